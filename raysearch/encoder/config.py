@@ -1,0 +1,125 @@
+"""The one document that says what an encoder is: a spec, a cost sheet and a checkpoint all hold this."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from raysearch.settings import Settings
+
+SAMPLE_RATE_HZ = 16_000
+
+
+class Waveform(Settings):
+    """Strided convolutions over raw samples (wav2vec 2.0, HuBERT): 400 samples in view, one frame per 320."""
+
+    kind: Literal["waveform"] = "waveform"
+    channels: list[PositiveInt] = [512] * 7
+    """Output channels of each convolution."""
+    kernels: list[PositiveInt] = [10, 3, 3, 3, 3, 2, 2]
+    """Kernel of each convolution, in input frames."""
+    strides: list[PositiveInt] = [5, 2, 2, 2, 2, 2, 2]
+    """Stride of each convolution."""
+    norm: Literal["group", "layer"] = "group"
+    """`group`: one GroupNorm after the first layer (Base); `layer`: a LayerNorm after each (Large)."""
+    bias: bool = False
+    """Whether the convolutions have biases (Large: true)."""
+
+
+class LogMel(Settings):
+    """80 log-mel bins at 100 Hz, then strided convolutions with gated linear units (Fast-HuBERT)."""
+
+    kind: Literal["logmel"] = "logmel"
+    bins: PositiveInt = 80
+    """Mel filters."""
+    channels: list[PositiveInt] = [512, 512]
+    """Channels after each gated unit; the convolution before it makes twice as many."""
+    kernels: list[PositiveInt] = [5, 5]
+    """Kernel of each convolution, in frames; odd, so that frames stay centred."""
+    strides: list[PositiveInt] = [2, 2]
+    """Stride of each convolution: [2, 2] gives 25 Hz, [2] or [2, 1] gives 50 Hz."""
+
+    @model_validator(mode="after")
+    def _odd_kernels(self) -> LogMel:
+        if any(k % 2 == 0 for k in self.kernels):
+            raise ValueError(f"kernels: {self.kernels}; expected odd kernels")
+        return self
+
+
+FrontEnd = Annotated[Waveform | LogMel, Field(discriminator="kind")]
+
+
+class PositionConv(Settings):
+    """The grouped convolution that tells frames where they are."""
+
+    kernel: PositiveInt = 128
+    """Kernel in frames; an even one makes a frame too many, which is trimmed."""
+    groups: PositiveInt = 16
+    """Groups; must divide the width."""
+
+
+class Block(Settings):
+    """One transformer block. A sub-layer that lost all its units keeps its output bias."""
+
+    heads: int = Field(ge=0)
+    """Attention heads."""
+    head_width: PositiveInt
+    """Width of one head; heads x head_width need not be the encoder's width."""
+    ffn: int = Field(ge=0)
+    """Hidden units of the feed-forward sub-layer."""
+
+
+class Blocks(Block):
+    """Equal blocks, written once."""
+
+    count: int = Field(ge=1)
+    """How many."""
+
+
+class EncoderConfig(Settings):
+    """An encoder: front end + transformer. `Encoder(config)` needs nothing else."""
+
+    front_end: FrontEnd
+    width: PositiveInt
+    """Width of the transformer."""
+    norm: Literal["post", "pre"] = "post"
+    """LayerNorm after each sub-layer (Base) or before it (Large)."""
+    position_conv: PositionConv = PositionConv()
+    blocks: Blocks | list[Block]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EncoderConfig:
+        if self.width % self.position_conv.groups:
+            groups = self.position_conv.groups
+            raise ValueError(f"width: {self.width}; expected a multiple of position_conv.groups = {groups}")
+        lengths = {len(self.front_end.channels), len(self.front_end.kernels), len(self.front_end.strides)}
+        if len(lengths) != 1:
+            raise ValueError(
+                "front_end: channels, kernels and strides differ in length; expected one entry a layer each"
+            )
+        return self
+
+    @property
+    def block_list(self) -> list[Block]:
+        """One entry a block, however the document writes them."""
+        if isinstance(self.blocks, list):
+            return self.blocks
+        one = Block(heads=self.blocks.heads, head_width=self.blocks.head_width, ffn=self.blocks.ffn)
+        return [one] * self.blocks.count
+
+    @property
+    def depth(self) -> int:
+        return len(self.block_list)
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one output frame to the next."""
+        hop = 1 if self.front_end.kind == "waveform" else 160
+        for stride in self.front_end.strides:
+            hop *= stride
+        return hop
+
+    @property
+    def frame_hz(self) -> float:
+        return SAMPLE_RATE_HZ / self.hop_samples

@@ -1,0 +1,80 @@
+"""The contract of a method: one published way from teacher to student. Knows nothing of searches, Ray or MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from raysearch.corpora.corpus import Corpus
+    from raysearch.encoder.encoder import Encoder
+    from raysearch.targets.label_set import LabelSet
+    from raysearch.targets.settings import TargetSettings
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial says at a rung: `metrics` holds floats only, named like `eval/per`, `train/loss`."""
+
+    step: int
+    """Updates done so far."""
+    metrics: Mapping[str, float]
+    final: bool = False
+    """True at the last rung: the student is trained to its budget and its checkpoint is complete."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The encoder that is imitated: frozen and in eval mode, for ever."""
+
+    encoder: Encoder
+    key: str
+    """Content hash of its weights: part of every label set's key."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Its own dev and test errors, so that fronts can mark it."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """All that a method is given. Everything it writes goes to `folder`; a later run with the same folder resumes."""
+
+    number: int
+    settings: Settings
+    """The method's own settings, validated."""
+    corpus: Corpus
+    teacher: Teacher
+    label_set: Callable[[TargetSettings], LabelSet]
+    """Builds the label set, or takes it from the store."""
+    evaluate: Callable[[Encoder, bool], Mapping[str, float]]
+    """Errors of a student on dev (`eval/...`); with True also on test (`test/...`), for reports only."""
+    rungs: tuple[int, ...]
+    """Updates after which to report; the last one is the budget."""
+    folder: Path
+    device: torch.device
+    seed: int
+    precision: str = "fp32"
+    """`fp32`, `bf16` or `fp16`."""
+
+
+class Method(Protocol):
+    """One file in this folder and one line in `METHODS`.
+
+    Stopping: the caller closes the iterator between two reports. Resuming: a new `run` with the same folder starts from
+    the checkpoint there and repeats no update before it.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[Settings]]
+
+    @staticmethod
+    def student(settings: Settings, teacher: EncoderConfig) -> EncoderConfig:
+        """The student's architecture: pure and fast, so that cost is known before a trial is paid for."""
+
+    def run(self, trial: Trial) -> Iterator[Report]: ...

@@ -1,0 +1,83 @@
+"""Groups of settings that methods share. A search space names them by group and field: `student.depth`, `training.lr`.
+
+No torch here: spaces are checked and costed without it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
+from raysearch.settings import Settings
+
+
+class StudentSettings(Settings):
+    """The student's shape."""
+
+    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
+    """`waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's, at 25 or 50 Hz."""
+    channels: PositiveInt = 512
+    """Channels of every convolution of the front end. In a waveform front end they cost most of a small student's MACs."""
+    depth: int = Field(12, ge=1)
+    """Transformer blocks."""
+    width: PositiveInt = 384
+    """Width of the transformer; a multiple of heads and of 16."""
+    heads: PositiveInt = 6
+    """Attention heads of each block."""
+    ffn_ratio: float = Field(4.0, gt=0)
+    """Hidden units of the feed-forward sub-layer, as a multiple of width."""
+    norm: Literal["post", "pre"] = "pre"
+    """LayerNorm before each sub-layer trains more stably; after is HuBERT Base's."""
+    position_kernel: PositiveInt = 128
+    """Kernel of the position convolution, in frames."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> StudentSettings:
+        for name, divisor in (("heads", self.heads), ("16 (position convolution groups)", 16)):
+            if self.width % divisor:
+                raise ValueError(
+                    f"width: {self.width}; expected a multiple of {name} = {divisor}"
+                    if name == "heads"
+                    else f"width: {self.width}; expected a multiple of {name}"
+                )
+        return self
+
+    def encoder(self) -> EncoderConfig:
+        return EncoderConfig(
+            front_end=self._front_end(),
+            width=self.width,
+            norm=self.norm,
+            position_conv=PositionConv(kernel=self.position_kernel),
+            blocks=Blocks(
+                count=self.depth,
+                heads=self.heads,
+                head_width=self.width // self.heads,
+                ffn=round(self.width * self.ffn_ratio),
+            ),
+        )
+
+    def _front_end(self) -> LogMel | Waveform:
+        if self.front_end == "waveform":
+            # LayerNorm in every convolution: GroupNorm's statistics would span the padding of a batch.
+            return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
+        strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
+        return LogMel(channels=[self.channels] * 2, strides=strides)
+
+
+class TrainingSettings(Settings):
+    """How a student is trained."""
+
+    lr: float = Field(5e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    warmup: float = Field(0.08, ge=0, lt=1)
+    """Share of the updates in which the rate rises linearly; then it falls linearly to zero."""
+    batch_s: float = Field(87.5, gt=0)
+    """Seconds of audio in a batch, padding included."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's decoupled weight decay."""
+    clip: float = Field(10.0, gt=0)
+    """Gradient norm above which gradients are scaled down."""
+    checkpoint_updates: PositiveInt = 500
+    """Updates between checkpoints; a lost trial repeats at most so many. Rungs are always checkpointed."""
