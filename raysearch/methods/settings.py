@@ -35,13 +35,9 @@ class StudentSettings(Settings):
 
     @model_validator(mode="after")
     def _divisible(self) -> StudentSettings:
-        for name, divisor in (("heads", self.heads), ("16 (position convolution groups)", 16)):
+        for name, divisor in (("student.heads", self.heads), ("position_conv.groups", 16)):
             if self.width % divisor:
-                raise ValueError(
-                    f"width: {self.width}; expected a multiple of {name} = {divisor}"
-                    if name == "heads"
-                    else f"width: {self.width}; expected a multiple of {name}"
-                )
+                raise ValueError(f"width: {self.width}; expected a multiple of {name} = {divisor}")
         return self
 
     def encoder(self) -> EncoderConfig:
