@@ -34,7 +34,7 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of ids, lengths and supervisions, free of folder names: equal corpora share label sets wherever they lie."""
+        """Hash of ids, lengths and supervisions, free of folder names: equal corpora share label sets."""
         digest = hashlib.sha256()
         for split in sorted(self.splits):
             for cut in self.splits[split]:

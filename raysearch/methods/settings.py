@@ -19,7 +19,7 @@ class StudentSettings(Settings):
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
     """`waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's, at 25 or 50 Hz."""
     channels: PositiveInt = 512
-    """Channels of every convolution of the front end. In a waveform front end they cost most of a small student's MACs."""
+    """Channels of every convolution of the front end. In a waveform front end they cost most of the MACs."""
     depth: int = Field(12, ge=1)
     """Transformer blocks."""
     width: PositiveInt = 384
