@@ -1,0 +1,36 @@
+# Every target installs first where needed. PYTHON is the interpreter the environment is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+NAME ?= quickstart-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: install search test test-slow check bench
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -c constraints.txt torch torchaudio
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[synth,dev]'
+	# torchaudio's wheel is built for CUDA; beside a CPU torch its libraries do not load, and its Python needs none of them.
+	$(BIN)/python -c 'import torch; raise SystemExit(torch.version.cuda is None)' || rm -f .venv/lib/python*/site-packages/torchaudio/lib/*.so
+	touch $@
+
+search: install
+	$(BIN)/raysearch search search_spaces/quickstart.yaml --name $(NAME)
+
+test: install
+	$(BIN)/python -m pytest -q
+
+test-slow: install
+	$(BIN)/python -m pytest -q -m slow
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+bench: install
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done

@@ -1,0 +1,312 @@
+"""The verbs. Each parses, calls one function and prints; stdout is data, stderr is talk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from raysearch.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    from raysearch.front.document import SearchDocument
+    from raysearch.search.folder import SearchFolder
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Search the published ways to compress a speech encoder for the front of MACs against error.",
+)
+corpus_app = typer.Typer(no_args_is_help=True, help="Look at a corpus, or make a synthetic one.")
+targets_app = typer.Typer(no_args_is_help=True, help="Label sets in the store.")
+app.add_typer(corpus_app, name="corpus")
+app.add_typer(targets_app, name="targets")
+
+Storage = Annotated[
+    str | None,
+    typer.Option(envvar="RAYSEARCH_STORAGE", help="Folder of the searches, or a database URL for the study."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the document.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="Number of trials.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster to use; without one, a Ray of its own here.")]
+
+
+@app.command()
+def search(
+    spec: Path,
+    name: Annotated[str | None, typer.Option(help="Name of the search instead of the document's.")] = None,
+    trials: Trials = None,
+    overrides: Set = None,
+    storage: Storage = None,
+    tracking: Annotated[str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow to mirror to.")] = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Run a search to its end: raysearch search search_spaces/quickstart.yaml"""
+    from raysearch.search.folder import SearchFolder
+    from raysearch.spec import load_spec
+
+    changes = [*(overrides or []), *([f"search.trials={trials}"] if trials else [])]
+    loaded = load_spec(spec, changes, name=name)
+    folder = SearchFolder.of(storage, loaded.name)
+    from raysearch.search.run import start_search
+
+    document = start_search(
+        loaded,
+        folder,
+        study_url=storage if storage and "://" in storage else "",
+        tracking=tracking or f"sqlite:///{folder.root / 'mlflow.db'}",
+        address=address,
+        say=_say,
+    )
+    _print_front(document, folder, as_json)
+
+
+@app.command()
+def resume(
+    name: str, trials: Trials = None, storage: Storage = None, address: Address = None, as_json: Json = False
+) -> None:
+    """Finish an interrupted search, or extend it with --trials."""
+    folder = _folder(storage, name)
+    from raysearch.search.run import resume_search
+
+    document = resume_search(folder, trials=trials, address=address, say=_say)
+    _print_front(document, folder, as_json)
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument()] = None, storage: Storage = None, as_json: Json = False
+) -> None:
+    """Searches and their trials by state."""
+    from raysearch.search.folder import SearchFolder, searches
+    from raysearch.search.reading import read_document
+
+    names = [name] if name else searches(SearchFolder.of(storage, "").root)
+    rows = []
+    for one in names:
+        document = read_document(_folder(storage, one))
+        states: dict[str, int] = {}
+        for trial in document.trials:
+            states[trial.state] = states.get(trial.state, 0) + 1
+        rows.append({"name": one, "trials": states, "front": len(document.front), "hypervolume": document.hypervolume})
+    if as_json:
+        _print_json(rows[0] if name else rows)
+        return
+    for row in rows:
+        shown = ", ".join(f"{count} {state}" for state, count in row["trials"].items())  # type: ignore[attr-defined]
+        print(f"{row['name']}: {shown}; front {row['front']}, hypervolume {row['hypervolume']:.0f}")
+
+
+@app.command()
+def front(
+    name: str,
+    storage: Storage = None,
+    html: Annotated[Path | None, typer.Option(help="Write an interactive page.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+    markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The front, with confidence intervals."""
+    from raysearch.search.reading import read_document
+
+    folder = _folder(storage, name)
+    document = read_document(folder)
+    if html or png:
+        from raysearch.front.plots import draw_html, draw_png
+
+        for path, draw in ((html, draw_html), (png, draw_png)):
+            if path:
+                draw(document, path)
+                _say(f"written: {path}")
+    _print_front(document, folder, as_json, markdown=markdown)
+
+
+@app.command()
+def compare(names: list[str], storage: Storage = None, as_json: Json = False) -> None:
+    """Fronts of several searches beside each other."""
+    from raysearch.front.compare import compare as compare_documents
+    from raysearch.front.compare import comparison_table
+    from raysearch.search.reading import read_document
+
+    rows = compare_documents([read_document(_folder(storage, name)) for name in names])
+    if as_json:
+        _print_json([row.model_dump() for row in rows])
+    else:
+        print(comparison_table(rows))
+
+
+@app.command()
+def cost(
+    document: Path,
+    overrides: Set = None,
+    seconds: Annotated[float | None, typer.Option(min=0.025, help="MACs at one length instead of SUPERB's 32.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters and MACs of an encoder document or of a spec's student, without training."""
+    from raysearch.encoder import cost as closed_form
+    from raysearch.encoder.config import SAMPLE_RATE_HZ
+    from raysearch.spec import load_encoder_document
+
+    config = load_encoder_document(document, overrides or [])
+    samples = closed_form.SUPERB_SAMPLES if seconds is None else [round(seconds * SAMPLE_RATE_HZ)]
+    parts: dict[str, int] = {}
+    for length in samples:
+        for part, macs in closed_form.parts(config, length).items():
+            parts[part] = parts.get(part, 0) + macs
+    total = sum(parts.values())
+    found = {
+        "params": closed_form.params(config),
+        "macs_g": total / 1e9,
+        "seconds": seconds or sum(samples) / SAMPLE_RATE_HZ,
+        "parts_g": {part: macs / 1e9 for part, macs in parts.items()},
+    }
+    if as_json:
+        _print_json(found)
+        return
+    print(f"params: {found['params']:,}")
+    over = f"{seconds:g} s of audio" if seconds else f"SUPERB's 32 utterances, {found['seconds']:.2f} s"
+    print(f"macs: {total / 1e9:.2f} GMAC over {over}")
+    for part, macs in parts.items():
+        print(f"  {part:18s} {macs / 1e9:10.2f} GMAC  {100 * macs / total:5.1f} %")
+
+
+@app.command()
+def sync(
+    name: str,
+    storage: Storage = None,
+    tracking: Annotated[str | None, typer.Option(help="MLflow to fill instead of the search's own.")] = None,
+    follow: Annotated[bool, typer.Option(hidden=True, help="Go on until stdin closes.")] = False,
+) -> None:
+    """Push to MLflow what it lacks of a search."""
+    from raysearch.search.reading import read_state
+    from raysearch.tracking.follow import follow_stdin
+    from raysearch.tracking.mirror import Mirror
+
+    folder = _folder(storage, name)
+    mirror = Mirror(tracking or folder.links().tracking, artifact_root=str(folder.root / "mlartifacts"))
+    if follow:
+        raise typer.Exit(0 if follow_stdin(lambda: read_state(folder), mirror) else 1)
+    print(mirror.sync(read_state(folder)))
+
+
+@app.command()
+def schema() -> None:
+    """The search document's JSON schema, for editors."""
+    from raysearch.spec import Spec
+
+    _print_json(Spec.model_json_schema())
+
+
+@corpus_app.command("check")
+def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Hours, speakers and faults of a search document's corpus."""
+    from raysearch.corpora.check import check_corpus
+    from raysearch.corpora.table import read_corpus
+    from raysearch.search.folder import SearchFolder
+    from raysearch.spec import load_spec
+
+    settings = load_spec(document, overrides or []).corpus
+    # A check reports every fault, however many: the limit is for searches.
+    lenient = settings.model_copy(update={"max_skipped": 1.0})
+    checked = check_corpus(read_corpus(lenient, SearchFolder.of(storage, "").store / "corpora"))
+    if as_json:
+        _print_json(checked.document())
+    else:
+        for row in checked.rows():
+            print(row)
+
+
+@corpus_app.command("synth")
+def corpus_synth(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write, in LibriSpeech layout.")],
+    speakers: Annotated[int | None, typer.Option(min=3)] = None,
+    utterances: Annotated[int | None, typer.Option(min=1, help="Utterances of each speaker.")] = None,
+    seed: int = 0,
+) -> None:
+    """Write a synthetic multi-speaker corpus with transcripts and phonemes."""
+    from raysearch.corpora.settings import SyntheticCorpus
+    from raysearch.corpora.synthetic import synthesise
+
+    given = {"speakers": speakers, "utterances": utterances, "seed": seed}
+    synthesise(SyntheticCorpus(kind="synthetic", **{k: v for k, v in given.items() if v is not None}), out)
+    print(out)
+
+
+@targets_app.command("ls")
+def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
+    """Label sets in the store, with their quality."""
+    from raysearch.search.folder import SearchFolder
+    from raysearch.targets.store import LabelStore
+
+    found = [label_set.document() for label_set in LabelStore(SearchFolder.of(storage, "").store / "label_sets").ls()]
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        print(
+            "  ".join(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.items()
+            )
+        )
+
+
+def _folder(storage: str | None, name: str) -> SearchFolder:
+    from raysearch.search.folder import SearchFolder
+
+    folder = SearchFolder.of(storage, name)
+    folder.links()
+    return folder
+
+
+def _print_front(document: SearchDocument, folder: SearchFolder, as_json: bool, *, markdown: bool = False) -> None:
+    from raysearch.front.table import front_markdown, front_table
+
+    if as_json:
+        _print_json(document.model_dump(mode="json"))
+        return
+    print(front_markdown(document) if markdown else front_table(document))
+    pictures = [path for kind in ("png", "html") if (path := folder.path / f"front.{kind}").exists()]
+    if pictures:
+        _say("pictures: " + ", ".join(str(path) for path in pictures))
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, allow_nan=False, default=str))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> NoReturn:
+    """Entry point: errors become one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except InputError as err:
+        _say(str(err))
+        code = 2
+    except WorkError as err:
+        _say(str(err))
+        code = 1
+    except typer.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as err:
+        # Click's own complaints about arguments; anything else is a fault of ours and keeps its traceback.
+        if not hasattr(err, "format_message"):
+            raise
+        _say(f"raysearch: {err.format_message()}")
+        code = 2
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

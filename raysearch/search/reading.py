@@ -1,0 +1,67 @@
+"""A search as its readers see it: from the study, never from MLflow or a scan of folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raysearch.errors import InputError
+from raysearch.front.document import Cost, SearchDocument, TeacherPoint, build_document
+from raysearch.search.folder import SearchFolder
+from raysearch.search.study import Study
+from raysearch.tracking.state import SearchState
+
+
+def open_study(folder: SearchFolder) -> Study:
+    """Raises: InputError if the search has no study yet."""
+    storage = folder.study_storage()
+    try:
+        return Study.open(storage, folder.name)
+    except KeyError as err:
+        raise InputError(f"{folder.name}: no study yet; expected: raysearch resume {folder.name}") from err
+
+
+def read_document(folder: SearchFolder) -> SearchDocument:
+    """The search's trials, front and hypervolume."""
+    return _document(folder, open_study(folder))
+
+
+def read_state(folder: SearchFolder) -> SearchState:
+    """What the MLflow mirror needs."""
+    study = open_study(folder)
+    about = study.about
+    spec = folder.spec()
+    document = _document(folder, study)
+    ended = sum(trial.state not in ("running", "infeasible") for trial in document.trials)
+    return SearchState(
+        document=document,
+        spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        spec_hash=about["digest"],
+        versions=about["versions"],
+        git_commit=about["git_commit"],
+        seed=about["seed"],
+        folder=folder.path,
+        curves=folder.curve,
+        finished=ended >= about.get("trials", spec.search.trials),
+    )
+
+
+def _document(folder: SearchFolder, study: Study) -> SearchDocument:
+    teacher = study.about["teacher"]
+    return build_document(
+        folder.name,
+        folder.spec().objectives,
+        study.records(),
+        study.about["reference_point"],
+        TeacherPoint(cost=Cost(**teacher["cost"]), metrics=teacher["metrics"]),
+    )
+
+
+def write_front(document: SearchDocument, folder: SearchFolder) -> list[Path]:
+    """The front as JSON, PNG and HTML in the search's folder."""
+    from raysearch.front.plots import draw_html, draw_png
+
+    paths = [folder.path / f"front.{kind}" for kind in ("json", "png", "html")]
+    paths[0].write_text(document.model_dump_json(indent=2))
+    draw_png(document, paths[1])
+    draw_html(document, paths[2])
+    return paths

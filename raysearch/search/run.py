@@ -1,0 +1,234 @@
+"""A search from its document to its front: corpus, teacher, study, lanes, mirror."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import yaml
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.table import read_corpus
+from raysearch.encoder.config import EncoderConfig
+from raysearch.errors import InputError, WorkError
+from raysearch.front.document import SearchDocument
+from raysearch.search.folder import Links, SearchFolder
+from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
+from raysearch.search.progress import Progress
+from raysearch.search.reading import read_document, write_front
+from raysearch.search.searcher import Searcher, encoder_cost
+from raysearch.search.study import Study
+from raysearch.spec import Spec
+from raysearch.targets.store import FolderStore
+from raysearch.training.teacher import load_config, teacher_digest, teacher_metrics
+from raysearch.training.worker import train_teacher
+
+REFERENCE_DRAWS = 256
+"""Configurations drawn to find the largest cost of a space that has no limit."""
+PACKAGES = ("raysearch", "torch", "torchaudio", "ray", "optuna", "mlflow", "lhotse", "numpy")
+
+
+def start_search(
+    spec: Spec, folder: SearchFolder, *, study_url: str, tracking: str, address: str | None, say: Callable[[str], None]
+) -> SearchDocument:
+    """Run a new search to its end.
+
+    Raises: InputError if the name is taken; WorkError if it cannot go on.
+    """
+    if folder.exists:
+        raise InputError(
+            f"{spec.name}: already used in {folder.root}; expected a new name, or: raysearch resume {spec.name}"
+        )
+    corpus = _checked_corpus(spec, folder, say)
+    folder.create(spec, Links(study=study_url, tracking=tracking))
+    return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
+
+
+def resume_search(
+    folder: SearchFolder, *, trials: int | None, address: str | None, say: Callable[[str], None]
+) -> SearchDocument:
+    """Finish an interrupted search, or extend it to more trials."""
+    folder.links()
+    spec = folder.spec()
+    corpus = _checked_corpus(spec, folder, say)
+    try:
+        asked = int(Study.open(folder.study_storage(), spec.name).about["trials"])
+    except KeyError:
+        asked = spec.search.trials
+    return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
+
+
+def _run(
+    spec: Spec, folder: SearchFolder, corpus: Corpus, *, trials: int, address: str | None, say: Callable[[str], None]
+) -> SearchDocument:
+    digest = teacher_digest(spec.teacher, corpus)
+    mirror = None
+    _connect(address)
+    try:
+        plan = _plan(spec, folder, digest)
+        teacher = _teacher(spec, folder, corpus, plan, say)
+        study = _study(spec, folder, teacher, digest)
+        study.note("trials", trials)
+        mirror = _start_mirror(folder)
+        searcher = Searcher(spec, study, teacher, trials=trials, say=say)
+        progress = Progress(spec, study, trials=trials, say=say)
+        run_lanes(searcher, plan, spec.workers.lanes, progress.heard)
+        progress.close()
+        document = read_document(folder)
+        unfinished = [trial.number for trial in document.trials if trial.state == "running"]
+        if unfinished:
+            raise WorkError(f"trials {unfinished} were interrupted; continue with: raysearch resume {spec.name}")
+        write_front(document, folder)
+        return document
+    except KeyboardInterrupt:
+        say(f"interrupted; nothing is lost, continue with: raysearch resume {spec.name}")
+        raise
+    finally:
+        ray.shutdown()
+        if mirror is not None:
+            _end_mirror(mirror, spec.name, say)
+
+
+def _checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
+    corpus = read_corpus(spec.corpus, folder.store / "corpora")
+    hours = ", ".join(f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])})" for split in corpus.splits)
+    say(f"corpus {corpus.name}: {hours}")
+    if corpus.faults:
+        say(f"skipped {len(corpus.faults)}: " + "; ".join(f"{f.cut}: {f.reason}" for f in corpus.faults[:5]))
+    _check_clusters(spec, corpus)
+    return corpus
+
+
+def _check_clusters(spec: Spec, corpus: Corpus) -> None:
+    """No label set can have more clusters than the training split has frames."""
+    # 25 Hz is the slowest grid a teacher's features lie on.
+    frames = int(sum(cut.duration for cut in corpus.splits["train"]) * 25)
+    wanted: list[Any] = []
+    if "targets.clusters" in spec.space:
+        wanted = spec.space["targets.clusters"].values()
+    elif "clusters" in spec.targets:
+        wanted = [spec.targets["clusters"]]
+    for clusters in wanted:
+        if int(clusters) > frames:
+            key = "space.targets.clusters" if "targets.clusters" in spec.space else "targets.clusters"
+            raise InputError(f"{key}: {clusters}; expected at most {frames}, the frames of the training split")
+
+
+def _connect(address: str | None) -> None:
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Ctrl-C must reach us: the study is the state worth keeping, not Tune's.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    embedded: dict[str, Any] = {}
+    if address is None and not os.environ.get("RAY_ADDRESS"):
+        # Trials exchange messages, not tensors: a small object store is plenty and leaves memory to them.
+        embedded = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR", **embedded)
+
+
+def _plan(spec: Spec, folder: SearchFolder, digest: str) -> LanePlan:
+    gpu = uses_gpu(spec.workers)
+    precision = spec.workers.precision
+    if precision == "auto":
+        precision = "bf16" if gpu else "fp32"
+    cpus, needed = (
+        ray.cluster_resources().get("CPU", 0),
+        spec.workers.lanes * spec.workers.num_workers * spec.workers.cpus,
+    )
+    if needed > cpus:
+        raise InputError(
+            f"workers: lanes x num_workers x cpus = {needed}; expected at most {cpus:.0f}, the cluster's CPUs"
+        )
+    return LanePlan(
+        spec=(folder.path / "spec.yaml").read_text(),
+        folder=str(folder.path),
+        store=str(folder.store),
+        teacher=digest,
+        num_workers=spec.workers.num_workers,
+        cpus=spec.workers.cpus,
+        use_gpu=gpu,
+        precision=precision,
+    )
+
+
+def _teacher(
+    spec: Spec, folder: SearchFolder, corpus: Corpus, plan: LanePlan, say: Callable[[str], None]
+) -> EncoderConfig:
+    """The teacher's config; trains the teacher first where it is not in the store."""
+    store = FolderStore(folder.store / "teachers")
+    if not store.has(plan.teacher):
+        say("teacher: preparing (once; later searches take it from the store)")
+        # No trial runs yet: the teacher may use the CPUs of all lanes.
+        whole = replace(plan, num_workers=1, cpus=plan.cpus * spec.workers.lanes * spec.workers.num_workers)
+        train_on_workers(train_teacher, {"plan": _as_dict(whole)}, whole)
+    found = store.path(plan.teacher)
+    say("teacher: " + ", ".join(f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()))
+    return load_config(found)
+
+
+def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, digest: str) -> Study:
+    storage = folder.study_storage()
+    try:
+        return Study.open(storage, spec.name)
+    except KeyError:
+        pass
+    metrics = teacher_metrics(FolderStore(folder.store / "teachers").path(digest))
+    about = {
+        "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
+        "digest": spec.digest,
+        "seed": spec.search.seed,
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
+        "git_commit": _git_commit(),
+        "reference_point": _reference_point(spec, teacher),
+        "teacher": {"cost": encoder_cost(teacher).model_dump(), "metrics": metrics},
+    }
+    return Study.create(storage, spec.name, spec.objectives, about)
+
+
+def _reference_point(spec: Spec, teacher: EncoderConfig) -> list[float]:
+    """The worst of each objective: the limit, or the space's largest cost; 100 % error."""
+    limits = {"macs": spec.constraints.macs_g, "params": spec.constraints.params_m}
+    rng = np.random.default_rng(spec.search.seed)
+    largest = {"macs": 0.0, "params": 0.0}
+    for _ in range(REFERENCE_DRAWS):
+        cost = encoder_cost(spec.student_config(spec.search_space.draw(rng), teacher))
+        largest = {"macs": max(largest["macs"], cost.macs_g), "params": max(largest["params"], cost.params_m)}
+    return [100.0 if o not in limits else limits[o] or round(1.05 * largest[o], 1) for o in spec.objectives]
+
+
+def _git_commit() -> str | None:
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:
+    """MLflow is filled by a process of its own: whatever the server does, no trial waits for it."""
+    command = [sys.executable, "-m", "raysearch.cli", "sync", folder.name, "--storage", str(folder.root), "--follow"]
+    log = (folder.path / "mirror.log").open("ab")
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+
+
+def _end_mirror(mirror: subprocess.Popen[bytes], name: str, say: Callable[[str], None]) -> None:
+    """Closing its input asks the mirror for a last pass."""
+    assert mirror.stdin is not None
+    mirror.stdin.close()
+    try:
+        complete = mirror.wait(timeout=120) == 0
+    except subprocess.TimeoutExpired:
+        mirror.kill()
+        complete = False
+    if not complete:
+        say(f"MLflow lacks some of this search; complete it with: raysearch sync {name}")
+
+
+def _as_dict(plan: LanePlan) -> dict[str, Any]:
+    return dict(vars(plan))

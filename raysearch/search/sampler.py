@@ -1,0 +1,55 @@
+"""Who suggests the next configuration. Made anew for each trial, so that a resumed search goes on alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+
+from raysearch.search.space import Config, Space
+
+START_DRAWS = 64
+"""Configurations drawn to find one near a wanted cost."""
+
+
+def choose_sampler(name: str, trials: int) -> tuple[str, str]:
+    """The sampler that `auto` stands for, and why."""
+    if name != "auto":
+        return name, "asked for"
+    if trials > 2000:
+        return "nsga2", f"{trials} trials are more than a model of the space is worth"
+    return "tpe", f"a model of the space pays for itself within {trials} trials"
+
+
+def make_sampler(name: str, seed: int, trial: int) -> optuna.samplers.BaseSampler:
+    """A sampler for one trial; its seed is derived from the search's and the trial's number."""
+    own = derived_seed(seed, trial)
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=own)
+    if name == "gp":
+        return optuna.samplers.GPSampler(seed=own, n_startup_trials=0)
+    if name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=own, population_size=20)
+    return optuna.samplers.TPESampler(seed=own, n_startup_trials=0, multivariate=True, group=True)
+
+
+def derived_seed(seed: int, trial: int) -> int:
+    """A 31-bit seed for one trial of a search."""
+    digest = hashlib.sha256(f"{seed}:{trial}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def stratified(space: Space, macs: Callable[[Config], float], feasible: Callable[[Config], bool], seed: int) -> Config:
+    """A feasible configuration whose ln MACs is near an evenly drawn one: a start that spans the cost axis.
+
+    Random draws crowd where most combinations lie, in the middle of the MACs range.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [config for config in (space.draw(rng) for _ in range(START_DRAWS)) if feasible(config)]
+    if not drawn:
+        return space.draw(rng)
+    log_macs = np.log([macs(config) for config in drawn])
+    wanted = rng.uniform(log_macs.min(), log_macs.max())
+    return drawn[int(np.abs(log_macs - wanted).argmin())]

@@ -1,0 +1,183 @@
+"""The searcher: suggests, observes, ends trials. All of its memory is the study; it knows nothing of Ray.
+
+suggest() -> Suggestion | None        next trial to run; None: nothing more to suggest
+observe(number, updates, metrics)     at a rung before the last: go on, or stop
+complete(number, updates, metrics)    at the last rung
+fail(number, cause, error)            the trial broke; it may be suggested again
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from raysearch.encoder import cost
+from raysearch.encoder.config import EncoderConfig
+from raysearch.errors import InputError, WorkError
+from raysearch.front.document import Cost, objective_value
+from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
+from raysearch.search.scheduler import keeps_going
+from raysearch.search.space import Config
+from raysearch.search.study import Study
+from raysearch.spec import COST_OBJECTIVES, Spec
+
+MAX_LOST = 5
+"""Attempts at one trial whose workers keep vanishing, before it counts as failed."""
+MAX_REFUSED = 300
+"""Suggestions in a row that may be over budget or known already, before the space counts as exhausted."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    number: int
+    config: Config
+    seed: int
+    """Seed of the trial's training."""
+
+
+class Searcher:
+    def __init__(self, spec: Spec, study: Study, teacher: EncoderConfig, *, trials: int, say: Callable[[str], None]):
+        self.spec = spec
+        self.study = study
+        self.trials = trials
+        self.space = spec.search_space
+        self._teacher = teacher
+        self._say = say
+        self._sampler, reason = choose_sampler(spec.search.sampler, trials)
+        say(f"sampler: {self._sampler} ({reason})")
+        self._again = deque(study.settle())
+        self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
+        self._launched = sum(r.state != "infeasible" for r in study.records())
+        self._costs: dict[str, Cost] = {}
+
+    def suggest(self) -> Suggestion | None:
+        """The next trial: first the interrupted ones, under their old number.
+
+        Raises: WorkError if nothing feasible is left to suggest.
+        """
+        if self._again:
+            number, config = self._again.popleft()
+            return self._launch(number, config)
+        if self._launched >= self.trials:
+            return None
+        for _ in range(MAX_REFUSED):
+            number, config = self._ask()
+            cause = self._refusal(number, config)
+            if cause is None:
+                self._launched += 1
+                self._known[_identity(config)] = number
+                return self._launch(number, config)
+            self.study.end(number, "infeasible", error=cause, cause="infeasible")
+        raise WorkError(
+            f"{MAX_REFUSED} suggestions in a row were over budget or known already: the space holds no more than "
+            f"{self._launched} feasible trials near what was asked; all finished trials are kept"
+        )
+
+    def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
+        """Keep a rung's metrics. Returns whether the trial goes on."""
+        others = self._at_rung(updates, number)
+        self.study.report(number, updates, metrics)
+        if self.spec.search.scheduler == "fifo":
+            return True
+        point = self._point(number, metrics)
+        if math.isnan(point[1]) or keeps_going(point, others):
+            return True
+        self.study.end(number, "stopped")
+        return False
+
+    def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
+        self.study.report(number, updates, metrics)
+        error = self._error_objective
+        if math.isfinite(metrics.get(f"eval/{error}", math.nan)):
+            self.study.end(number, "complete")
+        else:
+            self.study.end(number, "failed", error=f"eval/{error} is missing or not finite", cause="nan")
+
+    def fail(self, number: int, cause: str, error: str) -> None:
+        """`lost`: the worker vanished, the trial runs again from its checkpoint. Anything else is final."""
+        record = self.study.record(number)
+        if record.state != "running":
+            return
+        if cause == "lost" and self.study.attempt(number) < MAX_LOST:
+            self._again.append((number, dict(record.config)))
+        else:
+            self.study.end(number, "failed", error=error, cause=cause)
+
+    @property
+    def _error_objective(self) -> str:
+        return next(o for o in self.spec.objectives if o not in COST_OBJECTIVES)
+
+    def _launch(self, number: int, config: Config) -> Suggestion:
+        return Suggestion(number, config, derived_seed(self.spec.search.seed, number))
+
+    def _ask(self) -> tuple[int, Config]:
+        asked = len(self.study.records())
+        sampler = make_sampler(self._sampler, self.spec.search.seed, asked)
+        start = self.spec.search.start
+        if self._launched < len(start):
+            point = start[self._launched]
+            if not any(all(r.config.get(k) == v for k, v in point.items()) for r in self.study.records()):
+                return self.study.ask(self.space, sampler, dict(point))
+        if self._sampler == "tpe" and self._launched < max(6, self.spec.workers.lanes):
+            seed = derived_seed(self.spec.search.seed, asked)
+            return self.study.ask(self.space, sampler, stratified(self.space, self._macs, self._feasible, seed))
+        return self.study.ask(self.space, sampler)
+
+    def _refusal(self, number: int, config: Config) -> str | None:
+        try:
+            cost = self._cost(config)
+        except InputError as err:
+            return str(err)
+        self.study.set_cost(number, cost)
+        if _identity(config) in self._known:
+            return f"same settings as trial {self._known[_identity(config)]}"
+        return self._over_budget(cost)
+
+    def _over_budget(self, cost: Cost) -> str | None:
+        limits = self.spec.constraints
+        if limits.macs_g is not None and cost.macs_g > limits.macs_g:
+            return f"{cost.macs_g:.1f} GMAC; at most {limits.macs_g:g}"
+        if limits.params_m is not None and cost.params_m > limits.params_m:
+            return f"{cost.params_m:.2f} M parameters; at most {limits.params_m:g}"
+        return None
+
+    def _feasible(self, config: Config) -> bool:
+        try:
+            return _identity(config) not in self._known and self._over_budget(self._cost(config)) is None
+        except InputError:
+            return False
+
+    def _macs(self, config: Config) -> float:
+        return self._cost(config).macs_g
+
+    def _cost(self, config: Config) -> Cost:
+        key = _identity(config)
+        if key not in self._costs:
+            self._costs[key] = encoder_cost(self.spec.student_config(config, self._teacher))
+        return self._costs[key]
+
+    def _at_rung(self, updates: int, number: int) -> list[tuple[float, float]]:
+        """Cost and error of the other trials that have been at this rung."""
+        points = []
+        for record in self.study.records():
+            metrics = self.study.rungs(record.number).get(updates)
+            if metrics is not None and record.number != number:
+                points.append(self._point(record.number, metrics))
+        return [point for point in points if math.isfinite(point[1])]
+
+    def _point(self, number: int, metrics: dict[str, float]) -> tuple[float, float]:
+        at_rung = self.study.record(number).model_copy(update={"metrics": metrics})
+        cost_objective = next(o for o in self.spec.objectives if o in COST_OBJECTIVES)
+        return objective_value(at_rung, cost_objective), objective_value(at_rung, self._error_objective)
+
+
+def encoder_cost(config: EncoderConfig) -> Cost:
+    """MACs over SUPERB's 32 lengths and parameters of an encoder."""
+    return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)
+
+
+def _identity(config: Config) -> str:
+    return json.dumps(config, sort_keys=True)

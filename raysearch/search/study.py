@@ -1,0 +1,183 @@
+"""The study: the one truth about a search, in an Optuna storage. Everything else is computed from it, or is a mirror.
+
+An Optuna trial carries params and attributes: `config`, `cost`, `state` (ours), `rung:<updates>` (metrics there),
+`metrics` (of the last rung), `error`, `cause`, `attempts`. A trial without `state` is running, or was interrupted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from raysearch.front.document import Cost, TrialRecord, objective_value
+from raysearch.search.space import Config, Space
+
+State = Literal["complete", "stopped", "infeasible", "failed", "running"]
+_OPTUNA_STATE = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "infeasible": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+}
+
+
+def open_storage(storage: str) -> BaseStorage:
+    """The storage behind a database URL, or a journal file."""
+    if "://" in storage:
+        return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+    return JournalStorage(JournalFileBackend(storage))
+
+
+class Study:
+    """Typed view of one Optuna study. Only the driver of a search writes it; anyone may read it."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    @classmethod
+    def create(cls, storage: str, name: str, objectives: list[str], about: dict[str, Any]) -> Study:
+        """A new study; `about` is kept with it for ever (spec, seeds, versions).
+
+        Raises: optuna.exceptions.DuplicatedStudyError if the name is taken.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(
+            storage=open_storage(storage), study_name=name, directions=["minimize"] * len(objectives)
+        )
+        study.set_metric_names(objectives)
+        for key, value in about.items():
+            study.set_user_attr(key, value)
+        return cls(study)
+
+    @classmethod
+    def open(cls, storage: str, name: str) -> Study:
+        """Raises: KeyError if there is no such study."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if "://" not in storage and not Path(storage).exists():
+            raise KeyError(name)
+        return cls(optuna.load_study(storage=open_storage(storage), study_name=name))
+
+    @property
+    def name(self) -> str:
+        return self._study.study_name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return self._study.user_attrs
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep one more fact about the search as a whole."""
+        self._study.set_user_attr(key, value)
+
+    def ask(
+        self, space: Space, sampler: optuna.samplers.BaseSampler, known: Config | None = None
+    ) -> tuple[int, Config]:
+        """A new trial of the study: its number and configuration; `known` fixes some or all of its values."""
+        self._study.sampler = sampler
+        if known:
+            self._study.enqueue_trial({key: value for key, value in known.items() if key in _searched(space)})
+        with warnings.catch_warnings():
+            # A start point may leave values to the sampler, and conditions hide others from it: both are meant.
+            warnings.simplefilter("ignore")
+            trial = self._study.ask()
+            config = space.suggest(trial)
+        trial.set_user_attr("config", config)
+        return trial.number, config
+
+    def set_cost(self, number: int, cost: Cost) -> None:
+        self._trial(number).set_user_attr("cost", cost.model_dump())
+
+    def report(self, number: int, updates: int, metrics: dict[str, float]) -> None:
+        """Metrics at a rung."""
+        trial = self._trial(number)
+        trial.set_user_attr(f"rung:{updates}", metrics)
+        trial.set_user_attr("metrics", metrics)
+
+    def attempt(self, number: int) -> int:
+        """Count one more attempt at a trial; returns how many there were, this one included."""
+        trial = self._trial(number)
+        attempts = int(trial.user_attrs.get("attempts", 0)) + 1
+        trial.set_user_attr("attempts", attempts)
+        return attempts
+
+    def end(self, number: int, state: State, *, error: str | None = None, cause: str | None = None) -> None:
+        """Tell the trial's last word. A trial that has had it keeps it: telling twice changes nothing."""
+        trial = self._trial(number)
+        if "state" not in trial.user_attrs:
+            for key, value in (("error", error), ("cause", cause)):
+                if value is not None:
+                    trial.set_user_attr(key, value)
+            trial.set_user_attr("state", state)
+        self._tell(number)
+
+    def _tell(self, number: int) -> None:
+        record = self.record(number)
+        values = None
+        if record.state == "complete":
+            values = [objective_value(record, objective) for objective in self._study.metric_names or []]
+        self._study.tell(number, values=values, state=_OPTUNA_STATE[record.state], skip_if_finished=True)
+
+    def settle(self) -> list[tuple[int, Config]]:
+        """Finish what a killed driver left half told; return the interrupted trials, which are to run again."""
+        interrupted = []
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if "state" in frozen.user_attrs:
+                self._tell(frozen.number)
+            elif "cost" in frozen.user_attrs:
+                interrupted.append((frozen.number, frozen.user_attrs["config"]))
+            else:
+                # Killed between being asked and being costed: nothing was paid for it.
+                self.end(frozen.number, "failed", error="interrupted before it was costed", cause="lost")
+        return interrupted
+
+    def records(self) -> list[TrialRecord]:
+        """Every trial, by number."""
+        return list(self._records())
+
+    def record(self, number: int) -> TrialRecord:
+        return _record(self._study.get_trials(deepcopy=False)[number])
+
+    def rungs(self, number: int) -> dict[int, dict[str, float]]:
+        """Metrics by updates, in order."""
+        return _rungs(self._study.get_trials(deepcopy=False)[number])
+
+    def _records(self) -> Iterator[TrialRecord]:
+        for frozen in self._study.get_trials(deepcopy=False):
+            if frozen.state != TrialState.WAITING and "config" in frozen.user_attrs:
+                yield _record(frozen)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        return optuna.Trial(self._study, frozen._trial_id)
+
+
+def _searched(space: Space) -> set[str]:
+    return {"method", *space.distributions}
+
+
+def _rungs(frozen: FrozenTrial) -> dict[int, dict[str, float]]:
+    found = {int(k.removeprefix("rung:")): v for k, v in frozen.user_attrs.items() if k.startswith("rung:")}
+    return dict(sorted(found.items()))
+
+
+def _record(frozen: FrozenTrial) -> TrialRecord:
+    attrs = frozen.user_attrs
+    rungs = _rungs(frozen)
+    return TrialRecord(
+        number=frozen.number,
+        state=attrs.get("state", "running"),
+        config=attrs["config"],
+        metrics=attrs.get("metrics", {}),
+        cost=Cost(**attrs["cost"]) if "cost" in attrs else Cost(macs_g=float("nan"), params_m=float("nan")),
+        checkpoint=f"trials/{frozen.number:04d}/student" if rungs else None,
+        error=attrs.get("error"),
+        rung=max(rungs) if rungs else None,
+        cause=attrs.get("cause"),
+    )

@@ -1,0 +1,350 @@
+"""The search document: one YAML file that says what is searched, on what, by what. Imports neither torch nor ray."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
+
+from raysearch.corpora.settings import CorpusSettings
+from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
+from raysearch.errors import InputError
+from raysearch.methods.table import load_method
+from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting
+from raysearch.settings import Settings
+from raysearch.tasks.settings import TaskSettings
+from raysearch.training.settings import TeacherSettings
+
+COST_OBJECTIVES = ("macs", "params")
+ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
+SETTINGS_GROUPS = ("student", "targets", "prediction", "distillation", "training")
+
+
+class MethodChoice(Settings):
+    choice: list[str] = Field(min_length=1)
+    """Names of methods; the search decides between them."""
+
+
+class Constraints(Settings):
+    """Hard limits, checked when a configuration is suggested: nothing above them is ever trained."""
+
+    macs_g: float | None = Field(None, gt=0)
+    """GMAC of the encoder, summed over the 32 utterance lengths of SUPERB's profiler."""
+    params_m: float | None = Field(None, gt=0)
+    """Millions of parameters of the encoder."""
+
+
+class SearchSettings(Settings):
+    sampler: Literal["auto", "random", "tpe", "gp", "nsga2"] = "auto"
+    """`auto` chooses by the number of trials and says which and why."""
+    trials: PositiveInt = 24
+    """Configurations to run. What is over budget or already known costs nothing and does not count."""
+    scheduler: Literal["fifo", "pareto-asha"] = "fifo"
+    """`fifo` runs every trial to its budget; `pareto-asha` stops the dominated at rungs."""
+    seed: int = Field(0, ge=0)
+    """Seed of the whole search; each trial's own is derived from it."""
+    updates: PositiveInt = 400
+    """A trial's budget in updates."""
+    rungs: list[float] = [1.0]
+    """Shares of the budget after which a trial is evaluated on dev; the last is 1."""
+    start: list[dict[str, Value]] = []
+    """Known points to try first, as dotted keys; what a point leaves out is drawn."""
+
+    @field_validator("rungs")
+    @classmethod
+    def _rising_to_one(cls, rungs: list[float]) -> list[float]:
+        if not rungs or sorted(set(rungs)) != rungs or rungs[0] <= 0 or rungs[-1] != 1.0:
+            raise ValueError(f"{rungs}; expected rising shares above 0 that end with 1.0")
+        return rungs
+
+
+class WorkerSettings(Settings):
+    lanes: PositiveInt = 1
+    """Trials that run at the same time."""
+    num_workers: PositiveInt = 1
+    """Ray Train workers of one lane; more than one train a trial together (DDP)."""
+    use_gpu: bool | Literal["auto"] = "auto"
+    """`auto`: a GPU for each worker where the cluster has enough."""
+    cpus: PositiveInt = 1
+    """CPUs of each worker, and its threads."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 on a GPU, fp32 on a CPU."""
+
+
+class Spec(Settings):
+    """A search document, checked."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the search, and of its folder."""
+    corpus: CorpusSettings
+    teacher: TeacherSettings
+    task: TaskSettings | list[TaskSettings]
+    """What a student is judged on; several give several errors in each trial."""
+    method: str | MethodChoice
+    space: dict[str, Distribution] = {}
+    constraints: Constraints = Constraints()
+    objectives: list[str] = ["macs", "per"]
+    search: SearchSettings = SearchSettings()
+    workers: WorkerSettings = WorkerSettings()
+    student: dict[str, Any] = {}
+    """Fixed settings of the student, for every trial."""
+    targets: dict[str, Any] = {}
+    """Fixed settings of the label set."""
+    prediction: dict[str, Any] = {}
+    """Fixed settings of masked prediction."""
+    distillation: dict[str, Any] = {}
+    """Fixed settings of feature distillation."""
+    training: dict[str, Any] = {}
+    """Fixed settings of training."""
+
+    @model_validator(mode="after")
+    def _objectives_measured(self) -> Spec:
+        measured = {*COST_OBJECTIVES, *(task.metric for task in self.tasks)}
+        for objective in self.objectives:
+            if objective not in measured:
+                raise ValueError(f"objectives: {objective!r}; expected one of {', '.join(sorted(measured))}")
+        if len(self.objectives) != 2 or not set(self.objectives) & set(COST_OBJECTIVES):
+            raise ValueError(f"objectives: {self.objectives}; expected a cost (macs or params) and an error")
+        return self
+
+    @property
+    def tasks(self) -> list[Any]:
+        return self.task if isinstance(self.task, list) else [self.task]
+
+    @property
+    def methods(self) -> list[str]:
+        return [self.method] if isinstance(self.method, str) else self.method.choice
+
+    @property
+    def search_space(self) -> Space:
+        return Space(self.methods, self.space)
+
+    @property
+    def rung_updates(self) -> tuple[int, ...]:
+        """Updates after which a trial reports."""
+        return tuple(max(1, round(share * self.search.updates)) for share in self.search.rungs)
+
+    @property
+    def digest(self) -> str:
+        """Hash of all but the name and the workers: two searches with the same digest ask the same question."""
+        document = self.model_dump(mode="json", by_alias=True, exclude={"name", "workers"})
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+    def settings(self, config: Config) -> Any:
+        """The settings of the configuration's method.
+
+        Raises: InputError naming the key.
+        """
+        method = str(config["method"])
+        nested: dict[str, Any] = {}
+        for group in SETTINGS_GROUPS:
+            if has_setting(method, group):
+                nested[group] = dict(getattr(self, group))
+        for key, value in config.items():
+            if key != "method":
+                *path, last = key.split(".")
+                at = nested
+                for part in path:
+                    at = at.setdefault(part, {})
+                at[last] = value
+        try:
+            return load_method(method).Settings.model_validate(nested)
+        except ValidationError as err:
+            raise InputError(_first_fault(err)) from err
+
+    def student_config(self, config: Config, teacher: EncoderConfig) -> EncoderConfig:
+        """The configuration's student, known before it is trained."""
+        method = load_method(str(config["method"]))
+        return method.student(self.settings(config), teacher)
+
+
+def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = None) -> Spec:
+    """A spec from a YAML file, with `a.b=v` overrides.
+
+    Raises: InputError with the file, the key, what was found and what was expected.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as err:
+        raise InputError(f"{path}: {err.strerror}; expected a search document") from err
+    except yaml.YAMLError as err:
+        raise InputError(f"{path}: not YAML ({' '.join(str(err).split())}); expected a search document") from err
+    if not isinstance(document, dict):
+        raise InputError(
+            f"{path}: {type(document).__name__}; expected a mapping with name, corpus, teacher, task, method"
+        )
+    for override in overrides:
+        _override(document, override)
+    if name is not None:
+        document["name"] = name
+    return parse_spec(document, where=str(path))
+
+
+def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
+    """A spec from a document; `where` names it in errors."""
+    try:
+        spec = Spec.model_validate(document)
+        for method in spec.methods:
+            load_method(method)
+        check_keys(spec.space, spec.methods)
+        _check_groups(spec)
+        _check_widths(spec)
+        _check_start(spec)
+    except ValidationError as err:
+        raise InputError(f"{where}: {_first_fault(err)}") from err
+    except InputError as err:
+        raise InputError(f"{where}: {err}") from err
+    return spec
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set: {override!r}; expected KEY=VALUE, e.g. search.trials=8")
+    # Keys of the space are dotted themselves: they are one step below `space`.
+    path = key.split(".", 1) if key.startswith("space.") else key.split(".")
+    at: Any = document
+    for part in path[:-1]:
+        at = at.setdefault(part, {})
+        if not isinstance(at, dict):
+            raise InputError(f"--set: {key}: {part} is not a mapping; expected a key of the search document")
+    try:
+        at[path[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise InputError(f"--set: {key}: {text!r}; expected a YAML value") from err
+
+
+def _check_groups(spec: Spec) -> None:
+    """Fixed settings must be known to a method of the spec, and not be searched as well."""
+    for group in SETTINGS_GROUPS:
+        for key in getattr(spec, group):
+            dotted = f"{group}.{key}"
+            if not any(has_setting(method, dotted) for method in spec.methods):
+                known = [name for method in spec.methods for name in _fields(method, group)]
+                close = get_close_matches(key, known, n=1)
+                hint = f" (did you mean {close[0]}?)" if close else ""
+                raise InputError(
+                    f"{dotted}: unknown key; expected one of {', '.join(dict.fromkeys(known)) or 'none'}{hint}"
+                )
+            if dotted in spec.space:
+                raise InputError(f"{dotted}: fixed here and searched under space; expected one of the two")
+
+
+def _fields(method: str, group: str) -> list[str]:
+    field = load_method(method).Settings.model_fields.get(group)
+    annotation = field.annotation if field else None
+    is_group = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return list(annotation.model_fields) if is_group else []
+
+
+def _check_widths(spec: Spec) -> None:
+    """Every width in the space must suit every number of heads: an impossible pair would waste suggestions."""
+    widths, where = _values(spec, "student.width")
+    heads, _ = _values(spec, "student.heads")
+    for position, width in enumerate(widths):
+        for divisor, what in [*((h, "student.heads") for h in heads), (16, "position_conv.groups")]:
+            if int(width) % int(divisor):
+                near = _near_multiple(int(width), {int(h) for h in heads} | {16})
+                key = where.format(position)
+                raise InputError(f"{key}: {width}; expected a multiple of {what} = {divisor}, e.g. {near}")
+
+
+def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
+    """The values a key can take, and where to point at one of them."""
+    if key in spec.space:
+        distribution = spec.space[key]
+        return distribution.values(), f"space.{key}.choice[{{}}]" if distribution.choice else f"space.{key}"
+    group, _, name = key.partition(".")
+    if name in getattr(spec, group):
+        return [getattr(spec, group)[name]], key
+    default = {load_method(method).Settings().model_dump()[group][name] for method in spec.methods}
+    return list(default), key
+
+
+def _near_multiple(value: int, divisors: set[int]) -> int:
+    from math import lcm
+
+    common = lcm(*divisors)
+    return max(common, round(value / common) * common)
+
+
+def _check_start(spec: Spec) -> None:
+    for position, point in enumerate(spec.search.start):
+        for key, value in point.items():
+            allowed = spec.methods if key == "method" else None
+            if key != "method" and key not in spec.space:
+                raise InputError(
+                    f"search.start[{position}].{key}: not searched; expected one of {', '.join(spec.space)}"
+                )
+            if key != "method":
+                distribution = spec.space[key]
+                allowed = distribution.choice
+                bounds = distribution.int_ or distribution.float_
+                if bounds and not (isinstance(value, int | float) and bounds[0] <= value <= bounds[1]):
+                    raise InputError(f"search.start[{position}].{key}: {value}; expected {bounds[0]} to {bounds[1]}")
+            if allowed is not None and value not in allowed:
+                raise InputError(f"search.start[{position}].{key}: {value!r}; expected one of {allowed}")
+
+
+def _first_fault(err: ValidationError) -> str:
+    """`KEY: GOT; expected WHAT` for the first fault."""
+    fault = err.errors(include_url=False)[0]
+    # Union tags are pydantic's business: `corpus.an4.root` is `corpus.root` to the user.
+    key = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"] if not _is_tag(part))
+    key = key.replace(".[", "[")
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; expected none of this name"
+    if fault["type"] == "missing":
+        return f"{key}: missing; expected a value"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return (
+            message
+            if message.startswith(key.rsplit(".", 1)[-1] + ":") and "." not in key
+            else f"{key}: {message}"
+            if key
+            else message
+        )
+    got = fault.get("input")
+    shown = repr(got) if not isinstance(got, dict | list) else type(got).__name__
+    return f"{key}: {shown}; expected: {message[0].lower()}{message[1:]}"
+
+
+_TAGS = {"an4", "librispeech", "manifest", "synthetic", "phonemes", "asr", "train", "str", "MethodChoice"}
+
+
+def _is_tag(part: Any) -> bool:
+    return part in _TAGS
+
+
+def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig:
+    """The encoder of an encoder document, or the student of a search document's first start point or settings.
+
+    Raises: InputError
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as err:
+        raise InputError(f"{path}: {err.strerror}; expected an encoder or search document") from err
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
+    if "front_end" not in document:
+        spec = load_spec(path, overrides)
+        start = spec.search.start[0] if spec.search.start else {}
+        config: Config = {"method": spec.methods[0], **start}
+        return spec.student_config(config, EncoderConfig(front_end=LogMel(), width=768, blocks=_BASE_BLOCKS))
+    for override in overrides:
+        _override(document, override)
+    try:
+        return EncoderConfig.model_validate(document)
+    except ValidationError as err:
+        raise InputError(f"{path}: {_first_fault(err)}") from err
+
+
+_BASE_BLOCKS = Blocks(count=12, heads=12, head_width=64, ffn=3072)

@@ -1,0 +1,158 @@
+"""What runs on a lane's Ray Train workers: order after order, with corpus, teacher and label sets kept warm."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+import yaml
+from ray import train
+from ray.train.collective import broadcast_from_rank_zero
+
+from raysearch.corpora.batches import AudioStore
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.table import read_corpus
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError
+from raysearch.methods.base import Report, Teacher, Trial
+from raysearch.methods.table import load_method
+from raysearch.spec import Spec, parse_spec
+from raysearch.targets.build import build_label_set
+from raysearch.targets.label_set import LabelSet
+from raysearch.targets.settings import TargetSettings
+from raysearch.targets.store import FolderStore, LabelStore
+from raysearch.tasks.table import evaluate_all, load_task
+from raysearch.training.loop import DivergedError
+from raysearch.training.teacher import load_teacher, prepare_teacher
+
+GO, STOP = "go", "stop"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The warm things that all trials of a lane share."""
+
+    spec: Spec
+    store: Path
+    teacher_digest: str
+    device: torch.device
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return read_corpus(self.spec.corpus, self.store / "corpora")
+
+    @cached_property
+    def audio(self) -> AudioStore:
+        return AudioStore()
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        return load_teacher(FolderStore(self.store / "teachers").path(self.teacher_digest), self.device)
+
+    @cached_property
+    def tasks(self) -> list[Any]:
+        return [load_task(settings) for settings in self.spec.tasks]
+
+    def label_set(self, settings: TargetSettings) -> LabelSet:
+        store = LabelStore(self.store / "label_sets")
+        return build_label_set(settings, self.teacher, self.corpus, self.audio, store, self.device)
+
+    def evaluate(self, encoder: Encoder, test: bool) -> Mapping[str, float]:
+        return evaluate_all(
+            self.tasks, encoder, self.corpus, self.audio, test=test, device=self.device, seed=self.spec.search.seed
+        )
+
+
+def work(config: dict[str, Any]) -> None:
+    """The loop of one worker. Rank 0 reads the mailbox; the others hear from it."""
+    plan = config["plan"]
+    workplace = _workplace(plan)
+    post = _Post(config["mailbox"])
+    while (order := post.receive()) is not None:
+        try:
+            for report in _reports(workplace, order, Path(plan["folder"]), plan["precision"]):
+                post.send({"step": report.step, "metrics": dict(report.metrics), "final": report.final})
+                if report.final or post.receive() == STOP:
+                    break
+        except Exception as err:  # a trial's failure is the trial's: the lane lives on
+            post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
+
+
+def train_teacher(config: dict[str, Any]) -> None:
+    """Train the spec's teacher into the store, unless it is there."""
+    plan = config["plan"]
+    workplace = _workplace(plan)
+    prepare_teacher(
+        workplace.spec.teacher,
+        workplace.corpus,
+        workplace.audio,
+        FolderStore(workplace.store / "teachers"),
+        workplace.device,
+    )
+
+
+def _workplace(plan: dict[str, Any]) -> Workplace:
+    torch.set_num_threads(max(1, plan["cpus"]))
+    device = train.torch.get_device()
+    spec = parse_spec(yaml.safe_load(plan["spec"]), where="spec.yaml")
+    return Workplace(spec, Path(plan["store"]), plan["teacher"], device)
+
+
+def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precision: str) -> Iterator[Report]:
+    config, number = order["config"], order["number"]
+    method = load_method(config["method"])
+    trial = Trial(
+        number=number,
+        settings=workplace.spec.settings(config),
+        corpus=workplace.corpus,
+        audio=workplace.audio,
+        teacher=workplace.teacher,
+        label_set=workplace.label_set,
+        evaluate=workplace.evaluate,
+        rungs=workplace.spec.rung_updates,
+        folder=folder / "trials" / f"{number:04d}",
+        device=workplace.device,
+        seed=order["seed"],
+        precision=precision,
+    )
+    return method().run(trial)
+
+
+class _Post:
+    """The mailbox, as a worker group uses it."""
+
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox = mailbox
+        context = train.get_context()
+        self._first = context.get_world_rank() == 0
+        self._alone = context.get_world_size() == 1
+
+    def receive(self) -> Any:
+        message = ray.get(self._mailbox.get.remote("down")) if self._first else None
+        return message if self._alone else broadcast_from_rank_zero(message)
+
+    def send(self, message: dict[str, Any]) -> None:
+        if self._first:
+            ray.get(self._mailbox.put.remote("up", message))
+
+
+def _cause(err: Exception) -> str:
+    if isinstance(err, DivergedError):
+        return "nan"
+    if isinstance(err, torch.OutOfMemoryError | MemoryError):
+        return "oom"
+    return "input" if isinstance(err, InputError) else "user"
+
+
+def _last_words(err: Exception) -> str:
+    """One line for what users caused, the traceback for what they must debug."""
+    if isinstance(err, InputError | DivergedError):
+        return str(err)
+    return "".join(traceback.format_exception(err)).replace(os.getcwd() + os.sep, "")
