@@ -1,0 +1,178 @@
+"""What is known of the error so far: a Gaussian process on its logarithm over the space.
+
+Costs are exact and are not modelled. Trials that were stopped, or still run, take part with the error they are expected
+to end with, as uncertain as such forecasts have proved to be.
+
+Shapes: N observations, P places to predict, F features.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from raysearch.search.space import Config, Distribution, Space
+
+Array = NDArray[np.float64]
+NOISE = 0.02
+"""Standard deviation of ln error between two runs of one configuration, at least."""
+MAX_ROWS = 250
+INACTIVE = 0.5
+"""Feature of a setting that does not matter beside the others: the middle of its range."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    config: Config
+    ln_macs: float
+    ln_error: dict[float, float]
+    """ln of the error by share of the budget; 1.0 is the final one. Empty: nothing is known yet."""
+    diverged: bool = False
+
+
+class Encoding:
+    """Configurations as rows of features in [0, 1]."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._distributions = dict(space.distributions)
+        if len(space.methods) > 1:
+            self._distributions["method"] = Distribution(choice=list(space.methods))
+
+    def __call__(self, configs: Sequence[Config]) -> Array:
+        return np.array([self._row(config) for config in configs], dtype=float)
+
+    def _row(self, config: Config) -> list[float]:
+        row: list[float] = []
+        for key, distribution in self._distributions.items():
+            row += _features(distribution, config.get(key))
+        return row
+
+
+def _features(distribution: Distribution, value: object) -> list[float]:
+    if (choices := distribution.choice) is not None:
+        if _ordered(choices):
+            # Widths and cluster counts are choices of a number: their order is worth more than their names.
+            rank = sorted(choices, key=float)
+            return [INACTIVE if value is None else rank.index(value) / max(len(rank) - 1, 1)]  # type: ignore[arg-type]
+        return [INACTIVE if value is None else float(value == choice) for choice in choices]
+    low, high = distribution.int_ or distribution.float_ or (0, 1)
+    if value is None:
+        return [INACTIVE]
+    assert isinstance(value, int | float)
+    if distribution.log:
+        low, high, value = np.log(low), np.log(high), np.log(value)
+    return [float((value - low) / (high - low)) if high > low else INACTIVE]
+
+
+def _ordered(choices: list[object]) -> bool:  # type: ignore[misc]
+    return len(choices) > 2 and all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
+
+
+class Surrogate:
+    """Predicts ln error. Made once a search; `fit` before each suggestion."""
+
+    def __init__(self, space: Space) -> None:
+        self._encode = Encoding(space)
+        self._kernel = None
+        self._fitted_on = 0
+
+    def fit(self, observations: Sequence[Observation]) -> bool:
+        """Take in what is known. Returns False while it is too little to model."""
+        seen = [o for o in observations if o.ln_error or o.diverged]
+        if sum(bool(o.ln_error) for o in seen) < 3:
+            return False
+        targets_N, variance_N = expected_ends(seen)
+        seen, targets_N, variance_N = _newest(seen, targets_N, variance_N)
+        x_NF = self._encode([o.config for o in seen])
+        self._mean, self._scale = float(targets_N.mean()), float(targets_N.std()) or 1.0
+        y_N = (targets_N - self._mean) / self._scale
+        grown = len(seen) >= 1.25 * self._fitted_on or self._kernel is None
+        self._process = GaussianProcessRegressor(
+            self._kernel or _kernel(x_NF.shape[1]),
+            alpha=variance_N / self._scale**2,
+            optimizer="fmin_l_bfgs_b" if grown else None,
+        )
+        with warnings.catch_warnings():
+            # A length scale at its bound is what the bounds are for.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._process.fit(x_NF, y_N)
+        if grown:
+            self._kernel, self._fitted_on = self._process.kernel_, len(seen)
+        self._x_NF, self._y_N, self._alpha_N = x_NF, y_N, variance_N / self._scale**2
+        return True
+
+    def believe(self, pending: Sequence[Config]) -> Array:
+        """Take pending trials as if they had ended where they are expected to. Returns their ln errors."""
+        mean_P, _ = self.predict(pending)
+        x_NF = np.concatenate([self._x_NF, self._encode(pending)])
+        y_N = np.concatenate([self._y_N, (mean_P - self._mean) / self._scale])
+        alpha_N = np.concatenate([self._alpha_N, np.full(len(pending), NOISE**2 / self._scale**2)])
+        self._process = GaussianProcessRegressor(self._process.kernel_, alpha=alpha_N, optimizer=None).fit(x_NF, y_N)
+        return mean_P
+
+    def predict(self, configs: Sequence[Config]) -> tuple[Array, Array]:
+        """Mean and standard deviation of the ln error that training would end with, without the noise of one run."""
+        mean_P, sd_P = self._process.predict(self._encode(configs), return_std=True)
+        white = float(self._process.kernel_.k2.noise_level)
+        sd_P = np.sqrt(np.maximum(sd_P**2 - white, 1e-8))
+        return mean_P * self._scale + self._mean, sd_P * self._scale
+
+
+def _kernel(features: int) -> object:
+    matern = Matern(length_scale=np.full(features, 1.6), length_scale_bounds=(0.5, 6.0), nu=2.5)
+    return ConstantKernel(1.0, (0.3, 10.0)) * matern + WhiteKernel(0.02, (1e-3, 0.2))
+
+
+def expected_ends(seen: Sequence[Observation]) -> tuple[Array, Array]:
+    """ln of each trial's final error, measured or expected, and the variance of that."""
+    finals = [o for o in seen if 1.0 in o.ln_error]
+    forecasts = {share: _forecast(finals, share) for share in {s for o in seen for s in o.ln_error if s < 1.0}}
+    targets_N, variance_N = np.full(len(seen), np.nan), np.full(len(seen), NOISE**2)
+    for i, observation in enumerate(seen):
+        if 1.0 in observation.ln_error:
+            targets_N[i] = observation.ln_error[1.0]
+        elif observation.ln_error:
+            share = max(observation.ln_error)
+            fall, variance = forecasts[share](observation)
+            targets_N[i] = observation.ln_error[share] + fall
+            variance_N[i] += variance
+    worst = np.nanmax(targets_N)
+    targets_N = np.where(np.isnan(targets_N), worst, targets_N)
+    # One collapsed trial must not set the scale for all.
+    ceiling = np.quantile(targets_N, 0.9) + 0.7
+    return np.minimum(targets_N, ceiling), variance_N
+
+
+def _forecast(finals: Sequence[Observation], share: float):  # type: ignore[no-untyped-def]
+    """How much ln error still falls from a rung to the end: ridge on ln MACs, from trials that saw both."""
+    pairs = [(o.ln_macs, o.ln_error[1.0] - o.ln_error[share]) for o in finals if share in o.ln_error]
+    if len(pairs) < 4:
+        fall = float(np.mean([p[1] for p in pairs])) if pairs else 0.0
+        return lambda _: (fall, 0.15**2)
+    macs_N, fall_N = np.array(pairs).T
+    x_N2 = np.stack([np.ones_like(macs_N), macs_N - macs_N.mean()], axis=1)
+    weights = np.linalg.solve(x_N2.T @ x_N2 + np.diag([0.01, 1.0]), x_N2.T @ fall_N)
+    variance = float(np.mean((fall_N - x_N2 @ weights) ** 2))
+    return lambda o: (float(weights @ [1.0, o.ln_macs - macs_N.mean()]), variance)
+
+
+def _newest(seen: list[Observation], targets_N: Array, variance_N: Array) -> tuple[list[Observation], Array, Array]:
+    """At most `MAX_ROWS`: the newest half, and of the older ones the best for their cost."""
+    if len(seen) <= MAX_ROWS:
+        return seen, targets_N, variance_N
+    macs_N = np.array([o.ln_macs for o in seen])
+    slope, offset = np.polyfit(macs_N, targets_N, 1)
+    residual_N = targets_N - (slope * macs_N + offset)
+    old = len(seen) - MAX_ROWS // 2
+    keep = np.sort(
+        np.concatenate([np.argsort(residual_N[:old])[: MAX_ROWS - MAX_ROWS // 2], np.arange(old, len(seen))])
+    )
+    return [seen[i] for i in keep], targets_N[keep], variance_N[keep]
