@@ -13,6 +13,17 @@ from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.settings import Settings
 
 
+def block_numbers(layers: list[int], depth: int) -> list[int]:
+    """Blocks counted from 1, of which `layers` may count some from the last, -1.
+
+    Raises: ValueError if there is no such block.
+    """
+    for layer in layers:
+        if not 1 <= abs(layer) <= depth:
+            raise ValueError(f"{layer}; expected 1 to {depth}, or -1 for the last block")
+    return [layer if layer > 0 else depth + 1 + layer for layer in layers]
+
+
 class StudentSettings(Settings):
     """The student's shape."""
 
