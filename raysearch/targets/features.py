@@ -1,0 +1,88 @@
+"""Features to cluster, one cut after the other: hidden states of a teacher, or MFCCs. Never all of them in memory.
+
+Shapes: B batch, S samples, T frames, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchaudio.compliance.kaldi import mfcc
+from torchaudio.functional import compute_deltas
+
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.errors import InputError
+
+if TYPE_CHECKING:
+    from raysearch.corpora.batches import Batch
+    from raysearch.encoder.encoder import Encoder
+
+Features = Iterator[tuple[str, np.ndarray]]
+"""Pairs of cut id and float32 `feats_TD`."""
+
+MFCC_HOP_SAMPLES = 160
+_MFCC_WINDOW_SAMPLES = 400
+
+
+def resolve_layer(layer: int, depth: int) -> int:
+    """The block, counted from 1, whose output `layer` means; negative ones count from the last, which is -1.
+
+    Raises: InputError if there is no such block.
+    """
+    if not 1 <= abs(layer) <= depth:
+        raise InputError(f"targets.layer: {layer}; expected 1 to {depth}, or -1 for the teacher's last block")
+    return layer if layer > 0 else depth + 1 + layer
+
+
+@torch.inference_mode()
+def teacher_features(encoder: Encoder, layer: int, batches: Iterable[Batch]) -> Features:
+    """Outputs of block `layer` (1 is the first block, -1 the last) at the encoder's own rate, without padding.
+
+    Raises: InputError if the encoder has no such block.
+    """
+    block = resolve_layer(layer, encoder.config.depth)
+    device = next(encoder.parameters()).device
+    for batch in _independent_rows(encoder, batches):
+        ids, audio_BS, samples_B = batch
+        encoded = encoder(audio_BS.to(device), samples_B.to(device))
+        hidden_BTD = encoded.hidden[block].float().cpu().numpy()
+        for cut_id, feats_TD, frames in zip(ids, hidden_BTD, encoded.frames_B.tolist(), strict=True):
+            yield cut_id, feats_TD[:frames]
+
+
+def _independent_rows(encoder: Encoder, batches: Iterable[Batch]) -> Iterator[tuple[list[str], Tensor, Tensor]]:
+    """The batches, cut by cut where a GroupNorm's statistics would span the padding and change the features."""
+    front_end = encoder.config.front_end
+    alone = front_end.kind == "waveform" and front_end.norm == "group"
+    for batch in batches:
+        ids = [cut.id for cut in batch.cuts]
+        if not alone:
+            yield ids, batch.audio_BS, batch.samples_B
+            continue
+        for row, cut_id in enumerate(ids):
+            samples = batch.samples_B[row : row + 1]
+            yield [cut_id], batch.audio_BS[row : row + 1, : int(samples)], samples
+
+
+def mfcc_features(batches: Iterable[Batch]) -> Features:
+    """13 Kaldi MFCCs without energy, their deltas and delta-deltas at 100 Hz: D = 39.
+
+    Raises: InputError if a cut is shorter than one window.
+    Source: HuBERT (Hsu et al., 2021), targets of the first iteration.
+    """
+    for batch in batches:
+        for cut, audio_S, samples in zip(batch.cuts, batch.audio_BS, batch.samples_B.tolist(), strict=True):
+            if samples < _MFCC_WINDOW_SAMPLES:
+                raise InputError(f"cut {cut.id}: {samples} samples; expected at least {_MFCC_WINDOW_SAMPLES}")
+            yield cut.id, _mfcc_with_deltas(audio_S[:samples])
+
+
+def _mfcc_with_deltas(audio_S: Tensor) -> np.ndarray:
+    cepstra_TD = mfcc(audio_S[None].float(), sample_frequency=SAMPLE_RATE_HZ, num_ceps=13, use_energy=False)
+    deltas_DT = compute_deltas(cepstra_TD.T)
+    stacked_DT = torch.cat([cepstra_TD.T, deltas_DT, compute_deltas(deltas_DT)])
+    return stacked_DT.T.contiguous().numpy()

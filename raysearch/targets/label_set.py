@@ -1,0 +1,96 @@
+"""A label set: what it was made from, and one cluster id per frame of every train and dev cut.
+
+On disk it is a folder with two files: `label_set.json` (key, hop, quality, frames of each cut, in order) and
+`labels.npy` (all labels in one array, memory-mapped when read).
+
+Shapes: T frames of a cut, N frames of all cuts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from raysearch.errors import WorkError
+
+_DOCUMENT, _LABELS = "label_set.json", "labels.npy"
+
+
+@dataclass(frozen=True)
+class LabelKey:
+    """All that decides the labels. Equal keys mean equal labels, wherever and whenever they were built."""
+
+    source: str
+    """`teacher` or `mfcc`."""
+    teacher: str
+    """Content hash of the teacher's weights; empty for MFCCs."""
+    layer: int
+    """Block, counted from 1; 0 for MFCCs."""
+    clusters: int
+    seed: int
+    fit_frames: int
+    corpus: str
+    """The corpus's fingerprint."""
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits: the name of the label set in its store."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    key: LabelKey
+    hop_samples: int
+    """Samples from one label to the next."""
+    quality: Mapping[str, float]
+    """Figures that tell a useful set from a useless one: see `raysearch.targets.quality`."""
+    labels_N: np.ndarray
+    spans: Mapping[str, slice]
+    """Where the labels of a cut lie in `labels_N`."""
+
+    @property
+    def clusters(self) -> int:
+        return self.key.clusters
+
+    def labels(self, cut_id: str) -> np.ndarray:
+        """Cluster ids of a cut's frames, (T,); KeyError if the cut is neither in train nor in dev."""
+        return self.labels_N[self.spans[cut_id]]
+
+
+def write_label_set(
+    folder: Path, key: LabelKey, hop_samples: int, labels: Mapping[str, np.ndarray], quality: Mapping[str, float]
+) -> None:
+    """Writes the labels of each cut id into `folder`, which exists."""
+    np.save(folder / _LABELS, np.concatenate(list(labels.values())), allow_pickle=False)
+    document = {
+        "key": asdict(key),
+        "hop_samples": hop_samples,
+        "quality": dict(quality),
+        "frames": {cut_id: len(labels_T) for cut_id, labels_T in labels.items()},
+    }
+    (folder / _DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
+
+
+def read_label_set(folder: Path) -> LabelSet:
+    """The label set in `folder`; its labels are read from disk when they are asked for.
+
+    Raises: WorkError if a file is missing, torn or not what it should be.
+    """
+    try:
+        document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+        labels_N = np.load(folder / _LABELS, mmap_mode="r", allow_pickle=False)
+        ends = list(accumulate(document["frames"].values()))
+        if len(labels_N) != ends[-1]:
+            raise ValueError(f"{len(labels_N)} labels for {ends[-1]} frames")
+        spans = {cut: slice(start, end) for cut, start, end in zip(document["frames"], [0, *ends], ends, strict=False)}
+        key = LabelKey(**document["key"])
+        return LabelSet(key, document["hop_samples"], document["quality"], labels_N, spans)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as err:
+        raise WorkError(f"label set {folder} is unreadable ({err}); delete the folder and it is built again") from err

@@ -1,0 +1,117 @@
+"""The store: one build per key, whatever races, dies or fails."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raysearch.errors import WorkError
+from raysearch.targets.label_set import LabelKey, write_label_set
+from raysearch.targets.store import FolderStore, LabelStore
+
+KEY = LabelKey(source="mfcc", teacher="", layer=0, clusters=4, seed=0, fit_frames=100, corpus="cd34")
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def _write(folder: Path) -> None:
+    (folder / "content").write_text("whole")
+
+
+def _ask(root: Path, barrier, answers) -> None:
+    def build(folder: Path) -> None:
+        with (root / "builds").open("a") as log:
+            log.write("built\n")
+        _write(folder)
+
+    barrier.wait()
+    answers.put((FolderStore(root / "store").get_or_build("ab", build) / "content").read_text())
+
+
+def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
+    barrier, answers = SPAWN.Barrier(2), SPAWN.Queue()
+    askers = [SPAWN.Process(target=_ask, args=(tmp_path, barrier, answers)) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    assert [answers.get(timeout=60) for _ in askers] == ["whole", "whole"]
+    for asker in askers:
+        asker.join(timeout=60)
+    assert (tmp_path / "builds").read_text() == "built\n"
+
+
+def _die_while_building(root: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "content").write_text("ha")
+        os._exit(9)
+
+    FolderStore(root).get_or_build("ab", build)
+
+
+def test_builder_that_died_leaves_nothing_and_the_next_builds(tmp_path: Path) -> None:
+    builder = SPAWN.Process(target=_die_while_building, args=(tmp_path,))
+    builder.start()
+    builder.join(timeout=60)
+    assert builder.exitcode == 9
+    store = FolderStore(tmp_path)
+    assert store.get("ab") is None
+    assert (store.get_or_build("ab", _write) / "content").read_text() == "whole"
+
+
+def test_builder_that_raised_is_followed_by_another(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        store.get_or_build("ab", lambda folder: 1 / 0)
+    assert (store.get_or_build("ab", _write) / "content").exists()
+
+
+def test_folder_without_marker_is_built_again(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    (store.get_or_build("ab", _write) / "complete").unlink()
+    (tmp_path / "ab" / "content").write_text("torn")
+    assert store.get("ab") is None
+    assert (store.get_or_build("ab", _write) / "content").read_text() == "whole"
+
+
+def test_ls_and_gc_keep_what_is_named(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for digest in ("cc", "aa", "bb"):
+        store.get_or_build(digest, _write)
+    (tmp_path / "dd.part").mkdir()
+    assert store.ls() == ["aa", "bb", "cc"]
+    assert store.gc({"bb"}) == ["aa", "cc", "dd"]
+    assert store.ls() == ["bb"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["bb"]
+
+
+def test_store_that_was_never_written_is_empty(tmp_path: Path) -> None:
+    assert FolderStore(tmp_path / "none").ls() == []
+    assert FolderStore(tmp_path / "none").get("ab") is None
+
+
+def _label(folder: Path) -> None:
+    write_label_set(folder, KEY, 160, {"a": np.array([3, 1], np.int16)}, {})
+
+
+def test_label_set_is_built_once_and_listed(tmp_path: Path) -> None:
+    store, builds = LabelStore(tmp_path), []
+
+    def build(folder: Path) -> None:
+        builds.append(folder)
+        _label(folder)
+
+    assert store.get(KEY) is None
+    for _ in range(2):
+        np.testing.assert_array_equal(store.get_or_build(KEY, build).labels("a"), [3, 1])
+    assert len(builds) == 1
+    assert [found.key for found in store.ls()] == [KEY]
+    assert store.gc(set()) == [KEY.digest]
+    assert store.get(KEY) is None
+
+
+def test_unreadable_label_set_is_named(tmp_path: Path) -> None:
+    store = LabelStore(tmp_path)
+    store.get_or_build(KEY, _label)
+    (tmp_path / KEY.digest / "labels.npy").write_bytes(b"?")
+    with pytest.raises(WorkError, match=f"{KEY.digest} is unreadable"):
+        store.get(KEY)
