@@ -49,12 +49,12 @@ class DistilHubert:
 
     def run(self, trial: Trial) -> Iterator[Report]:
         from raysearch.methods.regression import FeatureRegression, TeacherBatches
-        from raysearch.methods.student import build_student, train_student
+        from raysearch.methods.student import student_for, train_student
 
         settings = trial.settings
         assert isinstance(settings, DistilHubertSettings)
         teacher = trial.teacher.encoder.to(trial.device)
-        student = build_student(trial, self.student(settings, teacher.config), settings.training.dropout)
+        student = student_for(trial, self.student(settings, teacher.config), settings.training)
         module = FeatureRegression(student, teacher.config.width, settings.distillation)
         prepare = TeacherBatches(student, teacher, settings.distillation.layers, trial.precision)
         return train_student(trial, module, prepare, settings.training)

@@ -1,4 +1,4 @@
-"""HuBERT's masked prediction as a method: from MFCC clusters, or from a teacher's (DiceHuBERT). No torch until it runs."""
+"""HuBERT's masked prediction as methods: of MFCC clusters, or of a teacher's (DiceHuBERT). No torch until they run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MfccTargets(TargetSettings):
 class HubertSettings(LabelPredictionSettings):
     """Train an encoder from nothing on clusters of MFCCs."""
 
-    targets: TargetSettings = MfccTargets()
+    targets: MfccTargets = MfccTargets()
     """The label set."""
 
 
@@ -69,13 +69,13 @@ class _LabelPrediction:
 
     def run(self, trial: Trial) -> Iterator[Report]:
         from raysearch.methods.prediction import LabelledBatches, MaskedPrediction
-        from raysearch.methods.student import build_student, train_student
+        from raysearch.methods.student import student_for, train_student
 
         settings = trial.settings
         assert isinstance(settings, LabelPredictionSettings)
         config = self.student(settings, trial.teacher.encoder.config)
         label_set = trial.label_set(settings.targets)
-        student = build_student(trial, config, settings.training.dropout)
+        student = student_for(trial, config, settings.training)
         module = MaskedPrediction(student, label_set.clusters, settings.prediction)
         prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed)
         return train_student(trial, module, prepare, settings.training)

@@ -59,9 +59,7 @@ class MaskedPrediction(nn.Module):
         return torch.stack(losses).mean(), {"accuracy": torch.stack(accuracies).mean()}
 
     def _loss(self, logits_BTK: Tensor, labels_BT: Tensor, main_BT: Tensor, other_BT: Tensor) -> tuple[Tensor, Tensor]:
-        nll_BT = cross_entropy(
-            logits_BTK.float().transpose(1, 2), labels_BT, reduction="none", ignore_index=PADDING
-        )
+        nll_BT = cross_entropy(logits_BTK.float().transpose(1, 2), labels_BT, reduction="none", ignore_index=PADDING)
         loss = mean_over_processes(nll_BT, main_BT)
         if self.settings.unmasked_weight:
             loss = loss + self.settings.unmasked_weight * mean_over_processes(nll_BT, other_BT)

@@ -19,7 +19,28 @@ from raysearch.training.process import mean_over_processes
 
 
 class FeatureRegression(nn.Module):
-    """L1 distance plus -log sigmoid(cosine), each a mean over real frames, dimensions and teacher layers."""
+    """L1 distance plus -log sigmoid(cosine): means over real frames, dimensions and teacher blocks."""
+
+    def __init__(self, student: Encoder, teacher_width: int, settings: DistillationSettings) -> None:
+        super().__init__()
+        self.student = student
+        self.settings = settings
+        self.heads = nn.ModuleList(nn.Linear(student.config.width, teacher_width) for _ in settings.layers)
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss, and the mean cosine."""
+        encoded = self.student(audio_BS, samples_B)
+        predicted_LBTW = torch.stack([head(encoded.output_BTD) for head in self.heads]).float()
+        real_BT = torch.arange(predicted_LBTW.shape[2], device=audio_BS.device) < encoded.frames_B[:, None]
+        l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
+        cosine_LBT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1)
+        loss_BT = self.settings.l1_weight * l1_BT - self.settings.cosine_weight * logsigmoid(cosine_LBT).mean(0)
+        metrics = {"cosine": mean_over_processes(cosine_LBT.detach().mean(0), real_BT)}
+        return mean_over_processes(loss_BT, real_BT), metrics
+
+
+class TeacherBatches:
+    """Prepares batches for `FeatureRegression`: the teacher's LayerNormed hidden states on the student's frames."""
 
     def __init__(self, student: Encoder, teacher: Encoder, layers: list[int], precision: str) -> None:
         self._frames = student.frames
