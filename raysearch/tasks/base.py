@@ -1,0 +1,36 @@
+"""The contract of a task: what a student is judged on. Knows nothing of searches, Ray or MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from raysearch.tasks.score import Score
+
+if TYPE_CHECKING:
+    import torch
+
+    from raysearch.corpora.corpus import Corpus
+    from raysearch.encoder.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Errors of one encoder. Dev chose whatever there was to choose; test only reports."""
+
+    dev: Score
+    test: Score | None
+    details: Mapping[str, float] = field(default_factory=dict)
+    """`lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `infeasible` (training cuts without loss), `at_lr_X`."""
+
+
+class Task(Protocol):
+    metric: ClassVar[str]
+    """Name of the error in reports: `wer`, `per`, `eer`, ..."""
+
+    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+        """Trains a head on the train split and scores it on dev, and on test if asked. The encoder is left as it was.
+
+        Raises: InputError if a split that is needed is missing or lacks what the task reads.
+        """

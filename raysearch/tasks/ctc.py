@@ -1,0 +1,128 @@
+"""Linear CTC: the symbols of a corpus, the loss, the greedy reading, and the head over all layers of an encoder.
+
+Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, V symbols with the blank at 0.
+Source: Graves et al., ICML 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from lhotse.cut import MonoCut
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from raysearch.errors import InputError
+
+Unit = Literal["phones", "characters"]
+BLANK = 0
+BOUNDARY = " "
+
+
+def reference(cut: MonoCut, unit: Unit) -> list[str]:
+    """What was said, in the items that an error rate counts: phones, or words where the unit is characters.
+
+    Raises: InputError if the cut's supervision does not hold it.
+    """
+    supervision = cut.supervisions[0]
+    if unit == "phones":
+        phones = (supervision.custom or {}).get("phones")
+        if phones is None:
+            raise InputError(f"cut {cut.id}: custom.phones: nothing; expected a list of phones")
+        return list(phones)
+    if supervision.text is None:
+        raise InputError(f"cut {cut.id}: text: nothing; expected a transcript")
+    return list(supervision.text.split())
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The symbols that a head can emit. Symbol i has token i + 1, for 0 is the blank."""
+
+    unit: Unit
+    symbols: tuple[str, ...]
+
+    @classmethod
+    def from_cuts(cls, cuts: Iterable[MonoCut], unit: Unit) -> Tokens:
+        """The symbols of these cuts, sorted: give it the training split only."""
+        return cls(unit, tuple(sorted({symbol for cut in cuts for symbol in _spell(reference(cut, unit), unit)})))
+
+    @property
+    def count(self) -> int:
+        """Outputs of a head: the symbols and the blank."""
+        return len(self.symbols) + 1
+
+    def encode(self, cut: MonoCut) -> list[int]:
+        """The cut's tokens. A symbol without a token is left out: no head can emit it, so it scores as an error."""
+        index = {symbol: token for token, symbol in enumerate(self.symbols, start=1)}
+        return [index[symbol] for symbol in _spell(reference(cut, self.unit), self.unit) if symbol in index]
+
+    def decode(self, tokens: Sequence[int]) -> list[str]:
+        """Phones, or the words between boundaries."""
+        symbols = [self.symbols[token - 1] for token in tokens]
+        return symbols if self.unit == "phones" else "".join(symbols).split()
+
+
+def _spell(items: list[str], unit: Unit) -> list[str]:
+    return items if unit == "phones" else list(BOUNDARY.join(items))
+
+
+def frames_needed(target: Sequence[int]) -> int:
+    """Fewest frames that can emit `target`: repeats need a blank between them. With fewer the loss is infinite."""
+    return len(target) + sum(a == b for a, b in pairwise(target))
+
+
+def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
+    """Mean loss per target token, in nats, over all cuts of the batch.
+
+    A cut whose target does not fit its frames adds no loss and no gradient; `frames_needed` finds such cuts.
+    """
+    lengths_B = torch.tensor([len(target) for target in targets])
+    tokens = torch.tensor([token for target in targets for token in target], dtype=torch.long)
+    log_probs_TBV = logits_BTV.float().log_softmax(-1).transpose(0, 1)
+    loss = F.ctc_loss(
+        log_probs_TBV,
+        tokens.to(logits_BTV.device),
+        frames_B.cpu(),
+        lengths_B,
+        blank=BLANK,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return loss / max(len(tokens), 1)
+
+
+def greedy(logits_BTV: Tensor, frames_B: Tensor) -> list[list[int]]:
+    """The likeliest token of each frame, repeats merged, blanks dropped."""
+    best_BT = logits_BTV.argmax(-1).cpu()
+    merged = (torch.unique_consecutive(best_T[:n]) for best_T, n in zip(best_BT, frames_B.tolist(), strict=True))
+    return [[token for token in row.tolist() if token != BLANK] for row in merged]
+
+
+class CtcHead(nn.Module):
+    """A learned softmax-weighted sum of LayerNormed hidden states, then one linear layer.
+
+    Weights start at zero: the problem is convex in the linear layer, and a head then depends on no random draw.
+    Source: the weighted sum is SUPERB's (Yang et al., Interspeech 2021).
+    """
+
+    def __init__(self, layers: int, width: int, symbols: int) -> None:
+        super().__init__()
+        self.mix_L = nn.Parameter(torch.zeros(layers))
+        self.weight_VD = nn.Parameter(torch.zeros(symbols, width))
+        self.bias_V = nn.Parameter(torch.zeros(symbols))
+
+    def forward(self, x_LND: Tensor) -> Tensor:
+        """Logits of each frame, `(N, V)`."""
+        mixed_ND = torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND)
+        return F.linear(mixed_ND, self.weight_VD, self.bias_V)
+
+
+def pad(logits_NV: Tensor, frames: Sequence[int]) -> Tensor:
+    """Frames of several cuts, from end to end to one row a cut, `(B, T, V)`."""
+    return pad_sequence(list(logits_NV.split(list(frames))), batch_first=True)

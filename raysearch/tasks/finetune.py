@@ -1,0 +1,46 @@
+"""A copy of an encoder, trained whole under a CTC head.
+
+The head learns faster than the encoder: with one rate for both, a good encoder is wrecked before its head is of use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from itertools import islice
+
+import torch
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.batches import AudioStore, TrainingBatches
+from raysearch.encoder.encoder import Encoder
+from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, frames_needed, pad
+from raysearch.tasks.layers import hidden_layers
+from raysearch.tasks.optimiser import Optimiser
+from raysearch.tasks.probe import Trained
+from raysearch.tasks.settings import CtcSettings
+
+
+def finetune(
+    encoder: Encoder,
+    cuts: Sequence[MonoCut],
+    tokens: Tokens,
+    settings: CtcSettings,
+    store: AudioStore,
+    device: torch.device,
+    seed: int,
+) -> Trained:
+    """The given encoder stays as it is. The one head is filed under the encoder's rate."""
+    tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
+    head = CtcHead(encoder.config.depth + 1, encoder.config.width, tokens.count).to(device)
+    optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
+    targets = {cut.id: tokens.encode(cut) for cut in cuts}
+    infeasible: set[str] = set()
+    batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
+    for batch in islice(batches, settings.updates):
+        xs = hidden_layers(tuned, batch, device)
+        frames = [x_LTD.shape[1] for x_LTD in xs]
+        wanted = [targets[cut.id] for cut in batch.cuts]
+        infeasible |= {cut.id for cut, n in zip(batch.cuts, frames, strict=True) if n < frames_needed(targets[cut.id])}
+        optimiser.update(ctc_loss(pad(head(torch.cat(xs, dim=1)), frames), torch.tensor(frames), wanted))
+    return Trained(tuned.eval(), {settings.encoder_lr: head}, len(infeasible))

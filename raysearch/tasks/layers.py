@@ -1,0 +1,95 @@
+"""What a head sees: the LayerNormed hidden states of an encoder, cut by cut and without padding.
+
+Shapes: L layers (the front end's output and each block's), B cuts, T frames, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from lhotse.cut import MonoCut
+from torch import Tensor
+from torch.nn import functional as F
+
+from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.encoder import Encoder
+
+KEEP_BYTES = 1 << 30
+"""Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
+ENCODE_BATCH_S = 60.0
+
+
+def hidden_layers(encoder: Encoder, batch: Batch, device: torch.device) -> list[Tensor]:
+    """One `x_LTD` a cut, each frame normalised to mean 0 and variance 1; differentiable."""
+    audio_BS, samples_B = batch.audio_BS.to(device), batch.samples_B.to(device)
+    if not _padding_changes(encoder.config):
+        return _normalised(encoder, audio_BS, samples_B)
+    alone = (_normalised(encoder, audio_BS[i : i + 1, :n], samples_B[i : i + 1]) for i, n in enumerate(samples_B))
+    return [x_LTD for one in alone for x_LTD in one]
+
+
+def _padding_changes(config: EncoderConfig) -> bool:
+    # GroupNorm averages over a whole row, padding included, whatever lengths are passed along.
+    return config.front_end.kind == "waveform" and config.front_end.norm == "group"
+
+
+def _normalised(encoder: Encoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
+    encoded = encoder(audio_BS, samples_B)
+    x_LBTD = torch.stack(encoded.hidden).float()
+    x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])
+    return [x_LBTD[:, i, :n] for i, n in enumerate(encoded.frames_B.tolist())]
+
+
+@contextmanager
+def at_rest(encoder: Encoder) -> Iterator[None]:
+    """Eval mode and no gradients inside; the encoder's own mode again after."""
+    training = encoder.training
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        encoder.train(training)
+
+
+def encode(
+    encoder: Encoder, cuts: Sequence[MonoCut], store: AudioStore, device: torch.device
+) -> Iterator[tuple[MonoCut, Tensor]]:
+    """Each cut with its `x_LTD` in half precision (values are near 1), in the order that pads least."""
+    for batch in evaluation_batches(cuts, store, ENCODE_BATCH_S):
+        with at_rest(encoder):
+            layers = hidden_layers(encoder, batch, device)
+        for cut, x_LTD in zip(batch.cuts, layers, strict=True):
+            yield cut, x_LTD.half()
+
+
+class FrozenLayers:
+    """Hidden states of an encoder that does not change, looked up by cut."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        cuts: Sequence[MonoCut],
+        store: AudioStore,
+        device: torch.device,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        self._encoder, self._store, self._device = encoder, store, device
+        self._kept: dict[str, Tensor] = {}
+        if _half_bytes(encoder.config, cuts) <= keep_bytes:
+            self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encode(encoder, cuts, store, device)}
+
+    def of(self, cuts: Sequence[MonoCut]) -> list[Tensor]:
+        """One `x_LTD` a cut, in the order asked."""
+        found = self._kept
+        if not found:
+            found = {cut.id: x_LTD for cut, x_LTD in encode(self._encoder, cuts, self._store, self._device)}
+        return [found[cut.id].to(self._device).float() for cut in cuts]
+
+
+def _half_bytes(config: EncoderConfig, cuts: Sequence[MonoCut]) -> float:
+    frames = sum(cut.duration for cut in cuts) * config.frame_hz
+    return 2 * frames * config.width * (config.depth + 1)

@@ -1,0 +1,29 @@
+"""Adam with one peak rate a module, raised over the first twelfth of the updates and then lowered to zero in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
+
+WARMUP = 1 / 12
+
+
+def ramp(step: int, updates: int) -> float:
+    """Share of the peak rate at an update, counted from 0: above zero at each of them."""
+    warmup = max(1.0, WARMUP * updates)
+    return min((step + 1) / warmup, (updates - step) / max(updates - warmup, 1), 1.0)
+
+
+class Optimiser:
+    def __init__(self, rates: Sequence[tuple[nn.Module, float]], updates: int) -> None:
+        self._adam = Adam([{"params": list(module.parameters()), "lr": lr} for module, lr in rates], betas=(0.9, 0.98))
+        self._schedule = LambdaLR(self._adam, lambda step: ramp(step, updates))
+
+    def update(self, loss: Tensor) -> None:
+        self._adam.zero_grad()
+        loss.backward()
+        self._adam.step()
+        self._schedule.step()

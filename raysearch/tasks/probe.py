@@ -1,0 +1,74 @@
+"""A frozen encoder, judged by linear CTC heads on its hidden states: one head for each learning rate tried.
+
+Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays: with
+one rate, an order of encoders is an order of how well that rate suits them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.batches import AudioStore
+from raysearch.encoder.encoder import Encoder
+from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, frames_needed, pad
+from raysearch.tasks.layers import FrozenLayers
+from raysearch.tasks.optimiser import Optimiser
+from raysearch.tasks.settings import CtcSettings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An encoder with the heads that were trained on it."""
+
+    encoder: Encoder
+    heads: dict[float, CtcHead]
+    """By learning rate, ascending."""
+    infeasible: int
+    """Training cuts with too few frames for their tokens: they were drawn and taught nothing."""
+
+
+def probe(
+    encoder: Encoder,
+    cuts: Sequence[MonoCut],
+    tokens: Tokens,
+    settings: CtcSettings,
+    store: AudioStore,
+    device: torch.device,
+    seed: int,
+) -> Trained:
+    """Trains all heads on the same batches; `seed` draws the batches."""
+    frozen = FrozenLayers(encoder, cuts, store, device)
+    targets = {cut.id: tokens.encode(cut) for cut in cuts}
+    infeasible: set[str] = set()
+    layers, width = encoder.config.depth + 1, encoder.config.width
+    heads = {lr: CtcHead(layers, width, tokens.count).to(device) for lr in settings.lrs}
+    optimiser = Optimiser([(head, lr) for lr, head in heads.items()], settings.updates)
+    for drawn in draw(cuts, settings.batch_s, settings.updates, seed):
+        xs = frozen.of(drawn)
+        frames = [x_LTD.shape[1] for x_LTD in xs]
+        x_LND = torch.cat(xs, dim=1)
+        wanted = [targets[cut.id] for cut in drawn]
+        infeasible |= {cut.id for cut, n in zip(drawn, frames, strict=True) if n < frames_needed(targets[cut.id])}
+        losses = [ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), wanted) for head in heads.values()]
+        optimiser.update(torch.stack(losses).sum())
+    return Trained(encoder, heads, len(infeasible))
+
+
+def draw(cuts: Sequence[MonoCut], batch_s: float, updates: int, seed: int) -> Iterator[list[MonoCut]]:
+    """`updates` batches of about `batch_s` seconds: every cut once, in a new order, before any comes again."""
+    rng = np.random.default_rng(seed)
+    batch: list[MonoCut] = []
+    while True:
+        for index in rng.permutation(len(cuts)):
+            batch.append(cuts[index])
+            if sum(cut.duration for cut in batch) < batch_s:
+                continue
+            yield batch
+            batch, updates = [], updates - 1
+            if updates == 0:
+                return
