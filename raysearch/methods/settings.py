@@ -13,6 +13,17 @@ from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.settings import Settings
 
 
+def block_numbers(layers: list[int], depth: int) -> list[int]:
+    """Blocks counted from 1, of which `layers` may count some from the last, -1.
+
+    Raises: ValueError if there is no such block.
+    """
+    for layer in layers:
+        if not 1 <= abs(layer) <= depth:
+            raise ValueError(f"{layer}; expected 1 to {depth}, or -1 for the last block")
+    return [layer if layer > 0 else depth + 1 + layer for layer in layers]
+
+
 class StudentSettings(Settings):
     """The student's shape."""
 
@@ -77,3 +88,33 @@ class TrainingSettings(Settings):
     """Gradient norm above which gradients are scaled down."""
     checkpoint_updates: PositiveInt = 500
     """Updates between checkpoints; a lost trial repeats at most so many. Rungs are always checkpointed."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout of the student while it trains. Short runs of small students underfit: 0 serves them better."""
+
+
+class PredictionSettings(Settings):
+    """Masked prediction of a label set (HuBERT)."""
+
+    mask_prob: float = Field(0.8, ge=0, le=1)
+    """Expected spans x span length / frames: 0.8 masks about 57 % of the frames, 0 masks none and counts all frames."""
+    mask_ms: PositiveInt = 200
+    """Length of a masked span in milliseconds: 200 is ten frames at 50 Hz."""
+    unmasked_weight: float = Field(0.0, ge=0)
+    """Weight of the loss on unmasked frames beside the masked ones' 1."""
+    layers: list[int] = Field([-1], min_length=1)
+    """Student blocks that predict the labels: 1 is the first, -1 the last, which must be among them."""
+    head: Literal["linear", "cosine"] = "cosine"
+    """`cosine`: similarity of a projection to one learned code a label (HuBERT); `linear`: one linear layer."""
+    temperature: float = Field(0.1, gt=0)
+    """Divides the cosines; a linear head has none."""
+
+
+class DistillationSettings(Settings):
+    """Regression of a student's last block onto the teacher's hidden states (DistilHuBERT)."""
+
+    layers: list[int] = Field([4, 8, 12], min_length=1)
+    """Teacher blocks to predict, one linear head each: 1 is the first, -1 the last."""
+    l1_weight: float = Field(1.0, ge=0)
+    """Weight of the mean absolute difference."""
+    cosine_weight: float = Field(1.0, ge=0)
+    """Weight of -log sigmoid(cosine similarity)."""

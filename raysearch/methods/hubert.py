@@ -1,0 +1,108 @@
+"""HuBERT's masked prediction as methods: of MFCC clusters, or of a teacher's (DiceHuBERT). No torch until they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.errors import InputError
+from raysearch.methods.base import Report, Trial
+from raysearch.methods.settings import PredictionSettings, StudentSettings, TrainingSettings, block_numbers
+from raysearch.settings import Settings
+from raysearch.targets.settings import TargetSettings
+
+
+class LabelPredictionSettings(Settings):
+    """Train a student to predict a label set."""
+
+    student: StudentSettings = StudentSettings()
+    """The student's shape."""
+    targets: TargetSettings = TargetSettings()
+    """The label set."""
+    prediction: PredictionSettings = PredictionSettings()
+    """Masking, heads and loss."""
+    training: TrainingSettings = TrainingSettings()
+    """Optimiser and batches."""
+
+    @model_validator(mode="after")
+    def _last_block_learns(self) -> LabelPredictionSettings:
+        depth = self.student.depth
+        try:
+            blocks = block_numbers(self.prediction.layers, depth)
+        except ValueError as err:
+            raise ValueError(f"prediction.layers: {err}") from err
+        if depth not in blocks or len(set(blocks)) < len(blocks):
+            raise ValueError(f"prediction.layers: {self.prediction.layers}; expected each once, with -1 among them")
+        return self
+
+
+class MfccTargets(TargetSettings):
+    """The label set of HuBERT's first iteration."""
+
+    source: Literal["teacher", "mfcc"] = "mfcc"
+    """`teacher`: hidden states of one layer; `mfcc`: 39 MFCCs with deltas, HuBERT's first iteration."""
+    clusters: int = Field(100, ge=2)
+    """Label set size K. May not exceed the corpus's frames. Costs k-means time once, not training time."""
+
+
+class HubertSettings(LabelPredictionSettings):
+    """Train an encoder from nothing on clusters of MFCCs."""
+
+    targets: MfccTargets = MfccTargets()
+    """The label set."""
+
+
+class _LabelPrediction:
+    @staticmethod
+    def student(settings: Settings, teacher: EncoderConfig) -> EncoderConfig:
+        """Raises: InputError if `targets.layer` is no block of the teacher."""
+        assert isinstance(settings, LabelPredictionSettings)
+        if settings.targets.source == "teacher":
+            try:
+                block_numbers([settings.targets.layer], teacher.depth)
+            except ValueError as err:
+                raise InputError(f"targets.layer: {err}") from err
+        return settings.student.encoder()
+
+    def run(self, trial: Trial) -> Iterator[Report]:
+        from raysearch.methods.prediction import LabelledBatches, MaskedPrediction
+        from raysearch.methods.student import student_for, train_student
+
+        settings = trial.settings
+        assert isinstance(settings, LabelPredictionSettings)
+        config = self.student(settings, trial.teacher.encoder.config)
+        label_set = trial.label_set(settings.targets)
+        student = student_for(trial, config, settings.training)
+        module = MaskedPrediction(student, label_set.clusters, settings.prediction)
+        prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed)
+        return train_student(trial, module, prepare, settings.training)
+
+
+class Hubert(_LabelPrediction):
+    """Trains an encoder by masked prediction of MFCC clusters: HuBERT's first iteration. The teacher is not asked.
+
+    A second iteration is `dicehubert` with the first one's encoder as teacher.
+
+    Cannot: iterate within one trial, or copy weights from a teacher.
+    Source: HuBERT, Hsu et al. 2021, section II. Deviations: pre-norm log-mel students unless told otherwise; no penalty
+    on the outputs of waveform convolutions, no scaling of their gradients, no layer drop; waveform students take
+    LayerNorm for GroupNorm; batches are padded, not cropped to their shortest cut, and rows keep their own mask counts.
+    """
+
+    name: ClassVar[str] = "hubert"
+    Settings: ClassVar[type[Settings]] = HubertSettings
+
+
+class DiceHubert(_LabelPrediction):
+    """Trains a student from nothing by masked prediction of clusters of one teacher layer. The teacher is asked once.
+
+    Cannot: use soft targets, or copy weights from the teacher.
+    Source: DiceHuBERT, Interspeech 2025 (arXiv 2507.02911). The public recipe clusters block 9 of a 12-block teacher,
+    K = 500, for a waveform student 12 x 384; its loss is HuBERT's. Deviations: those of `hubert`.
+    """
+
+    name: ClassVar[str] = "dicehubert"
+    Settings: ClassVar[type[Settings]] = LabelPredictionSettings

@@ -1,0 +1,94 @@
+"""A teacher from supervision: an encoder trained with CTC on a corpus's phones, or on its letters if it has no phones.
+
+Shapes: B batch, S samples, T frames, V symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse import CutSet
+from torch import Tensor, nn
+
+from raysearch.corpora.batches import AudioStore, Batch, TrainingBatches, evaluation_batches
+from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.settings import TrainingSettings
+from raysearch.tasks.ctc import Tokens, Unit, ctc_loss, greedy, reference
+from raysearch.tasks.recognition import Reading
+from raysearch.training.loop import Objective, fit
+from raysearch.training.settings import TrainedTeacher
+from raysearch.training.student import build_student
+from raysearch.training.trainer import Run
+
+
+class CtcObjective(nn.Module):
+    """CTC through one linear layer on the last block."""
+
+    def __init__(self, student: Encoder, symbols: int) -> None:
+        super().__init__()
+        self.student = student
+        self.head = nn.Linear(student.config.width, symbols)
+
+    def forward(
+        self, audio_BS: Tensor, samples_B: Tensor, targets: list[list[int]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss per symbol."""
+        logits_BTV, frames_B = self.logits(audio_BS, samples_B)
+        return ctc_loss(logits_BTV, frames_B, targets), {}
+
+    def logits(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, V) and the frames of each row."""
+        encoded = self.student(audio_BS, samples_B)
+        return self.head(encoded.output_BTD), encoded.frames_B
+
+
+def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> dict[str, float]:
+    """Trains in `folder`, leaving the encoder in its `student/`; returns the errors of its own head in percent.
+
+    They are named `eval/per` and `test/per`, or `.../wer` where the units are characters.
+    """
+    unit: Unit = "phones" if _has_phones(corpus) else "characters"
+    tokens = Tokens.from_cuts(corpus.splits["train"], unit)
+    store = AudioStore()
+    encoder = build_student(settings.encoder(), None, corpus.splits["train"], store, settings.seed)
+    module = CtcObjective(encoder, tokens.count)
+    batches = TrainingBatches(corpus.splits["train"], store, settings.batch_s, settings.seed)
+
+    def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
+        targets = [tokens.encode(cut) for cut in batch.cuts]
+        return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "targets": targets}
+
+    run = Run(
+        folder,
+        device,
+        settings.seed,
+        settings.precision,
+        (settings.updates,),
+        TrainingSettings(lr=settings.lr, batch_s=settings.batch_s),
+        lr_scales={"head.": settings.head_lr / settings.lr},
+    )
+    for _ in fit(run, Objective(module, batches, prepare, lambda encoder, final: {})):
+        pass
+    module.eval()
+    splits = {"eval": corpus.splits["dev"], "test": corpus.splits.get("test")}
+    name = "per" if unit == "phones" else "wer"
+    return {f"{split}/{name}": _error(module, cuts, tokens, store, settings) for split, cuts in splits.items() if cuts}
+
+
+def _has_phones(corpus: Corpus) -> bool:
+    return all("phones" in (cut.supervisions[0].custom or {}) for cut in corpus.splits["train"])
+
+
+@torch.inference_mode()
+def _error(module: CtcObjective, cuts: CutSet, tokens: Tokens, store: AudioStore, settings: TrainedTeacher) -> float:
+    device = module.head.weight.device
+    reading = Reading([], [])
+    for batch in evaluation_batches(cuts, store, settings.batch_s):
+        logits_BTV, frames_B = module.logits(batch.audio_BS.to(device), batch.samples_B.to(device))
+        reading.references.extend(reference(cut, tokens.unit) for cut in batch.cuts)
+        reading.hypotheses.extend(tokens.decode(row) for row in greedy(logits_BTV, frames_B))
+    return reading.score(tokens.unit, settings.seed).value

@@ -1,0 +1,40 @@
+"""The curve of a run: a file of JSON lines `{"step", "seconds", "metrics"}` that trackers read while it grows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Curve:
+    """Lines are appended whole; a torn last line, left by a run that died, is dropped on resume."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:
+        """`seconds` of training so far, evaluations excluded."""
+        line = json.dumps({"step": step, "seconds": round(seconds, 3), "metrics": dict(metrics)})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def keep_to(self, step: int) -> dict[str, float]:
+        """Drops the lines after `step`; returns the metrics of the last one left, empty if there is none."""
+        lines = [(line, entry) for line, entry in self._entries() if entry["step"] <= step]
+        if self.path.exists():
+            part = self.path.with_suffix(".part")
+            part.write_text("".join(line + "\n" for line, _ in lines), encoding="utf-8")
+            part.replace(self.path)
+        return lines[-1][1]["metrics"] if lines else {}
+
+    def _entries(self) -> list[tuple[str, dict]]:
+        if not self.path.exists():
+            return []
+        entries = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                entries.append((line, json.loads(line)))
+            except ValueError:
+                break
+        return entries

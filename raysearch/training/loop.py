@@ -1,0 +1,126 @@
+"""The one training loop: updates, curve, checkpoints, rungs. Knows no method and no task.
+
+A run's folder: `checkpoints/` to resume from, `student/` (the encoder at the last rung), `report.json` (the report of
+the last rung), `curve.jsonl`. A resumed run repeats an uninterrupted one, on a CPU bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from raysearch.corpora.batches import Batch
+from raysearch.encoder.checkpoint import load_encoder, save_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import WorkError
+from raysearch.methods.base import Report
+from raysearch.training.curve import Curve
+from raysearch.training.meter import Meter
+from raysearch.training.process import rank
+from raysearch.training.trainer import Run, Trainer
+
+LOG_UPDATES = 50
+
+
+class DivergedError(WorkError):
+    """The loss or its gradient is no longer a number; no checkpoint was written since it was one."""
+
+
+class Batches(Protocol):
+    """An endless stream that can be entered at any update."""
+
+    def from_step(self, step: int) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is trained, on what, and how it is judged."""
+
+    module: nn.Module
+    """`module(**inputs)` returns the loss and a dict of detached metrics; its attribute `student` is the student."""
+    batches: Batches
+    prepare: Callable[[int, Batch], Mapping[str, Any]]
+    """Update and batch -> the module's arguments; tensors may lie on any device."""
+    evaluate: Callable[[Encoder, bool], Mapping[str, float]]
+    """Metrics of a student in eval mode; True at the last rung."""
+
+
+def fit(run: Run, objective: Objective) -> Iterator[Report]:
+    """Trains to the last rung; yields a report at each rung after the checkpoint in `run.folder`, if there is one.
+
+    The report at the checkpoint's own update is yielded again: it may have been lost. Rank 0 writes and evaluates; the
+    reports of other ranks hold training metrics only.
+
+    Raises: DivergedError, at the next line of the curve.
+    """
+    trainer = Trainer(run, objective.module)
+    trainer.resume()
+    curve = Curve(run.folder / "curve.jsonl")
+    metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
+    if trainer.step in run.rungs:
+        yield _report(run, trainer, metrics, objective)
+    stream, meter = objective.batches.from_step(trainer.step), Meter()
+    while trainer.step < run.budget:
+        batch = next(stream)
+        lr = trainer.lr
+        meter.add(batch, trainer.update(objective.prepare(trainer.step, batch)))
+        saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0
+        # Every checkpoint ends a line of the curve, so that a resumed run averages over the same updates.
+        if saving or trainer.step % LOG_UPDATES == 0:
+            means, elapsed_s = meter.read()
+            trainer.seconds += elapsed_s
+            metrics = _finite({**means, "train/lr": lr}, run, trainer.step)
+            if rank() == 0:
+                curve.append(trainer.step, trainer.seconds, metrics)
+        if saving and rank() == 0:
+            trainer.save()
+        if trainer.step in run.rungs:
+            yield _report(run, trainer, metrics, objective)
+        if saving:
+            meter.restart()  # the time that others took is not the training's
+
+
+def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:
+    """The metrics, if they are numbers. An infinite gradient in fp16 is left out: so the scaler finds its scale."""
+    bad = {name: value for name, value in metrics.items() if not math.isfinite(value)}
+    if run.precision == "fp16":
+        bad.pop("train/grad_norm", None)
+    if bad:
+        figures = ", ".join(f"{name} is {value}" for name, value in bad.items())
+        raise DivergedError(
+            f"training diverged before update {step} ({figures}); lower training.lr or training.clip, or use fp32"
+        )
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _report(run: Run, trainer: Trainer, train: Mapping[str, float], objective: Objective) -> Report:
+    """The report at a rung: from disk if it was made before, else of the student as it lies on disk."""
+    step, final = trainer.step, trainer.step == run.budget
+    if rank() != 0:
+        return Report(step, train, final)
+    student = _save_student(trainer.student, run.folder)
+    path = run.folder / "report.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if old.get("step") == step:
+        return Report(step, old["metrics"], final)
+    metrics = {**train, **objective.evaluate(load_encoder(student).to(run.device).eval(), final)}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"step": step, "metrics": metrics}), encoding="utf-8")
+    part.replace(path)
+    return Report(step, metrics, final)
+
+
+def _save_student(student: Encoder, folder: Path) -> Path:
+    part, path = folder / "student.part", folder / "student"
+    shutil.rmtree(part, ignore_errors=True)
+    save_encoder(student, part)
+    shutil.rmtree(path, ignore_errors=True)
+    part.rename(path)
+    return path

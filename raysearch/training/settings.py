@@ -1,0 +1,75 @@
+"""Where the teacher comes from. No torch here: documents are checked without it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.methods.settings import StudentSettings
+from raysearch.settings import Settings
+
+
+class TrainedTeacher(Settings):
+    """A small teacher trained here, once for a corpus: minutes on a laptop."""
+
+    source: Literal["train"] = "train"
+    """`train`."""
+    method: Literal["ctc", "hubert"] = "ctc"
+    """`ctc`: supervised by the corpus's phones, else its transcripts; `hubert`: two iterations without supervision,
+    which under an hour of speech and a few hundred updates learn nothing useful."""
+    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
+    """As of a student."""
+    channels: PositiveInt = 256
+    """Channels of every convolution of the front end."""
+    depth: int = Field(6, ge=1)
+    """Transformer blocks."""
+    width: PositiveInt = 256
+    """Width of the transformer; a multiple of heads and of 16."""
+    heads: PositiveInt = 4
+    """Attention heads of each block."""
+    position_kernel: PositiveInt = 15
+    """Kernel of the position convolution, in frames."""
+    updates: PositiveInt = 700
+    """Updates, of each iteration."""
+    lr: float = Field(2e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    head_lr: float = Field(1e-2, gt=0)
+    """Peak learning rate of the CTC head."""
+    batch_s: float = Field(40.0, gt=0)
+    """Seconds of audio in a batch, padding included."""
+    seed: int = Field(0, ge=0)
+    """Seed of weights and batches."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16 is faster on CPUs that know it."""
+
+    @model_validator(mode="after")
+    def _buildable(self) -> TrainedTeacher:
+        self.encoder()
+        return self
+
+    def encoder(self) -> EncoderConfig:
+        return self.shape().encoder()
+
+    def shape(self) -> StudentSettings:
+        """The same as a student's settings."""
+        names = ("front_end", "channels", "depth", "width", "heads", "position_kernel")
+        return StudentSettings(**{name: getattr(self, name) for name in names})
+
+
+class ReadyTeacher(Settings):
+    """A teacher that exists already."""
+
+    source: str = Field(pattern=r"^(torchaudio:\w+|[^:]+)$")
+    """`torchaudio:HUBERT_BASE` or another of its bundles, or a folder with `config.json` and `model.safetensors`."""
+
+
+def _kind(teacher: Any) -> str:
+    source = teacher.get("source", "train") if isinstance(teacher, dict) else getattr(teacher, "source", "train")
+    return "train" if source == "train" else "ready"
+
+
+TeacherSettings = Annotated[
+    Annotated[TrainedTeacher, Tag("train")] | Annotated[ReadyTeacher, Tag("ready")], Discriminator(_kind)
+]

@@ -1,0 +1,121 @@
+"""One run's state and its update: module, AdamW, schedule, precision, checkpoints. One process or many (DDP)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.settings import TrainingSettings
+from raysearch.training import checkpoint
+from raysearch.training.precision import autocast
+from raysearch.training.process import generator, world_size
+from raysearch.training.schedule import linear
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the training loop needs beside an objective and batches."""
+
+    folder: Path
+    device: torch.device
+    seed: int
+    precision: str
+    """`fp32`, `bf16` or `fp16`."""
+    rungs: tuple[int, ...]
+    """Updates after which to report; the last one is the budget."""
+    settings: TrainingSettings
+    lr_scales: Mapping[str, float] = field(default_factory=dict)
+    """Factor on the learning rate of the parameters whose names begin so."""
+
+    @property
+    def budget(self) -> int:
+        return self.rungs[-1]
+
+
+class Trainer:
+    """Updates a module `module(**inputs) -> (loss, metrics)` that owns the student as its attribute `student`."""
+
+    def __init__(self, run: Run, module: nn.Module) -> None:
+        self._run = run
+        self._bare = module.to(run.device).train()
+        self._module = _distributed(module, run.device) if world_size() > 1 else module
+        self._optimiser = torch.optim.AdamW(
+            _groups(module, run.lr_scales),
+            betas=(0.9, 0.98),
+            eps=1e-6,
+            weight_decay=run.settings.weight_decay,
+            fused=run.device.type in ("cpu", "cuda"),
+        )
+        # bf16 has the range of fp32: with a scaler, the scale would only grow without bound.
+        self._scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
+        self.step = 0
+        """Updates done."""
+        self.seconds = 0.0
+        """Time spent in updates, over all processes that worked on the run one after the other."""
+
+    @property
+    def student(self) -> Encoder:
+        student = self._bare.student
+        assert isinstance(student, Encoder)
+        return student
+
+    @property
+    def lr(self) -> float:
+        """Rate of the next update, without the scales of groups."""
+        return self._run.settings.lr * linear(self.step, self._run.budget, self._run.settings.warmup)
+
+    def update(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One update on the module's arguments, whose tensors are moved; the metrics stay on the device."""
+        device = self._run.device
+        torch.manual_seed(int(generator(self._run.seed, self.step).integers(2**63)))
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.lr * group["lr_scale"]
+        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
+        with autocast(device, self._run.precision):
+            loss, metrics = self._module(**moved)
+        self._optimiser.zero_grad()
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimiser)
+        norm = nn.utils.clip_grad_norm_(self._bare.parameters(), self._run.settings.clip)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self.step += 1
+        return {"loss": loss.detach(), "grad_norm": norm, **metrics}
+
+    def save(self) -> None:
+        state = {"seconds": self.seconds, "scaler": self._scaler.state_dict()}
+        tensors = checkpoint.named_tensors(self._bare, self._optimiser)
+        checkpoint.save(self._run.folder, self.step, tensors, state)
+
+    def resume(self) -> None:
+        """Continues from the newest whole checkpoint in the run's folder, if there is one."""
+        found = checkpoint.load(self._run.folder, self._run.device)
+        if found is None:
+            return
+        tensors, state = found
+        checkpoint.restore(self._bare, self._optimiser, tensors)
+        self._scaler.load_state_dict(state["scaler"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        _log.info("%s: resuming after update %d", self._run.folder, self.step)
+
+
+def _groups(module: nn.Module, lr_scales: Mapping[str, float]) -> list[dict[str, Any]]:
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        scale = next((scale for prefix, scale in lr_scales.items() if name.startswith(prefix)), 1.0)
+        groups.setdefault(scale, []).append(parameter)
+    return [{"params": parameters, "lr_scale": scale} for scale, parameters in groups.items()]
+
+
+def _distributed(module: nn.Module, device: torch.device) -> nn.Module:
+    return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)
