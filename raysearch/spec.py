@@ -41,8 +41,8 @@ class Constraints(Settings):
 
 
 class SearchSettings(Settings):
-    sampler: Literal["auto", "random", "tpe", "gp", "nsga2"] = "auto"
-    """`auto` chooses by the number of trials and says which and why."""
+    sampler: Literal["auto", "ehvi", "random", "tpe", "gp", "nsga2"] = "auto"
+    """`ehvi` models the error and knows the cost; `auto` chooses by the number of trials and says which and why."""
     trials: PositiveInt = 24
     """Configurations to run. What is over budget or already known costs nothing and does not count."""
     scheduler: Literal["fifo", "pareto-asha"] = "fifo"

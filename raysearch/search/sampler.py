@@ -20,7 +20,7 @@ def choose_sampler(name: str, trials: int) -> tuple[str, str]:
         return name, "asked for"
     if trials > 2000:
         return "nsga2", f"{trials} trials are more than a model of the space is worth"
-    return "tpe", f"a model of the space pays for itself within {trials} trials"
+    return "ehvi", f"costs are known, and a model of the error pays for itself within {trials} trials"
 
 
 def make_sampler(name: str, seed: int, trial: int) -> optuna.samplers.BaseSampler:

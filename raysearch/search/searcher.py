@@ -14,16 +14,22 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from raysearch.encoder import cost
 from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import Cost, objective_value
+from raysearch.search.acquisition import propose
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import keeps_going
 from raysearch.search.space import Config
 from raysearch.search.study import Study
+from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec import COST_OBJECTIVES, Spec
 
+START_TRIALS = 6
+"""Trials spread over the cost axis before a model of the error is trusted."""
 MAX_LOST = 5
 """Attempts at one trial whose workers keep vanishing, before it counts as failed."""
 MAX_REFUSED = 300
@@ -52,6 +58,7 @@ class Searcher:
         self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
         self._launched = sum(r.state != "infeasible" for r in study.records())
         self._costs: dict[str, Cost] = {}
+        self._surrogate = Surrogate(self.space)
 
     def suggest(self) -> Suggestion | None:
         """The next trial: first the interrupted ones, under their old number.
@@ -121,10 +128,35 @@ class Searcher:
             point = start[self._launched]
             if not any(all(r.config.get(k) == v for k, v in point.items()) for r in self.study.records()):
                 return self.study.ask(self.space, sampler, dict(point))
-        if self._sampler == "tpe" and self._launched < max(6, self.spec.workers.lanes):
-            seed = derived_seed(self.spec.search.seed, asked)
-            return self.study.ask(self.space, sampler, stratified(self.space, self._macs, self._feasible, seed))
-        return self.study.ask(self.space, sampler)
+        known = self._proposal(asked) if self._sampler == "ehvi" else None
+        return self.study.ask(self.space, sampler, known)
+
+    def _proposal(self, asked: int) -> Config:
+        """Spread over the cost axis first, then where the front is expected to gain most."""
+        seed = derived_seed(self.spec.search.seed, asked)
+        found = None
+        if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
+            rng = np.random.default_rng(seed)
+            found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
+        return found or stratified(self.space, self._macs, self._feasible, seed)
+
+    def _observations(self) -> list[Observation]:
+        """What the surrogate may learn from, in terms of ln MACs and ln error."""
+        seen = []
+        for record in self.study.records():
+            if record.state == "infeasible" or record.cause == "lost":
+                continue
+            errors = {
+                updates / self.spec.search.updates: self._point(record.number, metrics)[1]
+                for updates, metrics in self.study.rungs(record.number).items()
+            }
+            ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
+            diverged = record.state == "failed"
+            seen.append(Observation(dict(record.config), self._ln_macs(dict(record.config)), ln_error, diverged))
+        return seen
+
+    def _ln_macs(self, config: Config) -> float:
+        return math.log(self._macs(config))
 
     def _refusal(self, number: int, config: Config) -> str | None:
         try:
