@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from raysearch.front.document import build_document
+from raysearch.front.document import document as build_document
 from raysearch.search.study import Study
 from raysearch.spec import COST_OBJECTIVES, Spec
 

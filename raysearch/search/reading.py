@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from raysearch.errors import InputError
-from raysearch.front.document import Cost, SearchDocument, TeacherPoint, build_document
+from raysearch.front.document import Cost, SearchDocument, TeacherPoint
+from raysearch.front.document import document as build_document
 from raysearch.search.folder import SearchFolder
 from raysearch.search.study import Study
 from raysearch.tracking.state import SearchState

@@ -19,7 +19,8 @@ import numpy as np
 from raysearch.encoder import cost
 from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError, WorkError
-from raysearch.front.document import Cost, objective_value
+from raysearch.front.document import Cost
+from raysearch.front.objective import value as objective_value
 from raysearch.search.acquisition import propose
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import keeps_going

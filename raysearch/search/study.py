@@ -16,7 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from raysearch.front.document import Cost, TrialRecord, objective_value
+from raysearch.front.document import Cost, TrialRecord
+from raysearch.front.objective import value as objective_value
 from raysearch.search.space import Config, Space
 
 State = Literal["complete", "stopped", "infeasible", "failed", "running"]
@@ -180,4 +181,6 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         error=attrs.get("error"),
         rung=max(rungs) if rungs else None,
         cause=attrs.get("cause"),
+        started_s=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
+        ended_s=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
     )
