@@ -1,7 +1,7 @@
 """A frozen encoder, judged by linear CTC heads on its hidden states: one head for each learning rate tried.
 
-Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays: with
-one rate, an order of encoders is an order of how well that rate suits them.
+Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays:
+with one rate, an order of encoders is an order of how well that rate suits them.
 """
 
 from __future__ import annotations

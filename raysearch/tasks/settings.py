@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
@@ -28,7 +29,7 @@ class CtcSettings(Settings):
     @field_validator("lrs")
     @classmethod
     def _ascending(cls, lrs: list[float]) -> list[float]:
-        if lrs[0] <= 0 or any(a >= b for a, b in zip(lrs, lrs[1:], strict=False)):
+        if lrs[0] <= 0 or any(a >= b for a, b in pairwise(lrs)):
             raise ValueError(f"{lrs}; expected positive rates in ascending order")
         return lrs
 
