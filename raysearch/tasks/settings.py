@@ -15,9 +15,9 @@ class CtcSettings(Settings):
 
     mode: Literal["probe", "finetune"] = "probe"
     """`probe`: the encoder is frozen and only the head is trained; `finetune`: a copy of the encoder is trained too."""
-    updates: PositiveInt = 200
+    updates: PositiveInt = 400
     """Updates of the head. A finetune update costs about three encoder passes, a probe update none."""
-    batch_s: float = Field(80.0, gt=0)
+    batch_s: float = Field(30.0, gt=0)
     """Seconds of audio in a batch."""
     lrs: list[float] = Field([3e-2, 1e-1, 3e-1], min_length=1)
     """Peak learning rates of a probe's head, ascending: each trains a head, and the dev split chooses among them."""
