@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.settings import Settings as SettingsModel
+from raysearch.settings import Settings as AnySettings
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class Trial:
     """All that a method is given. Everything it writes goes to `folder`; a later run with the same folder resumes."""
 
     number: int
-    settings: SettingsModel
+    settings: AnySettings
     """The method's own settings, validated."""
     corpus: Corpus
     teacher: Teacher
@@ -71,10 +71,10 @@ class Method(Protocol):
     """
 
     name: ClassVar[str]
-    Settings: ClassVar[type[SettingsModel]]
+    Settings: ClassVar[type[AnySettings]]
 
     @staticmethod
-    def student(settings: SettingsModel, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
         """The student's architecture: pure and fast, so that cost is known before a trial is paid for."""
 
     def run(self, trial: Trial) -> Iterator[Report]: ...

@@ -9,10 +9,10 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError
 from raysearch.methods.base import Report, Trial
 from raysearch.methods.settings import DistillationSettings, StudentSettings, TrainingSettings, block_numbers
-from raysearch.settings import Settings
+from raysearch.settings import Settings as AnySettings
 
 
-class DistilHubertSettings(Settings):
+class DistilHubertSettings(AnySettings):
     """Train a student to predict a teacher's hidden states."""
 
     student: StudentSettings = StudentSettings()
@@ -35,10 +35,10 @@ class DistilHubert:
     """
 
     name: ClassVar[str] = "distilhubert"
-    Settings: ClassVar[type[Settings]] = DistilHubertSettings
+    Settings: ClassVar[type[AnySettings]] = DistilHubertSettings
 
     @staticmethod
-    def student(settings: Settings, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
         """Raises: InputError if `distillation.layers` names no block of the teacher."""
         assert isinstance(settings, DistilHubertSettings)
         try:

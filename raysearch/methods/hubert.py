@@ -11,11 +11,11 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError
 from raysearch.methods.base import Report, Trial
 from raysearch.methods.settings import PredictionSettings, StudentSettings, TrainingSettings, block_numbers
-from raysearch.settings import Settings
+from raysearch.settings import Settings as AnySettings
 from raysearch.targets.settings import TargetSettings
 
 
-class LabelPredictionSettings(Settings):
+class LabelPredictionSettings(AnySettings):
     """Train a student to predict a label set."""
 
     student: StudentSettings = StudentSettings()
@@ -57,7 +57,7 @@ class HubertSettings(LabelPredictionSettings):
 
 class _LabelPrediction:
     @staticmethod
-    def student(settings: Settings, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
         """Raises: InputError if `targets.layer` is no block of the teacher."""
         assert isinstance(settings, LabelPredictionSettings)
         if settings.targets.source == "teacher":
@@ -93,7 +93,7 @@ class Hubert(_LabelPrediction):
     """
 
     name: ClassVar[str] = "hubert"
-    Settings: ClassVar[type[Settings]] = HubertSettings
+    Settings: ClassVar[type[AnySettings]] = HubertSettings
 
 
 class DiceHubert(_LabelPrediction):
@@ -105,4 +105,4 @@ class DiceHubert(_LabelPrediction):
     """
 
     name: ClassVar[str] = "dicehubert"
-    Settings: ClassVar[type[Settings]] = LabelPredictionSettings
+    Settings: ClassVar[type[AnySettings]] = LabelPredictionSettings

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
@@ -105,22 +103,13 @@ def _report(run: Run, trainer: Trainer, train: Mapping[str, float], objective: O
     step, final = trainer.step, trainer.step == run.budget
     if rank() != 0:
         return Report(step, train, final)
-    student = _save_student(trainer.student, run.folder)
+    save_encoder(trainer.student, run.folder / "student")
     path = run.folder / "report.json"
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if old.get("step") == step:
         return Report(step, old["metrics"], final)
-    metrics = {**train, **objective.evaluate(load_encoder(student).to(run.device).eval(), final)}
+    metrics = {**train, **objective.evaluate(load_encoder(run.folder / "student", run.device).eval(), final)}
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"step": step, "metrics": metrics}), encoding="utf-8")
     part.replace(path)
     return Report(step, metrics, final)
-
-
-def _save_student(student: Encoder, folder: Path) -> Path:
-    part, path = folder / "student.part", folder / "student"
-    shutil.rmtree(part, ignore_errors=True)
-    save_encoder(student, part)
-    shutil.rmtree(path, ignore_errors=True)
-    part.rename(path)
-    return path

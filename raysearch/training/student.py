@@ -7,8 +7,8 @@ from lhotse import CutSet
 
 from raysearch.corpora.batches import AudioStore, evaluation_batches
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.log_mel import fit_normalisation
+from raysearch.encoder.encoder import Encoder, fit_normalisation
+from raysearch.encoder.front_end import LogMelFrontEnd
 
 NORMALISATION_CUTS = 200
 _BATCH_S = 60.0
@@ -17,18 +17,18 @@ _BATCH_S = 60.0
 def build_student(
     config: EncoderConfig, teacher: Encoder | None, cuts: CutSet, store: AudioStore, seed: int, dropout: float = 0.0
 ) -> Encoder:
-    """The student, with the bins' mean and deviation of a log-mel front end from the teacher if it has the same bins.
-
-    Otherwise they are taken from at most `NORMALISATION_CUTS` of `cuts`, spread over all of them.
+    """The untrained student. A log-mel one takes its bins' mean and deviation from a teacher that has the same bins,
+    otherwise from at most `NORMALISATION_CUTS` of `cuts`, spread over all of them.
     """
     torch.manual_seed(seed)
-    student = Encoder(config, dropout)
-    if config.front_end.kind != "logmel":
+    student = Encoder(config, dropout=dropout)
+    mine, theirs = student.front_end, teacher.front_end if teacher else None
+    if not isinstance(mine, LogMelFrontEnd):
         return student
-    theirs = teacher.config.front_end if teacher else None
-    if teacher is not None and theirs.kind == "logmel" and theirs.bins == config.front_end.bins:
-        pass
+    if isinstance(theirs, LogMelFrontEnd) and theirs.config.bins == mine.config.bins:
+        mine.log_mel.set_normalisation(theirs.log_mel.mean_M, theirs.log_mel.std_M)
     else:
-        some = list(cuts)[:: max(1, -(-len(cuts) // NORMALISATION_CUTS))]
-        fit_normalisation(student, evaluation_batches(CutSet.from_cuts(some), store, _BATCH_S))
+        spread = list(cuts)[:: -(-len(cuts) // NORMALISATION_CUTS)]
+        batches = evaluation_batches(CutSet.from_cuts(spread), store, _BATCH_S)
+        fit_normalisation(student, ((batch.audio_BS, batch.samples_B) for batch in batches))
     return student

@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torchaudio import pipelines
 
 from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.import_torchaudio import import_torchaudio
 from raysearch.errors import InputError
 from raysearch.methods.base import Teacher, Trial
 from raysearch.methods.hubert import Hubert, LabelPredictionSettings, MfccTargets
@@ -56,7 +58,7 @@ def load_teacher(folder: Path, device: torch.device) -> Teacher:
     key = hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()[:16]
     document = folder / _DOCUMENT
     metrics = json.loads(document.read_text(encoding="utf-8"))["metrics"] if document.exists() else {}
-    return Teacher(_frozen(load_encoder(folder).to(device)), key, metrics)
+    return Teacher(_frozen(load_encoder(folder, device)), key, metrics)
 
 
 def _frozen(encoder: Encoder) -> Encoder:
@@ -120,4 +122,13 @@ def _untrained(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
 
 
 def _download(folder: Path, source: str) -> None:
-    raise NotImplementedError
+    """Raises: InputError if torchaudio has no such bundle, or its weights cannot be had."""
+    name = source.removeprefix("torchaudio:")
+    bundle = getattr(pipelines, name, None)
+    if not isinstance(bundle, pipelines.Wav2Vec2Bundle):
+        raise InputError(f"teacher.source: {source}; expected a bundle of torchaudio.pipelines, such as HUBERT_BASE")
+    try:
+        model = bundle.get_model()
+    except OSError as err:
+        raise InputError(f"teacher.source: {source}; expected its weights to be cached or downloadable: {err}") from err
+    save_encoder(import_torchaudio(model), folder)

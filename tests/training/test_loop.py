@@ -1,0 +1,196 @@
+"""The training loop: resuming repeats an uninterrupted run bit for bit; rungs, curve and faults are told."""
+
+import json
+from itertools import count, islice
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from raysearch.encoder.checkpoint import load_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.settings import StudentSettings, TrainingSettings
+from raysearch.training.loop import DivergedError, Objective, fit
+from raysearch.training.trainer import Run
+
+torch.set_num_threads(1)
+
+CONFIG = StudentSettings(depth=1, width=16, heads=2, channels=8, position_kernel=3).encoder()
+
+
+class Noise(NamedTuple):
+    audio_BS: Tensor
+    samples_B: Tensor
+
+
+class NoiseBatches:
+    """Batch i is drawn from seed i; `broken_at` is where the machine dies."""
+
+    def __init__(self, broken_at=None, poisoned_at=None):
+        self.broken_at, self.poisoned_at = broken_at, poisoned_at
+
+    def from_step(self, step):
+        for i in count(step):
+            if i == self.broken_at:
+                raise KeyboardInterrupt
+            audio_BS = torch.from_numpy(np.random.default_rng(i).standard_normal((2, 4000)).astype(np.float32))
+            if i == self.poisoned_at:
+                audio_BS = audio_BS * float("nan")
+            yield Noise(audio_BS, torch.tensor([4000, 3000]))
+
+
+class Reconstruction(nn.Module):
+    """The loudness of each batch from the mean frame: something to learn, with dropout to need randomness."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.student = Encoder(CONFIG, dropout=0.2)
+        self.head = nn.Linear(16, 1)
+
+    def forward(self, audio_BS, samples_B):
+        loss = (self.head(self.student(audio_BS, samples_B).output_BTD.mean(1)) - audio_BS.std()).square().mean()
+        return loss, {"twice": 2 * loss.detach()}
+
+
+def train(
+    folder, rungs=(4, 8), broken_at=None, poisoned_at=None, evaluate=None, updates=3, precision="fp32", scales=None
+):
+    folder.mkdir(exist_ok=True)
+    settings = TrainingSettings(lr=1e-3, checkpoint_updates=updates)
+    run = Run(folder, torch.device("cpu"), 7, precision, rungs, settings, scales or {})
+    objective = Objective(
+        Reconstruction(),
+        NoiseBatches(broken_at, poisoned_at),
+        lambda step, batch: batch._asdict(),
+        evaluate or (lambda encoder, final: {"eval/error": 1.0, "eval/final": float(final)}),
+    )
+    return fit(run, objective)
+
+
+def state(folder):
+    newest = max((folder / "checkpoints").iterdir())
+    return load_file(newest / "tensors.safetensors")
+
+
+def curve(folder):
+    lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("seconds")
+        line["metrics"].pop("train/audio_s_per_s")
+    return lines
+
+
+def assert_same(one, other):
+    left, right = state(one), state(other)
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+    assert curve(one) == curve(other)
+
+
+def test_fit_then_reports_come_at_rungs_and_the_student_lies_on_disk(tmp_path):
+    reports = list(train(tmp_path))
+    assert [(report.step, report.final) for report in reports] == [(4, False), (8, True)]
+    assert reports[1].metrics["eval/final"] == 1.0
+    assert {"train/loss", "train/twice", "train/lr", "train/grad_norm"} < reports[1].metrics.keys()
+    assert reports[1].metrics["train/twice"] == pytest.approx(2 * reports[1].metrics["train/loss"])
+    weights = load_encoder(tmp_path / "student").state_dict()
+    assert all(
+        torch.equal(weights[k.removeprefix("model/student.")], v)
+        for k, v in state(tmp_path).items()
+        if "model/student." in k
+    )
+
+
+def test_fit_stopped_at_a_rung_and_resumed_then_the_same_bit_for_bit(tmp_path):
+    list(train(tmp_path / "whole"))
+    stopped = train(tmp_path / "parts")
+    assert next(stopped).step == 4
+    stopped.close()
+    assert [report.step for report in train(tmp_path / "parts")] == [4, 8]
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("broken_at", [1, 5, 7])
+def test_fit_that_died_between_checkpoints_then_the_same_bit_for_bit(tmp_path, broken_at):
+    list(train(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        list(train(tmp_path / "parts", broken_at=broken_at))
+    list(train(tmp_path / "parts"))
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_fit_when_finished_then_it_only_reports_again(tmp_path):
+    first = list(train(tmp_path))
+
+    def fail(encoder, final):
+        raise AssertionError("evaluated again")
+
+    again = list(train(tmp_path, evaluate=fail))
+    assert again == first[1:]
+
+
+def test_fit_that_died_in_an_evaluation_then_it_is_evaluated_on_resume(tmp_path):
+    def die(encoder, final):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(train(tmp_path, evaluate=die))
+    reports = list(train(tmp_path))
+    assert [report.step for report in reports] == [4, 8]
+    assert reports[0].metrics["eval/error"] == 1.0
+    assert "train/loss" in reports[0].metrics
+
+
+def test_fit_with_a_damaged_newest_checkpoint_then_the_students_are_those_of_their_rungs(tmp_path):
+    seen = {}
+
+    def remember(encoder, final):
+        seen.setdefault(final, []).append(encoder.projection.weight.clone())
+        return {}
+
+    list(train(tmp_path, evaluate=remember, updates=100))
+    (tmp_path / "checkpoints/000000008/state.json").write_text("{")
+    list(train(tmp_path, evaluate=remember, updates=100))
+    assert all(torch.equal(*weights) for weights in seen.values() if len(weights) == 2)
+    assert len(seen[False]) == 2
+
+
+def test_fit_with_a_poisoned_batch_then_says_the_update_and_keeps_no_broken_checkpoint(tmp_path):
+    with pytest.raises(DivergedError, match=r"before update 6 .*train/loss is nan"):
+        list(train(tmp_path, poisoned_at=4))
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["000000003", "000000004"]
+
+
+def test_fit_when_evaluation_uses_randomness_then_training_is_not_changed(tmp_path):
+    list(train(tmp_path / "quiet"))
+    list(train(tmp_path / "noisy", evaluate=lambda encoder, final: {"eval/error": float(torch.rand(()))}))
+    assert_same(tmp_path / "quiet", tmp_path / "noisy")
+
+
+def test_fit_with_a_scale_of_zero_then_that_group_does_not_move(tmp_path):
+    list(train(tmp_path, scales={"head.": 0.0}))
+    moved, start = state(tmp_path), Reconstruction().state_dict()
+    assert torch.equal(moved["model/head.weight"], start["head.weight"])
+    assert not torch.equal(moved["model/student.projection.weight"], start["student.projection.weight"])
+
+
+def test_fit_in_bf16_then_close_to_full_precision(tmp_path):
+    full, half = (list(train(tmp_path / p, precision=p))[1].metrics["train/loss"] for p in ("fp32", "bf16"))
+    assert half == pytest.approx(full, rel=0.05)
+    assert half != full
+
+
+def test_fit_in_fp16_then_learns_and_its_scale_is_resumed(tmp_path):
+    first, last = train(tmp_path, rungs=(10, 60), precision="fp16")
+    assert last.metrics["train/loss"] < 0.5 * first.metrics["train/loss"]
+    newest = max((tmp_path / "checkpoints").iterdir())
+    assert json.loads((newest / "state.json").read_text())["scaler"]["scale"] > 0
+    assert [report.step for report in train(tmp_path, rungs=(10, 60), precision="fp16")] == [60]
+
+
+def test_fit_then_nothing_is_drawn_after_the_budget(tmp_path):
+    assert len(list(islice(train(tmp_path, broken_at=8), 5))) == 2
