@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_valid
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
-from raysearch.errors import InputError
+from raysearch.errors import InputError, first_fault
 from raysearch.methods.table import load_method
 from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting
 from raysearch.settings import Settings
@@ -109,7 +109,8 @@ class Spec(Settings):
         for objective in self.objectives:
             if objective not in measured:
                 raise ValueError(f"objectives: {objective!r}; expected one of {', '.join(sorted(measured))}")
-        if len(self.objectives) != 2 or not set(self.objectives) & set(COST_OBJECTIVES):
+        costs = [objective for objective in self.objectives if objective in COST_OBJECTIVES]
+        if len(self.objectives) != 2 or len(costs) != 1:
             raise ValueError(f"objectives: {self.objectives}; expected a cost (macs or params) and an error")
         return self
 
@@ -156,7 +157,7 @@ class Spec(Settings):
         try:
             return load_method(method).Settings.model_validate(nested)
         except ValidationError as err:
-            raise InputError(_first_fault(err)) from err
+            raise InputError(first_fault(err)) from err
 
     def student_config(self, config: Config, teacher: EncoderConfig) -> EncoderConfig:
         """The configuration's student, known before it is trained."""
@@ -197,7 +198,7 @@ def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
         _check_widths(spec)
         _check_start(spec)
     except ValidationError as err:
-        raise InputError(f"{where}: {_first_fault(err)}") from err
+        raise InputError(f"{where}: {first_fault(err)}") from err
     except InputError as err:
         raise InputError(f"{where}: {err}") from err
     return spec
@@ -292,37 +293,6 @@ def _check_start(spec: Spec) -> None:
                 raise InputError(f"search.start[{position}].{key}: {value!r}; expected one of {allowed}")
 
 
-def _first_fault(err: ValidationError) -> str:
-    """`KEY: GOT; expected WHAT` for the first fault."""
-    fault = err.errors(include_url=False)[0]
-    # Union tags are pydantic's business: `corpus.an4.root` is `corpus.root` to the user.
-    key = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"] if not _is_tag(part))
-    key = key.replace(".[", "[")
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; expected none of this name"
-    if fault["type"] == "missing":
-        return f"{key}: missing; expected a value"
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "value_error":
-        return (
-            message
-            if message.startswith(key.rsplit(".", 1)[-1] + ":") and "." not in key
-            else f"{key}: {message}"
-            if key
-            else message
-        )
-    got = fault.get("input")
-    shown = repr(got) if not isinstance(got, dict | list) else type(got).__name__
-    return f"{key}: {shown}; expected: {message[0].lower()}{message[1:]}"
-
-
-_TAGS = {"an4", "librispeech", "manifest", "synthetic", "phonemes", "asr", "train", "str", "MethodChoice"}
-
-
-def _is_tag(part: Any) -> bool:
-    return part in _TAGS
-
-
 def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig:
     """The encoder of an encoder document, or the student of a search document's first start point or settings.
 
@@ -344,7 +314,7 @@ def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig
     try:
         return EncoderConfig.model_validate(document)
     except ValidationError as err:
-        raise InputError(f"{path}: {_first_fault(err)}") from err
+        raise InputError(f"{path}: {first_fault(err)}") from err
 
 
 _BASE_BLOCKS = Blocks(count=12, heads=12, head_width=64, ffn=3072)

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.errors import InputError
+from raysearch.errors import InputError, first_fault
 
 
 def read_config(file: Path | str) -> EncoderConfig:
@@ -22,12 +22,4 @@ def read_config(file: Path | str) -> EncoderConfig:
     try:
         return EncoderConfig.model_validate(document)
     except ValidationError as err:
-        raise InputError(f"{file}: {_first_error(err)}") from err
-
-
-def _first_error(err: ValidationError) -> str:
-    first = err.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"]) or "document"
-    if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}"
-    return f"{key}: {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}"
+        raise InputError(f"{file}: {first_fault(err)}") from err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -32,7 +33,9 @@ def make_sampler(name: str, seed: int, trial: int) -> optuna.samplers.BaseSample
         return optuna.samplers.GPSampler(seed=own, n_startup_trials=0)
     if name == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=own, population_size=20)
-    return optuna.samplers.TPESampler(seed=own, n_startup_trials=0, multivariate=True, group=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=own, n_startup_trials=0, multivariate=True, group=True)
 
 
 def derived_seed(seed: int, trial: int) -> int:

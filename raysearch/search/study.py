@@ -52,7 +52,9 @@ class Study:
         study = optuna.create_study(
             storage=open_storage(storage), study_name=name, directions=["minimize"] * len(objectives)
         )
-        study.set_metric_names(objectives)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(objectives)
         for key, value in about.items():
             study.set_user_attr(key, value)
         return cls(study)

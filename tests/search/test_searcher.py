@@ -34,7 +34,8 @@ def test_space_that_is_used_up_ends_the_search_with_a_reason(start: Start) -> No
     space = {"student.depth": {"int": [1, 2]}}
     searcher = start(spec_with(space=space, search={"trials": 5, "sampler": "random"}))
     first, second = searcher.suggest(), searcher.suggest()
-    assert first and second
+    assert first
+    assert second
     with pytest.raises(WorkError, match="2 feasible trials"):
         searcher.suggest()
 
