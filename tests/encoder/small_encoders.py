@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from hypothesis import strategies as st
 
 from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
-
-torch.set_num_threads(1)
 
 FRONT_ENDS = {
     "group": Waveform(channels=[8] * 7),

@@ -61,7 +61,8 @@ def test_padded_utterance_equals_itself_alone(front_end: str, norm: str, shorter
     alone = encoder(audio_BS[1:, :shorter], torch.tensor([shorter]))
     frames = int(alone.frames_B)
     assert frames == alone.output_BTD.shape[1] == padded.frames_B[1]
-    torch.testing.assert_close(padded.output_BTD[1:, :frames], alone.output_BTD, atol=1e-5, rtol=0)
+    # The final LayerNorm of a small encoder magnifies what rounding leaves.
+    torch.testing.assert_close(padded.output_BTD[1:, :frames], alone.output_BTD, atol=1e-4, rtol=0)
     for inside, outside in zip(padded.hidden, alone.hidden, strict=True):
         torch.testing.assert_close(inside[1:, :frames], outside, atol=1e-5, rtol=0)
 
@@ -133,10 +134,14 @@ def test_fit_normalisation_of_a_waveform_encoder_reads_nothing() -> None:
     assert torch.equal(before, encoder(batch(), SAMPLES).output_BTD)
 
 
-def test_encoder_exports_and_the_graph_agrees_on_other_lengths() -> None:
-    encoder = Encoder(small("logmel", "pre")).eval()
-    samples = torch.export.Dim("samples", min=800, max=200_000)
-    graph = torch.export.export(encoder, (batch(), SAMPLES), dynamic_shapes=({1: samples}, None), strict=False)
-    longer = speech(2, 12_345)
-    lengths = torch.tensor([12_345, 7000])
-    torch.testing.assert_close(graph.module()(longer, lengths)[0], encoder(longer, lengths)[0], atol=1e-5, rtol=0)
+@pytest.mark.parametrize("front_end", ["layer", "logmel"])
+def test_exported_graph_agrees_on_other_batches_and_lengths(front_end: str) -> None:
+    encoder = Encoder(small(front_end, "pre")).eval()
+    rows, samples = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("samples", min=2000, max=200_000)
+    shapes = ({0: rows, 1: samples}, {0: rows})
+    graph = torch.export.export(encoder, (batch(), SAMPLES), dynamic_shapes=shapes, strict=False).module()
+    for lengths in (torch.tensor([12_345, 7000, 399]), torch.tensor([2500])):
+        audio_BS = speech(len(lengths), int(lengths.max()))
+        expected = encoder(audio_BS, lengths)
+        exported = graph(audio_BS, lengths)
+        torch.testing.assert_close(exported[0], expected.output_BTD, atol=1e-5, rtol=0)

@@ -71,12 +71,12 @@ def test_macs_of_fasthubert_at_width_256() -> None:
     assert macs_superb(EncoderConfig.model_validate(thin)) / 1e9 == pytest.approx(85, rel=5e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(config=encoder_configs(), samples=st.integers(400, 4000))
 def test_cost_equals_what_is_executed(config: EncoderConfig, samples: int) -> None:
-    encoder = Encoder(config, attention="explicit")
+    encoder = Encoder(config, attention="explicit").requires_grad_(False)
     assert params(config) == sum(p.numel() for p in encoder.parameters())
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
         encoder(torch.zeros(1, samples), torch.tensor([samples]))
     flops = {module: sum(by_op.values()) for module, by_op in counter.get_flop_counts().items()}
     executed = flops.get("Encoder", 0) - flops.get("Encoder.front_end.log_mel", 0)
