@@ -1,0 +1,113 @@
+"""The encoder: audio in, hidden states out. Knows nothing of losses, masks of pre-training or how it was made.
+
+Shapes: B batch, S samples, T frames, D width, M mel bins, K keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.frames import Count, conv_frames, frames
+from raysearch.encoder.front_end import LogMelFrontEnd, build_front_end
+from raysearch.encoder.transformer import INITIAL_STD, AttentionKind, PositionConv, TransformerBlock
+
+
+class Encoded(NamedTuple):
+    """What an encoder gives. Frames from `frames_B` on are padding and hold no meaning."""
+
+    output_BTD: Tensor
+    """The last hidden state; with `norm: pre` after the final LayerNorm."""
+    hidden: tuple[Tensor, ...]
+    """(B, T, D) each: [0] enters the first block, [i] leaves block i."""
+    frames_B: Tensor
+    """Valid frames, int64."""
+
+
+class Encoder(nn.Module):
+    """Front end, projection, position convolution, transformer: all that the config says, and nothing else.
+
+    Weights start as in HuBERT: linear layers from N(0, 0.02^2), convolutions after Kaiming, biases zero.
+    Source: Hsu et al., HuBERT, 2021; sizes as in fairseq's and torchaudio's models.
+    """
+
+    def __init__(self, config: EncoderConfig, *, dropout: float = 0.0, attention: AttentionKind = "fused") -> None:
+        super().__init__()
+        self.config = config
+        self.front_end = build_front_end(config.front_end)
+        channels = config.front_end.channels[-1]
+        self.feature_norm = nn.LayerNorm(channels)
+        self.projection = nn.Linear(channels, config.width)
+        nn.init.normal_(self.projection.weight, std=INITIAL_STD)
+        nn.init.zeros_(self.projection.bias)
+        self.position_conv = PositionConv(config.width, config.position_conv)
+        self.norm = nn.LayerNorm(config.width)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config.width, block, config.norm, dropout, attention) for block in config.block_list
+        )
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Encoded:
+        """`audio_BS`: 16 kHz in [-1, 1], at least one frame long; `samples_B`: the valid samples of each row."""
+        return self.encode(*self.features(audio_BS, samples_B))
+
+    def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Projected features (B, T, D), before the position convolution, and the valid frames (B)."""
+        samples_B = samples_B.to(audio_BS.device, torch.int64)
+        x_BTC = self.front_end(audio_BS, samples_B)
+        return self.projection(self.feature_norm(x_BTC)), self.frames(samples_B)
+
+    def encode(self, x_BTD: Tensor, frames_B: Tensor) -> Encoded:
+        """Zeroes what lies past `frames_B`, tells positions, runs the blocks."""
+        valid_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < frames_B[:, None]
+        x_BTD = x_BTD.masked_fill(~valid_BT[:, :, None], 0.0)
+        x_BTD = x_BTD + self.position_conv(x_BTD)
+        if self.config.norm == "post":
+            x_BTD = self.norm(x_BTD)
+        mask_B11K = _attention_mask(valid_BT)
+        hidden = [x_BTD]
+        for block in self.blocks:
+            hidden.append(block(hidden[-1], mask_B11K))
+        output_BTD = self.norm(hidden[-1]) if self.config.norm == "pre" else hidden[-1]
+        return Encoded(output_BTD, tuple(hidden), frames_B)
+
+    def frames(self, samples: Count) -> Count:
+        """Frames of so many samples, exactly."""
+        return frames(self.config, samples)
+
+
+def _attention_mask(valid_BT: Tensor) -> Tensor | None:
+    # Attention is faster without a mask; a compiled graph may not look at values, so there it always has one.
+    if not torch.compiler.is_compiling() and bool(valid_BT.all()):
+        return None
+    # Softmax over no keys at all is NaN: a row without a valid frame attends to its first one.
+    first_T = torch.arange(valid_BT.shape[1], device=valid_BT.device) == 0
+    return (valid_BT | first_T)[:, None, None]
+
+
+@torch.no_grad()
+def fit_normalisation(encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Sets a log-mel front end's mean and deviation to those of the valid frames of all `(audio_BS, samples_B)`.
+
+    A waveform front end has none: nothing is read then.
+    """
+    front_end = encoder.front_end
+    if not isinstance(front_end, LogMelFrontEnd):
+        return
+    log_mel = front_end.log_mel
+    device = log_mel.mean_M.device
+    count = 0
+    sum_M, squares_M = torch.zeros(2, len(log_mel.mean_M), dtype=torch.float64, device=device)
+    for audio_BS, samples_B in batches:
+        x_BTM = log_mel.log_mel(audio_BS.to(device)).double()
+        frames_B = conv_frames(front_end.config, samples_B.to(device))[0]
+        x_XM = x_BTM[torch.arange(x_BTM.shape[1], device=device) < frames_B[:, None]]
+        count += len(x_XM)
+        sum_M += x_XM.sum(0)
+        squares_M += x_XM.square().sum(0)
+    assert count, "no valid frame in any batch"
+    mean_M = sum_M / count
+    log_mel.set_normalisation(mean_M, (squares_M / count - mean_M.square()).clamp(min=0).sqrt())

@@ -1,0 +1,39 @@
+"""How many frames a front end makes of so many samples. Needs no torch: ints and integer tensors go through alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from raysearch.encoder.config import EncoderConfig, LogMel, Waveform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MEL_WINDOW_SAMPLES = 400
+MEL_HOP_SAMPLES = 160
+
+Count = TypeVar("Count", int, "Tensor")
+
+
+def frames(config: EncoderConfig, samples: Count) -> Count:
+    """Frames that the encoder gives for `samples` at 16 kHz; 0 where the audio is shorter than one view."""
+    return conv_frames(config.front_end, samples)[-1]
+
+
+def conv_frames(front_end: Waveform | LogMel, samples: Count) -> list[Count]:
+    """Frames before the first convolution and after each one. A waveform's first entry is its samples."""
+    if isinstance(front_end, LogMel):
+        counts = [_strided(samples, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES)]
+        # Padded by half an odd kernel: the kernel drops out, and ceil(frames / stride) remains.
+        kernels = [1] * len(front_end.kernels)
+    else:
+        counts = [samples]
+        kernels = front_end.kernels
+    for kernel, stride in zip(kernels, front_end.strides, strict=True):
+        counts.append(_strided(counts[-1], kernel, stride))
+    return counts
+
+
+def _strided(count: Count, kernel: int, stride: int) -> Count:
+    views = (count - kernel) // stride + 1
+    return views * (views > 0)

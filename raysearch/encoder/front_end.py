@@ -1,0 +1,89 @@
+"""From audio to the features that the transformer's projection reads.
+
+Shapes: B batch, S samples, T frames, C channels, M mel bins.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raysearch.encoder.config import LogMel, Waveform
+from raysearch.encoder.frames import conv_frames
+from raysearch.encoder.log_mel import LogMelFilterbank
+
+
+def build_front_end(config: Waveform | LogMel) -> WaveformFrontEnd | LogMelFrontEnd:
+    return WaveformFrontEnd(config) if isinstance(config, Waveform) else LogMelFrontEnd(config)
+
+
+class WaveformFrontEnd(nn.Module):
+    """Strided convolutions over samples, each followed by its norm and GELU.
+
+    With `norm: group` the statistics of the first layer span the padding of a batch, as in the published Base models:
+    there an utterance gives other features in a padded batch than alone.
+    Source: Baevski et al., wav2vec 2.0, 2020.
+    """
+
+    def __init__(self, config: Waveform) -> None:
+        super().__init__()
+        inputs = [1, *config.channels[:-1]]
+        shapes = zip(inputs, config.channels, config.kernels, config.strides, strict=True)
+        self.convs = nn.ModuleList(nn.Conv1d(i, o, k, stride=s, bias=config.bias) for i, o, k, s in shapes)
+        if config.norm == "layer":
+            self.norms = nn.ModuleList(ChannelNorm(channels) for channels in config.channels)
+        else:
+            self.norms = nn.ModuleList([nn.GroupNorm(config.channels[0], config.channels[0])])
+        _initialise(self.convs)
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+        """(B, T, C)"""
+        x_BCT = audio_BS[:, None]
+        for layer, conv in enumerate(self.convs):
+            x_BCT = conv(x_BCT)
+            if layer < len(self.norms):
+                x_BCT = self.norms[layer](x_BCT)
+            x_BCT = F.gelu(x_BCT)
+        return x_BCT.transpose(1, 2)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each frame."""
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        return super().forward(x_BCT.transpose(1, 2)).transpose(1, 2)
+
+
+class LogMelFrontEnd(nn.Module):
+    """Log-mel bins, then strided convolutions with gated linear units.
+
+    Frames past an utterance's end are zeroed before every convolution: alone or padded in a batch, it gives the same
+    features.
+    Source: Yang et al., Fast-HuBERT, ASRU 2023, section 3.
+    """
+
+    def __init__(self, config: LogMel) -> None:
+        super().__init__()
+        self.config = config
+        self.log_mel = LogMelFilterbank(config.bins)
+        inputs = [config.bins, *config.channels[:-1]]
+        shapes = zip(inputs, config.channels, config.kernels, config.strides, strict=True)
+        self.convs = nn.ModuleList(nn.Conv1d(i, 2 * o, k, stride=s, padding=k // 2) for i, o, k, s in shapes)
+        _initialise(self.convs)
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+        """(B, T, C)"""
+        x_BCT = self.log_mel(audio_BS).transpose(1, 2)
+        for conv, frames_B in zip(self.convs, conv_frames(self.config, samples_B), strict=False):
+            valid_BT = torch.arange(x_BCT.shape[2], device=x_BCT.device) < frames_B[:, None]
+            x_BCT = F.glu(conv(x_BCT * valid_BT[:, None]), dim=1)
+        return x_BCT.transpose(1, 2)
+
+
+def _initialise(convs: nn.ModuleList) -> None:
+    for conv in convs:
+        assert isinstance(conv, nn.Conv1d)
+        nn.init.kaiming_normal_(conv.weight)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)

@@ -1,0 +1,75 @@
+"""Log-mel filterbank features as Kaldi defines them, batched, on any device.
+
+Shapes: B batch, S samples, T frames at 100 Hz, W samples of a window, F frequency bins, M mel bins.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES
+
+FFT_POINTS = 512
+LOWEST_HZ = 20.0
+PRE_EMPHASIS = 0.97
+STD_FLOOR = 1e-4
+
+
+class LogMelFilterbank(nn.Module):
+    """Log power in mel bins, 25 ms windows every 10 ms, normalised by the corpus's mean and deviation.
+
+    Source: Kaldi's fbank with snip_edges and without dither. Samples are scaled to 16 bits, as Kaldi reads them.
+    """
+
+    window_W: Tensor
+    filters_FM: Tensor
+    mean_M: Tensor
+    std_M: Tensor
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        # On the CPU even where the rest is built on the meta device: checkpoints do not hold these two.
+        hann_W = torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False, device="cpu")
+        self.register_buffer("window_W", hann_W.pow(0.85), persistent=False)
+        self.register_buffer("filters_FM", mel_filters(bins), persistent=False)
+        self.register_buffer("mean_M", torch.zeros(bins))
+        self.register_buffer("std_M", torch.ones(bins))
+
+    def set_normalisation(self, mean_M: Tensor, std_M: Tensor) -> None:
+        """Deviations below 1e-4 are raised to it, so that a constant bin stays finite."""
+        self.mean_M.copy_(mean_M)
+        self.std_M.copy_(std_M.clamp(min=STD_FLOOR))
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        """(B, T, M), normalised; audio in [-1, 1]."""
+        return (self.log_mel(audio_BS) - self.mean_M) / self.std_M
+
+    def log_mel(self, audio_BS: Tensor) -> Tensor:
+        """(B, T, M), not normalised."""
+        # Power spectra of 16-bit samples overflow half precision.
+        with torch.autocast(audio_BS.device.type, enabled=False):
+            windows_BTW = audio_BS.float().unfold(1, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES) * 2**15
+            windows_BTW = windows_BTW - windows_BTW.mean(-1, keepdim=True)
+            before_BTW = torch.cat([windows_BTW[..., :1], windows_BTW[..., :-1]], dim=-1)
+            windows_BTW = (windows_BTW - PRE_EMPHASIS * before_BTW) * self.window_W
+            power_BTF = torch.fft.rfft(windows_BTW, n=FFT_POINTS).abs().square()
+            return (power_BTF @ self.filters_FM).clamp(min=torch.finfo(torch.float32).eps).log()
+
+
+def mel_filters(bins: int) -> Tensor:
+    """(F, M): triangles with equal bases on the mel scale, from 20 Hz to the Nyquist frequency."""
+    corners = torch.linspace(_mel(LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), bins + 2, dtype=torch.float64, device="cpu")
+    hz = [bin * SAMPLE_RATE_HZ / FFT_POINTS for bin in range(FFT_POINTS // 2 + 1)]
+    mels_F1 = torch.tensor([_mel(frequency) for frequency in hz], dtype=torch.float64, device="cpu")[:, None]
+    left_M, centre_M, right_M = corners[:-2], corners[1:-1], corners[2:]
+    rising_FM = (mels_F1 - left_M) / (centre_M - left_M)
+    falling_FM = (right_M - mels_F1) / (right_M - centre_M)
+    return torch.minimum(rising_FM, falling_FM).clamp(min=0).float()
+
+
+def _mel(hz: float) -> float:
+    return 1127.0 * math.log1p(hz / 700.0)

@@ -1,0 +1,123 @@
+"""The position convolution and the transformer blocks. Sizes may differ from block to block: a slice changes numbers,
+never code.
+
+Shapes: B batch, T frames, D width, N heads, H head width, K keys.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raysearch.encoder import config
+
+AttentionKind = Literal["fused", "explicit"]
+"""`fused` runs in use; `explicit` is the same as plain matrix products, so that they can be counted and compared."""
+
+INITIAL_STD = 0.02
+
+
+class PositionConv(nn.Module):
+    """What tells frames where they are: a grouped convolution over time, normalised per tap of its kernel.
+
+    Source: Baevski et al., wav2vec 2.0, 2020, section 2.
+    """
+
+    def __init__(self, width: int, settings: config.PositionConv) -> None:
+        super().__init__()
+        kernel = settings.kernel
+        conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=settings.groups)
+        nn.init.normal_(conv.weight, std=math.sqrt(4.0 / (kernel * width)))
+        conv.bias = nn.Parameter(torch.zeros(width))
+        self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        # An even kernel, padded by half, makes one frame too many.
+        x_BDT = self.conv(x_BTD.transpose(1, 2))[..., : x_BTD.shape[1]]
+        return F.gelu(x_BDT).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention. Its heads together need not be as wide as the encoder."""
+
+    def __init__(self, width: int, heads: int, head_width: int, kind: AttentionKind) -> None:
+        super().__init__()
+        self.heads, self.kind = heads, kind
+        self.q = _linear(width, heads * head_width)
+        self.k = _linear(width, heads * head_width)
+        self.v = _linear(width, heads * head_width)
+        self.out = _linear(heads * head_width, width)
+
+    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None) -> Tensor:
+        q_BNTH, k_BNTH, v_BNTH = (self._split(linear(x_BTD)) for linear in (self.q, self.k, self.v))
+        if self.kind == "fused":
+            y_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNTH, v_BNTH, attn_mask=mask_B11K)
+        else:
+            scores_BNTK = q_BNTH @ k_BNTH.transpose(2, 3) / math.sqrt(q_BNTH.shape[3])
+            if mask_B11K is not None:
+                scores_BNTK = scores_BNTK.masked_fill(~mask_B11K, -math.inf)
+            y_BNTH = scores_BNTK.softmax(-1) @ v_BNTH
+        return self.out(y_BNTH.transpose(1, 2).flatten(2))
+
+    def _split(self, x_BTX: Tensor) -> Tensor:
+        return x_BTX.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, width: int, ffn: int) -> None:
+        super().__init__()
+        self.up = _linear(width, ffn)
+        self.down = _linear(ffn, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x_BTD)))
+
+
+class Emptied(nn.Module):
+    """What is left of a sub-layer that lost all its units: its output bias."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None = None) -> Tensor:
+        return self.bias.expand_as(x_BTD)
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then feed-forward, each added to its input; LayerNorm before (pre) or after (post) each.
+
+    A pre-norm in front of an emptied sub-layer has nothing to do and does not exist.
+    """
+
+    def __init__(
+        self, width: int, block: config.Block, norm: Literal["post", "pre"], dropout: float, kind: AttentionKind
+    ) -> None:
+        super().__init__()
+        self.pre = norm == "pre"
+        self.attention = Attention(width, block.heads, block.head_width, kind) if block.heads else Emptied(width)
+        self.attention_norm = nn.LayerNorm(width) if block.heads or not self.pre else nn.Identity()
+        self.ffn = FeedForward(width, block.ffn) if block.ffn else Emptied(width)
+        self.ffn_norm = nn.LayerNorm(width) if block.ffn or not self.pre else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None) -> Tensor:
+        """`mask_B11K`: True where a key may be attended to; None where all may."""
+        if self.pre:
+            x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), mask_B11K))
+            return x_BTD + self.dropout(self.ffn(self.ffn_norm(x_BTD)))
+        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, mask_B11K)))
+        return self.ffn_norm(x_BTD + self.dropout(self.ffn(x_BTD)))
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs)
+    nn.init.normal_(linear.weight, std=INITIAL_STD)
+    nn.init.zeros_(linear.bias)
+    return linear
