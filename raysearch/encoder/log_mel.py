@@ -32,7 +32,8 @@ class LogMelFilterbank(nn.Module):
 
     def __init__(self, bins: int) -> None:
         super().__init__()
-        hann_W = torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False)
+        # On the CPU even where the rest is built on the meta device: checkpoints do not hold these two.
+        hann_W = torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False, device="cpu")
         self.register_buffer("window_W", hann_W.pow(0.85), persistent=False)
         self.register_buffer("filters_FM", mel_filters(bins), persistent=False)
         self.register_buffer("mean_M", torch.zeros(bins))
@@ -61,9 +62,9 @@ class LogMelFilterbank(nn.Module):
 
 def mel_filters(bins: int) -> Tensor:
     """(F, M): triangles with equal bases on the mel scale, from 20 Hz to the Nyquist frequency."""
-    corners = torch.linspace(_mel(LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), bins + 2, dtype=torch.float64)
+    corners = torch.linspace(_mel(LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), bins + 2, dtype=torch.float64, device="cpu")
     hz = [bin * SAMPLE_RATE_HZ / FFT_POINTS for bin in range(FFT_POINTS // 2 + 1)]
-    mels_F1 = torch.tensor([_mel(frequency) for frequency in hz], dtype=torch.float64)[:, None]
+    mels_F1 = torch.tensor([_mel(frequency) for frequency in hz], dtype=torch.float64, device="cpu")[:, None]
     left_M, centre_M, right_M = corners[:-2], corners[1:-1], corners[2:]
     rising_FM = (mels_F1 - left_M) / (centre_M - left_M)
     falling_FM = (right_M - mels_F1) / (right_M - centre_M)

@@ -32,6 +32,7 @@ class PositionConv(nn.Module):
         kernel = settings.kernel
         conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=settings.groups)
         nn.init.normal_(conv.weight, std=math.sqrt(4.0 / (kernel * width)))
+        conv.bias = nn.Parameter(torch.zeros(width))
         self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
 
     def forward(self, x_BTD: Tensor) -> Tensor:

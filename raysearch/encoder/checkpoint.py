@@ -1,0 +1,81 @@
+"""An encoder on disk: `config.json` beside `model.safetensors`. Pickles are neither written nor read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from raysearch.encoder.document import read_config
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+KEYS_SHOWN = 8
+
+
+def save_encoder(encoder: Encoder, folder: Path | str) -> None:
+    """Each of the two files is replaced whole or not at all."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in encoder.state_dict().items()}
+    with TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+        save_file(weights, Path(temporary, WEIGHTS_NAME), metadata={"format": "pt"})
+        Path(temporary, CONFIG_NAME).write_text(encoder.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for name in (WEIGHTS_NAME, CONFIG_NAME):
+            os.replace(Path(temporary, name), folder / name)
+
+
+def load_encoder(folder: Path | str, device: torch.device | str = "cpu") -> Encoder:
+    """Raises: InputError if a file is missing or unreadable, or if the weights are not those of the config."""
+    config = read_config(Path(folder, CONFIG_NAME))
+    # On the meta device no weights are drawn that would be overwritten at once.
+    with torch.device("meta"):
+        encoder = Encoder(config)
+    file = Path(folder, WEIGHTS_NAME)
+    weights = _read_weights(file)
+    check_weights(encoder, weights, file)
+    encoder.load_state_dict(weights, assign=True)
+    return encoder.to(device)
+
+
+def check_weights(encoder: Encoder, weights: dict[str, Tensor], file: Path | str) -> None:
+    """Raises: InputError, naming keys, unless `weights` has the encoder's keys and shapes exactly."""
+    expected = encoder.state_dict()
+    shapes = [
+        f"{key} {tuple(weights[key].shape)} for {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in weights and weights[key].shape != tensor.shape
+    ]
+    faults = {
+        "missing": expected.keys() - weights.keys(),
+        "unexpected": weights.keys() - expected.keys(),
+        "wrong shape": shapes,
+    }
+    found = "; ".join(f"{name}: {_listed(keys)}" for name, keys in faults.items() if keys)
+    if found:
+        raise InputError(f"{file}: {found}; expected the weights that the config describes")
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    if not file.is_file():
+        others = sorted(p.name for p in file.parent.glob("*") if p.suffix in {".pt", ".pth", ".bin", ".ckpt", ".pkl"})
+        aside = f" ({', '.join(others)}: pickles are not loaded)" if others else ""
+        raise InputError(f"{file}: no such file{aside}; expected a safetensors file")
+    try:
+        return load_file(file)
+    except SafetensorError as err:
+        raise InputError(f"{file}: {err}; expected a safetensors file") from err
+
+
+def _listed(keys: Iterable[str]) -> str:
+    ordered = sorted(keys)
+    more = f" and {len(ordered) - KEYS_SHOWN} more" if len(ordered) > KEYS_SHOWN else ""
+    return ", ".join(ordered[:KEYS_SHOWN]) + more

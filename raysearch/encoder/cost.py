@@ -1,0 +1,106 @@
+"""What an encoder costs, in closed form: MACs and parameters, without building it and without torch.
+
+Counted are the products of convolutions, linear layers, the position convolution (with the frame that an even kernel
+makes and that is trimmed), QK^T and attention times V. Norms, activations and mel filterbanks are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from raysearch.encoder.config import EncoderConfig, LogMel, Waveform
+from raysearch.encoder.frames import conv_frames
+
+SUPERB_SAMPLES = (
+    *(20560, 34560, 38480, 42560, 45600, 48720, 52000, 55120),
+    *(59120, 62720, 66400, 71200, 75200, 78640, 82800, 87520),
+    *(92720, 98560, 104400, 111120, 118480, 125040, 132720, 142640),
+    *(154000, 166720, 180880, 197920, 217920, 239280, 268160, 326000),
+)
+"""Lengths of the 32 utterances of test-clean that SUPERB's profiler runs; their sum is the published figure."""
+
+
+class Sizes(NamedTuple):
+    """How many units a front end and its blocks have: integers, or what gates are expected to keep, as tensors."""
+
+    channels: Sequence[Any]
+    """Of each convolution of the front end."""
+    heads: Sequence[Any]
+    """Of each block."""
+    ffn: Sequence[Any]
+    """Hidden units of each block."""
+
+
+def macs(config: EncoderConfig, samples: int) -> int:
+    """MACs of one utterance, head excluded."""
+    return sum(parts(config, samples).values())
+
+
+def macs_superb(config: EncoderConfig) -> int:
+    """MACs of SUPERB's 32 utterances, head excluded: comparable with published figures."""
+    return sum(parts(config, SUPERB_SAMPLES).values())
+
+
+def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | None = None) -> dict[str, Any]:
+    """MACs by part, of one utterance or of several together.
+
+    `sizes` replaces the config's unit counts; with tensors in it the values are differentiable tensors.
+    """
+    lengths = [samples] if isinstance(samples, int) else samples
+    channels, heads, ffn = sizes or sizes_of(config)
+    counts = [conv_frames(config.front_end, length) for length in lengths]
+    conv_totals = [sum(layer) for layer in zip(*counts, strict=True)][1:]
+    frames = [count[-1] for count in counts]
+    total, width = sum(frames), config.width
+    inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
+    kernel, groups = config.position_conv.kernel, config.position_conv.groups
+    # Padded by half: an even kernel makes one frame more than goes in.
+    positions = sum(count + 1 - kernel % 2 for count in frames if count)
+    return {
+        "front_end": sum(w * n for w, n in zip(_conv_weights(config.front_end, channels), conv_totals, strict=True)),
+        "projection": total * channels[-1] * width,
+        "position_conv": positions * width * (width // groups) * kernel,
+        "attention_linear": 4 * total * width * sum(inner),
+        "attention_matmul": 2 * sum(count * count for count in frames) * sum(inner),
+        "ffn": 2 * total * width * sum(ffn),
+    }
+
+
+def params(config: EncoderConfig) -> int:
+    """Parameters of the encoder, head excluded."""
+    width, features = config.width, config.front_end.channels[-1]
+    kernel, groups = config.position_conv.kernel, config.position_conv.groups
+    norms = 2 * features + 2 * width
+    projection = features * width + width
+    # Direction, bias, and one length per tap of the kernel.
+    position_conv = width * (width // groups) * kernel + width + kernel
+    blocks = sum(_block_params(width, config.norm == "pre", b.heads * b.head_width, b.ffn) for b in config.block_list)
+    return _front_end_params(config.front_end) + norms + projection + position_conv + blocks
+
+
+def sizes_of(config: EncoderConfig) -> Sizes:
+    blocks = config.block_list
+    return Sizes(config.front_end.channels, [b.heads for b in blocks], [b.ffn for b in blocks])
+
+
+def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list[Any]:
+    first, outputs = (front_end.bins, 2) if isinstance(front_end, LogMel) else (1, 1)
+    inputs = [first, *channels[:-1]]
+    return [i * outputs * o * k for i, o, k in zip(inputs, channels, front_end.kernels, strict=True)]
+
+
+def _front_end_params(front_end: Waveform | LogMel) -> int:
+    weights, channels = sum(_conv_weights(front_end, front_end.channels)), front_end.channels
+    if isinstance(front_end, LogMel):
+        return weights + 2 * sum(channels)
+    norms = 2 * sum(channels) if front_end.norm == "layer" else 2 * channels[0]
+    return weights + norms + (sum(channels) if front_end.bias else 0)
+
+
+def _block_params(width: int, pre: bool, inner: int, ffn: int) -> int:
+    # An emptied sub-layer keeps its output bias; a norm in front of it goes too.
+    norm = 2 * width
+    attention = norm + 4 * width * inner + 3 * inner + width if inner or not pre else width
+    feed_forward = norm + 2 * width * ffn + ffn + width if ffn or not pre else width
+    return attention + feed_forward
