@@ -22,7 +22,8 @@ class Evaluated:
     dev: Score
     test: Score | None
     details: Mapping[str, float] = field(default_factory=dict)
-    """`lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `infeasible` (training cuts without loss), `at_lr_X`."""
+    """`lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `at_lr_X` (dev error of each rate); of train,
+    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing)."""
 
 
 class Task(Protocol):

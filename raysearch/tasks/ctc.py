@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 
 Unit = Literal["phones", "characters"]
@@ -27,17 +29,20 @@ BOUNDARY = " "
 def reference(cut: MonoCut, unit: Unit) -> list[str]:
     """What was said, in the items that an error rate counts: phones, or words where the unit is characters.
 
-    Raises: InputError if the cut's supervision does not hold it.
+    Raises: InputError if the cut is not labelled so.
     """
+    if not is_labelled(cut, unit):
+        key = "custom.phones" if unit == "phones" else "text"
+        raise InputError(f"cut {cut.id}: {key}: nothing; expected what was said")
+    supervision = cut.supervisions[0]
+    return list(supervision.custom["phones"] if unit == "phones" else supervision.text.split())
+
+
+def is_labelled(cut: MonoCut, unit: Unit) -> bool:
     supervision = cut.supervisions[0]
     if unit == "phones":
-        phones = (supervision.custom or {}).get("phones")
-        if phones is None:
-            raise InputError(f"cut {cut.id}: custom.phones: nothing; expected a list of phones")
-        return list(phones)
-    if supervision.text is None:
-        raise InputError(f"cut {cut.id}: text: nothing; expected a transcript")
-    return list(supervision.text.split())
+        return (supervision.custom or {}).get("phones") is not None
+    return supervision.text is not None
 
 
 @dataclass(frozen=True)
@@ -77,10 +82,15 @@ def frames_needed(target: Sequence[int]) -> int:
     return len(target) + sum(a == b for a, b in pairwise(target))
 
 
+def count_infeasible(config: EncoderConfig, cuts: Iterable[MonoCut], tokens: Tokens) -> int:
+    """Cuts that this encoder gives too few frames: they teach nothing, and cannot be read without error."""
+    return sum(frames(config, cut.num_samples) < frames_needed(tokens.encode(cut)) for cut in cuts)
+
+
 def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
     """Mean loss per target token, in nats, over all cuts of the batch.
 
-    A cut whose target does not fit its frames adds no loss and no gradient; `frames_needed` finds such cuts.
+    A cut whose target does not fit its frames adds no loss and no gradient; `count_infeasible` finds such cuts.
     """
     lengths_B = torch.tensor([len(target) for target in targets])
     tokens = torch.tensor([token for target in targets for token in target], dtype=torch.long)

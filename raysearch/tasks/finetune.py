@@ -14,7 +14,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches
 from raysearch.encoder.encoder import Encoder
-from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, frames_needed, pad
+from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, pad
 from raysearch.tasks.layers import hidden_layers
 from raysearch.tasks.optimiser import Optimiser
 from raysearch.tasks.probe import Trained
@@ -35,12 +35,13 @@ def finetune(
     head = CtcHead(encoder.config.depth + 1, encoder.config.width, tokens.count).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
     targets = {cut.id: tokens.encode(cut) for cut in cuts}
-    infeasible: set[str] = set()
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
-    for batch in islice(batches, settings.updates):
-        xs = hidden_layers(tuned, batch, device)
-        frames = [x_LTD.shape[1] for x_LTD in xs]
-        wanted = [targets[cut.id] for cut in batch.cuts]
-        infeasible |= {cut.id for cut, n in zip(batch.cuts, frames, strict=True) if n < frames_needed(targets[cut.id])}
-        optimiser.update(ctc_loss(pad(head(torch.cat(xs, dim=1)), frames), torch.tensor(frames), wanted))
-    return Trained(tuned.eval(), {settings.encoder_lr: head}, len(infeasible))
+    # Dropout draws from the global generator: seed it here and give it back as it was.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for batch in islice(batches, settings.updates):
+            xs = hidden_layers(tuned, batch, device)
+            frames = [x_LTD.shape[1] for x_LTD in xs]
+            wanted = [targets[cut.id] for cut in batch.cuts]
+            optimiser.update(ctc_loss(pad(head(torch.cat(xs, dim=1)), frames), torch.tensor(frames), wanted))
+    return Trained(tuned.eval(), {settings.encoder_lr: head})

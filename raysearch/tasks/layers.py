@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
 
 KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
@@ -90,6 +91,5 @@ class FrozenLayers:
         return [found[cut.id].to(self._device).float() for cut in cuts]
 
 
-def _half_bytes(config: EncoderConfig, cuts: Sequence[MonoCut]) -> float:
-    frames = sum(cut.duration for cut in cuts) * config.frame_hz
-    return 2 * frames * config.width * (config.depth + 1)
+def _half_bytes(config: EncoderConfig, cuts: Sequence[MonoCut]) -> int:
+    return 2 * sum(frames(config, cut.num_samples) for cut in cuts) * config.width * (config.depth + 1)

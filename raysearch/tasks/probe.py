@@ -1,7 +1,7 @@
 """A frozen encoder, judged by linear CTC heads on its hidden states: one head for each learning rate tried.
 
-Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays: with
-one rate, an order of encoders is an order of how well that rate suits them.
+Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays:
+with one rate, an order of encoders is an order of how well that rate suits them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.corpora.batches import AudioStore
 from raysearch.encoder.encoder import Encoder
-from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, frames_needed, pad
+from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, pad
 from raysearch.tasks.layers import FrozenLayers
 from raysearch.tasks.optimiser import Optimiser
 from raysearch.tasks.settings import CtcSettings
@@ -28,8 +28,6 @@ class Trained:
     encoder: Encoder
     heads: dict[float, CtcHead]
     """By learning rate, ascending."""
-    infeasible: int
-    """Training cuts with too few frames for their tokens: they were drawn and taught nothing."""
 
 
 def probe(
@@ -44,7 +42,6 @@ def probe(
     """Trains all heads on the same batches; `seed` draws the batches."""
     frozen = FrozenLayers(encoder, cuts, store, device)
     targets = {cut.id: tokens.encode(cut) for cut in cuts}
-    infeasible: set[str] = set()
     layers, width = encoder.config.depth + 1, encoder.config.width
     heads = {lr: CtcHead(layers, width, tokens.count).to(device) for lr in settings.lrs}
     optimiser = Optimiser([(head, lr) for lr, head in heads.items()], settings.updates)
@@ -53,10 +50,9 @@ def probe(
         frames = [x_LTD.shape[1] for x_LTD in xs]
         x_LND = torch.cat(xs, dim=1)
         wanted = [targets[cut.id] for cut in drawn]
-        infeasible |= {cut.id for cut, n in zip(drawn, frames, strict=True) if n < frames_needed(targets[cut.id])}
         losses = [ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), wanted) for head in heads.values()]
         optimiser.update(torch.stack(losses).sum())
-    return Trained(encoder, heads, len(infeasible))
+    return Trained(encoder, heads)
 
 
 def draw(cuts: Sequence[MonoCut], batch_s: float, updates: int, seed: int) -> Iterator[list[MonoCut]]:

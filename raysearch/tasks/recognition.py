@@ -15,7 +15,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.tasks.base import Evaluated
-from raysearch.tasks.ctc import Tokens, Unit, frames_needed, greedy, reference
+from raysearch.tasks.ctc import Tokens, Unit, count_infeasible, greedy, is_labelled, reference
 from raysearch.tasks.finetune import finetune
 from raysearch.tasks.interval import rate_interval
 from raysearch.tasks.layers import encode
@@ -62,6 +62,9 @@ class Reading:
 class CtcTask:
     """Trains CTC heads on train, chooses the learning rate on dev, reads test only when asked.
 
+    Cuts without a transcript are left out of every split; `unlabelled` counts those of train, the `cuts` of a score say
+    how many it rests on.
+
     Cannot: use a language model; score a corpus without a dev split.
     """
 
@@ -75,57 +78,45 @@ class CtcTask:
         self._store = AudioStore()
 
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
-        train = self._cuts(corpus, "train")
-        dev = self._cuts(corpus, "dev")
-        held_out = self._cuts(corpus, "test") if test else None
+        train, dev = self._labelled(corpus, "train"), self._labelled(corpus, "dev")
+        held_out = self._labelled(corpus, "test") if test else []
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
         trained = learn(encoder, train, tokens, self.settings, self._store, device, seed)
-        readings, dev_infeasible = self._read(trained, tokens, dev, device)
+        readings = self._read(trained, tokens, dev, device)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
         details = {
             "lr": best,
             "lr_at_edge": float(len(scores) > 1 and best in (min(scores), max(scores))),
             "collapsed": float(readings[best].collapsed),
-            "infeasible": float(trained.infeasible),
+            "unlabelled": float(len(corpus.splits["train"]) - len(train)),
+            "infeasible": float(count_infeasible(encoder.config, train, tokens)),
         }
         details |= {f"at_lr_{lr:g}": score.value for lr, score in scores.items()}
         test_score = None
-        if held_out is not None:
+        if test:
             chosen = replace(trained, heads={best: trained.heads[best]})
-            test_readings, infeasible = self._read(chosen, tokens, held_out, device)
-            test_score = _counted(test_readings[best].score(self.item, seed), infeasible)
-        return Evaluated(_counted(scores[best], dev_infeasible), test_score, details)
+            test_score = self._read(chosen, tokens, held_out, device)[best].score(self.item, seed)
+        return Evaluated(scores[best], test_score, details)
 
-    def _cuts(self, corpus: Corpus, split: str) -> list[MonoCut]:
-        cuts = list(corpus.splits.get(split, []))
-        where = f"task {self.name}: corpus {corpus.name}: split {split}"
-        try:
-            items = sum(len(reference(cut, self.unit)) for cut in cuts)
-        except InputError as err:
-            raise InputError(f"{where}: {err}") from err
-        if items == 0:
-            raise InputError(f"{where}: {len(cuts)} cuts without {self.item}; expected some to learn or to score")
-        return cuts
+    def _labelled(self, corpus: Corpus, split: str) -> list[MonoCut]:
+        cuts = corpus.splits.get(split, [])
+        labelled = [cut for cut in cuts if is_labelled(cut, self.unit)]
+        if not any(reference(cut, self.unit) for cut in labelled):
+            where = f"task {self.name}: corpus {corpus.name}: split {split}"
+            raise InputError(f"{where}: {len(cuts)} cuts, none with {self.item}; expected cuts with {self.item}")
+        return labelled
 
     def _read(
         self, trained: Trained, tokens: Tokens, cuts: Sequence[MonoCut], device: torch.device
-    ) -> tuple[dict[float, Reading], int]:
-        """Each head's reading of a split, and how many cuts have too few frames to be read without error."""
+    ) -> dict[float, Reading]:
         readings = {lr: Reading([], []) for lr in trained.heads}
-        infeasible = 0
         for cut, x_LTD in encode(trained.encoder, cuts, self._store, device):
-            frames = x_LTD.shape[1]
-            infeasible += frames < frames_needed(tokens.encode(cut))
             for lr, head in trained.heads.items():
                 with torch.no_grad():
                     logits_TV = head(x_LTD.float())
-                (read,) = greedy(logits_TV[None], torch.tensor([frames]))
+                (read,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
                 readings[lr].references.append(reference(cut, self.unit))
                 readings[lr].hypotheses.append(tokens.decode(read))
-        return readings, infeasible
-
-
-def _counted(score: Score, infeasible: int) -> Score:
-    return replace(score, counts=score.counts | {"infeasible": infeasible})
+        return readings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
@@ -14,9 +15,9 @@ class CtcSettings(Settings):
 
     mode: Literal["probe", "finetune"] = "probe"
     """`probe`: the encoder is frozen and only the head is trained; `finetune`: a copy of the encoder is trained too."""
-    updates: PositiveInt = 200
+    updates: PositiveInt = 400
     """Updates of the head. A finetune update costs about three encoder passes, a probe update none."""
-    batch_s: float = Field(80.0, gt=0)
+    batch_s: float = Field(30.0, gt=0)
     """Seconds of audio in a batch."""
     lrs: list[float] = Field([3e-2, 1e-1, 3e-1], min_length=1)
     """Peak learning rates of a probe's head, ascending: each trains a head, and the dev split chooses among them."""
@@ -28,7 +29,7 @@ class CtcSettings(Settings):
     @field_validator("lrs")
     @classmethod
     def _ascending(cls, lrs: list[float]) -> list[float]:
-        if lrs[0] <= 0 or any(a >= b for a, b in zip(lrs, lrs[1:], strict=False)):
+        if lrs[0] <= 0 or any(a >= b for a, b in pairwise(lrs)):
             raise ValueError(f"{lrs}; expected positive rates in ascending order")
         return lrs
 

@@ -31,7 +31,7 @@ def load_task(settings: AsrSettings | PhonemesSettings) -> Task:
 def evaluate_all(
     tasks: Iterable[Task], encoder: Encoder, corpus: Corpus, test: bool, device: torch.device, seed: int
 ) -> dict[str, float]:
-    """All errors in percent: `eval/per`, `eval/per_low`, `eval/per_high`, `eval/per_lr`, ...; `test/per`, ... if asked."""
+    """Errors in percent: `eval/per`, `eval/per_low`, `eval/per_high`, `eval/per_lr`, ...; `test/per`, ... if asked."""
     metrics: dict[str, float] = {}
     for task in tasks:
         found = task.evaluate(encoder, corpus, test=test, device=device, seed=seed)

@@ -1,4 +1,4 @@
-"""A corpus whose frames spell their symbols out, and an encoder that shows them: a linear head can read it without error."""
+"""A corpus whose frames spell their symbols out, and an encoder that shows them: a linear head reads it all."""
 
 from __future__ import annotations
 

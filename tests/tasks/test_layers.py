@@ -1,8 +1,10 @@
+import pytest
 import torch
 
 from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
-from raysearch.encoder.config import Waveform
+from raysearch.encoder.config import Blocks, EncoderConfig, PositionConv, Waveform
+from raysearch.encoder.encoder import Encoder
 from raysearch.tasks.layers import FrozenLayers
 
 CPU = torch.device("cpu")
@@ -27,6 +29,23 @@ def test_layers_are_normalised_and_unpadded(encoder, corpus: Corpus) -> None:
         # Half precision keeps three digits.
         torch.testing.assert_close(marked_TD.mean(-1), torch.zeros(len(marked_TD)), atol=1e-3, rtol=0)
         torch.testing.assert_close(marked_TD.var(-1, correction=0), torch.ones(len(marked_TD)), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_layers_of_a_real_encoder_do_not_depend_on_the_batch(norm, corpus: Corpus) -> None:
+    config = EncoderConfig(
+        front_end=Waveform(channels=[8] * 7, norm=norm),
+        width=16,
+        position_conv=PositionConv(kernel=4),
+        blocks=Blocks(count=1, heads=2, head_width=8, ffn=16),
+    )
+    encoder = Encoder(config).eval()
+    cuts, store = list(corpus.splits["dev"]), AudioStore()
+    together = FrozenLayers(encoder, cuts, store, CPU).of(cuts)
+    for cut, x_LTD in zip(cuts, together, strict=True):
+        (alone_LTD,) = FrozenLayers(encoder, [cut], store, CPU).of([cut])
+        # Both were rounded to half precision, so they may land on neighbours.
+        torch.testing.assert_close(x_LTD, alone_LTD, atol=4e-3, rtol=0)
 
 
 def test_group_norm_encoder_sees_no_padding(encoder, corpus: Corpus) -> None:

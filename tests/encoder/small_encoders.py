@@ -1,0 +1,59 @@
+"""Small encoders of every kind, and a strategy that draws more."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+
+from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
+
+FRONT_ENDS = {
+    "group": Waveform(channels=[8] * 7),
+    "layer": Waveform(channels=[8] * 7, norm="layer", bias=True),
+    "logmel": LogMel(bins=20, channels=[8, 12]),
+}
+UNEQUAL = [Block(heads=2, head_width=8, ffn=24), Block(heads=3, head_width=4, ffn=10)]
+
+
+def small(front_end: str = "logmel", norm: str = "post", blocks: list[Block] = UNEQUAL) -> EncoderConfig:
+    position_conv = PositionConv(kernel=6, groups=4)
+    return EncoderConfig(
+        front_end=FRONT_ENDS[front_end], width=16, norm=norm, position_conv=position_conv, blocks=blocks
+    )
+
+
+each_kind = pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(small(front_end, norm), id=f"{front_end}-{norm}")
+        for front_end in FRONT_ENDS
+        for norm in ("post", "pre")
+    ],
+)
+
+
+def _layers(draw: st.DrawFn, kernels: list[int]) -> dict[str, list[int]]:
+    layers = draw(
+        st.lists(st.tuples(st.integers(1, 6), st.sampled_from(kernels), st.integers(1, 3)), min_size=1, max_size=3)
+    )
+    channels, kernels, strides = (list(column) for column in zip(*layers, strict=True))
+    return {"channels": channels, "kernels": kernels, "strides": strides}
+
+
+@st.composite
+def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
+    """Any front end, unequal blocks, emptied sub-layers."""
+    if draw(st.booleans()):
+        norm = draw(st.sampled_from(["group", "layer"]))
+        front_end = Waveform(**_layers(draw, [1, 2, 3, 5]), norm=norm, bias=draw(st.booleans()))
+    else:
+        front_end = LogMel(**_layers(draw, [1, 3, 5]), bins=draw(st.integers(4, 20)))
+    groups = draw(st.sampled_from([1, 2, 4]))
+    block = st.builds(Block, heads=st.integers(0, 3), head_width=st.integers(1, 5), ffn=st.integers(0, 9))
+    return EncoderConfig(
+        front_end=front_end,
+        width=groups * draw(st.integers(1, 4)),
+        norm=draw(st.sampled_from(["post", "pre"])),
+        position_conv=PositionConv(kernel=draw(st.integers(1, 9)), groups=groups),
+        blocks=draw(st.lists(block, min_size=1, max_size=3)),
+    )

@@ -1,0 +1,147 @@
+"""The encoder's contract: shapes, padding, gradients, normalisation."""
+
+import pytest
+import torch
+from small_encoders import each_kind, small
+
+from raysearch.encoder.config import Block, EncoderConfig
+from raysearch.encoder.encoder import Encoder, fit_normalisation
+
+SAMPLES = torch.tensor([9000, 4321])
+
+
+def speech(*shape: int, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def batch() -> torch.Tensor:
+    audio_BS = speech(2, int(SAMPLES.max()))
+    audio_BS[1, SAMPLES[1] :] = 0
+    return audio_BS
+
+
+@each_kind
+def test_forward_gives_every_hidden_state_of_exact_frames(config: EncoderConfig) -> None:
+    encoder = Encoder(config)
+    encoded = encoder(batch(), SAMPLES)
+    assert encoded.frames_B.tolist() == [encoder.frames(9000), encoder.frames(4321)]
+    assert encoded.frames_B.dtype == torch.int64
+    assert [state.shape for state in encoded.hidden] == [(2, encoder.frames(9000), 16)] * 3
+    last = encoded.hidden[-1]
+    expected = last if config.norm == "post" else torch.nn.functional.layer_norm(last, [16])
+    torch.testing.assert_close(encoded.output_BTD, expected)
+
+
+@each_kind
+def test_every_parameter_gets_a_gradient(config: EncoderConfig) -> None:
+    encoder = Encoder(config)
+    encoder(batch(), SAMPLES).output_BTD[..., 0].square().sum().backward()
+    without = [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
+    # Softmax does not see what is added to all keys alike: that bias has a gradient of rounding errors, or none.
+    assert not [name for name in without if not name.endswith("attention.k.bias")]
+
+
+@each_kind
+def test_explicit_attention_equals_fused(config: EncoderConfig) -> None:
+    fused, explicit = Encoder(config), Encoder(config, attention="explicit")
+    explicit.load_state_dict(fused.state_dict())
+    for samples_B in (SAMPLES, torch.tensor([9000, 9000])):
+        ours, theirs = fused(batch(), samples_B), explicit(batch(), samples_B)
+        torch.testing.assert_close(ours.hidden, theirs.hidden, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize("front_end", ["layer", "logmel"])
+@pytest.mark.parametrize("shorter", [4321, 4000, 4160, 4480, 500])
+def test_padded_utterance_equals_itself_alone(front_end: str, norm: str, shorter: int) -> None:
+    encoder = Encoder(small(front_end, norm))
+    audio_BS = batch()
+    audio_BS[1, shorter:] = 0
+    padded = encoder(audio_BS, torch.tensor([9000, shorter]))
+    alone = encoder(audio_BS[1:, :shorter], torch.tensor([shorter]))
+    frames = int(alone.frames_B)
+    assert frames == alone.output_BTD.shape[1] == padded.frames_B[1]
+    # The final LayerNorm of a small encoder magnifies what rounding leaves.
+    torch.testing.assert_close(padded.output_BTD[1:, :frames], alone.output_BTD, atol=1e-4, rtol=0)
+    for inside, outside in zip(padded.hidden, alone.hidden, strict=True):
+        torch.testing.assert_close(inside[1:, :frames], outside, atol=1e-5, rtol=0)
+
+
+def test_padded_utterance_when_group_norm_spans_the_padding_differs() -> None:
+    encoder = Encoder(small("group"))
+    padded, alone = encoder(batch(), SAMPLES), encoder(batch()[1:, :4321], SAMPLES[1:])
+    frames = int(alone.frames_B)
+    assert (padded.output_BTD[1, :frames] - alone.output_BTD[0]).abs().max() > 0.01
+
+
+@each_kind
+def test_row_shorter_than_a_frame_is_finite_and_leaves_others_alone(config: EncoderConfig) -> None:
+    encoder = Encoder(config)
+    audio_BS = batch()
+    audio_BS[1, 300:] = 0
+    encoded = encoder(audio_BS, torch.tensor([9000, 300]))
+    assert encoded.frames_B[1] == 0
+    encoded.output_BTD[0].sum().backward()
+    assert all(p.grad.isfinite().all() for p in encoder.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_emptied_sublayers_add_their_bias_only(norm: str) -> None:
+    emptied = Block(heads=0, head_width=8, ffn=0)
+    encoder = Encoder(small(norm=norm, blocks=[emptied]))
+    torch.nn.init.normal_(encoder.blocks[0].attention.bias)
+    torch.nn.init.normal_(encoder.blocks[0].ffn.bias)
+    before, after = encoder(batch(), SAMPLES).hidden
+    for bias in (encoder.blocks[0].attention.bias, encoder.blocks[0].ffn.bias):
+        before = before + bias
+        if norm == "post":
+            before = torch.nn.functional.layer_norm(before, [16])
+    torch.testing.assert_close(after, before)
+
+
+def test_features_then_encode_equals_forward() -> None:
+    encoder = Encoder(small())
+    features_BTD, frames_B = encoder.features(batch(), SAMPLES)
+    output_BTD = encoder.encode(features_BTD, frames_B).output_BTD
+    assert torch.equal(output_BTD, encoder(batch(), SAMPLES).output_BTD)
+
+
+def test_dropout_acts_in_training_only() -> None:
+    encoder = Encoder(small(), dropout=0.5)
+    first, second = (encoder(batch(), SAMPLES).output_BTD for _ in range(2))
+    assert not torch.equal(first, second)
+    encoder.eval()
+    first, second = (encoder(batch(), SAMPLES).output_BTD for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_fit_normalisation_gives_valid_frames_zero_mean_and_unit_deviation() -> None:
+    encoder = Encoder(small("logmel"))
+    # Two batches, so that the sums must be carried over; garbage in the padding, so that it must be left out.
+    batches = [(speech(2, 9000, seed=1), SAMPLES), (3 * speech(1, 5000, seed=2), torch.tensor([5000]))]
+    fit_normalisation(encoder, batches)
+    log_mel = encoder.front_end.log_mel
+    frames = [log_mel(audio_BS[i : i + 1, :n])[0] for audio_BS, samples_B in batches for i, n in enumerate(samples_B)]
+    std_M, mean_M = torch.std_mean(torch.cat(frames), dim=0, correction=0)
+    torch.testing.assert_close(mean_M, torch.zeros(20), atol=1e-4, rtol=0)
+    torch.testing.assert_close(std_M, torch.ones(20), atol=1e-4, rtol=0)
+
+
+def test_fit_normalisation_of_a_waveform_encoder_reads_nothing() -> None:
+    encoder = Encoder(small("layer"))
+    before = encoder(batch(), SAMPLES).output_BTD
+    fit_normalisation(encoder, iter(()))
+    assert torch.equal(before, encoder(batch(), SAMPLES).output_BTD)
+
+
+@pytest.mark.parametrize("front_end", ["layer", "logmel"])
+def test_exported_graph_agrees_on_other_batches_and_lengths(front_end: str) -> None:
+    encoder = Encoder(small(front_end, "pre")).eval()
+    rows, samples = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("samples", min=2000, max=200_000)
+    shapes = ({0: rows, 1: samples}, {0: rows})
+    graph = torch.export.export(encoder, (batch(), SAMPLES), dynamic_shapes=shapes, strict=False).module()
+    for lengths in (torch.tensor([12_345, 7000, 399]), torch.tensor([2500])):
+        audio_BS = speech(len(lengths), int(lengths.max()))
+        expected = encoder(audio_BS, lengths)
+        exported = graph(audio_BS, lengths)
+        torch.testing.assert_close(exported[0], expected.output_BTD, atol=1e-5, rtol=0)
