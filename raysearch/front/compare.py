@@ -1,0 +1,137 @@
+"""Searches side by side: the same objectives, one reference point, the same budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+
+import numpy as np
+
+from raysearch.errors import InputError
+from raysearch.front.document import Measured, SearchDocument
+from raysearch.front.front import Front
+from raysearch.front.objective import axes, header, interval, unit, value
+from raysearch.front.table import Column, decimals, plain, rounded
+from raysearch.settings import Settings
+
+BUDGETS = 3
+
+
+class Best(Settings):
+    """A search's lowest error within a budget."""
+
+    budget: float
+    """In the unit of the cost objective."""
+    trial: int | None
+    """None if no front member is within the budget."""
+    error: Measured
+    """In percent."""
+    low: Measured
+    """Lower end of its 95 % interval."""
+    high: Measured
+    """Upper end of its 95 % interval."""
+
+
+class ComparedSearch(Settings):
+    """One search among others."""
+
+    name: str
+    """The search's name."""
+    trials: int
+    """All of them, whatever their state."""
+    front_size: int
+    """Its own front's members."""
+    joint_front_size: int
+    """Those of them that stay non-dominated beside the other searches."""
+    hypervolume: float
+    """At the common reference point."""
+    reference_point: list[float]
+    """The largest of the searches' reference points in each objective."""
+    hours: float
+    """Trial-hours spent, from `cost/seconds`; 0 where that was not recorded."""
+    best: list[Best]
+    """Under some budgets, the same for all searches."""
+
+
+def compare(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
+    """One row a search, in the order given.
+
+    Raises: InputError if their objectives differ: volumes in different units do not compare.
+    """
+    objectives = documents[0].objectives
+    for document in documents:
+        if document.objectives != objectives:
+            raise InputError(
+                f"{document.name}: objectives: {document.objectives}; expected {objectives} as in {documents[0].name}"
+            )
+    reference_point = np.max([document.reference_point for document in documents], axis=0).tolist()
+    joint = {id(m) for m in Front.of([m for d in documents for m in d.members()], objectives).members}
+    budgets = _budgets(documents)
+    return [
+        ComparedSearch(
+            name=document.name,
+            trials=len(document.trials),
+            front_size=len(document.front),
+            joint_front_size=sum(id(member) in joint for member in document.members()),
+            hypervolume=Front.of(document.trials, objectives).hypervolume(reference_point),
+            reference_point=reference_point,
+            hours=sum(trial.metrics.get("cost/seconds", 0.0) for trial in document.trials) / 3600,
+            best=[_best(document, budget) for budget in budgets],
+        )
+        for document in documents
+    ]
+
+
+def compare_table(documents: Sequence[SearchDocument]) -> str:
+    """`compare` for people: one line a search."""
+    rows = compare(documents)
+    cost, error = axes(documents[0].objectives)
+    columns = [
+        Column("search", [row.name for row in rows], left=True),
+        Column("trials", [str(row.trials) for row in rows]),
+        Column("front", [str(row.front_size) for row in rows]),
+        Column("on joint front", [str(row.joint_front_size) for row in rows]),
+        Column("hypervolume", [rounded(row.hypervolume) for row in rows]),
+    ]
+    if any(row.hours for row in rows):
+        per_hour = [rounded(row.hypervolume / row.hours) if row.hours else "-" for row in rows]
+        columns += [Column("hours", [f"{row.hours:.2f}" for row in rows]), Column("per hour", per_hour)]
+    for index, best in enumerate(rows[0].best):
+        title = f"{header(error)} <= {best.budget:g} {unit(cost)}"
+        columns.append(Column(title, [_best_text(row.best[index]) for row in rows]))
+    point = zip(rows[0].reference_point, documents[0].objectives, strict=True)
+    reference = ", ".join(f"{bound:g} {unit(objective)}" for bound, objective in point)
+    return "\n".join([*plain(columns), f"Hypervolume at ({reference})"])
+
+
+def _budgets(documents: Sequence[SearchDocument]) -> list[float]:
+    """Round costs, spread evenly on a log axis between the cheapest and the dearest front member of all searches."""
+    cost, _ = axes(documents[0].objectives)
+    costs = [value(member, cost) for document in documents for member in document.members()]
+    if not costs:
+        return []
+    spread = np.geomspace(min(costs), max(costs), BUDGETS + 1)[1:]
+    return sorted({_round_up(budget) for budget in spread})
+
+
+def _round_up(number: float) -> float:
+    """To two digits, so that the member whose cost it was stays within."""
+    unit_of_two = 10.0 ** (np.floor(np.log10(number)) - 1)
+    return float(f"{np.ceil(number / unit_of_two - 1e-9) * unit_of_two:.6g}")
+
+
+def _best(document: SearchDocument, budget: float) -> Best:
+    cost, error = axes(document.objectives)
+    within = [member for member in document.members() if value(member, cost) <= budget]
+    if not within:
+        return Best(budget=budget, trial=None, error=nan, low=nan, high=nan)
+    best = min(within, key=lambda member: value(member, error))
+    low, high = interval(best, error)
+    return Best(budget=budget, trial=best.number, error=value(best, error), low=low, high=high)
+
+
+def _best_text(best: Best) -> str:
+    if best.trial is None:
+        return "-"
+    places = decimals([best.error], digits=3)
+    return f"{best.error:.{places}f} ({best.low:.{places}f} - {best.high:.{places}f})"

@@ -1,0 +1,113 @@
+"""What a picture of a search shows, before anything is drawn: tests check this, and both drawers use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from raysearch.front.document import SearchDocument, TrialRecord
+from raysearch.front.front import Front, Mark
+from raysearch.front.objective import COSTS, axes, header, interval, unit, value
+from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; without black and yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7B3294", "#8C510A")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A complete trial, or the teacher."""
+
+    label: str
+    method: str
+    x: float
+    """Cost, on a log axis."""
+    y: float
+    """Error in percent."""
+    low: float
+    high: float
+    mark: Mark | None
+    """None for the teacher."""
+    details: tuple[str, ...]
+    """Lines that a reader sees who asks for more."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    title: str
+    subtitle: str
+    x_label: str
+    y_label: str
+    points: tuple[Point, ...]
+    """Complete trials, by number."""
+    front: tuple[Point, ...]
+    """Those of them that the step line joins, by cost."""
+    teacher: Point | None
+    colours: dict[str, str]
+    """Method -> colour, in order of the legend."""
+
+
+def drawing(document: SearchDocument) -> Drawing:
+    """Trials that did not end complete are counted in the subtitle, not drawn: their errors are of unfinished students.
+
+    A search with more than two objectives is drawn on its first cost and its first error.
+    """
+    cost, error = axes(document.objectives)
+    marks = Front.of(document.trials, document.objectives).marks()
+    settings = varying_settings(document.trials)
+    shown = [trial for trial in document.trials if trial.number in marks]
+    points = tuple(_point(trial, cost, error, marks[trial.number], settings) for trial in shown)
+    # The line joins what is non-dominated on the two axes shown.
+    flat = {trial.number for trial in Front.of(shown, (cost, error)).members}
+    front = [point for trial, point in zip(shown, points, strict=True) if trial.number in flat]
+    methods = sorted({point.method for point in points})
+    return Drawing(
+        title=f"{document.name}: front of {len(document.front)}",
+        subtitle=f"{trial_counts(document)} · hypervolume {rounded(document.hypervolume)} at ({_reference(document)})",
+        x_label=_cost_label(cost),
+        y_label=f"{header(error)} on dev, with 95 % intervals" if error not in COSTS else _cost_label(error),
+        points=points,
+        front=tuple(sorted(front, key=lambda point: (point.x, point.y))),
+        teacher=_teacher(document, cost, error),
+        colours={method: COLOURS[index % len(COLOURS)] for index, method in enumerate(methods)},
+    )
+
+
+def _point(trial: TrialRecord, cost: str, error: str, mark: Mark, settings: Sequence[str]) -> Point:
+    low, high = interval(trial, error)
+    x, y = value(trial, cost), value(trial, error)
+    details = [
+        f"trial {trial.number}, {trial.method}: {mark.value}",
+        f"{trial.cost.macs_g:.4g} GMAC, {trial.cost.params_m:.3g} M parameters",
+        f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
+        *(f"{key} {setting_text(trial.config[key])}" for key in settings if key in trial.config),
+    ]
+    return Point(str(trial.number), trial.method, x, y, low, high, mark, tuple(details))
+
+
+def _teacher(document: SearchDocument, cost: str, error: str) -> Point | None:
+    teacher = document.teacher
+    if teacher is None or not isfinite(value(teacher, cost)) or not isfinite(value(teacher, error)):
+        return None
+    x, y = value(teacher, cost), value(teacher, error)
+    low, high = interval(teacher, error)
+    details = (
+        teacher.name,
+        f"{teacher.cost.macs_g:.4g} GMAC, {teacher.cost.params_m:.3g} M parameters",
+        f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
+    )
+    return Point(teacher.name, "teacher", x, y, low, high, None, details)
+
+
+def _reference(document: SearchDocument) -> str:
+    pairs = zip(document.reference_point, document.objectives, strict=True)
+    return ", ".join(f"{bound:g} {unit(objective)}" for bound, objective in pairs)
+
+
+def _cost_label(cost: str) -> str:
+    return {
+        "macs": "MACs of the student on SUPERB's 32 utterances, GMAC",
+        "params": "parameters of the student, millions",
+        "latency": "latency of the student, ms",
+    }[cost]

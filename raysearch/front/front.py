@@ -1,0 +1,164 @@
+"""The front of a search: its non-dominated trials, what they dominate, and which of their differences are noise.
+
+All objectives are minimised. Only complete trials whose every objective was measured take part.
+Shapes: P, Q points, M objectives, E those of them that are errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+import moocore
+import numpy as np
+
+from raysearch.front.objective import COSTS, axes, interval, value
+
+if TYPE_CHECKING:
+    from raysearch.front.document import TrialRecord
+
+
+class Mark(str, Enum):
+    """How a complete trial stands to the front once intervals are looked at."""
+
+    FRONT = "front"
+    FRONT_WITHIN_NOISE = "front, within noise of a cheaper trial"
+    WITHIN_NOISE = "within noise"
+    FIRMLY_DOMINATED = "firmly dominated"
+
+
+class Progress(NamedTuple):
+    """A search after some of its trials ended."""
+
+    ended: int
+    hypervolume: float
+    front_size: int
+
+
+@dataclass(frozen=True)
+class Front:
+    objectives: tuple[str, ...]
+    members: tuple[TrialRecord, ...]
+    """By MACs; trials with equal values are all members."""
+    dominated: tuple[TrialRecord, ...]
+    """By number."""
+
+    @classmethod
+    def of(cls, records: Sequence[TrialRecord], objectives: Sequence[str]) -> Front:
+        judged = sorted((r for r in records if _is_judged(r, objectives)), key=lambda record: record.number)
+        kept_P = moocore.is_nondominated(_points(judged, objectives), keep_weakly=True)
+        members = [record for record, kept in zip(judged, kept_P, strict=True) if kept]
+        members.sort(key=lambda record: (record.cost.macs_g, *_values(record, objectives), record.number))
+        dominated = [record for record, kept in zip(judged, kept_P, strict=True) if not kept]
+        return cls(tuple(objectives), tuple(members), tuple(dominated))
+
+    def hypervolume(self, reference_point: Sequence[float]) -> float:
+        """The volume between the front and the reference point, in the product of the objectives' units.
+
+        A member beyond the reference point in any objective adds nothing.
+        """
+        return _hypervolume(_points(self.members, self.objectives), reference_point)
+
+    def knee(self) -> TrialRecord | None:
+        """The member farthest below the chord from the cheapest to the dearest member.
+
+        Measured on (log cost, error), both scaled so that the front's ends are 0 and 1: the member after which more
+        MACs buy less. Where none lies below the chord it is the cheapest; None if the front is empty.
+        Source: Das, On characterizing the knee of the Pareto curve, Structural Optimization 1999.
+        """
+        if not self.members:
+            return None
+        cost, error = axes(self.objectives)
+        flat = Front.of(self.members, (cost, error)).members
+        x_P = np.log([value(member, cost) for member in flat])
+        y_P = np.array([value(member, error) for member in flat])
+        depth_P = -_scaled(x_P) - _scaled(y_P)
+        return flat[int(np.argmax(depth_P))]
+
+    def marks(self) -> dict[int, Mark]:
+        """Where each complete trial stands.
+
+        Dominated trials: firmly, if a trial that costs no more has an interval wholly below theirs; else within noise.
+        Members: walking up from the cheapest, one is within noise if its interval overlaps that of a cheaper member
+        which was not itself so marked: of many small steps, those that add up to a clear gain stay unmarked.
+        Overlap of two 95 % intervals is a cautious test: differences it calls clear are clear.
+        """
+        return self._marks_of_dominated() | self._marks_of_members()
+
+    def _marks_of_dominated(self) -> dict[int, Mark]:
+        errors = self._errors()
+        others = (*self.members, *self.dominated)
+        low_EP, high_EQ = _bounds(self.dominated, errors)[0], _bounds(others, errors)[1]
+        below_PQ = (high_EQ[:, None, :] < low_EP[:, :, None]).all(axis=0)
+        point_P1M = _points(self.dominated, self.objectives)[:, None]
+        other_1QM = _points(others, self.objectives)[None]
+        dominates_PQ = (other_1QM <= point_P1M).all(axis=2) & (other_1QM < point_P1M).any(axis=2)
+        firm_P = (below_PQ & dominates_PQ).any(axis=1)
+        return {
+            record.number: Mark.FIRMLY_DOMINATED if firm else Mark.WITHIN_NOISE
+            for record, firm in zip(self.dominated, firm_P, strict=True)
+        }
+
+    def _marks_of_members(self) -> dict[int, Mark]:
+        cost, _ = axes(self.objectives)
+        marks: dict[int, Mark] = {}
+        clear: list[TrialRecord] = []
+        for member in sorted(self.members, key=lambda record: value(record, cost)):
+            noisy = any(self._overlap(cheaper, member) for cheaper in clear)
+            marks[member.number] = Mark.FRONT_WITHIN_NOISE if noisy else Mark.FRONT
+            if not noisy:
+                clear.append(member)
+        return marks
+
+    def _overlap(self, cheaper: TrialRecord, dearer: TrialRecord) -> bool:
+        """Whether every error of the two may be the same. Costs are no noise."""
+        pairs = [(interval(cheaper, name), interval(dearer, name)) for name in self._errors()]
+        return bool(pairs) and all(a[0] <= b[1] and b[0] <= a[1] for a, b in pairs)
+
+    def _errors(self) -> list[str]:
+        return [name for name in self.objectives if name not in COSTS]
+
+
+def hypervolume_history(
+    records: Sequence[TrialRecord], objectives: Sequence[str], reference_point: Sequence[float]
+) -> list[Progress]:
+    """The search after each ended trial, in the order in which they ended; without that time, by number."""
+    ended = [record for record in records if record.state != "running"]
+    ended.sort(key=lambda record: (record.ended_s or 0.0, record.number))
+    history: list[Progress] = []
+    points_PM = np.empty((0, len(objectives)))
+    for count, record in enumerate(ended, start=1):
+        if _is_judged(record, objectives):
+            points_PM = np.vstack([points_PM, _values(record, objectives)])
+            points_PM = points_PM[moocore.is_nondominated(points_PM, keep_weakly=True)]
+        history.append(Progress(count, _hypervolume(points_PM, reference_point), len(points_PM)))
+    return history
+
+
+def _hypervolume(points_PM: np.ndarray, reference_point: Sequence[float]) -> float:
+    return float(moocore.hypervolume(points_PM, ref=list(reference_point)))
+
+
+def _is_judged(record: TrialRecord, objectives: Sequence[str]) -> bool:
+    return record.state == "complete" and bool(np.isfinite(_values(record, objectives)).all())
+
+
+def _values(record: TrialRecord, objectives: Sequence[str]) -> tuple[float, ...]:
+    return tuple(value(record, name) for name in objectives)
+
+
+def _points(records: Sequence[TrialRecord], objectives: Sequence[str]) -> np.ndarray:
+    return np.array([_values(record, objectives) for record in records], dtype=float).reshape(-1, len(objectives))
+
+
+def _bounds(records: Sequence[TrialRecord], errors: Sequence[str]) -> np.ndarray:
+    """Lower and upper ends of the intervals: (2, E, P)."""
+    ends = [[interval(record, name) for record in records] for name in errors]
+    return np.moveaxis(np.array(ends, dtype=float).reshape(len(errors), len(records), 2), 2, 0)
+
+
+def _scaled(values_P: np.ndarray) -> np.ndarray:
+    span = np.ptp(values_P)
+    return (values_P - values_P.min()) / span if span else np.zeros_like(values_P)

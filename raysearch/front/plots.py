@@ -1,0 +1,205 @@
+"""The front as a PNG and as an HTML page that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from math import log10
+from pathlib import Path
+from typing import Any
+
+from raysearch.front.document import SearchDocument
+from raysearch.front.drawing import Drawing, Point, drawing
+from raysearch.front.front import Mark
+
+INK, GREY, PALE, GOLD = "#333333", "#9a9a9a", "#c8c8c8", "#E6B800"
+# Open marks are those whose place is within noise.
+DOMINATED = ((Mark.WITHIN_NOISE, "dominated, within noise", GREY), (Mark.FIRMLY_DOMINATED, "firmly dominated", PALE))
+# Offsets in points of a member's label. Nothing lies below and to the left of a member, so there first.
+LABEL_SPOTS = (
+    (-6, -6, "right", "top"),
+    (-8, 0, "right", "center"),
+    (-6, -16, "right", "top"),
+    (-18, -10, "right", "top"),
+    (7, 5, "left", "bottom"),
+    (7, 16, "left", "bottom"),
+)
+
+
+def draw_png(document: SearchDocument, path: Path) -> None:
+    """Writes the picture, 1440 x 900 pixels. No display is needed, and pyplot's global state is left alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = drawing(document)
+    figure = Figure(figsize=(9, 5.625), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _frame(axes, shown)
+    _draw_points(axes, shown)
+    if shown.teacher is not None:
+        _draw_teacher(axes, shown.teacher)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9, borderaxespad=0)
+    else:
+        axes.text(0.5, 0.5, "no complete trial yet", transform=axes.transAxes, ha="center", color=GREY)
+    figure.draw_without_rendering()
+    _label_front(axes, shown)
+    figure.savefig(path)
+
+
+def _frame(axes: Any, shown: Drawing) -> None:
+    from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
+
+    axes.set_xscale("log")
+    costs = [point.x for point in (*shown.points, *([shown.teacher] if shown.teacher else []))] or [1.0, 1000.0]
+    low, high = min(costs) / 1.35, max(costs) * 1.35
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(round_ticks(low, high)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(shown.x_label, color=INK)
+    axes.set_ylabel(shown.y_label, color=INK)
+    axes.set_title(shown.title, loc="left", fontsize=13, fontweight="bold", color=INK, pad=24)
+    axes.text(0, 1.025, shown.subtitle, transform=axes.transAxes, fontsize=9, color="#666666")
+    axes.grid(axis="both", color="#ececec", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(PALE)
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Ticks 1, 2, 5, 10, ... between the two; on a range of many decades the powers of ten only."""
+    decades = range(int(log10(low)) - 1, int(log10(high)) + 2)
+    digits = (1, 2, 5) if high / low < 1000 else (1,)
+    return [tick for decade in decades for digit in digits if low <= (tick := digit * 10.0**decade) <= high]
+
+
+def _draw_points(axes: Any, shown: Drawing) -> None:
+    for method, colour in shown.colours.items():
+        members = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT]
+        noisy = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT_WITHIN_NOISE]
+        style = {"color": colour, "markersize": 8, "elinewidth": 1.4, "zorder": 4}
+        _errorbars(axes, members, method, **style, markeredgecolor="white")
+        _errorbars(axes, noisy, "" if members else method, **style, markerfacecolor="white", markeredgewidth=1.6)
+    if shown.front:
+        xs, ys = [point.x for point in shown.front], [point.y for point in shown.front]
+        ends = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
+        axes.step(*ends, where="post", color=INK, linewidth=1, zorder=3, label="front (open: within noise)")
+    for mark, label, colour in DOMINATED:
+        face = "white" if mark is Mark.WITHIN_NOISE else colour
+        points = [point for point in shown.points if point.mark is mark]
+        _errorbars(axes, points, label, color=colour, markersize=5, markerfacecolor=face, elinewidth=0.7, zorder=2)
+
+
+def _errorbars(axes: Any, points: Sequence[Point], label: str, **style: Any) -> None:
+    if not points:
+        return
+    axes.errorbar(
+        [point.x for point in points],
+        [point.y for point in points],
+        yerr=[[point.y - point.low for point in points], [point.high - point.y for point in points]],
+        fmt="o",
+        label=label or "_nolegend_",
+        **style,
+    )
+
+
+def _draw_teacher(axes: Any, teacher: Point) -> None:
+    axes.axhline(teacher.y, color=GREY, linestyle=(0, (5, 4)), linewidth=1, zorder=1)
+    label = f"{teacher.label}, {teacher.y:.3g} %"
+    axes.plot(
+        teacher.x, teacher.y, "*", color=GOLD, markeredgecolor=INK, markersize=15, zorder=5, clip_on=False,
+        linestyle="none", label=label,
+    )  # fmt: skip
+
+
+def _label_front(axes: Any, shown: Drawing) -> None:
+    """Trial numbers beside the members, each at the spot that hides least; left out where it would hide another's."""
+    obstacles = [_footprint(axes, point) for point in shown.points]
+    labels: list[Any] = []
+    for point in shown.front:
+        texts = [
+            axes.annotate(
+                point.label, (point.x, point.y), xytext=(x, y), textcoords="offset points", ha=ha, va=va, fontsize=9,
+                color=INK, zorder=6,
+            )
+            for x, y, ha, va in LABEL_SPOTS
+        ]  # fmt: skip
+        boxes = [text.get_window_extent() for text in texts]
+        hidden = [box.count_overlaps(obstacles) + 100 * box.count_overlaps(labels) for box in boxes]
+        best = hidden.index(min(hidden))
+        for index, text in enumerate(texts):
+            if index != best or hidden[best] >= 100:
+                text.remove()
+        labels.append(boxes[best])
+
+
+def _footprint(axes: Any, point: Point) -> Any:
+    """The pixels of a point with its error bar."""
+    from matplotlib.transforms import Bbox
+
+    (x, low), (_, high) = axes.transData.transform([(point.x, point.low), (point.x, point.high)])
+    return Bbox([[x - 4, low], [x + 4, high]])
+
+
+def draw_html(document: SearchDocument, path: Path) -> None:
+    """Writes one self-contained page (about 5 MB: it carries plotly), with settings and intervals on hover."""
+    from plotly import graph_objects
+
+    shown = drawing(document)
+    figure = graph_objects.Figure()
+    for mark, label, colour in DOMINATED:
+        _trace(figure, [point for point in shown.points if point.mark is mark], label, colour, size=7)
+    if shown.front:
+        figure.add_scatter(
+            x=[point.x for point in shown.front], y=[point.y for point in shown.front], mode="lines", name="front",
+            line={"shape": "hv", "color": INK, "width": 1.3}, hoverinfo="skip",
+        )  # fmt: skip
+    for method, colour in shown.colours.items():
+        members = [
+            point
+            for point in shown.points
+            if point.method == method and point.mark in (Mark.FRONT, Mark.FRONT_WITHIN_NOISE)
+        ]
+        _trace(figure, members, method, colour, size=12, text=True)
+    if shown.teacher is not None:
+        _trace(figure, [shown.teacher], shown.teacher.label, GOLD, size=17, symbol="star")
+        figure.add_hline(y=shown.teacher.y, line={"color": GREY, "dash": "dash", "width": 1})
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": f"<b>{escape(shown.title)}</b><br><sub>{escape(shown.subtitle)}</sub>", "x": 0.01},
+        xaxis={"type": "log", "title": {"text": shown.x_label}, "dtick": "D2"},
+        yaxis={"title": {"text": shown.y_label}},
+        hoverlabel={"align": "left"},
+    )
+    figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+
+
+def _trace(
+    figure: Any, points: Sequence[Point], name: str, colour: str, *, size: int, symbol: str = "circle",
+    text: bool = False,
+) -> None:  # fmt: skip
+    if not points:
+        return
+    figure.add_scatter(
+        x=[point.x for point in points],
+        y=[point.y for point in points],
+        error_y={
+            "type": "data",
+            "array": [point.high - point.y for point in points],
+            "arrayminus": [point.y - point.low for point in points],
+            "thickness": 1.2,
+            "width": 0,
+        },
+        mode="markers+text" if text else "markers",
+        text=[point.label for point in points],
+        textposition="bottom left",
+        marker={"color": colour, "size": size, "symbol": symbol, "line": {"color": "white", "width": 1}},
+        hovertext=["<br>".join(map(escape, point.details)) for point in points],
+        hoverinfo="text",
+        name=escape(name),
+    )

@@ -1,0 +1,144 @@
+"""The front as a plain table, readable without colour, and as Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+from typing import Any
+
+from raysearch.front.document import SearchDocument, State, TrialRecord
+from raysearch.front.front import Front, Mark
+from raysearch.front.objective import COSTS, header, interval, unit, value
+
+STATES: tuple[State, ...] = ("complete", "stopped", "infeasible", "failed", "running")
+NOISE_NOTE = "~ within noise of a cheaper trial"
+
+
+@dataclass(frozen=True)
+class Column:
+    header: str
+    cells: Sequence[str]
+    left: bool = False
+    width: int = 0
+    """At least this wide; then as wide as it needs."""
+
+    def lines(self) -> list[str]:
+        width = max(self.width, len(self.header), *map(len, self.cells), 0)
+        return [cell.ljust(width) if self.left else cell.rjust(width) for cell in (self.header, *self.cells)]
+
+
+def text_table(document: SearchDocument) -> str:
+    """The search in one line, its front below, one line a trial."""
+    columns = front_columns(document)
+    notes = [NOISE_NOTE] if "~" in columns[-1].cells else []
+    return "\n".join([search_line(document), *plain(columns), *notes])
+
+
+def markdown_table(document: SearchDocument) -> str:
+    columns = front_columns(document)
+    notes = ["", NOISE_NOTE] if "~" in columns[-1].cells else []
+    return "\n".join([search_line(document), "", *markdown(columns), *notes])
+
+
+def search_line(document: SearchDocument) -> str:
+    """`NAME: 24 trials (17 complete, ...), front 3, hypervolume 26606 at (400 GMAC, 100 % WER)`"""
+    reference = ", ".join(
+        f"{bound:g} {unit(objective)}"
+        for bound, objective in zip(document.reference_point, document.objectives, strict=True)
+    )
+    return (
+        f"{document.name}: {trial_counts(document)}, front {len(document.front)}, "
+        f"hypervolume {rounded(document.hypervolume)} at ({reference})"
+    )
+
+
+def trial_counts(document: SearchDocument) -> str:
+    counts = Counter(trial.state for trial in document.trials)
+    parts = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    word = "trial" if len(document.trials) == 1 else "trials"
+    return f"{len(document.trials)} {word}" + (f" ({parts})" if parts else "")
+
+
+def front_columns(document: SearchDocument) -> list[Column]:
+    members = document.members()
+    marks = Front.of(document.trials, document.objectives).marks()
+    columns = [
+        Column("trial", [str(member.number) for member in members], width=6),
+        Column("method", [member.method for member in members], left=True),
+        *_settings(document, members),
+        _numbers("MACs G", [member.cost.macs_g for member in members], digits=2, width=7),
+        _numbers("params M", [member.cost.params_m for member in members], digits=2),
+    ]
+    for objective in document.objectives:
+        if objective not in ("macs", "params"):
+            columns += _measured(objective, members)
+    noisy = [marks[member.number] is Mark.FRONT_WITHIN_NOISE for member in members]
+    return [*columns, Column("", ["~" if mark else "" for mark in noisy])]
+
+
+def plain(columns: Sequence[Column]) -> list[str]:
+    return ["  ".join(cells).rstrip() for cells in zip(*(column.lines() for column in columns), strict=True)]
+
+
+def markdown(columns: Sequence[Column]) -> list[str]:
+    rule = "|".join(":--" if column.left else "--:" for column in columns)
+    rows = zip(*((column.header, *column.cells) for column in columns), strict=True)
+    head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [head, f"|{rule}|", *body]
+
+
+def varying_settings(trials: Iterable[TrialRecord]) -> list[str]:
+    """Keys of the settings, other than the method, that differ between trials, in order of first sight."""
+    trials = list(trials)
+    keys = dict.fromkeys(key for trial in trials for key in trial.config if key != "method")
+    return [key for key in keys if len({repr(trial.config.get(key)) for trial in trials}) > 1]
+
+
+def setting_text(setting: Any) -> str:
+    if setting is None:
+        return "-"
+    return f"{setting:.3g}" if isinstance(setting, float) else str(setting)
+
+
+def rounded(number: float) -> str:
+    """Whole from 1000 on, else four digits."""
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
+
+
+def decimals(numbers: Iterable[float], digits: int) -> int:
+    """Decimals, from 1 to 3, with which the smallest of the numbers shows so many digits."""
+    smallest = min((number for number in numbers if number > 0 and isfinite(number)), default=1.0)
+    return min(max(digits - 1 - floor(log10(smallest)), 1), 3)
+
+
+def _settings(document: SearchDocument, members: Sequence[TrialRecord]) -> list[Column]:
+    keys = [key for key in varying_settings(document.trials) if any(key in member.config for member in members)]
+    short = Counter(key.rpartition(".")[2] for key in keys)
+    return [
+        Column(
+            name if short[name := key.rpartition(".")[2]] == 1 else key,
+            [setting_text(member.config.get(key)) for member in members],
+        )
+        for key in keys
+    ]
+
+
+def _measured(objective: str, members: Sequence[TrialRecord]) -> list[Column]:
+    values = [value(member, objective) for member in members]
+    columns = [_numbers(header(objective), values, digits=3, width=6)]
+    if objective in COSTS:
+        return columns
+    places = decimals(values, digits=3)
+    bounds = [interval(member, objective) for member in members]
+    columns.append(Column("95 % interval", [f"{low:.{places}f} - {high:.{places}f}" for low, high in bounds], width=14))
+    tested = [value(member, objective, "test") for member in members]
+    if any(isfinite(number) for number in tested):
+        columns.append(_numbers(f"test {header(objective)}", tested, digits=3))
+    return columns
+
+
+def _numbers(title: str, numbers: Sequence[float], digits: int, width: int = 0) -> Column:
+    places = decimals(numbers, digits)
+    return Column(title, [f"{number:.{places}f}" if isfinite(number) else "-" for number in numbers], width=width)
