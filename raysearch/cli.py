@@ -132,14 +132,14 @@ def front(
 def compare(names: list[str], storage: Storage = None, as_json: Json = False) -> None:
     """Fronts of several searches beside each other."""
     from raysearch.front.compare import compare as compare_documents
-    from raysearch.front.compare import comparison_table
+    from raysearch.front.compare import compare_table
     from raysearch.search.reading import read_document
 
-    rows = compare_documents([read_document(_folder(storage, name)) for name in names])
+    documents = [read_document(_folder(storage, name)) for name in names]
     if as_json:
-        _print_json([row.model_dump() for row in rows])
+        _print_json([row.model_dump(mode="json") for row in compare_documents(documents)])
     else:
-        print(comparison_table(rows))
+        print(compare_table(documents))
 
 
 @app.command()
@@ -266,12 +266,12 @@ def _folder(storage: str | None, name: str) -> SearchFolder:
 
 
 def _print_front(document: SearchDocument, folder: SearchFolder, as_json: bool, *, markdown: bool = False) -> None:
-    from raysearch.front.table import front_markdown, front_table
+    from raysearch.front.table import markdown_table, text_table
 
     if as_json:
         _print_json(document.model_dump(mode="json"))
         return
-    print(front_markdown(document) if markdown else front_table(document))
+    print(markdown_table(document) if markdown else text_table(document))
     pictures = [path for kind in ("png", "html") if (path := folder.path / f"front.{kind}").exists()]
     if pictures:
         _say("pictures: " + ", ".join(str(path) for path in pictures))

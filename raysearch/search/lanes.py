@@ -43,7 +43,7 @@ class LanePlan:
     store: str
     """Folder of teachers and label sets, shared by all searches."""
     teacher: str
-    """Digest of the teacher in the store."""
+    """The teacher's folder."""
     num_workers: int
     cpus: int
     use_gpu: bool

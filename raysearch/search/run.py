@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import yaml
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.table import read_corpus
 from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.search.folder import Links, SearchFolder
@@ -29,7 +30,7 @@ from raysearch.search.searcher import Searcher, encoder_cost
 from raysearch.search.study import Study
 from raysearch.spec import Spec
 from raysearch.targets.store import FolderStore
-from raysearch.training.teacher import load_config, teacher_digest, teacher_metrics
+from raysearch.training.teacher import find_teacher, teacher_metrics
 from raysearch.training.worker import train_teacher
 
 REFERENCE_DRAWS = 256
@@ -70,13 +71,12 @@ def resume_search(
 def _run(
     spec: Spec, folder: SearchFolder, corpus: Corpus, *, trials: int, address: str | None, say: Callable[[str], None]
 ) -> SearchDocument:
-    digest = teacher_digest(spec.teacher, corpus)
     mirror = None
     _connect(address)
     try:
-        plan = _plan(spec, folder, digest)
-        teacher = _teacher(spec, folder, corpus, plan, say)
-        study = _study(spec, folder, teacher, digest)
+        plan = _with_teacher(_plan(spec, folder), spec, corpus, say)
+        teacher = read_config(Path(plan.teacher) / "config.json")
+        study = _study(spec, folder, teacher, Path(plan.teacher))
         study.note("trials", trials)
         mirror = _start_mirror(folder)
         searcher = Searcher(spec, study, teacher, trials=trials, say=say)
@@ -135,7 +135,7 @@ def _connect(address: str | None) -> None:
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", **embedded)
 
 
-def _plan(spec: Spec, folder: SearchFolder, digest: str) -> LanePlan:
+def _plan(spec: Spec, folder: SearchFolder) -> LanePlan:
     gpu = uses_gpu(spec.workers)
     precision = spec.workers.precision
     if precision == "auto":
@@ -152,7 +152,7 @@ def _plan(spec: Spec, folder: SearchFolder, digest: str) -> LanePlan:
         spec=(folder.path / "spec.yaml").read_text(),
         folder=str(folder.path),
         store=str(folder.store),
-        teacher=digest,
+        teacher="",
         num_workers=spec.workers.num_workers,
         cpus=spec.workers.cpus,
         use_gpu=gpu,
@@ -160,28 +160,27 @@ def _plan(spec: Spec, folder: SearchFolder, digest: str) -> LanePlan:
     )
 
 
-def _teacher(
-    spec: Spec, folder: SearchFolder, corpus: Corpus, plan: LanePlan, say: Callable[[str], None]
-) -> EncoderConfig:
-    """The teacher's config; trains the teacher first where it is not in the store."""
-    store = FolderStore(folder.store / "teachers")
-    if not store.has(plan.teacher):
+def _with_teacher(plan: LanePlan, spec: Spec, corpus: Corpus, say: Callable[[str], None]) -> LanePlan:
+    """The plan with its teacher's folder; trains the teacher first where it is not in the store."""
+    store = FolderStore(Path(plan.store) / "teachers")
+    found = find_teacher(spec.teacher, corpus, store)
+    if found is None:
         say("teacher: preparing (once; later searches take it from the store)")
         # No trial runs yet: the teacher may use the CPUs of all lanes.
         whole = replace(plan, num_workers=1, cpus=plan.cpus * spec.workers.lanes * spec.workers.num_workers)
-        train_on_workers(train_teacher, {"plan": _as_dict(whole)}, whole)
-    found = store.path(plan.teacher)
+        train_on_workers(train_teacher, {"plan": asdict(whole)}, whole)
+        found = find_teacher(spec.teacher, corpus, store)
+        assert found is not None
     say("teacher: " + ", ".join(f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()))
-    return load_config(found)
+    return replace(plan, teacher=str(found))
 
 
-def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, digest: str) -> Study:
+def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, teacher_folder: Path) -> Study:
     storage = folder.study_storage()
     try:
         return Study.open(storage, spec.name)
     except KeyError:
         pass
-    metrics = teacher_metrics(FolderStore(folder.store / "teachers").path(digest))
     about = {
         "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
         "digest": spec.digest,
@@ -189,7 +188,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, digest: str
         "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
         "git_commit": _git_commit(),
         "reference_point": _reference_point(spec, teacher),
-        "teacher": {"cost": encoder_cost(teacher).model_dump(), "metrics": metrics},
+        "teacher": {"cost": encoder_cost(teacher).model_dump(), "metrics": teacher_metrics(teacher_folder)},
     }
     return Study.create(storage, spec.name, spec.objectives, about)
 
@@ -228,7 +227,3 @@ def _end_mirror(mirror: subprocess.Popen[bytes], name: str, say: Callable[[str],
         complete = False
     if not complete:
         say(f"MLflow lacks some of this search; complete it with: raysearch sync {name}")
-
-
-def _as_dict(plan: LanePlan) -> dict[str, Any]:
-    return dict(vars(plan))

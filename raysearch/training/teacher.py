@@ -35,6 +35,19 @@ from raysearch.training.student import build_student
 _DOCUMENT, _WEIGHTS = "teacher.json", "model.safetensors"
 
 
+def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Path | None:
+    """The teacher's folder, if it is there already.
+
+    Raises: InputError if a ready teacher is not where it should be.
+    """
+    if isinstance(settings, TrainedTeacher) or settings.source.startswith("torchaudio:"):
+        return store.get(_key(settings, corpus))
+    folder = Path(settings.source)
+    if not (folder / _WEIGHTS).exists():
+        raise InputError(f"teacher.source: {settings.source}; expected a folder with config.json and {_WEIGHTS}")
+    return folder.resolve()
+
+
 def prepare_teacher(
     settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore, device: torch.device
 ) -> Path:
@@ -42,27 +55,35 @@ def prepare_teacher(
 
     Raises: InputError if a ready teacher is not where it should be.
     """
+    if found := find_teacher(settings, corpus, store):
+        return found
+    key = _key(settings, corpus)
     if isinstance(settings, TrainedTeacher):
-        digest = _digest(settings.model_dump_json(), corpus.fingerprint)
-        return store.get_or_build(digest, partial(_train, settings=settings, corpus=corpus, device=device))
-    if settings.source.startswith("torchaudio:"):
-        return store.get_or_build(_digest(settings.source), partial(_download, source=settings.source))
-    folder = Path(settings.source)
-    if not (folder / _WEIGHTS).exists():
-        raise InputError(f"teacher.source: {settings.source}; expected a folder with config.json and {_WEIGHTS}")
-    return folder
+        return store.get_or_build(key, partial(_train, settings=settings, corpus=corpus, device=device))
+    return store.get_or_build(key, partial(_download, source=settings.source))
+
+
+def teacher_metrics(folder: Path) -> dict[str, float]:
+    """The teacher's own errors, in percent; empty where they are not known."""
+    document = folder / _DOCUMENT
+    found: dict[str, float] = json.loads(document.read_text(encoding="utf-8"))["metrics"] if document.exists() else {}
+    return found
 
 
 def load_teacher(folder: Path, device: torch.device) -> Teacher:
     """The teacher in `folder`, frozen and in eval mode."""
     key = hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()[:16]
-    document = folder / _DOCUMENT
-    metrics = json.loads(document.read_text(encoding="utf-8"))["metrics"] if document.exists() else {}
-    return Teacher(_frozen(load_encoder(folder, device)), key, metrics)
+    return Teacher(_frozen(load_encoder(folder, device)), key, teacher_metrics(folder))
 
 
 def _frozen(encoder: Encoder) -> Encoder:
     return encoder.eval().requires_grad_(False)
+
+
+def _key(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus) -> str:
+    if isinstance(settings, TrainedTeacher):
+        return _digest(settings.model_dump_json(), corpus.fingerprint)
+    return _digest(settings.source)
 
 
 def _digest(*parts: str) -> str:

@@ -41,7 +41,7 @@ class Workplace:
 
     spec: Spec
     store: Path
-    teacher_digest: str
+    teacher_folder: Path
     device: torch.device
 
     @cached_property
@@ -54,7 +54,7 @@ class Workplace:
 
     @cached_property
     def teacher(self) -> Teacher:
-        return load_teacher(FolderStore(self.store / "teachers").path(self.teacher_digest), self.device)
+        return load_teacher(self.teacher_folder, self.device)
 
     @cached_property
     def tasks(self) -> list[Any]:
@@ -62,12 +62,11 @@ class Workplace:
 
     def label_set(self, settings: TargetSettings) -> LabelSet:
         store = LabelStore(self.store / "label_sets")
-        return build_label_set(settings, self.teacher, self.corpus, self.audio, store, self.device)
+        batch_s = self.spec.settings({"method": self.spec.methods[0]}).training.batch_s
+        return build_label_set(settings, self.teacher, self.corpus, self.audio, store, self.device, batch_s)
 
     def evaluate(self, encoder: Encoder, test: bool) -> Mapping[str, float]:
-        return evaluate_all(
-            self.tasks, encoder, self.corpus, self.audio, test=test, device=self.device, seed=self.spec.search.seed
-        )
+        return evaluate_all(self.tasks, encoder, self.corpus, test=test, device=self.device, seed=self.spec.search.seed)
 
 
 def work(config: dict[str, Any]) -> None:
@@ -92,7 +91,6 @@ def train_teacher(config: dict[str, Any]) -> None:
     prepare_teacher(
         workplace.spec.teacher,
         workplace.corpus,
-        workplace.audio,
         FolderStore(workplace.store / "teachers"),
         workplace.device,
     )
@@ -102,7 +100,7 @@ def _workplace(plan: dict[str, Any]) -> Workplace:
     torch.set_num_threads(max(1, plan["cpus"]))
     device = train.torch.get_device()
     spec = parse_spec(yaml.safe_load(plan["spec"]), where="spec.yaml")
-    return Workplace(spec, Path(plan["store"]), plan["teacher"], device)
+    return Workplace(spec, Path(plan["store"]), Path(plan["teacher"]), device)
 
 
 def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precision: str) -> Iterator[Report]:
@@ -112,7 +110,6 @@ def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precisio
         number=number,
         settings=workplace.spec.settings(config),
         corpus=workplace.corpus,
-        audio=workplace.audio,
         teacher=workplace.teacher,
         label_set=workplace.label_set,
         evaluate=workplace.evaluate,
