@@ -1,0 +1,129 @@
+"""Where a corpus comes from, as a spec says it under `corpus:`. No torch and no lhotse here.
+
+Relative paths are relative to the working directory. Folders and files are looked at when the corpus is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from raysearch.settings import Settings
+
+
+class ReadingSettings(Settings):
+    """What every kind of corpus has."""
+
+    max_skipped: float = Field(0.05, ge=0, le=1)
+    """Share of a split's cuts that may be unusable (unreadable, wrong rate, no transcript); more is an error."""
+    min_s: float = Field(0.1, gt=0)
+    """Shorter cuts are left out of every split, in seconds: an encoder needs a few frames."""
+    max_s: float = Field(30.0, gt=0)
+    """Longer cuts are left out of the training split, in seconds: one long cut decides how much memory a batch needs.
+    Dev and test keep theirs, so that errors stay comparable."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ReadingSettings:
+        if self.min_s >= self.max_s:
+            raise ValueError(f"min_s: {self.min_s}; expected less than max_s = {self.max_s}")
+        return self
+
+
+class An4Settings(ReadingSettings):
+    """AN4 (census answers, 16 kHz) laid out like LibriSpeech, in folders `train`, `dev` and `test`."""
+
+    kind: Literal["an4"] = "an4"
+    root: Path
+    """Folder that holds `train`, `dev` and `test`."""
+    phones: Path | None = None
+    """Folder of `an4-<split>.txt` files with lines `<utterance> PH PH ...`; by default `phones`, two folders above
+    root, where it exists."""
+
+
+class SplitFolders(Settings):
+    """Folders below root that make each split."""
+
+    train: list[str] = Field(["train-clean-100"], min_length=1)
+    """Folders to train on."""
+    dev: list[str] = Field(["dev-clean"], min_length=1)
+    """Folders that choose: rungs and fronts use their errors."""
+    test: list[str] = Field(["test-clean"], min_length=1)
+    """Folders that are reported on, and choose nothing."""
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> SplitFolders:
+        folders = [*self.train, *self.dev, *self.test]
+        twice = sorted({name for name in folders if folders.count(name) > 1})
+        if twice:
+            raise ValueError(f"splits: {', '.join(twice)} named twice; expected each folder once")
+        return self
+
+
+class LibriSpeechSettings(ReadingSettings):
+    """LibriSpeech, or any corpus in its layout: `<folder>/<speaker>/<chapter>/<utterance>.flac`."""
+
+    kind: Literal["librispeech"] = "librispeech"
+    root: Path
+    """Folder that holds the folders named in `splits`, and `SPEAKERS.TXT` if there is one."""
+    splits: SplitFolders = SplitFolders()
+    phones: Path | None = None
+    """Folder of `<name of root>-<folder>.txt` files with lines `<utterance> PH PH ...`, one for each folder named in
+    `splits`; needed for PER only."""
+
+
+class SplitManifests(Settings):
+    """One lhotse cut manifest (JSON lines, `.jsonl` or `.jsonl.gz`) for each split."""
+
+    train: Path
+    """Cuts to train on."""
+    dev: Path
+    """Cuts that choose: rungs and fronts use their errors."""
+    test: Path
+    """Cuts that are reported on, and choose nothing."""
+
+
+class ManifestSettings(ReadingSettings):
+    """Any corpus that lhotse describes. Audio must be 16 kHz mono files: nothing is resampled."""
+
+    kind: Literal["manifest"] = "manifest"
+    splits: SplitManifests
+
+
+class SplitCounts(Settings):
+    """How many in each split."""
+
+    train: PositiveInt
+    """In the training split."""
+    dev: PositiveInt
+    """In the split that chooses."""
+    test: PositiveInt
+    """In the split that is reported on."""
+
+
+class SyntheticSettings(ReadingSettings):
+    """Short sentences over 60 words, spoken by espeak-ng in many voices. For trying things out, not for claims."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    speakers: SplitCounts = SplitCounts(train=16, dev=4, test=4)
+    """Voices of each split; no voice is in two splits."""
+    utterances: SplitCounts = SplitCounts(train=600, dev=80, test=80)
+    """Sentences of each split, shared out evenly over its voices. 600 are about 22 minutes of speech."""
+    words: int = Field(6, ge=2)
+    """Most words in a sentence; a second has about 2.5."""
+    seed: int = Field(0, ge=0)
+    """Seed of voices, sentences, levels and pauses."""
+
+    @model_validator(mode="after")
+    def _every_speaker_speaks(self) -> SyntheticSettings:
+        for split in ("train", "dev", "test"):
+            speakers, utterances = getattr(self.speakers, split), getattr(self.utterances, split)
+            if utterances < speakers:
+                raise ValueError(f"utterances.{split}: {utterances}; expected at least speakers.{split} = {speakers}")
+        return self
+
+
+CorpusSettings = Annotated[
+    An4Settings | LibriSpeechSettings | ManifestSettings | SyntheticSettings, Field(discriminator="kind")
+]
