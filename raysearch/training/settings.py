@@ -31,6 +31,8 @@ class TrainedTeacher(Settings):
     """Attention heads of each block."""
     position_kernel: PositiveInt = 15
     """Kernel of the position convolution, in frames."""
+    clusters: int = Field(100, ge=2)
+    """Label set size of both iterations of `hubert`."""
     updates: PositiveInt = 700
     """Updates, of each iteration."""
     lr: float = Field(2e-3, gt=0)

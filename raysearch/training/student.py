@@ -13,9 +13,12 @@ from raysearch.encoder.front_end import LogMelFrontEnd
 NORMALISATION_CUTS = 200
 _BATCH_S = 60.0
 
+AUDIO = AudioStore()
+"""This process's: the runs that it does one after the other mostly hear the same corpus."""
+
 
 def build_student(
-    config: EncoderConfig, teacher: Encoder | None, cuts: CutSet, store: AudioStore, seed: int, dropout: float = 0.0
+    config: EncoderConfig, teacher: Encoder | None, cuts: CutSet, seed: int, dropout: float = 0.0
 ) -> Encoder:
     """The untrained student. A log-mel one takes its bins' mean and deviation from a teacher that has the same bins,
     otherwise from at most `NORMALISATION_CUTS` of `cuts`, spread over all of them.
@@ -29,6 +32,6 @@ def build_student(
         mine.log_mel.set_normalisation(theirs.log_mel.mean_M, theirs.log_mel.std_M)
     else:
         spread = list(cuts)[:: -(-len(cuts) // NORMALISATION_CUTS)]
-        batches = evaluation_batches(CutSet.from_cuts(spread), store, _BATCH_S)
+        batches = evaluation_batches(CutSet.from_cuts(spread), AUDIO, _BATCH_S)
         fit_normalisation(student, ((batch.audio_BS, batch.samples_B) for batch in batches))
     return student

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torchaudio import pipelines
 
-from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
@@ -29,8 +28,9 @@ from raysearch.targets.build import build_label_set
 from raysearch.targets.settings import TargetSettings
 from raysearch.targets.store import FolderStore, LabelStore
 from raysearch.training.ctc import train_ctc
+from raysearch.training.process import world_size
 from raysearch.training.settings import ReadyTeacher, TrainedTeacher
-from raysearch.training.student import build_student
+from raysearch.training.student import AUDIO, build_student
 
 _DOCUMENT, _WEIGHTS = "teacher.json", "model.safetensors"
 
@@ -51,7 +51,7 @@ def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store:
 def prepare_teacher(
     settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore, device: torch.device
 ) -> Path:
-    """The teacher's folder. One trained here is made once for these settings and this corpus.
+    """The teacher's folder. One trained here is made once for these settings and this corpus, by one process alone.
 
     Raises: InputError if a ready teacher is not where it should be.
     """
@@ -91,6 +91,7 @@ def _digest(*parts: str) -> str:
 
 
 def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> None:
+    assert world_size() == 1, "the other processes would wait for the store's lock, and this one for them"
     started = time.perf_counter()
     work = folder / "work"
     work.mkdir()
@@ -120,7 +121,7 @@ def _train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: 
             settings=LabelPredictionSettings(student=settings.shape(), targets=targets, training=training),
             corpus=corpus,
             teacher=teacher,
-            label_set=lambda key: build_label_set(key, teacher, corpus, AudioStore(), labels, device, settings.batch_s),
+            label_set=lambda key: build_label_set(key, teacher, corpus, AUDIO, labels, device, settings.batch_s),
             evaluate=lambda encoder, final: {},
             rungs=(settings.updates,),
             folder=folder,
@@ -132,13 +133,13 @@ def _train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: 
             pass
         return load_teacher(folder / "student", device)
 
-    first = iterate(MfccTargets(), _untrained(settings, corpus), work / "first")
-    iterate(TargetSettings(layer=(settings.depth + 1) // 2), first, work)
+    first = iterate(MfccTargets(clusters=settings.clusters), _untrained(settings, corpus), work / "first")
+    iterate(TargetSettings(layer=(settings.depth + 1) // 2, clusters=settings.clusters), first, work)
     return {}
 
 
 def _untrained(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
-    encoder = build_student(settings.encoder(), None, corpus.splits["train"], AudioStore(), settings.seed)
+    encoder = build_student(settings.encoder(), None, corpus.splits["train"], settings.seed)
     return Teacher(_frozen(encoder), key="untrained")
 
 

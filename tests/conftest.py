@@ -1,0 +1,78 @@
+"""A corpus of tones and noise on disk, and label sets for it that need no clustering."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from lhotse import CutSet, Recording, SupervisionSegment
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.base import Teacher
+from raysearch.methods.settings import StudentSettings
+from raysearch.targets.label_set import LabelKey, LabelSet
+
+LABEL_HOP = 320
+TONES_HZ = (200, 500, 1200, 3000)
+
+
+def _cut(folder, name, seconds, rng):
+    """Half-second tones in noise; `phones` names them."""
+    tones = rng.integers(len(TONES_HZ), size=round(2 * seconds))
+    time_S = np.arange(8000) / 16_000
+    audio = np.concatenate([np.sin(2 * np.pi * TONES_HZ[tone] * time_S) for tone in tones])
+    audio = 0.3 * audio + 0.01 * rng.standard_normal(len(audio))
+    soundfile.write(folder / f"{name}.wav", audio, 16_000)
+    cut = Recording.from_file(folder / f"{name}.wav", recording_id=name).to_cut()
+    cut.id = name
+    phones = [f"T{tone}" for tone in tones]
+    text = " ".join(phones)
+    cut.supervisions = [
+        SupervisionSegment(name, name, 0.0, cut.duration, text=text, speaker="s", custom={"phones": phones})
+    ]
+    return cut
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory) -> Corpus:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("tones")
+    rng = np.random.default_rng(0)
+
+    def split(name, count):
+        return CutSet.from_cuts(_cut(folder, f"{name}{i}", rng.integers(2, 5) / 2, rng) for i in range(count))
+
+    return Corpus("tones", {"train": split("train", 10), "dev": split("dev", 3), "test": split("test", 2)})
+
+
+@pytest.fixture
+def small_teacher() -> Teacher:
+    torch.manual_seed(1)
+    config = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5).encoder()
+    return Teacher(Encoder(config).eval().requires_grad_(False), key="t")
+
+
+@pytest.fixture
+def tone_labels(tones):
+    """Labels that follow the tones' energy: a function of settings, as a trial has it."""
+
+    def build(settings):
+        labels = {cut.id: _labels(cut, settings.clusters) for split in tones.splits.values() for cut in split}
+        ends = np.cumsum([len(labels_T) for labels_T in labels.values()])
+        spans = {
+            cut: slice(end - len(labels_T), end) for (cut, labels_T), end in zip(labels.items(), ends, strict=True)
+        }
+        key = LabelKey(settings.source, "t", 1, settings.clusters, settings.seed, settings.fit_frames, "tones")
+        return LabelSet(key, LABEL_HOP, {}, np.concatenate(list(labels.values())), spans)
+
+    return build
+
+
+def _labels(cut, clusters):
+    """The tone that sounds at each frame's centre."""
+    frames = (cut.num_samples - 400) // LABEL_HOP + 1
+    phones = cut.supervisions[0].custom["phones"]
+    tones = [int(phones[min((200 + LABEL_HOP * t) // 8000, len(phones) - 1)][1:]) for t in range(frames)]
+    return np.array(tones, dtype=np.int16) % clusters

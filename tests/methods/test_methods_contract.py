@@ -1,0 +1,97 @@
+"""What every method promises: a pure student, rungs in order, and a resumed trial that equals an uninterrupted one."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from raysearch.encoder.checkpoint import load_encoder
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.base import Trial
+from raysearch.methods.table import METHODS, load_method
+
+RUNGS = (2, 4, 6)
+STUDENT = {"depth": 2, "width": 16, "heads": 2, "channels": 8, "position_kernel": 3}
+DOCUMENT = {"student": STUDENT, "training": {"batch_s": 8.0, "lr": 1e-3, "checkpoint_updates": 3}}
+OWN = {
+    "hubert": {"targets": {"clusters": 4}},
+    "dicehubert": {"targets": {"clusters": 4}, "prediction": {"layers": [1, -1], "unmasked_weight": 0.5}},
+    "distilhubert": {"distillation": {"layers": [1, 2]}},
+}
+
+pytestmark = pytest.mark.parametrize("method", [pytest.param(load_method(name), id=name) for name in METHODS])
+
+
+@pytest.fixture
+def trial(method, tones, small_teacher, tone_labels, tmp_path):
+    def make(folder):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        return Trial(
+            number=0,
+            settings=method.Settings.model_validate(DOCUMENT | OWN.get(method.name, {})),
+            corpus=tones,
+            teacher=small_teacher,
+            label_set=tone_labels,
+            evaluate=lambda encoder, final: {"eval/norm": encoder.projection.weight.norm().item()},
+            rungs=RUNGS,
+            folder=tmp_path / folder,
+            device=torch.device("cpu"),
+            seed=5,
+        )
+
+    return make
+
+
+def results(report):
+    """The metrics that do not measure time."""
+    return {name: value for name, value in report.metrics.items() if name != "train/audio_s_per_s"}
+
+
+def test_student_then_it_is_pure_and_builds(method, trial, small_teacher):
+    settings = trial("x").settings
+    config = method.student(settings, small_teacher.encoder.config)
+    assert config == method.student(settings.model_copy(deep=True), small_teacher.encoder.config)
+    assert isinstance(config, EncoderConfig)
+    assert len(Encoder(config).blocks) == STUDENT["depth"]
+
+
+def test_run_then_rungs_arrive_in_order_and_the_last_is_final(method, trial):
+    reports = list(method().run(trial("x")))
+    assert [report.step for report in reports] == list(RUNGS)
+    assert [report.final for report in reports] == [False, False, True]
+    assert all(isinstance(value, float) for report in reports for value in report.metrics.values())
+
+
+def test_run_then_the_student_on_disk_is_the_one_that_was_evaluated(method, trial, small_teacher):
+    *_, last = method().run(trial("x"))
+    student = load_encoder(trial("x").folder / "student")
+    assert student.config == method.student(trial("x").settings, small_teacher.encoder.config)
+    assert student.projection.weight.norm().item() == last.metrics["eval/norm"]
+
+
+def test_run_stopped_after_its_first_rung_and_resumed_then_the_same_end(method, trial):
+    whole = list(method().run(trial("whole")))
+    stopped = method().run(trial("parts"))
+    first = next(stopped)
+    stopped.close()
+    resumed = list(method().run(trial("parts")))
+    assert resumed[0].step == first.step
+    assert [results(report) for report in resumed] == [results(report) for report in whole]
+    one, other = (load_file(trial(name).folder / "student/model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_run_then_its_curve_has_every_rung_and_checkpoint(method, trial):
+    list(method().run(trial("x")))
+    lines = [json.loads(line) for line in (trial("x").folder / "curve.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3, 4, 6]
+    assert all(line["metrics"]["train/loss"] > 0 for line in lines)
+
+
+def test_run_then_the_teacher_stays_frozen(method, trial, small_teacher):
+    before = {name: tensor.clone() for name, tensor in small_teacher.encoder.state_dict().items()}
+    list(method().run(trial("x")))
+    assert not small_teacher.encoder.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in small_teacher.encoder.state_dict().items())
