@@ -1,0 +1,157 @@
+"""Audio in RAM and batches of it. The one place that says what a batch is.
+
+A batch of B cuts, padded with zeros to the longest, S samples at 16 kHz:
+
+    audio_BS    float32 in [-1, 1)   row b holds samples_B[b] samples of cuts[b], then zeros
+    samples_B   int64                samples of each cut, all above zero
+    cuts        B lhotse cuts, in the order of the rows
+
+A batch has at most `batch_s` seconds, padding included: B x S <= batch_s x 16,000. A cut that is longer than that makes
+a batch of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lhotse.cut import MonoCut
+from torch import Tensor
+
+from raysearch.corpora.probe import FULL_SCALE, decode
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+
+_MOST_BUCKETS = 10
+_BATCHES_PER_BUCKET = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Shapes: the module's docstring."""
+
+    audio_BS: Tensor
+    samples_B: Tensor
+    cuts: list[MonoCut]
+
+
+def load_audio(cut: MonoCut) -> np.ndarray:
+    """A cut's samples from disk, float32 in [-1, 1), mono."""
+    return _to_float(_read(cut))
+
+
+class AudioStore:
+    """Decoded audio, kept in RAM as 16-bit samples until `limit_bytes` are used; the rest is read from disk each time.
+
+    Whether a cut is kept does not change its samples.
+    """
+
+    def __init__(self, limit_bytes: int = 2 << 30) -> None:
+        self._free_bytes = limit_bytes
+        self._kept: dict[tuple[str, float, float], np.ndarray] = {}
+
+    def audio(self, cut: MonoCut) -> np.ndarray:
+        """What `load_audio` gives."""
+        key = (_source(cut), cut.start, cut.duration)
+        audio_S = self._kept.get(key)
+        if audio_S is None:
+            audio_S = _read(cut)
+            if audio_S.nbytes <= self._free_bytes:
+                self._free_bytes -= audio_S.nbytes
+                self._kept[key] = audio_S
+        return _to_float(audio_S)
+
+
+def evaluation_batches(cuts: Iterable[MonoCut], store: AudioStore, batch_s: float) -> Iterator[Batch]:
+    """Every cut once, longest first, so that memory runs out at once or never."""
+    group: list[MonoCut] = []
+    for cut in sorted(cuts, key=lambda cut: (-cut.num_samples, cut.id)):
+        if group and (len(group) + 1) * group[0].num_samples > batch_s * SAMPLE_RATE_HZ:
+            yield _batch(group, store)
+            group = []
+        group.append(cut)
+    if group:
+        yield _batch(group, store)
+
+
+class TrainingBatches:
+    """Shuffled batches of cuts of like lengths, without end; the same for the same cuts, seed and step.
+
+    Cuts are sorted by length into buckets of equal total length. In every epoch each bucket is shuffled and split into
+    groups of like size, and the groups of all buckets are shuffled. All epochs have the same number of groups, so that
+    resuming computes which epoch it is in and reads nothing before it.
+
+    With several workers, each step's group is `world_size` times as large and is dealt out among them. Where it has
+    fewer cuts than there are workers, some of its cuts are dealt twice: no worker may stand idle in a step.
+    """
+
+    def __init__(
+        self,
+        cuts: Iterable[MonoCut],
+        store: AudioStore,
+        batch_s: float,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._cuts = sorted(cuts, key=lambda cut: (cut.num_samples, cut.id))
+        assert self._cuts, "no cuts to train on"
+        self._store = store
+        self._seed = seed
+        self._rank, self._world_size = rank, world_size
+        self._buckets = _buckets([cut.num_samples for cut in self._cuts], batch_s * SAMPLE_RATE_HZ, world_size)
+        self.steps_per_epoch = sum(groups for _, groups in self._buckets)
+
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """This worker's batches of the steps `step`, `step` + 1, ..."""
+        epoch, done = divmod(step, self.steps_per_epoch)
+        while True:
+            for group in self._epoch(epoch)[done:]:
+                yield _batch([self._cuts[index] for index in self._share(group)], self._store)
+            epoch, done = epoch + 1, 0
+
+    def _epoch(self, epoch: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self._seed, epoch])
+        groups = [part for bucket, count in self._buckets for part in np.array_split(rng.permutation(bucket), count)]
+        return [groups[index] for index in rng.permutation(len(groups))]
+
+    def _share(self, group: np.ndarray) -> np.ndarray:
+        return group[self._rank % len(group) :: self._world_size]
+
+
+def _buckets(lengths: Sequence[int], limit: float, world_size: int) -> list[tuple[np.ndarray, int]]:
+    """Indices of each bucket's cuts, and into how many groups to split them. `lengths` ascend; `limit` in samples."""
+    ends = np.cumsum(lengths)
+    count = int(np.clip(ends[-1] / (limit * world_size * _BATCHES_PER_BUCKET), 1, _MOST_BUCKETS))
+    # A cut belongs where its middle falls, so that the last one does not fall off the end.
+    homes = ((ends - np.array(lengths) / 2) * count / ends[-1]).astype(int)
+    buckets = []
+    for home in np.unique(homes):
+        indices = np.flatnonzero(homes == home)
+        most = max(1, int(limit / lengths[indices[-1]])) * world_size
+        buckets.append((indices, -(-len(indices) // most)))
+    return buckets
+
+
+def _batch(cuts: list[MonoCut], store: AudioStore) -> Batch:
+    rows = [store.audio(cut) for cut in cuts]
+    samples_B = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    audio_BS = torch.zeros(len(rows), int(samples_B.max()))
+    for row_S, audio_S in zip(audio_BS, rows, strict=True):
+        row_S[: len(audio_S)] = torch.from_numpy(audio_S)
+    return Batch(audio_BS, samples_B, cuts)
+
+
+def _source(cut: MonoCut) -> str:
+    source: str = cut.recording.sources[0].source
+    return source
+
+
+def _read(cut: MonoCut) -> np.ndarray:
+    return decode(Path(_source(cut)), round(cut.start * SAMPLE_RATE_HZ), cut.num_samples)
+
+
+def _to_float(audio_S: np.ndarray) -> np.ndarray:
+    return audio_S.astype(np.float32) / np.float32(FULL_SCALE)

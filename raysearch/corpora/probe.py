@@ -1,0 +1,101 @@
+"""Whether audio files can be used: each is decoded once, and the verdict kept until the file changes.
+
+A header can be whole while the data behind it is not, so nothing short of decoding finds a bad file before training
+does. One core decodes about half an hour of FLAC a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+
+FULL_SCALE = 32_768
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What decoding a file showed."""
+
+    samples: int
+    fault: str | None = None
+    """Why it cannot be used; None if it can."""
+    digest: str = ""
+    """Hash of the samples: equal recordings have equal digests."""
+
+
+def decode(path: Path, start: int = 0, samples: int = -1) -> np.ndarray:
+    """16-bit samples of a mono file, from `start` on; -1: to its end.
+
+    Raises: soundfile.LibsndfileError if the file does not decode.
+    """
+    audio_S = soundfile.read(path, start=start, frames=samples, dtype="float32")[0]
+    # By way of floats, since libsndfile casts float files to integers without scaling them; exact for 16-bit files.
+    np.rint(audio_S * np.float32(FULL_SCALE), out=audio_S)
+    return np.clip(audio_S, -FULL_SCALE, FULL_SCALE - 1, out=audio_S).astype(np.int16)
+
+
+def probe(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Verdict]:
+    """A verdict on each file. `cache`: a JSON file of verdicts on files that have kept their size and mtime."""
+    known = _load(cache)
+    stamps = {path: _stamp(path) for path in paths}
+    new = [path for path in paths if known.get(str(path), (None,))[0] != stamps[path]]
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for path, verdict in zip(new, pool.map(_listen, new), strict=True):
+            known[str(path)] = (stamps[path], verdict)
+    if cache and new:
+        _save(cache, known)
+    return {path: known[str(path)][1] for path in paths}
+
+
+def _listen(path: Path) -> Verdict:
+    try:
+        if path.stat().st_size == 0:
+            return Verdict(0, "file is empty (0 bytes)")
+        header = soundfile.info(path)
+        if header.samplerate != SAMPLE_RATE_HZ:
+            return Verdict(header.frames, f"{header.samplerate} Hz; expected {SAMPLE_RATE_HZ} Hz")
+        if header.channels != 1:
+            return Verdict(header.frames, f"{header.channels} channels; expected 1")
+        audio_S = decode(path)
+    except soundfile.LibsndfileError as error:
+        return Verdict(0, f"does not decode: {error.error_string.rstrip('.')}")
+    except OSError as error:
+        return Verdict(0, f"cannot be read: {error.strerror}")
+    if not audio_S.any():
+        return Verdict(len(audio_S), "silent: every sample is zero" if len(audio_S) else "no samples")
+    return Verdict(len(audio_S), None, hashlib.md5(audio_S.tobytes(), usedforsecurity=False).hexdigest())
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _load(cache: Path | None) -> dict[str, tuple[list[int], Verdict]]:
+    if not cache or not cache.exists():
+        return {}
+    try:
+        kept = json.loads(cache.read_text())
+        return {path: (stamp, Verdict(**verdict)) for path, (stamp, verdict) in kept.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}  # Torn or of another version: decoding again is all it costs.
+
+
+def _save(cache: Path, known: Mapping[str, tuple[list[int], Verdict]]) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
+    part.write_text(json.dumps({path: [stamp, asdict(verdict)] for path, (stamp, verdict) in known.items()}))
+    part.replace(cache)
