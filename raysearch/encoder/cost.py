@@ -69,14 +69,23 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
 
 def params(config: EncoderConfig) -> int:
     """Parameters of the encoder, head excluded."""
-    width, features = config.width, config.front_end.channels[-1]
+    return sum(param_parts(config).values())
+
+
+def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, Any]:
+    """Parameters by part. `sizes` as in `parts`."""
+    channels, heads, ffn = sizes or sizes_of(config)
+    width, pre, blocks = config.width, config.norm == "pre", config.block_list
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
-    norms = 2 * features + 2 * width
-    projection = features * width + width
-    # Direction, bias, and one length per tap of the kernel.
-    position_conv = width * (width // groups) * kernel + width + kernel
-    blocks = sum(_block_params(width, config.norm == "pre", b.heads * b.head_width, b.ffn) for b in config.block_list)
-    return _front_end_params(config.front_end) + norms + projection + position_conv + blocks
+    inner = [count * block.head_width for count, block in zip(heads, blocks, strict=True)]
+    return {
+        "front_end": _front_end_params(config.front_end, channels),
+        "projection": 2 * channels[-1] + channels[-1] * width + width,
+        # Direction, bias, and one length per tap of the kernel; the encoder's own norm.
+        "position_conv": width * (width // groups) * kernel + width + kernel + 2 * width,
+        "attention": sum(_sub_layer_params(width, pre, count, 4 * width + 3) for count in inner),
+        "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
+    }
 
 
 def sizes_of(config: EncoderConfig) -> Sizes:
@@ -90,17 +99,15 @@ def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list
     return [i * outputs * o * k for i, o, k in zip(inputs, channels, front_end.kernels, strict=True)]
 
 
-def _front_end_params(front_end: Waveform | LogMel) -> int:
-    weights, channels = sum(_conv_weights(front_end, front_end.channels)), front_end.channels
+def _front_end_params(front_end: Waveform | LogMel, channels: Sequence[Any]) -> Any:
+    weights = sum(_conv_weights(front_end, channels))
     if isinstance(front_end, LogMel):
         return weights + 2 * sum(channels)
     norms = 2 * sum(channels) if front_end.norm == "layer" else 2 * channels[0]
     return weights + norms + (sum(channels) if front_end.bias else 0)
 
 
-def _block_params(width: int, pre: bool, inner: int, ffn: int) -> int:
+def _sub_layer_params(width: int, pre: bool, units: Any, per_unit: int) -> Any:
     # An emptied sub-layer keeps its output bias; a norm in front of it goes too.
-    norm = 2 * width
-    attention = norm + 4 * width * inner + 3 * inner + width if inner or not pre else width
-    feed_forward = norm + 2 * width * ffn + ffn + width if ffn or not pre else width
-    return attention + feed_forward
+    norm = 0 if pre and not units else 2 * width
+    return norm + per_unit * units + width
