@@ -76,7 +76,8 @@ class GateSet(nn.Module):
         super().__init__()
         self.temperature = temperature
         depth = [config.depth]
-        self._full = sizes_of(config)._asdict() | {"attention_layers": depth, "ffn_layers": depth}
+        self.full = sizes_of(config)
+        self._full = self.full._asdict() | {"attention_layers": depth, "ffn_layers": depth}
         self.log_alphas = nn.ModuleDict()
         for unit in units:
             rate = ffn_drop if unit == "ffn" else drop
