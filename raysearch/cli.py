@@ -182,17 +182,19 @@ def sync(
     name: str,
     storage: Storage = None,
     tracking: Annotated[str | None, typer.Option(help="MLflow to fill instead of the search's own.")] = None,
-    follow: Annotated[bool, typer.Option(hidden=True, help="Go on until stdin closes.")] = False,
+    follow_stdin: Annotated[bool, typer.Option("--follow", hidden=True, help="Go on until stdin closes.")] = False,
 ) -> None:
     """Push to MLflow what it lacks of a search."""
     from raysearch.search.reading import read_state
-    from raysearch.tracking.follow import follow_stdin
+    from raysearch.tracking.follow import fail_fast, follow
     from raysearch.tracking.mirror import Mirror
 
     folder = _folder(storage, name)
     mirror = Mirror(tracking or folder.links().tracking, artifact_root=str(folder.root / "mlartifacts"))
-    if follow:
-        raise typer.Exit(0 if follow_stdin(lambda: read_state(folder), mirror) else 1)
+    if follow_stdin:
+        fail_fast()
+        complete = follow(lambda: read_state(folder), mirror, _stdin_closed, period_s=10.0)
+        raise typer.Exit(0 if complete else 1)
     print(mirror.sync(read_state(folder)))
 
 
@@ -279,6 +281,13 @@ def _print_front(document: SearchDocument, folder: SearchFolder, as_json: bool, 
 
 def _print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False, default=str))
+
+
+def _stdin_closed() -> bool:
+    import select
+
+    # Nothing is ever written to it: readable means closed.
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 def _say(line: str) -> None:

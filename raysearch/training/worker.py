@@ -106,6 +106,8 @@ def _workplace(plan: dict[str, Any]) -> Workplace:
 def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precision: str) -> Iterator[Report]:
     config, number = order["config"], order["number"]
     method = load_method(config["method"])
+    own = folder / "trials" / f"{number:04d}"
+    own.mkdir(parents=True, exist_ok=True)
     trial = Trial(
         number=number,
         settings=workplace.spec.settings(config),
@@ -114,7 +116,7 @@ def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precisio
         label_set=workplace.label_set,
         evaluate=workplace.evaluate,
         rungs=workplace.spec.rung_updates,
-        folder=folder / "trials" / f"{number:04d}",
+        folder=own,
         device=workplace.device,
         seed=order["seed"],
         precision=precision,
