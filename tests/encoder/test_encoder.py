@@ -1,5 +1,7 @@
 """The encoder's contract: shapes, padding, gradients, normalisation."""
 
+import copy
+
 import pytest
 import torch
 from small_encoders import each_kind, small
@@ -75,8 +77,9 @@ def test_padded_utterance_when_group_norm_spans_the_padding_differs() -> None:
 
 
 @each_kind
-def test_row_shorter_than_a_frame_is_finite_and_leaves_others_alone(config: EncoderConfig) -> None:
-    encoder = Encoder(config)
+@pytest.mark.parametrize("attention", ["fused", "explicit"])
+def test_row_shorter_than_a_frame_leaves_all_gradients_finite(config: EncoderConfig, attention: str) -> None:
+    encoder = Encoder(config, attention=attention)
     audio_BS = batch()
     audio_BS[1, 300:] = 0
     encoded = encoder(audio_BS, torch.tensor([9000, 300]))
@@ -104,6 +107,18 @@ def test_features_then_encode_equals_forward() -> None:
     features_BTD, frames_B = encoder.features(batch(), SAMPLES)
     output_BTD = encoder.encode(features_BTD, frames_B).output_BTD
     assert torch.equal(output_BTD, encoder(batch(), SAMPLES).output_BTD)
+
+
+def test_copy_after_a_training_step_is_independent() -> None:
+    encoder = Encoder(small())
+    encoder(batch(), SAMPLES).output_BTD.sum().backward()
+    twin = copy.deepcopy(encoder)
+    before_BTD = encoder(batch(), SAMPLES).output_BTD
+    assert torch.equal(twin(batch(), SAMPLES).output_BTD, before_BTD)
+    with torch.no_grad():
+        twin.position_conv.conv.parametrizations.weight.original0.zero_()
+    assert not torch.equal(twin(batch(), SAMPLES).output_BTD, before_BTD)
+    assert torch.equal(encoder(batch(), SAMPLES).output_BTD, before_BTD)
 
 
 def test_dropout_acts_in_training_only() -> None:

@@ -1,5 +1,7 @@
 """Cost against published figures, and against what small encoders really execute."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,8 @@ def test_parts_of_expected_sizes_are_differentiable() -> None:
     # One FFN unit more costs a column and a row, whatever the others are.
     frames = sum(Encoder(config).frames(n) for n in SUPERB_SAMPLES)
     assert sizes.ffn.grad.tolist() == [2 * frames * 16] * 2
+
+
+def test_cost_is_known_without_torch() -> None:
+    code = "import sys, raysearch.encoder.cost, raysearch.encoder.document; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=DOCUMENTS.parent, check=False).returncode == 0
