@@ -137,11 +137,12 @@ def _buckets(lengths: Sequence[int], limit: float, world_size: int) -> list[tupl
 
 def _batch(cuts: list[MonoCut], store: AudioStore) -> Batch:
     rows = [store.audio(cut) for cut in cuts]
-    samples_B = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    audio_BS = torch.zeros(len(rows), int(samples_B.max()))
+    lengths = [len(row) for row in rows]
+    # NumPy copies on this thread; torch would wake its pool for every row.
+    audio_BS = np.zeros((len(rows), max(lengths)), np.float32)
     for row_S, audio_S in zip(audio_BS, rows, strict=True):
-        row_S[: len(audio_S)] = torch.from_numpy(audio_S)
-    return Batch(audio_BS, samples_B, cuts)
+        row_S[: len(audio_S)] = audio_S
+    return Batch(torch.from_numpy(audio_BS), torch.tensor(lengths, dtype=torch.int64), cuts)
 
 
 def _source(cut: MonoCut) -> str:

@@ -19,6 +19,7 @@ _BLANK = 0
 _STEPS = 150
 _BATCH_CUTS = 64
 _LR = 0.1
+_BLANK_START = -2.0
 
 
 def inertia(frames_ND: np.ndarray, centres_KD: np.ndarray, labels_N: np.ndarray) -> float:
@@ -81,7 +82,10 @@ def _tensor(labels_T: np.ndarray) -> Tensor:
 
 def _fit_head(data: list[tuple[Tensor, Tensor]], clusters: int, outputs: int, generator: torch.Generator) -> Tensor:
     """Logits (K, P) of each label. One row a label is all that a linear layer on one-hot labels can be."""
-    head_KP = torch.zeros(clusters, outputs, requires_grad=True)
+    head_KP = torch.zeros(clusters, outputs)
+    # From equal logits CTC falls into all blanks even on perfect labels: a phone is few of a cut's frames.
+    head_KP[:, _BLANK] = _BLANK_START
+    head_KP.requires_grad_()
     optimiser = torch.optim.Adam([head_KP], lr=_LR)
     for _ in range(_STEPS):
         picked = torch.randperm(len(data), generator=generator)[:_BATCH_CUTS].tolist()

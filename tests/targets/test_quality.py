@@ -37,12 +37,12 @@ def test_phone_information_of_one_phone_is_refused() -> None:
 
 
 def _spoken(cuts: int, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
-    """Cuts of four phones, each a run through its own three clusters; cluster 12 is silence."""
+    """Cuts of four phones, each a run of labels from its own three clusters; cluster 12 is silence."""
     rng = np.random.default_rng(seed)
     labels, phones = {}, {}
     for cut in range(cuts):
         said_L = rng.integers(4, size=5)
-        runs = [part for phone in said_L for part in (phone * 3 + np.array([0, 1, 1, 2]), np.full(2, 12))]
+        runs = [part for phone in said_L for part in (phone * 3 + rng.integers(3, size=4), np.full(2, 12))]
         labels[f"{seed}-{cut}"] = np.concatenate(runs).astype(np.int16)
         phones[f"{seed}-{cut}"] = ["ABCD"[phone] for phone in said_L]
     return labels, phones

@@ -1,0 +1,126 @@
+"""From a corpus to its label set: features of a sample of cuts, k-means, then a label for every train and dev frame.
+
+The sample's features are held in memory (`fit_frames` x D floats), all others only while their batch is labelled.
+Shapes: T frames of a cut, N frames of the sample, D features.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from lhotse import CutSet
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
+from raysearch.corpora.corpus import Corpus
+from raysearch.errors import InputError
+from raysearch.targets.features import MFCC_HOP_SAMPLES, Features, mfcc_features, resolve_layer, teacher_features
+from raysearch.targets.kmeans import assign, fit_clusters, sample_cuts
+from raysearch.targets.label_set import LabelKey, LabelSet, write_label_set
+from raysearch.targets.quality import inertia, probe_per, usage
+from raysearch.targets.settings import TargetSettings
+from raysearch.targets.store import LabelStore
+
+if TYPE_CHECKING:
+    import torch
+
+    from raysearch.methods.base import Teacher
+
+_log = logging.getLogger(__name__)
+
+_PROBE_HOP_SAMPLES = 320
+
+
+def label_key(settings: TargetSettings, teacher: Teacher | None, corpus: Corpus) -> LabelKey:
+    """What the label set of these settings is stored under; layer -1 and the last block's number are one key.
+
+    Raises: InputError if a teacher is needed and there is none, or it has no such layer.
+    """
+    teacher_key, layer = "", 0
+    if settings.source == "teacher":
+        teacher = _needed(teacher)
+        teacher_key, layer = teacher.key, resolve_layer(settings.layer, teacher.encoder.config.depth)
+    return LabelKey(
+        source=settings.source,
+        teacher=teacher_key,
+        layer=layer,
+        clusters=settings.clusters,
+        seed=settings.seed,
+        fit_frames=settings.fit_frames,
+        corpus=corpus.fingerprint,
+    )
+
+
+def _needed(teacher: Teacher | None) -> Teacher:
+    if teacher is None:
+        raise InputError("targets.source: teacher; expected mfcc, since there is no teacher")
+    return teacher
+
+
+def build_label_set(
+    settings: TargetSettings,
+    teacher: Teacher | None,
+    corpus: Corpus,
+    audio_store: AudioStore,
+    store: LabelStore,
+    device: torch.device,
+    batch_s: float,
+) -> LabelSet:
+    """The label set of `corpus`, from the store if it is there. One quantiser, fitted on train, labels train and dev.
+
+    `device` runs the teacher, on batches of at most `batch_s` seconds, padding included.
+    Raises: InputError if the layer does not exist or there are more clusters than frames.
+    """
+    key = label_key(settings, teacher, corpus)
+    features: Callable[[Iterable[Batch]], Features] = mfcc_features
+    hop_samples = MFCC_HOP_SAMPLES
+    if settings.source == "teacher":
+        encoder = _needed(teacher).encoder.to(device)
+        features, hop_samples = partial(teacher_features, encoder, settings.layer), encoder.config.hop_samples
+
+    def read(cuts: Iterable[MonoCut]) -> Features:
+        return features(evaluation_batches(CutSet.from_cuts(cuts), audio_store, batch_s))
+
+    return store.get_or_build(key, partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, read=read))
+
+
+def _build(
+    folder: Path,
+    *,
+    key: LabelKey,
+    corpus: Corpus,
+    hop_samples: int,
+    read: Callable[[Iterable[MonoCut]], Features],
+) -> None:
+    train, dev = corpus.splits["train"], corpus.splits["dev"]
+    sampled = sample_cuts({cut.id: cut.num_samples // hop_samples for cut in train}, key.fit_frames, key.seed)
+    sample = dict(read(train[cut] for cut in sampled))
+    frames_ND = np.concatenate([sample[cut] for cut in sampled])
+    ends = np.cumsum([len(sample.pop(cut)) for cut in sampled])
+    _log.info("label set %s: k-means of %d frames into %d", key.digest, len(frames_ND), key.clusters)
+    centres_KD = fit_clusters(frames_ND, key.clusters, key.seed)
+    labels_N = assign(frames_ND, centres_KD)
+    quality = {"fit_frames": float(len(frames_ND)), "inertia": inertia(frames_ND, centres_KD, labels_N)}
+    del frames_ND
+    labels = dict(zip(sampled, np.split(labels_N, ends[:-1]), strict=True))
+    rest = (cut for split in (train, dev) for cut in split if cut.id not in labels)
+    labels.update((cut, assign(feats_TD, centres_KD)) for cut, feats_TD in read(rest))
+    quality |= usage(np.concatenate([labels[cut.id] for cut in train]), key.clusters)
+    train_phones, dev_phones = _phones(train), _phones(dev)
+    if train_phones and dev_phones:
+        stride = max(1, _PROBE_HOP_SAMPLES // hop_samples)
+        slower = {cut: labels_T[::stride] for cut, labels_T in labels.items()}
+        quality["probe_per"] = probe_per(slower, key.clusters, train_phones, dev_phones, key.seed)
+    _log.info("label set %s: %s", key.digest, ", ".join(f"{name} {value:.4g}" for name, value in quality.items()))
+    write_label_set(folder, key, hop_samples, labels, quality)
+
+
+def _phones(cuts: CutSet) -> Mapping[str, list[str]]:
+    """Phones by cut id, of the cuts that have any."""
+    known = {cut.id: (cut.supervisions[0].custom or {}).get("phones") for cut in cuts}
+    return {cut: phones for cut, phones in known.items() if phones}
