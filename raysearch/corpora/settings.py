@@ -109,9 +109,9 @@ class SyntheticSettings(ReadingSettings):
     speakers: SplitCounts = SplitCounts(train=16, dev=4, test=4)
     """Voices of each split; no voice is in two splits."""
     utterances: SplitCounts = SplitCounts(train=600, dev=80, test=80)
-    """Sentences of each split, shared out evenly over its voices. 600 are about 22 minutes of speech."""
+    """Sentences of each split, shared out evenly over its voices. 600 are about 20 minutes of speech."""
     words: int = Field(6, ge=2)
-    """Most words in a sentence; a second has about 2.5."""
+    """Most words in a sentence; a second has about two."""
     seed: int = Field(0, ge=0)
     """Seed of voices, sentences, levels and pauses."""
 

@@ -94,7 +94,6 @@ def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch
     assert world_size() == 1, "the other processes would wait for the store's lock, and this one for them"
     started = time.perf_counter()
     work = folder / "work"
-    work.mkdir()
     train = train_ctc if settings.method == "ctc" else _train_hubert
     metrics = train(work, settings, corpus, device)
     document = {
@@ -115,7 +114,6 @@ def _train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: 
     labels = LabelStore(work / "labels")
 
     def iterate(targets: TargetSettings, teacher: Teacher, folder: Path) -> Teacher:
-        folder.mkdir(exist_ok=True)
         trial = Trial(
             number=0,
             settings=LabelPredictionSettings(student=settings.shape(), targets=targets, training=training),
