@@ -8,9 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from raysearch.settings import Settings
+
+
+LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""Absolute from the start: workers run in other folders than the command."""
 
 
 class ReadingSettings(Settings):
@@ -35,9 +39,9 @@ class An4Settings(ReadingSettings):
     """AN4 (census answers, 16 kHz) laid out like LibriSpeech, in folders `train`, `dev` and `test`."""
 
     kind: Literal["an4"] = "an4"
-    root: Path
+    root: LocalPath
     """Folder that holds `train`, `dev` and `test`."""
-    phones: Path | None = None
+    phones: LocalPath | None = None
     """Folder of `an4-<split>.txt` files with lines `<utterance> PH PH ...`; by default `phones`, two folders above
     root, where it exists."""
 
@@ -65,10 +69,10 @@ class LibriSpeechSettings(ReadingSettings):
     """LibriSpeech, or any corpus in its layout: `<folder>/<speaker>/<chapter>/<utterance>.flac`."""
 
     kind: Literal["librispeech"] = "librispeech"
-    root: Path
+    root: LocalPath
     """Folder that holds the folders named in `splits`, and `SPEAKERS.TXT` if there is one."""
     splits: SplitFolders = SplitFolders()
-    phones: Path | None = None
+    phones: LocalPath | None = None
     """Folder of `<name of root>-<folder>.txt` files with lines `<utterance> PH PH ...`, one for each folder named in
     `splits`; needed for PER only."""
 
@@ -76,11 +80,11 @@ class LibriSpeechSettings(ReadingSettings):
 class SplitManifests(Settings):
     """One lhotse cut manifest (JSON lines, `.jsonl` or `.jsonl.gz`) for each split."""
 
-    train: Path
+    train: LocalPath
     """Cuts to train on."""
-    dev: Path
+    dev: LocalPath
     """Cuts that choose: rungs and fronts use their errors."""
-    test: Path
+    test: LocalPath
     """Cuts that are reported on, and choose nothing."""
 
 
