@@ -228,16 +228,15 @@ def corpus_check(document: Path, overrides: Set = None, storage: Storage = None,
 @corpus_app.command("synth")
 def corpus_synth(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write, in LibriSpeech layout.")],
-    speakers: Annotated[int | None, typer.Option(min=3)] = None,
-    utterances: Annotated[int | None, typer.Option(min=1, help="Utterances of each speaker.")] = None,
-    seed: int = 0,
+    utterances: Annotated[int, typer.Option(min=16, help="Sentences to train on; 600 are about 20 minutes.")] = 600,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of voices, sentences, levels and pauses.")] = 0,
 ) -> None:
-    """Write a synthetic multi-speaker corpus with transcripts and phonemes."""
-    from raysearch.corpora.settings import SyntheticCorpus
+    """Write a synthetic multi-speaker corpus with transcripts and phones."""
+    from raysearch.corpora.settings import SplitCounts, SyntheticSettings
     from raysearch.corpora.synthetic import synthesise
 
-    given = {"speakers": speakers, "utterances": utterances, "seed": seed}
-    synthesise(SyntheticCorpus(kind="synthetic", **{k: v for k, v in given.items() if v is not None}), out)
+    counts = SplitCounts(train=utterances, dev=80, test=80)
+    synthesise(SyntheticSettings(utterances=counts, seed=seed), out)
     print(out)
 
 

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from raysearch.settings import Settings
 
-
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """Absolute from the start: workers run in other folders than the command."""
 

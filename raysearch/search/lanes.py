@@ -78,7 +78,6 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
         raise WorkError(f"workers: {str(err).strip().splitlines()[-1]}") from err
 
 
-@ray.remote(num_cpus=0)
 class Mailbox:
     """Orders down to the workers, reports up to the lane."""
 
@@ -96,7 +95,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     """One lane, as Tune sees it: `reset_config` gives it the next trial."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._mailbox = Mailbox.remote()
+        self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
+        self._waiting = False
         self._ended: BaseException | str | None = None
         plan = LanePlan(**config["plan"])
         self._workers = threading.Thread(target=self._keep_workers, args=(plan,), daemon=True)

@@ -24,7 +24,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
-from raysearch.search.progress import Progress
+from raysearch.search.progress import make_progress
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher, encoder_cost
 from raysearch.search.study import Study
@@ -80,7 +80,7 @@ def _run(
         study.note("trials", trials)
         mirror = _start_mirror(folder)
         searcher = Searcher(spec, study, teacher, trials=trials, say=say)
-        progress = Progress(spec, study, trials=trials, say=say)
+        progress = make_progress(spec, study, trials, say)
         run_lanes(searcher, plan, spec.workers.lanes, progress.heard)
         progress.close()
         document = read_document(folder)
