@@ -91,7 +91,7 @@ class _Attempts:
             return
         self.complained_at = self.clock()
         log.warning(
-            "MLflow at %s: %d syncs in a row failed (%s: %s); the search goes on, what is missing is sent later",
+            "MLflow at %s: sync failed, %d in a row (%s: %s); the search goes on, what is missing is sent later",
             self.mirror.tracking_uri,
             self.failures,
             type(err).__name__,

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from states import curve, record, state
+from made_up_states import curve, record, state
 
 from raysearch.tracking.content import MOST_POINTS, search_digest, search_points, thin, trial_points, trial_tags
 

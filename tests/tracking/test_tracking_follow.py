@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from states import record, state
+from made_up_states import record, state
 
 from raysearch.tracking.follow import follow
 

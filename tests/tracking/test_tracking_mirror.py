@@ -4,9 +4,9 @@ from math import nan
 
 import pytest
 import yaml
+from made_up_states import record, state
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from states import record, state
 
 from raysearch.tracking.mirror import Mirror, OutOfTimeError, Synced
 
