@@ -56,9 +56,7 @@ def speak(voice: Voice, texts: Sequence[str]) -> Speech:
     Raises: InputError if espeakng_loader is not installed; WorkError if espeak-ng fails.
     """
     if not importlib.util.find_spec("espeakng_loader"):
-        raise InputError(
-            "corpus.kind: synthetic needs espeakng_loader; expected `pip install 'raysearch[synth]'` first"
-        )
+        raise InputError("corpus.kind: synthetic: espeakng_loader is missing; expected `pip install raysearch[synth]`")
     request = json.dumps({"voice": asdict(voice), "texts": list(texts)}).encode()
     done = subprocess.run(
         [sys.executable, "-m", "raysearch.corpora.espeak"],
@@ -90,6 +88,8 @@ class _Library:
         self._c.espeak_SetSynthCallback(self._callback)
         self._c.espeak_TextToPhonemes.restype = ctypes.c_char_p
         _check(self._c.espeak_SetVoiceByName(voice.name.encode()) == 0, f"espeak_SetVoiceByName({voice.name})")
+        # Breathy voices draw noise from a generator that espeak-ng otherwise seeds with the time.
+        self._c.espeak_ng_SetRandSeed(ctypes.c_long(0))
         # Half volume: at full volume some voices clip inside espeak-ng.
         for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_VOLUME, 50)):
             self._c.espeak_SetParameter(parameter, value, 0)

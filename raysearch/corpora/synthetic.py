@@ -1,9 +1,7 @@
 """Synthetic speech in LibriSpeech's layout: short sentences over 60 words in up to 48 voices of espeak-ng.
 
-It needs no download and is learnt in a minute, so it is for trying things out and for tests. Its voices are one
-synthesiser's: errors on it say nothing about people.
-
-Phones are ARPAbet without stress, one pronunciation a word: espeak-ng's own mnemonics, mapped by `_ARPABET`.
+It needs no download, so it is for trying things out and for tests. Its voices are one synthesiser's: errors on it say
+nothing about people.
 """
 
 from __future__ import annotations
@@ -22,87 +20,18 @@ from scipy.signal import resample_poly
 
 from raysearch.corpora.espeak import Speech, Voice, speak
 from raysearch.corpora.settings import SyntheticSettings
+from raysearch.corpora.vocabulary import draw_sentence, phones
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import InputError
 
 MARKER = "synthetic.json"
 
-WORDS = {
-    kind: words.split()
-    for kind, words in {
-        "digit": "ZERO ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE",
-        "letter": "ALPHA BRAVO CHARLIE DELTA ECHO FOXTROT GOLF HOTEL INDIA JULIET KILO LIMA MIKE NOVEMBER OSCAR PAPA "
-        "QUEBEC ROMEO SIERRA TANGO UNIFORM VICTOR WHISKEY XRAY YANKEE ZULU",
-        "colour": "RED GREEN BLUE YELLOW BLACK WHITE ORANGE PURPLE",
-        "verb": "OPEN CLOSE START STOP TURN MOVE TAKE DROP",
-        "thing": "DOOR WINDOW LIGHT BOX LAMP TABLE ENGINE RADIO",
-    }.items()
-}
-PHRASES = (
-    ("verb", "colour", "thing"),
-    ("verb", "thing", "digit"),
-    ("colour", "thing"),
-    ("letter", "letter", "digit"),
-    ("letter", "digit", "digit"),
-    ("digit", "digit", "digit"),
-)
 # Variants that sound like people: no robots, no whispers, no creaking.
 _FEMALE = "f1 f2 f3 f4 f5 Alicia Andrea Annie anika aunty belinda grandma linda shelby steph steph2 steph3"
 _MALE = (
     "m1 m2 m3 m4 m5 m6 m7 m8 Alex Andy Denis Gene Hugo Lee Mario Michael Mike Reed adam antonio benjamin boris david "
     "ed edward gustave john max michel norbert paul"
 )
-
-_ARPABET = {
-    "0": "AA",
-    "3": "ER",
-    "3:": "ER",
-    "@": "AH",
-    "@L": "AH L",
-    "A:": "AA",
-    "A@": "AA R",
-    "E": "EH",
-    "I": "IH",
-    "I#": "IH",
-    "I2": "IH",
-    "O2": "AO",
-    "O@": "AO R",
-    "V": "AH",
-    "a": "AE",
-    "a#": "AH",
-    "aI": "AY",
-    "e@": "EH",
-    "eI": "EY",
-    "i": "IY",
-    "i:": "IY",
-    "i@": "IH",
-    "o@": "AO R",
-    "oU": "OW",
-    "u:": "UW",
-    ";": "",
-    "N": "NG",
-    "T": "TH",
-    "b": "B",
-    "d": "D",
-    "dZ": "JH",
-    "f": "F",
-    "g": "G",
-    "h": "HH",
-    "j": "Y",
-    "k": "K",
-    "l": "L",
-    "m": "M",
-    "n": "N",
-    "p": "P",
-    "r": "R",
-    "s": "S",
-    "t": "T",
-    "t2": "T",
-    "tS": "CH",
-    "v": "V",
-    "w": "W",
-    "z": "Z",
-}
 
 
 @dataclass(frozen=True)
@@ -112,6 +41,8 @@ class _Speaker:
     sex: str
     voice: Voice
     sentences: list[str]
+    seed: int
+    """Of levels, pauses and noise."""
 
     def utterance(self, index: int) -> str:
         return f"{self.number}-1-{index:04d}"
@@ -159,15 +90,14 @@ def _speakers(settings: SyntheticSettings) -> Iterator[_Speaker]:
     voices = _voices(rng)
     wanted = sum(settings.speakers.model_dump().values())
     if wanted > len(voices):
-        raise InputError(
-            f"corpus.speakers: {wanted} in all; expected at most {len(voices)}, as many as there are voices"
-        )
+        raise InputError(f"corpus.speakers: {wanted} in all; expected at most {len(voices)}, one a voice")
     number = 1000
     for split, count in settings.speakers.model_dump().items():
         for share in np.array_split(np.arange(getattr(settings.utterances, split)), count):
             sex, variant = voices[number - 1000]
             voice = Voice(f"en-us+{variant}", pitch=int(rng.integers(35, 66)), rate=int(rng.integers(140, 191)))
-            yield _Speaker(split, number, sex, voice, [_sentence(settings.words, rng) for _ in share])
+            sentences = [draw_sentence(settings.words, rng) for _ in share]
+            yield _Speaker(split, number, sex, voice, sentences, seed=int(rng.integers(2**32)))
             number += 1
 
 
@@ -178,15 +108,6 @@ def _voices(rng: np.random.Generator) -> list[tuple[str, str]]:
     return [voice for pair in zip(women, men, strict=False) for voice in pair] + men[len(women) :]
 
 
-def _sentence(most_words: int, rng: np.random.Generator) -> str:
-    length = int(rng.integers(2, most_words + 1))
-    words: list[str] = []
-    while len(words) < length:
-        phrase = PHRASES[rng.integers(len(PHRASES))]
-        words += [WORDS[kind][rng.integers(len(WORDS[kind]))] for kind in phrase]
-    return " ".join(words[:length])
-
-
 def _write_all(speakers: list[_Speaker], folder: Path) -> None:
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         spoken = list(pool.map(lambda speaker: _write_speaker(speaker, folder), speakers))
@@ -194,8 +115,8 @@ def _write_all(speakers: list[_Speaker], folder: Path) -> None:
     for speaker, phonemes in zip(speakers, spoken, strict=True):
         with (folder / "phones" / f"{speaker.split}.txt").open("a") as file:
             for index, sentence in enumerate(speaker.sentences):
-                phones = " ".join(_phones(word, phonemes[word]) for word in sentence.lower().split())
-                file.write(f"{speaker.utterance(index)} {phones}\n")
+                spelt = " ".join(phones(word, phonemes[word]) for word in sentence.lower().split())
+                file.write(f"{speaker.utterance(index)} {spelt}\n")
     rows = [f"{speaker.number} | {speaker.sex} | {speaker.split} | {speaker.voice.name}\n" for speaker in speakers]
     (folder / "SPEAKERS.TXT").write_text(";ID | SEX | SUBSET | NAME\n" + "".join(rows))
 
@@ -205,7 +126,7 @@ def _write_speaker(speaker: _Speaker, folder: Path) -> Mapping[str, list[str]]:
     chapter.mkdir(parents=True)
     # In lower case: espeak-ng spells out some words in capitals.
     speech = speak(speaker.voice, [sentence.lower() for sentence in speaker.sentences])
-    rng = np.random.default_rng([speaker.number, len(speaker.sentences)])
+    rng = np.random.default_rng(speaker.seed)
     lines = []
     for index, sentence in enumerate(speaker.sentences):
         audio_S = _record(speech, index, rng)
@@ -225,12 +146,3 @@ def _record(speech: Speech, index: int, rng: np.random.Generator) -> np.ndarray:
     before, after = rng.integers(SAMPLE_RATE_HZ // 10, SAMPLE_RATE_HZ // 3, size=2)
     audio_S = np.pad(audio_S, (before, after))
     return audio_S + rng.normal(0, 10 ** (rng.uniform(-65, -50) / 20), len(audio_S))
-
-
-def _phones(word: str, mnemonics: list[str]) -> str:
-    unknown = [mnemonic for mnemonic in mnemonics if mnemonic not in _ARPABET]
-    if unknown:
-        raise WorkError(
-            f"espeak-ng says {' '.join(mnemonics)} for {word}; {' '.join(unknown)} has no ARPAbet phone here"
-        )
-    return " ".join(phone for mnemonic in mnemonics if (phone := _ARPABET[mnemonic]))
