@@ -50,7 +50,7 @@ def tones(tmp_path_factory) -> Corpus:
 @pytest.fixture
 def small_teacher(tones) -> Teacher:
     config = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5).encoder()
-    encoder = build_student(config, None, tones.splits["train"], seed=1)
+    encoder = build_student(config, None, tones, seed=1)
     return Teacher(encoder.eval().requires_grad_(False), key="t")
 
 

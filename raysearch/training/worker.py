@@ -16,7 +16,6 @@ import yaml
 from ray import train
 from ray.train.collective import broadcast_from_rank_zero
 
-from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.table import read_corpus
 from raysearch.encoder.encoder import Encoder
@@ -49,10 +48,6 @@ class Workplace:
         return read_corpus(self.spec.corpus, self.store / "corpora")
 
     @cached_property
-    def audio(self) -> AudioStore:
-        return AudioStore()
-
-    @cached_property
     def teacher(self) -> Teacher:
         return load_teacher(self.teacher_folder, self.device)
 
@@ -63,7 +58,7 @@ class Workplace:
     def label_set(self, settings: TargetSettings) -> LabelSet:
         store = LabelStore(self.store / "label_sets")
         batch_s = self.spec.settings({"method": self.spec.methods[0]}).training.batch_s
-        return build_label_set(settings, self.teacher, self.corpus, self.audio, store, self.device, batch_s)
+        return build_label_set(settings, self.teacher, self.corpus, self.corpus.audio, store, self.device, batch_s)
 
     def evaluate(self, encoder: Encoder, test: bool) -> Mapping[str, float]:
         return evaluate_all(self.tasks, encoder, self.corpus, test=test, device=self.device, seed=self.spec.search.seed)
