@@ -25,7 +25,7 @@ from raysearch.corpora.probe import FULL_SCALE, decode
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 _MOST_BUCKETS = 10
-_BATCHES_PER_BUCKET = 4
+_BATCHES_PER_BUCKET = 3
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,13 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self._cuts = sorted(cuts, key=lambda cut: (cut.num_samples, cut.id))
-        assert self._cuts, "no cuts to train on"
+        ordered = sorted(((cut.num_samples, cut.id, cut) for cut in cuts), key=lambda row: row[:2])
+        assert ordered, "no cuts to train on"
+        self._cuts = [cut for _, _, cut in ordered]
         self._store = store
         self._seed = seed
         self._rank, self._world_size = rank, world_size
-        self._buckets = _buckets([cut.num_samples for cut in self._cuts], batch_s * SAMPLE_RATE_HZ, world_size)
+        self._buckets = _buckets([samples for samples, _, _ in ordered], batch_s * SAMPLE_RATE_HZ, world_size)
         self.steps_per_epoch = sum(groups for _, groups in self._buckets)
 
     def from_step(self, step: int) -> Iterator[Batch]:
