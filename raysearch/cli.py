@@ -182,17 +182,19 @@ def sync(
     name: str,
     storage: Storage = None,
     tracking: Annotated[str | None, typer.Option(help="MLflow to fill instead of the search's own.")] = None,
-    follow: Annotated[bool, typer.Option(hidden=True, help="Go on until stdin closes.")] = False,
+    follow_stdin: Annotated[bool, typer.Option("--follow", hidden=True, help="Go on until stdin closes.")] = False,
 ) -> None:
     """Push to MLflow what it lacks of a search."""
     from raysearch.search.reading import read_state
-    from raysearch.tracking.follow import follow_stdin
+    from raysearch.tracking.follow import fail_fast, follow
     from raysearch.tracking.mirror import Mirror
 
     folder = _folder(storage, name)
     mirror = Mirror(tracking or folder.links().tracking, artifact_root=str(folder.root / "mlartifacts"))
-    if follow:
-        raise typer.Exit(0 if follow_stdin(lambda: read_state(folder), mirror) else 1)
+    if follow_stdin:
+        fail_fast()
+        complete = follow(lambda: read_state(folder), mirror, _stdin_closed, period_s=10.0)
+        raise typer.Exit(0 if complete else 1)
     print(mirror.sync(read_state(folder)))
 
 
@@ -226,16 +228,15 @@ def corpus_check(document: Path, overrides: Set = None, storage: Storage = None,
 @corpus_app.command("synth")
 def corpus_synth(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write, in LibriSpeech layout.")],
-    speakers: Annotated[int | None, typer.Option(min=3)] = None,
-    utterances: Annotated[int | None, typer.Option(min=1, help="Utterances of each speaker.")] = None,
-    seed: int = 0,
+    utterances: Annotated[int, typer.Option(min=16, help="Sentences to train on; 600 are about 20 minutes.")] = 600,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of voices, sentences, levels and pauses.")] = 0,
 ) -> None:
-    """Write a synthetic multi-speaker corpus with transcripts and phonemes."""
-    from raysearch.corpora.settings import SyntheticCorpus
+    """Write a synthetic multi-speaker corpus with transcripts and phones."""
+    from raysearch.corpora.settings import SplitCounts, SyntheticSettings
     from raysearch.corpora.synthetic import synthesise
 
-    given = {"speakers": speakers, "utterances": utterances, "seed": seed}
-    synthesise(SyntheticCorpus(kind="synthetic", **{k: v for k, v in given.items() if v is not None}), out)
+    counts = SplitCounts(train=utterances, dev=80, test=80)
+    synthesise(SyntheticSettings(utterances=counts, seed=seed), out)
     print(out)
 
 
@@ -279,6 +280,13 @@ def _print_front(document: SearchDocument, folder: SearchFolder, as_json: bool, 
 
 def _print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False, default=str))
+
+
+def _stdin_closed() -> bool:
+    import select
+
+    # Nothing is ever written to it: readable means closed.
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 def _say(line: str) -> None:

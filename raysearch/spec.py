@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
 from raysearch.errors import InputError, first_fault
 from raysearch.methods.table import load_method
-from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting
+from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting, setting_keys
 from raysearch.settings import Settings
 from raysearch.tasks.settings import TaskSettings
 from raysearch.training.settings import TeacherSettings
@@ -242,10 +242,8 @@ def _check_groups(spec: Spec) -> None:
 
 
 def _fields(method: str, group: str) -> list[str]:
-    field = load_method(method).Settings.model_fields.get(group)
-    annotation = field.annotation if field else None
-    is_group = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return list(annotation.model_fields) if is_group else []
+    prefix = f"{group}."
+    return [key.removeprefix(prefix) for key in setting_keys(method) if key.startswith(prefix)]
 
 
 def _check_widths(spec: Spec) -> None:
@@ -283,19 +281,22 @@ def _near_multiple(value: int, divisors: set[int]) -> int:
 def _check_start(spec: Spec) -> None:
     for position, point in enumerate(spec.search.start):
         for key, value in point.items():
-            allowed = spec.methods if key == "method" else None
-            if key != "method" and key not in spec.space:
-                raise InputError(
-                    f"search.start[{position}].{key}: not searched; expected one of {', '.join(spec.space)}"
-                )
-            if key != "method":
-                distribution = spec.space[key]
-                allowed = distribution.choice
-                bounds = distribution.int_ or distribution.float_
-                if bounds and not (isinstance(value, int | float) and bounds[0] <= value <= bounds[1]):
-                    raise InputError(f"search.start[{position}].{key}: {value}; expected {bounds[0]} to {bounds[1]}")
-            if allowed is not None and value not in allowed:
-                raise InputError(f"search.start[{position}].{key}: {value!r}; expected one of {allowed}")
+            where = f"search.start[{position}].{key}"
+            if key == "method":
+                _refuse_unless(value in spec.methods, where, value, f"one of {', '.join(spec.methods)}")
+            elif key not in spec.space:
+                raise InputError(f"{where}: not searched; expected one of {', '.join(spec.space)}")
+            elif (choices := spec.space[key].choice) is not None:
+                _refuse_unless(value in choices, where, value, f"one of {choices}")
+            else:
+                low, high = spec.space[key].int_ or spec.space[key].float_ or (0, 0)
+                fits = isinstance(value, int | float) and low <= value <= high
+                _refuse_unless(fits, where, value, f"{low} to {high}")
+
+
+def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:
+    if not fits:
+        raise InputError(f"{where}: {value!r}; expected {expected}")
 
 
 def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig:

@@ -9,10 +9,10 @@ import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Teacher
 from raysearch.methods.settings import StudentSettings
 from raysearch.targets.label_set import LabelKey, LabelSet
+from raysearch.training.student import build_student
 
 LABEL_HOP = 320
 TONES_HZ = (200, 500, 1200, 3000)
@@ -48,10 +48,10 @@ def tones(tmp_path_factory) -> Corpus:
 
 
 @pytest.fixture
-def small_teacher() -> Teacher:
-    torch.manual_seed(1)
+def small_teacher(tones) -> Teacher:
     config = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5).encoder()
-    return Teacher(Encoder(config).eval().requires_grad_(False), key="t")
+    encoder = build_student(config, None, tones, seed=1)
+    return Teacher(encoder.eval().requires_grad_(False), key="t")
 
 
 @pytest.fixture

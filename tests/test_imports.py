@@ -21,7 +21,7 @@ ALLOWED = {
 # Who may know whom; a room may always know itself.
 KNOWS = {
     "encoder": set(),
-    "corpora": set(),
+    "corpora": {"encoder"},
     "front": set(),
     "targets": {"encoder", "corpora", "methods"},
     "tasks": {"encoder", "corpora"},

@@ -25,7 +25,7 @@ from raysearch.corpora.probe import FULL_SCALE, decode
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 _MOST_BUCKETS = 10
-_BATCHES_PER_BUCKET = 4
+_BATCHES_PER_BUCKET = 3
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,13 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self._cuts = sorted(cuts, key=lambda cut: (cut.num_samples, cut.id))
-        assert self._cuts, "no cuts to train on"
+        ordered = sorted(((cut.num_samples, cut.id, cut) for cut in cuts), key=lambda row: row[:2])
+        assert ordered, "no cuts to train on"
+        self._cuts = [cut for _, _, cut in ordered]
         self._store = store
         self._seed = seed
         self._rank, self._world_size = rank, world_size
-        self._buckets = _buckets([cut.num_samples for cut in self._cuts], batch_s * SAMPLE_RATE_HZ, world_size)
+        self._buckets = _buckets([samples for samples, _, _ in ordered], batch_s * SAMPLE_RATE_HZ, world_size)
         self.steps_per_epoch = sum(groups for _, groups in self._buckets)
 
     def from_step(self, step: int) -> Iterator[Batch]:
@@ -137,11 +138,12 @@ def _buckets(lengths: Sequence[int], limit: float, world_size: int) -> list[tupl
 
 def _batch(cuts: list[MonoCut], store: AudioStore) -> Batch:
     rows = [store.audio(cut) for cut in cuts]
-    samples_B = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    audio_BS = torch.zeros(len(rows), int(samples_B.max()))
+    lengths = [len(row) for row in rows]
+    # NumPy copies on this thread; torch would wake its pool for every row.
+    audio_BS = np.zeros((len(rows), max(lengths)), np.float32)
     for row_S, audio_S in zip(audio_BS, rows, strict=True):
-        row_S[: len(audio_S)] = torch.from_numpy(audio_S)
-    return Batch(audio_BS, samples_B, cuts)
+        row_S[: len(audio_S)] = audio_S
+    return Batch(torch.from_numpy(audio_BS), torch.tensor(lengths, dtype=torch.int64), cuts)
 
 
 def _source(cut: MonoCut) -> str:

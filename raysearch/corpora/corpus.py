@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from lhotse import CutSet
 from lhotse.cut import MonoCut
 
+from raysearch.corpora.batches import AudioStore
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -31,6 +33,8 @@ class Corpus:
     """Eager cut sets by split: `train`, `dev`, `test`; sorted by id. Dev chooses, test reports."""
     faults: tuple[Fault, ...] = field(default=())
     """What was skipped while reading."""
+    audio: AudioStore = field(default_factory=AudioStore, compare=False, repr=False)
+    """Decoded audio, shared by all that is done with this corpus in this process."""
 
     @property
     def fingerprint(self) -> str:

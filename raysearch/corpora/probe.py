@@ -38,7 +38,10 @@ def decode(path: Path, start: int = 0, samples: int = -1) -> np.ndarray:
 
     Raises: soundfile.LibsndfileError if the file does not decode.
     """
-    audio_S = soundfile.read(path, start=start, frames=samples, dtype="float32")[0]
+    with soundfile.SoundFile(path) as file:
+        if start:  # A needless seek would hide why a file does not decode.
+            file.seek(start)
+        audio_S = file.read(samples, dtype="float32")
     # By way of floats, since libsndfile casts float files to integers without scaling them; exact for 16-bit files.
     np.rint(audio_S * np.float32(FULL_SCALE), out=audio_S)
     return np.clip(audio_S, -FULL_SCALE, FULL_SCALE - 1, out=audio_S).astype(np.int16)

@@ -8,9 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from raysearch.settings import Settings
+
+LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""Absolute from the start: workers run in other folders than the command."""
 
 
 class ReadingSettings(Settings):
@@ -35,9 +38,9 @@ class An4Settings(ReadingSettings):
     """AN4 (census answers, 16 kHz) laid out like LibriSpeech, in folders `train`, `dev` and `test`."""
 
     kind: Literal["an4"] = "an4"
-    root: Path
+    root: LocalPath
     """Folder that holds `train`, `dev` and `test`."""
-    phones: Path | None = None
+    phones: LocalPath | None = None
     """Folder of `an4-<split>.txt` files with lines `<utterance> PH PH ...`; by default `phones`, two folders above
     root, where it exists."""
 
@@ -65,10 +68,10 @@ class LibriSpeechSettings(ReadingSettings):
     """LibriSpeech, or any corpus in its layout: `<folder>/<speaker>/<chapter>/<utterance>.flac`."""
 
     kind: Literal["librispeech"] = "librispeech"
-    root: Path
+    root: LocalPath
     """Folder that holds the folders named in `splits`, and `SPEAKERS.TXT` if there is one."""
     splits: SplitFolders = SplitFolders()
-    phones: Path | None = None
+    phones: LocalPath | None = None
     """Folder of `<name of root>-<folder>.txt` files with lines `<utterance> PH PH ...`, one for each folder named in
     `splits`; needed for PER only."""
 
@@ -76,11 +79,11 @@ class LibriSpeechSettings(ReadingSettings):
 class SplitManifests(Settings):
     """One lhotse cut manifest (JSON lines, `.jsonl` or `.jsonl.gz`) for each split."""
 
-    train: Path
+    train: LocalPath
     """Cuts to train on."""
-    dev: Path
+    dev: LocalPath
     """Cuts that choose: rungs and fronts use their errors."""
-    test: Path
+    test: LocalPath
     """Cuts that are reported on, and choose nothing."""
 
 
@@ -109,9 +112,9 @@ class SyntheticSettings(ReadingSettings):
     speakers: SplitCounts = SplitCounts(train=16, dev=4, test=4)
     """Voices of each split; no voice is in two splits."""
     utterances: SplitCounts = SplitCounts(train=600, dev=80, test=80)
-    """Sentences of each split, shared out evenly over its voices. 600 are about 22 minutes of speech."""
+    """Sentences of each split, shared out evenly over its voices. 600 are about 20 minutes of speech."""
     words: int = Field(6, ge=2)
-    """Most words in a sentence; a second has about 2.5."""
+    """Most words in a sentence; a second has about two."""
     seed: int = Field(0, ge=0)
     """Seed of voices, sentences, levels and pauses."""
 

@@ -15,6 +15,7 @@ from raysearch.front.front import Mark
 INK, GREY, PALE, GOLD = "#333333", "#9a9a9a", "#c8c8c8", "#E6B800"
 # Open marks are those whose place is within noise.
 DOMINATED = ((Mark.WITHIN_NOISE, "dominated, within noise", GREY), (Mark.FIRMLY_DOMINATED, "firmly dominated", PALE))
+MOST_LABELS = 20
 # Offsets in points of a member's label. Nothing lies below and to the left of a member, so there first.
 LABEL_SPOTS = (
     (-6, -6, "right", "top"),
@@ -82,9 +83,11 @@ def _draw_points(axes: Any, shown: Drawing) -> None:
     for method, colour in shown.colours.items():
         members = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT]
         noisy = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT_WITHIN_NOISE]
-        style = {"color": colour, "markersize": 8, "elinewidth": 1.4, "zorder": 4}
-        _errorbars(axes, members, method, **style, markeredgecolor="white")
-        _errorbars(axes, noisy, "" if members else method, **style, markerfacecolor="white", markeredgewidth=1.6)
+        style = {"color": colour, "markersize": 8, "elinewidth": 1.4}
+        _errorbars(axes, members, method, **style, markeredgecolor="white", zorder=5)
+        _errorbars(
+            axes, noisy, "" if members else method, **style, markerfacecolor="white", markeredgewidth=1.6, zorder=4
+        )
     if shown.front:
         xs, ys = [point.x for point in shown.front], [point.y for point in shown.front]
         ends = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
@@ -118,10 +121,15 @@ def _draw_teacher(axes: Any, teacher: Point) -> None:
 
 
 def _label_front(axes: Any, shown: Drawing) -> None:
-    """Trial numbers beside the members, each at the spot that hides least; left out where it would hide another's."""
+    """Trial numbers beside the members, each at the spot that hides least; left out where it would hide another's.
+
+    A crowded front gets numbers on those members only that are not within noise of a cheaper one.
+    """
+    crowded = len(shown.front) > MOST_LABELS
+    named = [point for point in shown.front if point.mark is Mark.FRONT or not crowded]
     obstacles = [_footprint(axes, point) for point in shown.points]
     labels: list[Any] = []
-    for point in shown.front:
+    for point in named:
         texts = [
             axes.annotate(
                 point.label, (point.x, point.y), xytext=(x, y), textcoords="offset points", ha=ha, va=va, fontsize=9,

@@ -14,14 +14,13 @@ from raysearch.methods.base import Report, Trial
 from raysearch.methods.settings import TrainingSettings
 from raysearch.training.loop import Objective, fit
 from raysearch.training.process import rank, world_size
-from raysearch.training.student import AUDIO, build_student
+from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
 
 
 def student_for(trial: Trial, config: EncoderConfig, training: TrainingSettings) -> Encoder:
     """The untrained student of a trial."""
-    cuts = trial.corpus.splits["train"]
-    return build_student(config, trial.teacher.encoder, cuts, trial.seed, training.dropout)
+    return build_student(config, trial.teacher.encoder, trial.corpus, trial.seed, training.dropout)
 
 
 def train_student(
@@ -33,5 +32,5 @@ def train_student(
     """Trains `module` on the corpus's training split; see `fit` for reports, resuming and errors."""
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
     cuts = trial.corpus.splits["train"]
-    batches = TrainingBatches(cuts, AUDIO, settings.batch_s, trial.seed, rank(), world_size())
+    batches = TrainingBatches(cuts, trial.corpus.audio, settings.batch_s, trial.seed, rank(), world_size())
     return fit(run, Objective(module, batches, prepare, trial.evaluate))

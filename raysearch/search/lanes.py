@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.train import RunConfig, ScalingConfig
+from ray.train import RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
+from raysearch.errors import WorkError
 from raysearch.search.searcher import Searcher, Suggestion
 from raysearch.spec import WorkerSettings
 from raysearch.training.worker import GO, STOP, work
@@ -60,19 +62,22 @@ def uses_gpu(workers: WorkerSettings) -> bool:
 def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], plan: LanePlan) -> None:
     """Run a function on the Ray Train workers of one lane, until it returns.
 
-    Raises: ray.train.TrainingFailedError if a worker died or raised.
+    Raises: WorkError with the last words of a worker that died or raised.
     """
-    TorchTrainer(
+    trainer = TorchTrainer(
         function,
         train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=plan.num_workers, use_gpu=plan.use_gpu, resources_per_worker={"CPU": plan.cpus}
         ),
         run_config=RunConfig(storage_path=str(Path(plan.folder) / ".ray"), name=f"workers-{os.urandom(4).hex()}"),
-    ).fit()
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as err:
+        raise WorkError(f"workers: {str(err).strip().splitlines()[-1]}") from err
 
 
-@ray.remote(num_cpus=0)
 class Mailbox:
     """Orders down to the workers, reports up to the lane."""
 
@@ -90,7 +95,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     """One lane, as Tune sees it: `reset_config` gives it the next trial."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._mailbox = Mailbox.remote()
+        self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
+        self._waiting = False
         self._ended: BaseException | str | None = None
         plan = LanePlan(**config["plan"])
         self._workers = threading.Thread(target=self._keep_workers, args=(plan,), daemon=True)
@@ -254,5 +260,6 @@ def run_lanes(searcher: Searcher, plan: LanePlan, lanes: int, heard: Callable[[s
         ),
     )
     # Lost lanes are retried by the searcher; Tune's summary of them would only alarm.
-    with contextlib.suppress(tune.error.TuneError):
+    # It prints to stdout whatever its verbosity, and stdout is for data.
+    with contextlib.suppress(tune.error.TuneError), contextlib.redirect_stdout(io.StringIO()):
         tuner.fit()

@@ -1,21 +1,36 @@
-"""What a person sees while a search runs: one plain line an event, so that a job's log reads like a terminal."""
+"""What a person sees while a search runs: a live table on a terminal, one plain line an event in a job's log."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from raysearch.front.document import TrialRecord
 from raysearch.front.document import document as build_document
 from raysearch.search.study import Study
 from raysearch.spec import COST_OBJECTIVES, Spec
 
+SHOWN_TRIALS = 12
+"""Rows of the live table: the running trials and the latest of the others."""
 
-class Progress:
+
+def make_progress(spec: Spec, study: Study, trials: int, say: Callable[[str], None]) -> Lines:
+    """The live table where stderr is a terminal, else lines."""
+    return LiveTable(spec, study, trials, say) if sys.stderr.isatty() else Lines(spec, study, trials, say)
+
+
+class Lines:
+    """One line for each start, rung and end."""
+
     def __init__(
         self,
         spec: Spec,
         study: Study,
-        *,
         trials: int,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
@@ -26,48 +41,94 @@ class Progress:
         self._say = say
         self._clock = clock
         self._began_s = clock()
-        self._ended_before = self._ended()
+        self._ended_before = _ended(study.records())
+        self._error = next(o for o in spec.objectives if o not in COST_OBJECTIVES)
 
     def heard(self, event: str, number: int) -> None:
-        """A trial started, reached a rung, was stopped, or ended."""
+        """A trial started (`start`), goes on from a rung (`rung`), was stopped there (`stop`), or ended (`end`)."""
         record = self._study.record(number)
-        if event == "start":
-            searched = " ".join(f"{key.rsplit('.', 1)[-1]}={_short(value)}" for key, value in record.config.items())
-            self._say(f"trial {number:3d}  starts  {record.cost.macs_g:7.1f} GMAC  {searched}")
-            return
-        error = next(o for o in self._spec.objectives if o not in COST_OBJECTIVES)
-        measured = record.metrics.get(f"eval/{error}")
-        shown = f"{error} {measured:5.1f} %" if measured is not None else ""
-        if event == "end" and record.state == "failed":
-            cause = (record.error or "").strip().splitlines()[-1:]
-            self._say(f"trial {number:3d}  failed ({record.cause}): {''.join(cause)}")
-        elif event == "end" and record.state == "running":
-            self._say(f"trial {number:3d}  lost its workers; runs again from its checkpoint")
-        elif event == "end" and record.state == "stopped":
-            return
-        else:
-            state = {"rung": "goes on", "stop": "stopped", "end": record.state}[event]
-            at = f"{state}  {shown}  {record.cost.macs_g:7.1f} GMAC"
-            self._say(f"trial {number:3d}  rung {record.rung}  {at}  {self._front()}")
+        if event == "end" and record.state == "stopped":
+            return  # said when it was stopped
+        self._say(f"trial {number:3d}  {self._event(event, record)}")
 
     def close(self) -> None:
-        self._say(f"done in {self._clock() - self._began_s:.0f} s: {self._front()}")
+        self._say(f"done in {self._clock() - self._began_s:.0f} s: {self._summary()}")
 
-    def _front(self) -> str:
-        document = build_document(
-            self._spec.name, self._spec.objectives, self._study.records(), self._study.about["reference_point"], None
+    def _event(self, event: str, record: TrialRecord) -> str:
+        if event == "start":
+            return f"starts  {record.cost.macs_g:7.1f} GMAC  {_settings(record)}"
+        if record.state == "failed":
+            return f"failed ({record.cause}): {_last_line(record.error)}"
+        if event == "end" and record.state == "running":
+            return "lost its workers; runs again from its checkpoint"
+        state = {"rung": "goes on", "stop": "stopped", "end": record.state}[event]
+        return (
+            f"rung {record.rung}  {state}  {self._measured(record)}  {record.cost.macs_g:7.1f} GMAC  {self._summary()}"
         )
-        ended = self._ended()
-        line = f"front {len(document.front)}  hypervolume {document.hypervolume:.0f}  {ended}/{self._trials} trials"
-        done_here = ended - self._ended_before
-        if done_here and ended < self._trials:
-            left_s = (self._clock() - self._began_s) / done_here * (self._trials - ended)
+
+    def _measured(self, record: TrialRecord) -> str:
+        measured = record.metrics.get(f"eval/{self._error}")
+        return "" if measured is None else f"{self._error} {measured:5.1f} %"
+
+    def _summary(self) -> str:
+        records = self._study.records()
+        reference = self._study.about["reference_point"]
+        found = build_document(self._spec.name, self._spec.objectives, records, reference)
+        ended = _ended(records)
+        line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {ended}/{self._trials} trials"
+        ended_here = ended - self._ended_before
+        if ended_here and ended < self._trials:
+            left_s = (self._clock() - self._began_s) / ended_here * (self._trials - ended)
             line += f"  ~{left_s / 60:.0f} min left"
         return line
 
-    def _ended(self) -> int:
-        return sum(record.state not in ("running", "infeasible") for record in self._study.records())
+
+class LiveTable(Lines):
+    """The running and the latest trials, drawn anew at each event."""
+
+    def __init__(self, spec: Spec, study: Study, trials: int, say: Callable[[str], None]) -> None:
+        super().__init__(spec, study, trials, say)
+        self._live = Live(console=Console(stderr=True), auto_refresh=False)
+        self._live.start()
+
+    def heard(self, event: str, number: int) -> None:
+        self._live.update(self._table(), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+        super().close()
+
+    def _table(self) -> Table:
+        table = Table(caption=self._summary(), caption_justify="left")
+        for column in ("trial", "state", "rung", f"{self._error} %", "MACs G", "settings"):
+            table.add_column(column, justify="left" if column in ("state", "settings") else "right")
+        records = [record for record in self._study.records() if record.state != "infeasible"]
+        latest = sorted(records, key=lambda record: (record.state == "running", record.number))[-SHOWN_TRIALS:]
+        for record in latest:
+            measured = record.metrics.get(f"eval/{self._error}")
+            table.add_row(
+                str(record.number),
+                record.state,
+                "" if record.rung is None else str(record.rung),
+                "" if measured is None else f"{measured:.1f}",
+                f"{record.cost.macs_g:.1f}",
+                _settings(record),
+            )
+        return table
+
+
+def _ended(records: list[TrialRecord]) -> int:
+    return sum(record.state not in ("running", "infeasible") for record in records)
+
+
+def _settings(record: TrialRecord) -> str:
+    return " ".join(f"{key.rsplit('.', 1)[-1]}={_short(value)}" for key, value in record.config.items())
 
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _last_line(error: str | None) -> str:
+    lines = (error or "").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -24,7 +24,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
-from raysearch.search.progress import Progress
+from raysearch.search.progress import make_progress
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher, encoder_cost
 from raysearch.search.study import Study
@@ -80,7 +80,7 @@ def _run(
         study.note("trials", trials)
         mirror = _start_mirror(folder)
         searcher = Searcher(spec, study, teacher, trials=trials, say=say)
-        progress = Progress(spec, study, trials=trials, say=say)
+        progress = make_progress(spec, study, trials, say)
         run_lanes(searcher, plan, spec.workers.lanes, progress.heard)
         progress.close()
         document = read_document(folder)
@@ -132,6 +132,8 @@ def _connect(address: str | None) -> None:
     if address is None and not os.environ.get("RAY_ADDRESS"):
         # Trials exchange messages, not tensors: a small object store is plenty and leaves memory to them.
         embedded = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+        # Ray expects one process a core and warns of more; a lane's are mostly asleep.
+        embedded["_system_config"] = {"worker_maximum_startup_concurrency": 16}
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", **embedded)
 
 

@@ -60,19 +60,19 @@ def _features(distribution: Distribution, value: object) -> list[float]:
     if (choices := distribution.choice) is not None:
         if _ordered(choices):
             # Widths and cluster counts are choices of a number: their order is worth more than their names.
-            rank = sorted(choices, key=float)
-            return [INACTIVE if value is None else rank.index(value) / max(len(rank) - 1, 1)]  # type: ignore[arg-type]
+            rank = sorted(float(choice) for choice in choices)
+            return [INACTIVE if value is None else rank.index(float(str(value))) / (len(rank) - 1)]
         return [INACTIVE if value is None else float(value == choice) for choice in choices]
     low, high = distribution.int_ or distribution.float_ or (0, 1)
     if value is None:
         return [INACTIVE]
     assert isinstance(value, int | float)
     if distribution.log:
-        low, high, value = np.log(low), np.log(high), np.log(value)
-    return [float((value - low) / (high - low)) if high > low else INACTIVE]
+        low, high, value = float(np.log(low)), float(np.log(high)), float(np.log(value))
+    return [(value - low) / (high - low) if high > low else INACTIVE]
 
 
-def _ordered(choices: list[object]) -> bool:  # type: ignore[misc]
+def _ordered(choices: Sequence[object]) -> bool:
     return len(choices) > 2 and all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from lhotse import CutSet
 from lhotse.cut import MonoCut
+from threadpoolctl import threadpool_limits
 
 from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
@@ -27,8 +29,6 @@ from raysearch.targets.settings import TargetSettings
 from raysearch.targets.store import LabelStore
 
 if TYPE_CHECKING:
-    import torch
-
     from raysearch.methods.base import Teacher
 
 _log = logging.getLogger(__name__)
@@ -86,7 +86,9 @@ def build_label_set(
     def read(cuts: Iterable[MonoCut]) -> Features:
         return features(evaluation_batches(CutSet.from_cuts(cuts), audio_store, batch_s))
 
-    return store.get_or_build(key, partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, read=read))
+    # k-means takes a thread per core unless told; where workers share a machine these spin against each other.
+    with threadpool_limits(torch.get_num_threads()):
+        return store.get_or_build(key, partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, read=read))
 
 
 def _build(

@@ -55,6 +55,10 @@ class LabelSet:
     spans: Mapping[str, slice]
     """Where the labels of a cut lie in `labels_N`."""
 
+    def document(self) -> dict[str, object]:
+        """Digest, key, rate and quality, flat."""
+        return {"digest": self.key.digest, **asdict(self.key), "hop_samples": self.hop_samples, **self.quality}
+
     @property
     def clusters(self) -> int:
         return self.key.clusters

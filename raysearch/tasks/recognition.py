@@ -10,7 +10,6 @@ import jiwer
 import torch
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
@@ -75,15 +74,14 @@ class CtcTask:
 
     def __init__(self, settings: CtcSettings) -> None:
         self.settings = settings
-        self._store = AudioStore()
 
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         train, dev = self._labelled(corpus, "train"), self._labelled(corpus, "dev")
         held_out = self._labelled(corpus, "test") if test else []
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
-        trained = learn(encoder, train, tokens, self.settings, self._store, device, seed)
-        readings = self._read(trained, tokens, dev, device)
+        trained = learn(encoder, train, tokens, self.settings, corpus.audio, device, seed)
+        readings = self._read(trained, tokens, corpus, dev, device)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
         details = {
@@ -97,7 +95,7 @@ class CtcTask:
         test_score = None
         if test:
             chosen = replace(trained, heads={best: trained.heads[best]})
-            test_score = self._read(chosen, tokens, held_out, device)[best].score(self.item, seed)
+            test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
         return Evaluated(scores[best], test_score, details)
 
     def _labelled(self, corpus: Corpus, split: str) -> list[MonoCut]:
@@ -109,10 +107,10 @@ class CtcTask:
         return labelled
 
     def _read(
-        self, trained: Trained, tokens: Tokens, cuts: Sequence[MonoCut], device: torch.device
+        self, trained: Trained, tokens: Tokens, corpus: Corpus, cuts: Sequence[MonoCut], device: torch.device
     ) -> dict[float, Reading]:
         readings = {lr: Reading([], []) for lr in trained.heads}
-        for cut, x_LTD in encode(trained.encoder, cuts, self._store, device):
+        for cut, x_LTD in encode(trained.encoder, cuts, corpus.audio, device):
             for lr, head in trained.heads.items():
                 with torch.no_grad():
                     logits_TV = head(x_LTD.float())

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lhotse import CutSet
 from torch import Tensor, nn
 
 from raysearch.corpora.batches import Batch, TrainingBatches, evaluation_batches
@@ -21,7 +20,7 @@ from raysearch.tasks.ctc import Tokens, Unit, ctc_loss, greedy, reference
 from raysearch.tasks.recognition import Reading
 from raysearch.training.loop import Objective, fit
 from raysearch.training.settings import TrainedTeacher
-from raysearch.training.student import AUDIO, build_student
+from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
 
 
@@ -53,9 +52,9 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
     """
     unit: Unit = "phones" if _has_phones(corpus) else "characters"
     tokens = Tokens.from_cuts(corpus.splits["train"], unit)
-    encoder = build_student(settings.encoder(), None, corpus.splits["train"], settings.seed)
+    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
     module = CtcObjective(encoder, tokens.count)
-    batches = TrainingBatches(corpus.splits["train"], AUDIO, settings.batch_s, settings.seed)
+    batches = TrainingBatches(corpus.splits["train"], corpus.audio, settings.batch_s, settings.seed)
 
     def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
         targets = [tokens.encode(cut) for cut in batch.cuts]
@@ -73,9 +72,13 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
     for _ in fit(run, Objective(module, batches, prepare, lambda encoder, final: {})):
         pass
     module.eval()
-    splits = {"eval": corpus.splits["dev"], "test": corpus.splits.get("test")}
+    splits = {"eval": "dev", "test": "test"}
     name = "per" if unit == "phones" else "wer"
-    return {f"{split}/{name}": _error(module, cuts, tokens, settings) for split, cuts in splits.items() if cuts}
+    return {
+        f"{kind}/{name}": _error(module, corpus, split, tokens, settings)
+        for kind, split in splits.items()
+        if split in corpus.splits
+    }
 
 
 def _has_phones(corpus: Corpus) -> bool:
@@ -83,10 +86,10 @@ def _has_phones(corpus: Corpus) -> bool:
 
 
 @torch.inference_mode()
-def _error(module: CtcObjective, cuts: CutSet, tokens: Tokens, settings: TrainedTeacher) -> float:
+def _error(module: CtcObjective, corpus: Corpus, split: str, tokens: Tokens, settings: TrainedTeacher) -> float:
     device = module.head.weight.device
     reading = Reading([], [])
-    for batch in evaluation_batches(cuts, AUDIO, settings.batch_s):
+    for batch in evaluation_batches(corpus.splits[split], corpus.audio, settings.batch_s):
         logits_BTV, frames_B = module.logits(batch.audio_BS.to(device), batch.samples_B.to(device))
         reading.references.extend(reference(cut, tokens.unit) for cut in batch.cuts)
         reading.hypotheses.extend(tokens.decode(row) for row in greedy(logits_BTV, frames_B))

@@ -58,6 +58,7 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
 
     Raises: DivergedError, at the next line of the curve.
     """
+    run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run, objective.module)
     trainer.resume()
     curve = Curve(run.curve or run.folder / "curve.jsonl")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator, model_validator
 
 from raysearch.encoder.config import EncoderConfig
 from raysearch.methods.settings import StudentSettings
@@ -65,6 +66,12 @@ class ReadyTeacher(Settings):
 
     source: str = Field(pattern=r"^(torchaudio:\w+|[^:]+)$")
     """`torchaudio:HUBERT_BASE` or another of its bundles, or a folder with `config.json` and `model.safetensors`."""
+
+    @field_validator("source")
+    @classmethod
+    def _absolute(cls, source: str) -> str:
+        # Workers run in other folders than the command.
+        return source if ":" in source else str(Path(source).expanduser().absolute())
 
 
 def _kind(teacher: Any) -> str:

@@ -30,7 +30,7 @@ from raysearch.targets.store import FolderStore, LabelStore
 from raysearch.training.ctc import train_ctc
 from raysearch.training.process import world_size
 from raysearch.training.settings import ReadyTeacher, TrainedTeacher
-from raysearch.training.student import AUDIO, build_student
+from raysearch.training.student import build_student
 
 _DOCUMENT, _WEIGHTS = "teacher.json", "model.safetensors"
 
@@ -94,7 +94,6 @@ def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch
     assert world_size() == 1, "the other processes would wait for the store's lock, and this one for them"
     started = time.perf_counter()
     work = folder / "work"
-    work.mkdir()
     train = train_ctc if settings.method == "ctc" else _train_hubert
     metrics = train(work, settings, corpus, device)
     document = {
@@ -115,13 +114,12 @@ def _train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: 
     labels = LabelStore(work / "labels")
 
     def iterate(targets: TargetSettings, teacher: Teacher, folder: Path) -> Teacher:
-        folder.mkdir(exist_ok=True)
         trial = Trial(
             number=0,
             settings=LabelPredictionSettings(student=settings.shape(), targets=targets, training=training),
             corpus=corpus,
             teacher=teacher,
-            label_set=lambda key: build_label_set(key, teacher, corpus, AUDIO, labels, device, settings.batch_s),
+            label_set=lambda key: build_label_set(key, teacher, corpus, corpus.audio, labels, device, settings.batch_s),
             evaluate=lambda encoder, final: {},
             rungs=(settings.updates,),
             folder=folder,
@@ -139,7 +137,7 @@ def _train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: 
 
 
 def _untrained(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
-    encoder = build_student(settings.encoder(), None, corpus.splits["train"], settings.seed)
+    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
     return Teacher(_frozen(encoder), key="untrained")
 
 

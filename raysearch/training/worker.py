@@ -16,7 +16,6 @@ import yaml
 from ray import train
 from ray.train.collective import broadcast_from_rank_zero
 
-from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.table import read_corpus
 from raysearch.encoder.encoder import Encoder
@@ -49,10 +48,6 @@ class Workplace:
         return read_corpus(self.spec.corpus, self.store / "corpora")
 
     @cached_property
-    def audio(self) -> AudioStore:
-        return AudioStore()
-
-    @cached_property
     def teacher(self) -> Teacher:
         return load_teacher(self.teacher_folder, self.device)
 
@@ -63,7 +58,7 @@ class Workplace:
     def label_set(self, settings: TargetSettings) -> LabelSet:
         store = LabelStore(self.store / "label_sets")
         batch_s = self.spec.settings({"method": self.spec.methods[0]}).training.batch_s
-        return build_label_set(settings, self.teacher, self.corpus, self.audio, store, self.device, batch_s)
+        return build_label_set(settings, self.teacher, self.corpus, self.corpus.audio, store, self.device, batch_s)
 
     def evaluate(self, encoder: Encoder, test: bool) -> Mapping[str, float]:
         return evaluate_all(self.tasks, encoder, self.corpus, test=test, device=self.device, seed=self.spec.search.seed)
@@ -106,6 +101,8 @@ def _workplace(plan: dict[str, Any]) -> Workplace:
 def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precision: str) -> Iterator[Report]:
     config, number = order["config"], order["number"]
     method = load_method(config["method"])
+    own = folder / "trials" / f"{number:04d}"
+    own.mkdir(parents=True, exist_ok=True)
     trial = Trial(
         number=number,
         settings=workplace.spec.settings(config),
@@ -114,7 +111,7 @@ def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precisio
         label_set=workplace.label_set,
         evaluate=workplace.evaluate,
         rungs=workplace.spec.rung_updates,
-        folder=folder / "trials" / f"{number:04d}",
+        folder=own,
         device=workplace.device,
         seed=order["seed"],
         precision=precision,

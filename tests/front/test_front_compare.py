@@ -1,5 +1,5 @@
 import pytest
-from made_up import trial
+from made_up_trials import trial
 
 from raysearch.errors import InputError
 from raysearch.front.compare import compare, compare_table

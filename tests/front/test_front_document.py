@@ -1,7 +1,7 @@
 import json
 from math import isnan, nan
 
-from made_up import search, trial
+from made_up_trials import search, trial
 
 from raysearch.front.document import SearchDocument, TrialRecord, document
 

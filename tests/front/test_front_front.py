@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import trial
+from made_up_trials import trial
 
 from raysearch.front.front import Front, Mark, hypervolume_history
 

@@ -1,7 +1,7 @@
 import struct
 
 import pytest
-from made_up import search, trial
+from made_up_trials import search, trial
 
 from raysearch.front.document import document
 from raysearch.front.drawing import drawing

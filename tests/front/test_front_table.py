@@ -1,5 +1,5 @@
 import pytest
-from made_up import trial
+from made_up_trials import trial
 
 from raysearch.front.document import document
 from raysearch.front.table import markdown_table, search_line, text_table

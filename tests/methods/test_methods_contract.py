@@ -27,7 +27,6 @@ pytestmark = pytest.mark.parametrize("method", [pytest.param(load_method(name), 
 @pytest.fixture
 def trial(method, tones, small_teacher, tone_labels, tmp_path):
     def make(folder):
-        (tmp_path / folder).mkdir(exist_ok=True)
         return Trial(
             number=0,
             settings=method.Settings.model_validate(DOCUMENT | OWN.get(method.name, {})),

@@ -67,8 +67,6 @@ def work(number, port, folder):
 
 def test_two_processes_then_the_weights_of_one_with_both_batches(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
     train(one, [0, 1, 2, 3])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

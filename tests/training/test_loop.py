@@ -59,7 +59,6 @@ class Reconstruction(nn.Module):
 def train(
     folder, rungs=(4, 8), broken_at=None, poisoned_at=None, evaluate=None, updates=3, precision="fp32", scales=None
 ):
-    folder.mkdir(exist_ok=True)
     settings = TrainingSettings(lr=1e-3, checkpoint_updates=updates)
     run = Run(folder, torch.device("cpu"), 7, precision, rungs, settings, scales or {})
     objective = Objective(

@@ -42,7 +42,7 @@ def test_ctc_teacher_then_learns_the_tones_and_says_its_errors(tones, store):
 
 
 def test_hubert_teacher_then_two_iterations_leave_one_encoder(tones, store):
-    settings = TrainedTeacher(method="hubert", updates=3, **SHAPE)
+    settings = TrainedTeacher(method="hubert", updates=3, clusters=8, **SHAPE)
     folder = prepare_teacher(settings, tones, store, CPU)
     assert json.loads((folder / "teacher.json").read_text())["updates"] == 6
     assert load_teacher(folder, CPU).encoder.config == settings.encoder()

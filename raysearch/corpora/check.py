@@ -1,0 +1,147 @@
+"""What a corpus holds, and what is doubtful about it: the report behind `raysearch corpus check`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.corpus import Corpus, Fault
+from raysearch.corpora.probe import probe
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """What one split holds."""
+
+    split: str
+    cuts: int
+    hours: float
+    shortest_s: float
+    longest_s: float
+    speakers: int
+    """0 where the corpus does not say who speaks."""
+    words: int
+    vocabulary: int
+    """Different words."""
+    phones: int
+    """0 where the corpus has no phones."""
+    without_phones: int
+    """Cuts that have none."""
+
+
+@dataclass(frozen=True)
+class FaultGroup:
+    """All faults with one reason."""
+
+    reason: str
+    count: int
+    first: tuple[str, ...]
+    """The first cuts."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    name: str
+    fingerprint: str
+    splits: tuple[SplitCount, ...]
+    faults: tuple[FaultGroup, ...]
+    """The most frequent first."""
+    warnings: tuple[str, ...]
+    """What makes errors look better than they are: one line each."""
+
+    def rows(self) -> list[dict[str, str]]:
+        """One row a split, as text by column."""
+        return [
+            {
+                "split": count.split,
+                "cuts": f"{count.cuts:,}",
+                "hours": f"{count.hours:.3f}",
+                "seconds a cut": f"{count.shortest_s:.1f} - {count.longest_s:.1f}",
+                "speakers": f"{count.speakers:,}",
+                "words": f"{count.words:,}",
+                "vocabulary": f"{count.vocabulary:,}",
+                "phones": f"{count.phones:,}",
+            }
+            for count in self.splits
+        ]
+
+    def document(self) -> dict[str, object]:
+        """The same, and all the rest, for JSON."""
+        return asdict(self)
+
+
+def check_corpus(corpus: Corpus, cache: Path | None = None) -> Checked:
+    """Counts, faults and warnings of a corpus that was read. `cache`: as its reader's, to spare decoding it again."""
+    return Checked(
+        corpus.name,
+        corpus.fingerprint,
+        tuple(_count(split, list(cuts)) for split, cuts in corpus.splits.items()),
+        tuple(_grouped(corpus.faults)),
+        (*_shared_speakers(corpus), *_shared_recordings(corpus, cache)),
+    )
+
+
+def _count(split: str, cuts: list[MonoCut]) -> SplitCount:
+    supervisions = [cut.supervisions[0] for cut in cuts]
+    words = [word for supervision in supervisions for word in (supervision.text or "").split()]
+    phones = [(supervision.custom or {}).get("phones", []) for supervision in supervisions]
+    return SplitCount(
+        split,
+        cuts=len(cuts),
+        hours=sum(cut.duration for cut in cuts) / 3600,
+        shortest_s=min(cut.duration for cut in cuts),
+        longest_s=max(cut.duration for cut in cuts),
+        speakers=len(_speakers(cuts)),
+        words=len(words),
+        vocabulary=len(set(words)),
+        phones=sum(map(len, phones)),
+        without_phones=sum(not each for each in phones),
+    )
+
+
+def _grouped(faults: Iterable[Fault]) -> list[FaultGroup]:
+    cuts: dict[str, list[str]] = defaultdict(list)
+    for fault in faults:
+        cuts[fault.reason].append(fault.cut)
+    groups = [FaultGroup(reason, len(names), tuple(names[:_EXAMPLES])) for reason, names in cuts.items()]
+    return sorted(groups, key=lambda group: -group.count)
+
+
+def _shared_speakers(corpus: Corpus) -> list[str]:
+    speakers = {split: _speakers(cuts) for split, cuts in corpus.splits.items()}
+    return [
+        f"{len(both)} speakers are in {one} and {other}: {_first(both)}"
+        for one, other in combinations(speakers, 2)
+        if (both := speakers[one] & speakers[other])
+    ]
+
+
+def _shared_recordings(corpus: Corpus, cache: Path | None) -> list[str]:
+    files = {split: {_file(cut) for cut in cuts} for split, cuts in corpus.splits.items()}
+    verdicts = probe(set().union(*files.values()), cache)
+    names = {split: {verdicts[path].digest: path.stem for path in sorted(paths)} for split, paths in files.items()}
+    return [
+        f"{len(both)} recordings are in {one} and {other}: {_first(names[one][digest] for digest in both)}"
+        for one, other in combinations(names, 2)
+        if (both := names[one].keys() & names[other].keys())
+    ]
+
+
+def _speakers(cuts: Iterable[MonoCut]) -> set[str]:
+    return {cut.supervisions[0].speaker for cut in cuts} - {None}
+
+
+def _file(cut: MonoCut) -> Path:
+    return Path(cut.recording.sources[0].source)
+
+
+def _first(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:_EXAMPLES]) + (", ..." if len(ordered) > _EXAMPLES else "")

@@ -1,0 +1,48 @@
+"""What readers share: which cuts stay, and how much may be left out before it is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lhotse import CutSet
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.corpus import Fault
+from raysearch.corpora.settings import ReadingSettings
+from raysearch.errors import InputError
+
+
+def select(
+    split: str, cuts: Sequence[MonoCut], faults: list[Fault], settings: ReadingSettings
+) -> tuple[CutSet, list[Fault]]:
+    """The split's cuts by id, and all that was left out.
+
+    `faults` are the unusable ones, limited by `max_skipped`. Cuts outside `min_s`..`max_s` are left out by the user's
+    choice, so they do not count against that limit.
+
+    Raises: InputError if too much is unusable, or nothing is left.
+    """
+    _refuse_too_many(split, len(cuts) + len(faults), faults, settings.max_skipped)
+    longest_s = settings.max_s if split == "train" else float("inf")
+    kept, outside = [], []
+    for cut in sorted(cuts, key=lambda cut: cut.id):
+        if cut.duration < settings.min_s:
+            outside.append(Fault(cut.id, f"shorter than min_s = {settings.min_s:g} s"))
+        elif cut.duration > longest_s:
+            outside.append(Fault(cut.id, f"longer than max_s = {settings.max_s:g} s"))
+        else:
+            kept.append(cut)
+    if not kept:
+        limits = f"min_s = {settings.min_s:g}, max_s = {settings.max_s:g}"
+        raise InputError(f"corpus: split {split}: no usable cuts of {len(cuts)}; expected at least one ({limits})")
+    return CutSet.from_cuts(kept), faults + outside
+
+
+def _refuse_too_many(split: str, total: int, faults: Sequence[Fault], max_skipped: float) -> None:
+    if len(faults) <= max_skipped * total:
+        return
+    first = ", ".join(f"{fault.cut} ({fault.reason})" for fault in faults[:3])
+    raise InputError(
+        f"corpus.max_skipped: split {split}: {len(faults)} of {total} cuts cannot be used "
+        f"({len(faults) / total:.1%}); expected at most {max_skipped:.1%}; first {first}"
+    )

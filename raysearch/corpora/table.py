@@ -1,0 +1,45 @@
+"""The one table of readers: which function reads which kind of corpus."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.librispeech import SPLITS, read_an4, read_librispeech, read_tree
+from raysearch.corpora.manifests import read_manifests
+from raysearch.corpora.settings import (
+    An4Settings,
+    CorpusSettings,
+    LibriSpeechSettings,
+    ManifestSettings,
+    SyntheticSettings,
+)
+from raysearch.corpora.synthetic import synthesise
+
+
+def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
+    """The corpus that the settings name.
+
+    `cache`: a folder of ours, made if need be, for verdicts on audio files and for synthetic speech.
+
+    Raises: InputError if a path is missing, or too much of a split cannot be used.
+    """
+    verdicts = cache / "verdicts.json"
+    match settings:
+        case An4Settings():
+            return read_an4(settings, verdicts)
+        case LibriSpeechSettings():
+            return read_librispeech(settings, verdicts)
+        case ManifestSettings():
+            return read_manifests(settings, verdicts)
+        case SyntheticSettings():
+            return _read_synthetic(settings, cache, verdicts)
+
+
+def _read_synthetic(settings: SyntheticSettings, cache: Path, verdicts: Path) -> Corpus:
+    recipe = settings.model_dump_json(include={"speakers", "utterances", "words", "seed"})
+    folder = cache / f"synthetic-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    synthesise(settings, folder)
+    phones = {split: folder / "phones" / f"{split}.txt" for split in SPLITS}
+    return read_tree("synthetic", folder, {split: [split] for split in SPLITS}, phones, settings, verdicts)

@@ -1,0 +1,268 @@
+"""Fills MLflow with what it lacks of a search. The study stays the truth: a lost server is filled again from it.
+
+Each sync reads which runs there are, and writes the difference: a second sync of the same state writes nothing, and
+one that was cut off at any request is completed by the next. Only explicit run ids; no current run, no global URI.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice, zip_longest
+from math import isnan
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from raysearch.front.document import TrialRecord
+from raysearch.front.plots import draw_html, draw_png
+from raysearch.tracking import content
+from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, Points
+from raysearch.tracking.state import SearchState
+
+METRICS, PARAMS, TAGS = 800, 100, 100
+"""In one `log_batch`: the server takes 1,000 entities together, and at most 100 params and 100 tags."""
+T = TypeVar("T")
+Written = set[tuple[str, int, float | None]]
+"""(metric, step, value as MLflow keeps it)."""
+
+
+class OutOfTimeError(Exception):
+    """The caller's time limit passed; the next sync goes on from here."""
+
+
+@dataclass
+class Synced:
+    """What one sync wrote."""
+
+    runs: int = 0
+    metrics: int = 0
+    params: int = 0
+    tags: int = 0
+    artifacts: int = 0
+
+
+@dataclass
+class _Run:
+    """A run as MLflow had it when the sync began."""
+
+    id: str
+    start_ms: int
+    status: str = "RUNNING"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, run: Any) -> _Run:
+        info, data = run.info, run.data
+        return cls(info.run_id, info.start_time, info.status, data.tags, data.params, frozenset(data.metrics))
+
+
+class _Guarded:
+    """The client, until time is up: then every request is refused."""
+
+    def __init__(self, client: Any, expired: Callable[[], bool]) -> None:
+        self._client = client
+        self._expired = expired
+
+    def __getattr__(self, name: str) -> Any:
+        if self._expired():
+            raise OutOfTimeError(f"no time left to call {name}")
+        return getattr(self._client, name)
+
+
+class Mirror:
+    """One MLflow server or database.
+
+    `artifact_root`: folder or URI below which a new experiment keeps its artifacts; None leaves that to the server.
+    A database without a server needs it: MLflow would use the working directory.
+    """
+
+    def __init__(self, tracking_uri: str, artifact_root: str | None = None, client: Any = None) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifact_root = artifact_root
+        self._given = client
+        self._written: dict[str, Written] = {}
+
+    @cached_property
+    def _client(self) -> Any:
+        # Ending a run on a server prints its address to stdout, which belongs to the verbs.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        return self._given or MlflowClient(tracking_uri=self.tracking_uri)
+
+    def sync(self, state: SearchState, expired: Callable[[], bool] = lambda: False) -> Synced:
+        """Writes what MLflow lacks.
+
+        Raises: MlflowException or OSError if the server fails; OutOfTimeError at the first request after `expired()`.
+        """
+        return _Sync(_Guarded(self._client, expired), state, self._written).run(self.artifact_root)
+
+
+class _Sync:
+    def __init__(self, client: Any, state: SearchState, written: dict[str, Written]) -> None:
+        self.client = client
+        self.state = state
+        self.document = state.document
+        self.written = written
+        """Run -> points that MLflow is known to have: saves asking again while one process follows a search."""
+        self.synced = Synced()
+
+    def run(self, artifact_root: str | None) -> Synced:
+        experiment_id = self._experiment(artifact_root)
+        parent, trials = self._without_twins(self._runs(experiment_id))
+        if parent is None:
+            tags = content.search_tags(self.state)
+            parent = self._create(experiment_id, self.document.name, tags, content.start(self.document))
+        for record in self.document.trials:
+            self._sync_trial(experiment_id, parent.id, trials.get(str(record.number)), record)
+        self._sync_search(parent)
+        return self.synced
+
+    def _experiment(self, artifact_root: str | None) -> str:
+        name = f"raysearch/{self.document.name}"
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            location = None if artifact_root is None else f"{artifact_root.rstrip('/')}/{self.document.name}"
+            return self.client.create_experiment(name, artifact_location=location)
+        if experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
+
+    def _runs(self, experiment_id: str) -> list[_Run]:
+        runs: list[_Run] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([experiment_id], max_results=1000, page_token=token)
+            runs += [_Run.of(run) for run in page]
+            if not (token := page.token):
+                return sorted(runs, key=lambda run: (run.start_ms, run.id))
+
+    def _without_twins(self, runs: list[_Run]) -> tuple[_Run | None, dict[str, _Run]]:
+        """This search's runs. A run whose creation was answered too late was created twice: the later one goes."""
+        parents = [r for r in runs if PARENT not in r.tags and r.tags.get(SPEC_HASH) == self.state.spec_hash]
+        kept = parents[0] if parents else None
+        surplus = parents[1:]
+        trials: dict[str, _Run] = {}
+        for run in runs:
+            if any(run.tags.get(PARENT) == twin.id for twin in parents[1:]):
+                surplus.append(run)
+            elif kept is not None and run.tags.get(PARENT) == kept.id and TRIAL in run.tags:
+                if run.tags[TRIAL] in trials:
+                    surplus.append(run)
+                else:
+                    trials[run.tags[TRIAL]] = run
+        for run in surplus:
+            self.client.delete_run(run.id)
+        return kept, trials
+
+    def _create(self, experiment_id: str, name: str, tags: dict[str, str], start_s: float | None) -> _Run:
+        start_ms = round((time.time() if start_s is None else start_s) * 1000)
+        run = self.client.create_run(experiment_id, start_time=start_ms, tags=tags, run_name=name)
+        self.synced.runs += 1
+        return _Run.of(run)
+
+    def _sync_trial(self, experiment_id: str, parent_id: str, run: _Run | None, record: TrialRecord) -> None:
+        tags = content.trial_tags(self.document, record, parent_id)
+        if run is None:
+            run = self._create(experiment_id, f"trial-{record.number:04d}", tags, record.started_s)
+        for key in content.OPTIONAL_TAGS:
+            if key in run.tags and key not in tags:
+                self.client.delete_tag(run.id, key)
+        digest = content.trial_digest(record)
+        if run.tags.get(MIRRORED) == digest:
+            self._write(run, tags)
+            return
+        if not run.params:  # they are written after it
+            self.client.log_text(run.id, content.config_yaml(record), "config.yaml")
+            self.synced.artifacts += 1
+        kept = {(key, step) for key, step, _ in self._known_points(run)}
+        points = content.trial_points(record, self.state.curves(record.number), kept)
+        self._write(run, tags, content.trial_params(record), points)
+        self._set_status(run, content.STATUS[record.state], record.ended_s)
+        if record.state != "running":
+            self._write(run, {MIRRORED: digest})
+
+    def _sync_search(self, parent: _Run) -> None:
+        self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))
+        digest = content.search_digest(self.document)
+        if parent.tags.get(MIRRORED) != digest:
+            self._upload_front(parent)
+            self._write(parent, {MIRRORED: digest})
+        ended = "FINISHED" if self.state.finished else "RUNNING"
+        self._set_status(parent, ended, content.end(self.document))
+
+    def _upload_front(self, parent: _Run) -> None:
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "front.json").write_text(self.document.model_dump_json(indent=1))
+            spec = json.loads(json.dumps(dict(self.state.spec), default=str))
+            (folder / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+            draw_html(self.document, folder / "front.html")
+            draw_png(self.document, folder / "front.png")
+            self.client.log_artifacts(parent.id, name)
+        self.synced.artifacts += 4
+
+    def _write(
+        self, run: _Run, tags: Mapping[str, str], params: Mapping[str, str] | None = None, points: Points | None = None
+    ) -> None:
+        """Writes what the run lacks, in as few requests as the server allows."""
+        new_tags = [RunTag(key, text) for key, text in tags.items() if run.tags.get(key) != text]
+        new_params = [Param(key, text) for key, text in (params or {}).items() if key not in run.params]
+        known = self._known_points(run) if points else set()
+        wanted = {(key, step, _kept(point.value)): point for (key, step), point in (points or {}).items()}
+        new_points = {at: point for at, point in wanted.items() if at not in known}
+        if new_points:
+            # Until all batches are through, nobody knows which of them the server has.
+            del self.written[run.id]
+        metrics = [
+            Metric(key, point.value, run.start_ms + round(1000 * point.after_s), step)
+            for (key, step, _), point in new_points.items()
+        ]
+        batches = zip_longest(
+            _chunks(metrics, METRICS), _chunks(new_params, PARAMS), _chunks(new_tags, TAGS), fillvalue=()
+        )
+        for some_metrics, some_params, some_tags in batches:
+            self.client.log_batch(run.id, metrics=some_metrics, params=some_params, tags=some_tags)
+        if new_points:
+            self.written[run.id] = known | set(new_points)
+        self.synced.metrics += len(metrics)
+        self.synced.params += len(new_params)
+        self.synced.tags += len(new_tags)
+
+    def _known_points(self, run: _Run) -> Written:
+        if run.id not in self.written:
+            self.written[run.id] = {
+                (key, point.step, _kept(point.value))
+                for key in run.metrics
+                for point in self.client.get_metric_history(run.id, key)
+            }
+        return self.written[run.id]
+
+    def _set_status(self, run: _Run, status: str, end_s: float | None) -> None:
+        if run.status == status:
+            return
+        if status == "RUNNING":
+            self.client.update_run(run.id, status=status)
+        else:
+            self.client.set_terminated(run.id, status, None if end_s is None else round(end_s * 1000))
+
+
+def _kept(number: float) -> float | None:
+    """None stands for NaN, which equals nothing; infinities become the largest floats, as in MLflow's database."""
+    return None if isnan(number) else min(max(number, -sys.float_info.max), sys.float_info.max)
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterable[list[T]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk

@@ -1,0 +1,53 @@
+"""The corpus report on small trees with known contents."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from speech_trees import write_corpus, write_flac
+
+from raysearch.corpora.check import Checked, FaultGroup, check_corpus
+from raysearch.corpora.settings import An4Settings
+from raysearch.corpora.table import read_corpus
+
+
+def check(root: Path) -> Checked:
+    cache = root.parent / "cache"
+    return check_corpus(read_corpus(An4Settings(root=root, max_skipped=0.5), cache), cache / "verdicts.json")
+
+
+def test_sound_corpus_is_counted_without_warnings(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    checked = check(root)
+    assert checked.warnings == checked.faults == ()
+    train = checked.splits[0]
+    assert (train.cuts, train.speakers, train.words, train.vocabulary, train.phones) == (10, 2, 30, 3, 0)
+    assert train.hours == pytest.approx(5 / 3600)
+    assert [row["cuts"] for row in checked.rows()] == ["10", "10", "10"]
+    assert json.loads(json.dumps(checked.document()))["splits"][0]["without_phones"] == 10
+
+
+def test_faults_are_grouped_by_reason(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    for number in range(4):
+        write_flac(root / "train" / "10" / "1" / f"10-1-{number:04d}.flac", b"")
+    (root / "dev" / "20" / "1" / "20-1-0000.flac").unlink()
+    assert check(root).faults == (
+        FaultGroup("file is empty (0 bytes)", 4, ("10-1-0000", "10-1-0001", "10-1-0002")),
+        FaultGroup("transcript without audio", 1, ("20-1-0000",)),
+    )
+
+
+def test_speaker_in_two_splits_is_a_warning(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    shutil.move(root / "train" / "10", root / "dev" / "11")
+    assert check(root).warnings == ("1 speakers are in train and dev: 11",)
+
+
+def test_recording_in_two_splits_is_a_warning_whatever_its_name(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    shutil.copy(root / "test/30/1/30-1-0003.flac", root / "train/10/1/10-1-0001.flac")
+    assert check(root).warnings == ("1 recordings are in train and test: 10-1-0001",)
