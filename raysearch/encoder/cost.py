@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from raysearch.encoder.config import EncoderConfig, LogMel, Waveform
+from raysearch.encoder.config import Block, EncoderConfig, LogMel, Waveform
 from raysearch.encoder.frames import conv_frames
 
 SUPERB_SAMPLES = (
@@ -91,6 +91,17 @@ def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, 
 def sizes_of(config: EncoderConfig) -> Sizes:
     blocks = config.block_list
     return Sizes(config.front_end.channels, [b.heads for b in blocks], [b.ffn for b in blocks])
+
+
+def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
+    """The config with these unit counts."""
+    channels, heads, ffn = sizes
+    front_end = config.front_end.model_copy(update={"channels": list(channels)})
+    blocks = [
+        Block(heads=h, head_width=block.head_width, ffn=f)
+        for block, h, f in zip(config.block_list, heads, ffn, strict=True)
+    ]
+    return config.model_copy(update={"front_end": front_end, "blocks": blocks})
 
 
 def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list[Any]:

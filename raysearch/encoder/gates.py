@@ -154,7 +154,7 @@ class GateSet(nn.Module):
     def _each(self, unit: str) -> list[tuple[Tensor, bool]]:
         """Log alpha of each layer and True; ones and False where these units have no gates."""
         if unit in self.log_alphas:
-            return [(log_alpha_U, True) for log_alpha_U in self.log_alphas[unit]]
+            return [(log_alpha_U, True) for log_alpha_U in self.log_alphas[unit].parameters()]
         device = next(self.parameters()).device
         return [(torch.ones(count, device=device), False) for count in self._full[unit]]
 
@@ -202,10 +202,9 @@ class GatedEncoder(nn.Module):
 
 def fold(encoder: Encoder, values: GateValues) -> dict[str, Tensor]:
     """The weights that read gated units, scaled by the units' gates; a sub-layer's gate scales its bias too."""
-    convs = encoder.front_end.convs
+    names = [f"front_end.convs.{layer}.weight" for layer in range(1, len(values.channels))]
     folded = {
-        f"front_end.convs.{layer}.weight": conv.weight * z_C[:, None]
-        for (layer, conv), z_C in zip(enumerate(convs[1:], start=1), values.channels, strict=False)
+        name: encoder.get_parameter(name) * z_C[:, None] for name, z_C in zip(names, values.channels[:-1], strict=True)
     }
     folded["projection.weight"] = encoder.projection.weight * values.channels[-1]
     for index, block in enumerate(encoder.blocks):

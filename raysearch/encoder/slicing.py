@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from raysearch.encoder.config import Block, EncoderConfig
-from raysearch.encoder.cost import Sizes
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.cost import Sizes, sized
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import OUTPUT, GateValues, fold
 
@@ -39,17 +39,6 @@ def slice_encoder(encoder: Encoder, values: GateValues) -> tuple[Encoder, Encode
         smaller = Encoder(config)
     smaller.load_state_dict({name: weights[name].detach().clone() for name in smaller.state_dict()}, assign=True)
     return smaller.to(encoder.projection.weight.device), config
-
-
-def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
-    """The config with these unit counts."""
-    channels, heads, ffn = sizes
-    front_end = config.front_end.model_copy(update={"channels": list(channels)})
-    blocks = [
-        Block(heads=h, head_width=block.head_width, ffn=f)
-        for block, h, f in zip(config.block_list, heads, ffn, strict=True)
-    ]
-    return config.model_copy(update={"front_end": front_end, "blocks": blocks})
 
 
 def _kept(encoder: Encoder, values: GateValues) -> Sizes:

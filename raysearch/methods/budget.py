@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from raysearch.encoder.config import EncoderConfig
@@ -11,8 +12,6 @@ from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, param_parts, parts, si
 from raysearch.errors import InputError
 from raysearch.methods.settings import PruningSettings
 
-TOLERANCE = 0.01
-"""How far a pruned encoder may lie from its target, on either side, as a share of the target."""
 _HALVINGS = 60
 
 
@@ -72,8 +71,8 @@ def scaled(settings: PruningSettings, teacher: EncoderConfig) -> Sizes:
     """
     full = sizes = sizes_of(teacher)
     for budget in budgets(settings, teacher):
-        share = solve(budget, lambda share, rest=sizes: combined(budget.units, _scaled(full, share), rest), 0.0, 1.0)
-        sizes = polish(budget, combined(budget.units, _scaled(full, share), sizes), full)
+        shrink = partial(_scaled_beside, sizes, budget.units, full)
+        sizes = polish(budget, shrink(solve(budget, shrink, 0.0, 1.0)), full)
     return sizes
 
 
@@ -106,6 +105,10 @@ def combined(units: frozenset[str], chosen: Sizes, others: Sizes) -> Sizes:
 def _scaled(full: Sizes, share: float) -> Sizes:
     channels, heads, ffn = ([round(share * count) for count in counts] for counts in full)
     return Sizes([max(1, count) for count in channels], heads, ffn)
+
+
+def _scaled_beside(others: Sizes, units: frozenset[str], full: Sizes, share: float) -> Sizes:
+    return combined(units, _scaled(full, share), others)
 
 
 def _neighbours(sizes: Sizes, full: Sizes, units: frozenset[str]) -> list[Sizes]:

@@ -6,6 +6,7 @@ Shapes: G budgets.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -111,14 +112,13 @@ def settle(gates: GateSet, budgets: Sequence[Budget]) -> Kept:
     """
     kept = gates.kept()
     for budget in budgets:
-        rest = kept.sizes
-        shift = solve(
-            budget, lambda x, rest=rest: combined(budget.units, gates.kept(x).sizes, rest), -_FURTHEST, _FURTHEST
-        )
-        shifted = gates.kept(shift)
-        sizes = polish(budget, combined(budget.units, shifted.sizes, rest), gates.full)
-        if "ffn" in budget.units:
-            kept = shifted._replace(sizes=sizes)
-        else:
-            kept = kept._replace(sizes=sizes)
+        shrink = partial(_kept_beside, kept.sizes, budget.units, gates)
+        shift = solve(budget, shrink, -_FURTHEST, _FURTHEST)
+        sizes = polish(budget, shrink(shift), gates.full)
+        layers = gates.kept(shift) if "ffn" in budget.units else kept
+        kept = layers._replace(sizes=sizes)
     return kept
+
+
+def _kept_beside(others: Sizes, units: frozenset[str], gates: GateSet, shift: float) -> Sizes:
+    return combined(units, gates.kept(shift).sizes, others)
