@@ -161,9 +161,9 @@ class PruningSettings(Settings):
     """Peak rates after slicing, as a share of those before."""
     gate_lr: float = Field(0.1, gt=0)
     """Peak rate of the gates' own AdamW. A gate needs about 8 / rate updates from open to closed."""
-    multiplier_lr: float = Field(10.0, gt=0)
+    multiplier_lr: float = Field(3.0, gt=0)
     """Rate of the Lagrange multipliers' own gradient ascent."""
-    stiffness: float = Field(200.0, ge=0)
+    stiffness: float = Field(50.0, ge=0)
     """Where the multiplier of the squared gap starts. Stiffer finds the target sooner, but hears less of the loss."""
     drop: float = Field(0.01, gt=0, lt=1)
     """Rate at which channels, heads and sub-layers are dropped at the start."""
