@@ -190,7 +190,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
 
 
 def _cost(attrs: dict[str, Any]) -> Cost:
-    """As known when the trial was suggested, unless its method measured it: pruning lands near its target, not on it."""
+    """As known when the trial was suggested, unless its method measured it: pruning lands near its target."""
     known, metrics = attrs.get("cost", {}), attrs.get("metrics", {})
     return Cost(
         macs_g=metrics.get("cost/macs_g", known.get("macs_g", math.nan)),
