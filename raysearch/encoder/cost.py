@@ -7,6 +7,7 @@ makes and that is trimmed), QK^T and attention times V. Norms, activations and m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from raysearch.encoder.config import Block, EncoderConfig, LogMel, Waveform
@@ -47,23 +48,21 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
 
     `sizes` replaces the config's unit counts; with tensors in it the values are differentiable tensors.
     """
-    lengths = [samples] if isinstance(samples, int) else samples
+    lengths = (samples,) if isinstance(samples, int) else tuple(samples)
     channels, heads, ffn = sizes or sizes_of(config)
-    counts = [conv_frames(config.front_end, length) for length in lengths]
-    conv_totals = [sum(layer) for layer in zip(*counts, strict=True)][1:]
-    frames = [count[-1] for count in counts]
-    total, width = sum(frames), config.width
+    front_end, width = config.front_end, config.width
+    sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), lengths)
     inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
     # Padded by half: an even kernel makes one frame more than goes in.
-    positions = sum(count + 1 - kernel % 2 for count in frames if count)
+    positions = sums.total + sums.utterances * (1 - kernel % 2)
     return {
-        "front_end": sum(w * n for w, n in zip(_conv_weights(config.front_end, channels), conv_totals, strict=True)),
-        "projection": total * channels[-1] * width,
+        "front_end": sum(w * n for w, n in zip(_conv_weights(front_end, channels), sums.convs, strict=True)),
+        "projection": sums.total * channels[-1] * width,
         "position_conv": positions * width * (width // groups) * kernel,
-        "attention_linear": 4 * total * width * sum(inner),
-        "attention_matmul": 2 * sum(count * count for count in frames) * sum(inner),
-        "ffn": 2 * total * width * sum(ffn),
+        "attention_linear": 4 * sums.total * width * sum(inner),
+        "attention_matmul": 2 * sums.squares * sum(inner),
+        "ffn": 2 * sums.total * width * sum(ffn),
     }
 
 
@@ -102,6 +101,26 @@ def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
         for block, h, f in zip(config.block_list, heads, ffn, strict=True)
     ]
     return config.model_copy(update={"front_end": front_end, "blocks": blocks})
+
+
+class _FrameSums(NamedTuple):
+    """Over utterances: frames after each convolution, of the last, their squares, and how many have any."""
+
+    convs: tuple[int, ...]
+    total: int
+    squares: int
+    utterances: int
+
+
+# A search asks for thousands of costs, all of the same utterances.
+@lru_cache
+def _frame_sums(kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]) -> _FrameSums:
+    build = LogMel if kind == "logmel" else Waveform
+    front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides))
+    counts = [conv_frames(front_end, length) for length in lengths]
+    frames = [count[-1] for count in counts]
+    convs = tuple(sum(layer) for layer in zip(*counts, strict=True))[1:]
+    return _FrameSums(convs, sum(frames), sum(count * count for count in frames), sum(count > 0 for count in frames))
 
 
 def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list[Any]:

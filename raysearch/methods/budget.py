@@ -12,7 +12,8 @@ from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, param_parts, parts, si
 from raysearch.errors import InputError
 from raysearch.methods.settings import PruningSettings
 
-_HALVINGS = 60
+_NEAR = 5e-4
+_HALVINGS = 40
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,12 @@ def polish(budget: Budget, sizes: Sizes, full: Sizes) -> Sizes:
 
     A convolution keeps a channel; a sub-layer that is empty stays empty.
     """
-    while True:
+    while (gap := budget.gap(sizes)) > _NEAR:
         nearest = min(_neighbours(sizes, full, budget.units), key=budget.gap)
-        if budget.gap(nearest) >= budget.gap(sizes):
-            return sizes
+        if budget.gap(nearest) >= gap:
+            break
         sizes = nearest
+    return sizes
 
 
 def combined(units: frozenset[str], chosen: Sizes, others: Sizes) -> Sizes:
