@@ -23,7 +23,6 @@ from raysearch.targets.store import FolderStore, LabelStore
 from raysearch.tasks.table import evaluate_all, load_task
 from raysearch.training.teacher import load_teacher, prepare_teacher
 
-
 LABELLING_BATCH_S = 60.0
 """Seconds of audio that pass the teacher at once, without gradients."""
 
