@@ -193,7 +193,7 @@ def sync(
     mirror = Mirror(tracking or folder.links().tracking, artifact_root=str(folder.root / "mlartifacts"))
     if follow_stdin:
         fail_fast()
-        complete = follow(lambda: read_state(folder), mirror, _stdin_closed, period_s=10.0)
+        complete = follow(lambda: read_state(folder), mirror, _stdin_closed, period_s=10.0, last_s=90.0)
         raise typer.Exit(0 if complete else 1)
     print(mirror.sync(read_state(folder)))
 

@@ -98,11 +98,11 @@ def _run(
 
 def _checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
     corpus = read_corpus(spec.corpus, folder.store / "corpora")
+    _check_clusters(spec, corpus)
     hours = ", ".join(f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])})" for split in corpus.splits)
     say(f"corpus {corpus.name}: {hours}")
     if corpus.faults:
         say(f"skipped {len(corpus.faults)}: " + "; ".join(f"{f.cut}: {f.reason}" for f in corpus.faults[:5]))
-    _check_clusters(spec, corpus)
     return corpus
 
 
