@@ -1,6 +1,7 @@
 // The chart of one or several searches. Plotly reads text as its own small markup: all names go through `plain`.
 
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7B3294", "#8C510A"];
+const LIGHTER = ["#56B4E9", "#FF8C4B", "#2FD0A0", "#E7A5C8", "#8FD0F5", "#F5C04D", "#C08AE0", "#D9A45F"];
 const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "star-triangle-down", "pentagon", "hexagon"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash"];
 const onFront = (trial) => trial.mark.startsWith("front");
@@ -18,12 +19,13 @@ const place = (trial, axis) => (axis in trial.cost ? trial.cost[axis] : trial.er
 export function draw(element, searches, within, picked) {
   const style = getComputedStyle(document.documentElement);
   const ink = (name) => style.getPropertyValue(`--${name}`).trim();
+  const colours = matchMedia("(prefers-color-scheme: dark)").matches ? LIGHTER : COLOURS;
   const methods = [...new Set(searches.flatMap((search) => search.trials.map((trial) => trial.method)))].sort();
   const largest = Math.max(1e-9, ...searches.flatMap((search) => search.trials.map((trial) => trial.cost.params)));
   const traces = searches.flatMap((search, index) => [
     ...dominated(search, index, within, ink, largest),
     line(search, index, within, ink, searches.length > 1),
-    ...methods.map((method, place) => members(search, index, method, COLOURS[place % COLOURS.length], within, ink, largest, searches.length > 1)),
+    ...methods.map((method, place) => members(search, index, method, colours[place % colours.length], within, ink, largest, searches.length > 1)),
     ...knee(search, within, ink),
     ...teacher(search, ink),
   ]);
@@ -105,7 +107,7 @@ function line(search, index, within, ink, several) {
 function members(search, index, method, colour, within, ink, largest, several) {
   const trials = search.trials.filter((trial) => onFront(trial) && trial.method === method && within(trial));
   const symbols = trials.map((trial) => SYMBOLS[index] + (trial.mark === "front" ? "" : "-open"));
-  const marker = { color: colour, symbol: symbols, size: sizes(trials, largest, 24), line: { color: colour, width: 1.8 } };
+  const marker = { color: colour, symbol: symbols, opacity: 1, size: sizes(trials, largest, 24), line: { color: colour, width: 1.8 } };
   return scatter(search, trials, several ? `${method}, ${search.name}` : method, marker, true);
 }
 

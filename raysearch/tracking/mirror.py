@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from raysearch.front.document import TrialRecord
 from raysearch.front.plots import draw_html, draw_png
+from raysearch.front.settings_page import draw_settings
 from raysearch.tracking import content
 from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, Points
 from raysearch.tracking.state import SearchState
@@ -223,8 +224,11 @@ class _Sync:
             (folder / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
             draw_html(self.document, folder / "front.html")
             draw_png(self.document, folder / "front.png")
+            importances = {objective: dict(shares) for objective, shares in self.state.importances().items()}
+            (folder / "importances.json").write_text(json.dumps(importances, indent=1))
+            draw_settings(self.document, importances, folder / "settings.html")
             self.client.log_artifacts(parent.id, name)
-        self.synced.artifacts += 4
+        self.synced.artifacts += 6
 
     def _write(
         self, run: _Run, tags: Mapping[str, str], params: Mapping[str, str] | None = None, points: Points | None = None

@@ -104,9 +104,16 @@ def test_state_is_not_changed_by_get(visitor):
 
 @pytest.mark.parametrize(
     "path",
-    ["assets/../app.py", "assets/..%2Fapp.py", "assets/%2e%2e/%2e%2e/pyproject.toml", "assets//etc/passwd", "api/searches/..%2f..%2fx",
-     "api/searches/' OR 1=1", "nothing"],
-)  # fmt: skip
+    [
+        "assets/../app.py",
+        "assets/..%2Fapp.py",
+        "assets/%2e%2e/%2e%2e/pyproject.toml",
+        "assets//etc/passwd",
+        "api/searches/..%2f..%2fx",
+        "api/searches/' OR 1=1",
+        "nothing",
+    ],
+)
 def test_paths_that_lead_elsewhere_are_not_found(server, path):
     url = requests.Request("GET", server.page).prepare()
     url.url = server.page + path  # requests would tidy the dots away
