@@ -96,7 +96,7 @@ def test_register_button_makes_version_and_alias(page, server):
     page.locator("#model").fill("clicked")
     page.locator("#alias").fill("kiosk")
     page.locator("#register-go").click()
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('Registered clicked version 1')")
+    page.get_by_text("Registered clicked version 1 as kiosk.").wait_for()
     assert MlflowClient(server.url).get_model_version_by_alias("clicked", "kiosk").tags["raysearch.trial"] == "0"
 
 
