@@ -3,7 +3,8 @@
     python benchmarks/front_page.py --trials 1000 --backend postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE
 
 Without --backend: SQLite. No-op trials are written into a study and mirrored; then the page's API is timed beside
-`mlflow.search_runs`, and Chromium, where there is one, draws the page. Prints medians of five; the drawing is one cold load.
+`mlflow.search_runs`, and Chromium, where there is one, draws the page. Prints medians
+of five; the drawing is one cold load.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ import requests
 from raysearch.front.document import Cost
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.reading import read_document, read_state
-from raysearch.search.space import Space
 from raysearch.search.study import Study
 from raysearch.spec import load_spec
 from raysearch.tracking.mirror import Mirror
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def fill_study(root: Path, trials: int) -> SearchFolder:
-    """A study of so many no-op trials of the quickstart's space, in memory-speed: values drawn, nothing trained."""
+    """A study of so many no-op trials of the quickstart's space, values drawn, nothing trained."""
     spec = load_spec(ROOT / "search_spaces" / "quickstart.yaml", [], name=f"bench-{os.getpid()}")
     folder = SearchFolder.of(str(root), spec.name)
     folder.create(spec, Links(study=f"sqlite:///{root}/study.db", tracking=URL))
@@ -69,7 +69,7 @@ def fill_study(root: Path, trials: int) -> SearchFolder:
         "reference_point": [1000.0, 100.0], "teacher": {"cost": {"macs_g": 900.0, "params_m": 30.0}, "metrics": {}},
     }  # fmt: skip
     study = Study.create(folder.study_storage(), spec.name, list(spec.objectives), about)
-    rng, space, sampler = np.random.default_rng(0), Space.of(spec), optuna.samplers.RandomSampler(seed=0)
+    rng, space, sampler = np.random.default_rng(0), spec.search_space, optuna.samplers.RandomSampler(seed=0)
     for _ in range(trials):
         number, _ = study.ask(space, sampler)
         macs_g = float(np.exp(rng.uniform(1, 6)))
