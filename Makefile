@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NAME ?= quickstart-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: install search test test-slow check bench
+.PHONY: install search test test-slow test-browser check bench
 
 install: $(INSTALLED)
 
@@ -25,6 +25,9 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow
+
+test-browser: install
+	$(BIN)/python -m pytest -q -m browser
 
 check: install
 	$(BIN)/ruff format --check .

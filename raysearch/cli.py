@@ -24,7 +24,9 @@ app = typer.Typer(
 )
 corpus_app = typer.Typer(no_args_is_help=True, help="Look at a corpus, or make a synthetic one.")
 targets_app = typer.Typer(no_args_is_help=True, help="Label sets in the store.")
+tracking_app = typer.Typer(no_args_is_help=True, help="The MLflow server with the page of the searches.")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(tracking_app, name="tracking")
 app.add_typer(targets_app, name="targets")
 
 Storage = Annotated[
@@ -386,6 +388,22 @@ def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.items()
             )
         )
+
+
+@tracking_app.command("up")
+def tracking_up(
+    storage: Storage = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond localhost turn authentication on.")
+    ] = "127.0.0.1",
+) -> None:
+    """Start MLflow with the page of the searches on this machine: SQLite and local artifacts."""
+    from raysearch.search.folder import SearchFolder
+    from raysearch.tracking.server import serve
+
+    _say(f"fronts: http://{host}:{port}/raysearch/")
+    serve(SearchFolder.of(storage, "").root.resolve(), host, port)
 
 
 def _choices(option: str, given: list[str], known: tuple[str, ...]) -> Any:

@@ -58,6 +58,13 @@ def test_rooms_know_only_what_lies_below(room: str) -> None:
                 assert parts[1] in KNOWS[room] | {room}, f"{path} imports {module}"
 
 
+def test_server_knows_the_front_alone() -> None:
+    allowed = ("raysearch.front", "raysearch.errors", "raysearch.settings")
+    for path in (PACKAGE.parent / "mlflow_server").rglob("*.py"):
+        for module in imports(path):
+            assert module.split(".")[0] != "raysearch" or module.startswith(allowed), f"{path} imports {module}"
+
+
 @pytest.mark.parametrize("module", ["raysearch", "raysearch.cli", "raysearch.spec"])
 def test_light_modules_import_no_heavy_library(module: str) -> None:
     code = (

@@ -42,6 +42,7 @@ def read_state(folder: SearchFolder) -> SearchState:
         seed=about["seed"],
         folder=folder.path,
         curves=folder.curve,
+        importances=study.importances,
         finished=ended >= about.get("trials", spec.search.trials),
     )
 

@@ -22,6 +22,8 @@ from raysearch.front.objective import value as objective_value
 from raysearch.search.space import Config, Space
 
 State = Literal["complete", "stopped", "infeasible", "failed", "running"]
+FEWEST_JUDGED = 8
+"""Complete trials before the importance of a setting means anything."""
 _OPTUNA_STATE = {
     "complete": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
@@ -151,6 +153,27 @@ class Study:
     def rungs(self, number: int) -> dict[int, dict[str, float]]:
         """Metrics by updates, in order."""
         return _rungs(self._study.get_trials(deepcopy=False)[number])
+
+    def importances(self) -> dict[str, dict[str, float]]:
+        """Objective -> searched value -> its share in how good trials differ from the others; they sum to 1.
+
+        Empty before there are `FEWEST_JUDGED` complete trials. Values that only some trials have are left out.
+        Source: Watanabe et al., PED-ANOVA, IJCAI 2023.
+        """
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(complete) < FEWEST_JUDGED:
+            return {}
+        found = {}
+        for index, objective in enumerate(self._study.metric_names or []):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                shares = optuna.importance.get_param_importances(
+                    self._study,
+                    evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                    target=lambda trial, index=index: trial.values[index],
+                )
+            found[objective] = {key: float(share) for key, share in shares.items()}
+        return found
 
     def _records(self) -> Iterator[TrialRecord]:
         for frozen in self._study.get_trials(deepcopy=False):

@@ -19,6 +19,8 @@ NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
 SEARCH, TRIAL, SPEC_HASH = "raysearch.search", "raysearch.trial", "raysearch.spec_hash"
 MIRRORED = "raysearch.mirrored"
 """Digest of what a run was filled from: written last, so a run that carries it lacks nothing."""
+STUDENT, STUDENT_FILES = "raysearch.student", ("config.json", "model.safetensors")
+"""The tag says that these files of the trial's checkpoint are artifacts of its run, in `student/`."""
 OPTIONAL_TAGS = ("raysearch.rung", "raysearch.cause", "raysearch.checkpoint")
 STATUS = {"complete": "FINISHED", "stopped": "KILLED", "infeasible": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 

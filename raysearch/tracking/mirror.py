@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from raysearch.front.document import TrialRecord
 from raysearch.front.plots import draw_html, draw_png
+from raysearch.front.settings_page import draw_settings
 from raysearch.tracking import content
 from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, Points
 from raysearch.tracking.state import SearchState
@@ -178,6 +179,8 @@ class _Sync:
         for key in content.OPTIONAL_TAGS:
             if key in run.tags and key not in tags:
                 self.client.delete_tag(run.id, key)
+        if record.number in self.document.front:
+            self._upload_student(run, record)
         digest = content.trial_digest(record)
         if run.tags.get(MIRRORED) == digest:
             self._write(run, tags)
@@ -191,6 +194,18 @@ class _Sync:
         self._set_status(run, content.STATUS[record.state], record.ended_s)
         if record.state != "running":
             self._write(run, {MIRRORED: digest})
+
+    def _upload_student(self, run: _Run, record: TrialRecord) -> None:
+        """A front member's student, so that it can be registered from MLflow alone."""
+        if record.checkpoint is None or run.tags.get(content.STUDENT) == record.checkpoint:
+            return
+        files = [self.state.folder / record.checkpoint / name for name in content.STUDENT_FILES]
+        if not all(file.exists() for file in files):
+            return
+        for file in files:
+            self.client.log_artifact(run.id, str(file), "student")
+            self.synced.artifacts += 1
+        self._write(run, {content.STUDENT: record.checkpoint})
 
     def _sync_search(self, parent: _Run) -> None:
         self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))
@@ -209,8 +224,11 @@ class _Sync:
             (folder / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
             draw_html(self.document, folder / "front.html")
             draw_png(self.document, folder / "front.png")
+            importances = {objective: dict(shares) for objective, shares in self.state.importances().items()}
+            (folder / "importances.json").write_text(json.dumps(importances, indent=1))
+            draw_settings(self.document, importances, folder / "settings.html")
             self.client.log_artifacts(parent.id, name)
-        self.synced.artifacts += 4
+        self.synced.artifacts += 6
 
     def _write(
         self, run: _Run, tags: Mapping[str, str], params: Mapping[str, str] | None = None, points: Points | None = None

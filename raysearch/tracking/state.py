@@ -23,5 +23,7 @@ class SearchState:
     folder: Path
     curves: Callable[[int], list[dict[str, Any]]]
     """Trial number -> lines `{"step", "seconds", "metrics"}`, in order, seconds since the trial's start."""
+    importances: Callable[[], Mapping[str, Mapping[str, float]]]
+    """Objective -> setting -> its share in what makes trials good; empty while there are too few."""
     finished: bool
     """No trial is running and none is to come."""

@@ -37,6 +37,7 @@ def state(records: list[TrialRecord], name: str = "an4", lines: int = 10, **kept
         "git_commit": "f00d",
         "seed": 7,
         "folder": Path("searches") / name,
+        "importances": lambda: {"wer": {"student.depth": 0.9, "training.lr": 0.1}},
         "curves": lambda number: curve(lines),
         "finished": all(r.state != "running" for r in records),
     }

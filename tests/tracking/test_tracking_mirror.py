@@ -45,8 +45,8 @@ def client(store):
 
 @pytest.fixture(autouse=True)
 def quick_pictures(monkeypatch):
-    for name in ("draw_png", "draw_html"):
-        monkeypatch.setattr(f"raysearch.tracking.mirror.{name}", lambda document, path: path.write_text(document.name))
+    for name in ("draw_png", "draw_html", "draw_settings"):
+        monkeypatch.setattr(f"raysearch.tracking.mirror.{name}", lambda *given: given[-1].write_text(given[0].name))
 
 
 def all_runs(client, name):
@@ -92,7 +92,7 @@ def test_empty_store_is_filled_and_a_second_sync_writes_nothing(store, client, m
     records.append(record(4, "infeasible", metrics={}, rung=None, ended_s=1.7e9 + 400))
     example = state(records, "fill")
     synced = Mirror(*store).sync(example)
-    assert (synced.runs, synced.artifacts) == (6, 9)
+    assert (synced.runs, synced.artifacts) == (6, 11)
     before = contents(client, "fill")
     assert Mirror(*store).sync(example) == Synced()
     assert contents(client, "fill") == before
@@ -110,7 +110,7 @@ def test_empty_store_is_filled_and_a_second_sync_writes_nothing(store, client, m
     history = client.get_metric_history(parent.info.run_id, "search/hypervolume")
     assert [(point.step, point.value) for point in history] == [(n, 360 * 60) for n in (1, 2, 3, 4)]
     files = {item.path for item in client.list_artifacts(parent.info.run_id)}
-    assert files == {"front.json", "front.html", "front.png", "spec.yaml"}
+    assert files == {"front.json", "front.html", "front.png", "importances.json", "settings.html", "spec.yaml"}
     config = client.download_artifacts(children[0].info.run_id, "config.yaml")
     with open(config) as file:
         assert yaml.safe_load(file) == records[0].config

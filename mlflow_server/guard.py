@@ -1,0 +1,86 @@
+"""Who and what may reach the page: every path of it, known or not, passes here first."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlflow_server.loopback import Loopback, RefusedError
+
+MOST_BYTES = 4096
+"""Of a request's body or of its query: far above what the page itself sends."""
+TOKEN_COOKIE, TOKEN_HEADER = "raysearch-token", "x-raysearch-token"
+HEADERS = {
+    # Plotly sets styles on the elements it draws. Nothing may be loaded from or sent to anywhere else.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+def token(request: Request) -> str:
+    """The caller's token: the one they have, so that their other tabs keep theirs, or a new one."""
+    had = request.cookies.get(TOKEN_COOKIE, "")
+    return had if re.fullmatch(r"[\w-]{32}", had, re.ASCII) else secrets.token_urlsafe(24)
+
+
+class Guard:
+    """Wraps the page's routes. `mlflow`: the whole MLflow app, which is asked who the caller is."""
+
+    def __init__(self, app: ASGIApp, mlflow: ASGIApp) -> None:
+        self.app = app
+        self.mlflow = mlflow
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                added = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        refusal = await self._refusal(request)
+        await (refusal or self.app)(scope, receive, send_with_headers)
+
+    async def _refusal(self, request: Request) -> Response | None:
+        if len(request.scope["query_string"]) > MOST_BYTES:
+            return problem(414, f"query too long: more than {MOST_BYTES} bytes")
+        try:
+            await Loopback(self.mlflow, request).signed_in()
+        except RefusedError as err:
+            return err.response
+        if request.method in ("GET", "HEAD"):
+            return None
+        # The length is asked for, so that nothing has to be read to know it.
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal():
+            return problem(411, "content-length: missing; expected the body's length")
+        if int(length) > MOST_BYTES:
+            return problem(413, f"body too long: {length} bytes; expected at most {MOST_BYTES}")
+        return _forgery(request)
+
+
+def _forgery(request: Request) -> Response | None:
+    """A page of another origin can neither read the cookie nor set the header."""
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return problem(403, "cross-site request")
+    cookie, header = request.cookies.get(TOKEN_COOKIE, ""), request.headers.get(TOKEN_HEADER, "")
+    if not cookie or not hmac.compare_digest(cookie.encode(), header.encode()):
+        return problem(403, f"{TOKEN_HEADER}: missing or stale; reload the page")
+    return None
+
+
+def problem(status: int, reason: str) -> JSONResponse:
+    return JSONResponse({"reason": reason}, status)

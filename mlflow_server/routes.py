@@ -1,0 +1,129 @@
+"""The page and its API below `/raysearch/`. Addresses in it are relative, so that any prefix will do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib.resources import files
+
+from anyio.to_thread import run_sync
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from mlflow_server.guard import TOKEN_COOKIE, Guard, problem, token
+from mlflow_server.loopback import Loopback, RefusedError
+from mlflow_server.register import Candidate, register
+from mlflow_server.searches import Documents, list_searches, page_document
+from raysearch.errors import InputError, first_fault
+from raysearch.front.compare import compare, compare_table
+
+TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+ASSETS = ("page.css", "page.js", "chart.js", "tables.js", "plotly.min.js")
+MOST_COMPARED = 8
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_page(mlflow_app: ASGIApp) -> Starlette:
+    """The page's routes, guarded. `mlflow_app`: the app it is a part of, and which holds all its data."""
+    documents = Documents()
+
+    async def searches(request: Request) -> Response:
+        return JSONResponse({"searches": await list_searches(Loopback(mlflow_app, request))})
+
+    async def search(request: Request) -> Response:
+        run_id = request.path_params["run_id"]
+        document = await documents.get(Loopback(mlflow_app, request), _run_id(run_id))
+        return Response(await run_sync(page_document, run_id, document), media_type="application/json")
+
+    async def compared(request: Request) -> Response:
+        run_ids = [_run_id(run_id) for run_id in request.query_params.getlist("search")]
+        if not 2 <= len(run_ids) <= MOST_COMPARED:
+            raise InputError(f"compare: search: {len(run_ids)} searches; expected 2 to {MOST_COMPARED}")
+        mlflow = Loopback(mlflow_app, request)
+        found = [await documents.get(mlflow, run_id) for run_id in run_ids]
+        rows = [row.model_dump(mode="json") for row in compare(found)]
+        return JSONResponse({"rows": rows, "table": compare_table(found)})
+
+    async def registered(request: Request) -> Response:
+        run_id = _run_id(request.path_params["run_id"])
+        wanted = Candidate.model_validate_json(await request.body())
+        mlflow = Loopback(mlflow_app, request)
+        return JSONResponse(await register(mlflow, run_id, await documents.get(mlflow, run_id), wanted))
+
+    return Starlette(
+        routes=[
+            Route("/", _page),
+            Route("/assets/{name}", _asset),
+            Route("/api/searches", searches),
+            Route("/api/searches/{run_id}", search),
+            Route("/api/searches/{run_id}/register", registered, methods=["POST"]),
+            Route("/api/compare", compared),
+        ],
+        middleware=[Middleware(Guard, mlflow=mlflow_app)],
+        exception_handlers={
+            RefusedError: _refused,
+            InputError: _wrong,
+            ValidationError: _invalid,
+            HTTPException: lambda request, err: problem(err.status_code, err.detail),  # type: ignore[attr-defined]
+        },
+    )
+
+
+async def _page(request: Request) -> Response:
+    own = token(request)
+    html = _read("index.html").replace(b"{{token}}", own.encode())
+    response = Response(html, media_type=TYPES["html"], headers={"cache-control": "no-store"})
+    response.set_cookie(
+        TOKEN_COOKIE, own, path=request.url.path, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+    )
+    return response
+
+
+async def _asset(request: Request) -> Response:
+    name = request.path_params["name"]
+    # A list of names, not a folder: no path can lead out of it.
+    if name not in ASSETS:
+        raise HTTPException(404, "no such asset")
+    content, tag = _read(name), _tag(name)
+    headers = {"etag": tag, "cache-control": "private, no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)
+
+
+@cache
+def _read(name: str) -> bytes:
+    folder = files("plotly") / "package_data" if name == "plotly.min.js" else files("mlflow_server") / "static"
+    return (folder / name).read_bytes()
+
+
+@cache
+def _tag(name: str) -> str:
+    return f'"{hashlib.sha256(_read(name)).hexdigest()[:16]}"'
+
+
+def _run_id(text: str) -> str:
+    if len(text) != 32 or not all(digit in "0123456789abcdef" for digit in text):
+        raise HTTPException(404, "no such search")
+    return text
+
+
+def _refused(request: Request, err: Exception) -> Response:
+    assert isinstance(err, RefusedError)
+    return err.response
+
+
+def _wrong(request: Request, err: Exception) -> Response:
+    return problem(400, str(err))
+
+
+def _invalid(request: Request, err: Exception) -> Response:
+    assert isinstance(err, ValidationError)
+    return problem(400, first_fault(err))

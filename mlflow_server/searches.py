@@ -1,0 +1,146 @@
+"""The searches that MLflow holds, as their caller may see them; from the parent runs and their `front.json` alone."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from mlflow_server.loopback import Loopback
+from raysearch.front.document import SearchDocument, TeacherPoint, TrialRecord
+from raysearch.front.drawing import drawing
+from raysearch.front.front import Front
+from raysearch.front.objective import COSTS, axes, header, interval, unit, value
+from raysearch.front.table import search_line, varying_settings
+
+SPEC_HASH, MIRRORED = "raysearch.spec_hash", "raysearch.mirrored"
+MOST_KEPT = 16
+"""Searches whose document stays in memory."""
+
+
+async def list_searches(mlflow: Loopback) -> list[dict[str, Any]]:
+    """Newest first."""
+    experiments = await _pages(mlflow, "experiments", filter="name LIKE 'raysearch/%'")
+    ids = [experiment["experiment_id"] for experiment in experiments]
+    if not ids:
+        return []
+    # Only a search's own run carries the hash; its trials do not.
+    runs = await _pages(
+        mlflow, "runs", experiment_ids=ids, filter=f"tags.`{SPEC_HASH}` LIKE '%'", order_by=["start_time DESC"]
+    )
+    return [_listed(run) for run in runs]
+
+
+def _listed(run: dict[str, Any]) -> dict[str, Any]:
+    info, tags = run["info"], _pairs(run["data"].get("tags"))
+    metrics = {metric["key"]: metric for metric in run["data"].get("metrics", [])}
+    size = metrics.get("search/front_size", {})
+    return {
+        "id": info["run_id"],
+        "experiment": info["experiment_id"],
+        "name": tags.get("raysearch.search", info.get("run_name", "")),
+        "status": info["status"].lower(),
+        "started_ms": int(info["start_time"]),
+        "objectives": tags.get("raysearch.objectives", "").split(","),
+        "ended": int(size.get("step", 0)),
+        "front": int(size.get("value", 0)),
+        "hypervolume": metrics.get("search/hypervolume", {}).get("value"),
+    }
+
+
+async def _pages(mlflow: Loopback, kind: str, **query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    token: str | None = None
+    while True:
+        page = await mlflow.api(
+            "POST", f"{kind}/search", max_results=1000, **query, **({"page_token": token} if token else {})
+        )
+        found += page.get(kind, [])
+        if not (token := page.get("next_page_token")):
+            return found
+
+
+class Documents:
+    """Search documents by run, kept until the mirror writes a newer one."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], SearchDocument] = OrderedDict()
+
+    async def get(self, mlflow: Loopback, run_id: str) -> SearchDocument:
+        """Raises: RefusedError if the caller may not read the run, or there is none, or nothing is mirrored yet."""
+        run = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
+        key = (run_id, _pairs(run["data"].get("tags")).get(MIRRORED, ""))
+        if key not in self._kept:
+            content = await mlflow.artifact(run_id, "front.json")
+            self._kept[key] = await run_sync(SearchDocument.model_validate_json, content)
+        self._kept.move_to_end(key)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+def page_document(run_id: str, document: SearchDocument) -> str:
+    """What the page draws of one search, as JSON: complete trials with their place, and what the axes show."""
+    front = Front.of(document.trials, document.objectives)
+    marks, knee = front.marks(), front.knee()
+    shown = drawing(document)
+    cost, error = axes(document.objectives)
+    return json.dumps(
+        {
+            "id": run_id,
+            "name": document.name,
+            "line": search_line(document),
+            "objectives": [{"key": o, "title": header(o), "unit": unit(o)} for o in document.objectives],
+            "axes": {"x": cost, "y": error, "x_label": shown.x_label, "y_label": shown.y_label},
+            "settings": varying_settings(document.trials),
+            "knee": None if knee is None else knee.number,
+            "front": document.front,
+            "line_through": [int(point.label) for point in shown.front],
+            "teacher": _teacher(document.teacher, cost, error),
+            "trials": [
+                _trial(trial, document.objectives, (cost, error)) | {"mark": marks[trial.number].value}
+                for trial in document.trials
+                if trial.number in marks
+            ],
+        },
+        allow_nan=False,
+    )
+
+
+def _trial(trial: TrialRecord, objectives: Sequence[str], shown: tuple[str, str]) -> dict[str, Any]:
+    errors = [name for name in dict.fromkeys([*objectives, shown[1]]) if name not in COSTS]
+    return {
+        "number": trial.number,
+        "method": trial.method,
+        "config": trial.config,
+        "rung": trial.rung,
+        "cost": {name: _finite(value(trial, name)) for name in COSTS},
+        "error": {
+            name: {
+                "value": _finite(value(trial, name)),
+                "low": low,
+                "high": high,
+                "test": _finite(value(trial, name, "test")),
+            }
+            for name in errors
+            for low, high in [interval(trial, name)]
+        },
+    }
+
+
+def _teacher(teacher: TeacherPoint | None, cost: str, error: str) -> dict[str, Any] | None:
+    if teacher is None or not (isfinite(value(teacher, cost)) and isfinite(value(teacher, error))):
+        return None
+    return {"name": teacher.name, "x": value(teacher, cost), "y": value(teacher, error)}
+
+
+def _finite(number: float) -> float | None:
+    return number if isfinite(number) else None
+
+
+def _pairs(items: Sequence[dict[str, str]] | None) -> dict[str, str]:
+    return {item["key"]: item.get("value", "") for item in items or ()}

@@ -1,0 +1,141 @@
+"""The page's API on a real server: what it answers, and what it refuses."""
+
+import pytest
+import requests
+from conftest import SCRIPT
+from mlflow import MlflowClient
+from servers import Visitor
+
+from raysearch.front.objective import COSTS
+
+pytestmark = pytest.mark.mlflow
+
+
+@pytest.fixture(scope="module")
+def visitor(server):
+    return Visitor(server)
+
+
+@pytest.fixture(scope="module")
+def search(visitor):
+    return visitor.api(f"searches/{visitor.search('an4')['id']}")
+
+
+def test_list_holds_each_search_once(visitor):
+    listed = visitor.api("searches")["searches"]
+    assert sorted(search["name"] for search in listed) == sorted(["an4", "other", SCRIPT])
+    an4 = visitor.search("an4")
+    assert (an4["ended"], an4["front"], an4["status"], an4["objectives"]) == (5, 4, "finished", ["macs", "wer"])
+
+
+def test_search_has_front_marks_intervals_and_settings(search):
+    assert search["front"] == [0, 1, 2, 3]
+    by_number = {trial["number"]: trial for trial in search["trials"]}
+    assert by_number[4]["mark"] == "firmly dominated"
+    assert by_number[0]["error"]["wer"] == {"value": 40.0, "low": 38.0, "high": 42.0, "test": None}
+    assert by_number[0]["cost"] == dict(zip(COSTS, (40.0, 2.0, None), strict=True))
+    assert by_number[1]["config"]["student.depth"] == 2
+    assert search["knee"] in search["front"]
+
+
+def test_compare_gives_both_searches_at_one_reference_point(visitor):
+    ids = [visitor.search(name)["id"] for name in ("an4", "other")]
+    rows = visitor.api(f"compare?search={ids[0]}&search={ids[1]}")["rows"]
+    assert [row["name"] for row in rows] == ["an4", "other"]
+    assert rows[0]["hypervolume"] > rows[1]["hypervolume"]
+
+
+def test_all_of_mlflow_is_still_there(server):
+    assert requests.get(server.url, timeout=60).status_code == 200
+    assert requests.get(f"{server.url}/version", timeout=60).text
+    assert requests.get(f"{server.url}/raysearch", timeout=60).url == server.page
+
+
+def test_registering_makes_a_version_with_alias_tags_and_the_student(server, visitor, tmp_path):
+    search_id = visitor.search("an4")["id"]
+    first = visitor.register(search_id, trial=1, model="small", alias="phone")
+    again = visitor.register(search_id, trial=1, model="small", alias="phone")
+    assert first.status_code == 200
+    assert again.json() == first.json()
+    client = MlflowClient(server.url)
+    version = client.get_model_version_by_alias("small", "phone")
+    assert version.version == first.json()["version"] == "1"
+    assert version.tags["raysearch.trial"] == "1"
+    assert version.tags["raysearch.wer"] == "38"
+    assert version.run_id == first.json()["run_id"]
+    assert client.get_run(version.run_id).data.tags["raysearch.candidate"] == "small"
+    folder = client.download_artifacts(version.run_id, "student", str(tmp_path))
+    assert version.source.endswith("/student")
+    with open(f"{folder}/model.safetensors", "rb") as file:
+        assert file.read() == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ({"trial": 4, "model": "m", "alias": "a"}, "an4: trial 4: no checkpoint in MLflow; expected one"),
+        ({"trial": 99, "model": "m", "alias": "a"}, "an4: trial: 99; expected a trial that MLflow has"),
+        ({"trial": 0, "model": "m' OR 1=1", "alias": "a"}, "model:"),
+        ({"trial": 0, "model": "m", "alias": "<b>"}, "alias:"),
+        ({"trial": 0, "model": "m"}, "alias: missing; expected a value"),
+    ],
+)
+def test_wrong_candidate_is_refused_in_one_line(visitor, body, line):
+    answer = visitor.register(visitor.search("an4")["id"], **body)
+    assert answer.status_code == 400
+    assert answer.json()["reason"].startswith(line)
+    assert "\n" not in answer.json()["reason"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x-raysearch-token": ""}, {"x-raysearch-token": "x" * 32}, {"sec-fetch-site": "cross-site"}]
+)
+def test_post_without_the_pages_token_or_from_another_site_is_refused(server, headers):
+    visitor = Visitor(server)
+    search_id = visitor.search("an4")["id"]
+    visitor.headers.update(headers)
+    assert visitor.register(search_id, trial=0, model="forged", alias="a").status_code == 403
+
+
+def test_state_is_not_changed_by_get(visitor):
+    path = f"{visitor.page}api/searches/{visitor.search('an4')['id']}/register?trial=0&model=m&alias=a"
+    assert visitor.get(path, timeout=60).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "assets/../app.py",
+        "assets/..%2Fapp.py",
+        "assets/%2e%2e/%2e%2e/pyproject.toml",
+        "assets//etc/passwd",
+        "api/searches/..%2f..%2fx",
+        "api/searches/' OR 1=1",
+        "nothing",
+    ],
+)
+def test_paths_that_lead_elsewhere_are_not_found(server, path):
+    url = requests.Request("GET", server.page).prepare()
+    url.url = server.page + path  # requests would tidy the dots away
+    assert requests.Session().send(url, timeout=60).status_code == 404
+
+
+def test_oversized_requests_are_refused(visitor):
+    search_id = visitor.search("an4")["id"]
+    assert visitor.register(search_id, trial=0, model="m" * 5000, alias="a").status_code == 413
+    assert visitor.get(f"{visitor.page}api/compare?search={'a' * 5000}", timeout=60).status_code == 414
+
+
+def test_unknown_search_is_not_found(visitor):
+    answer = visitor.get(f"{visitor.page}api/searches/{'0' * 32}", timeout=60)
+    assert answer.status_code == 404
+
+
+def test_page_may_load_nothing_from_elsewhere(visitor):
+    policy = visitor.home.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy + visitor.home.text
+
+
+def test_foreign_host_header_is_refused(server):
+    assert requests.get(server.page, headers={"host": "evil.example"}, timeout=60).status_code == 403
