@@ -12,7 +12,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from raysearch.front.objective import value as objective_value
 from raysearch.search.acquisition import propose
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import keeps_going
-from raysearch.search.space import Config
+from raysearch.search.space import Config, has_setting
 from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec import COST_OBJECTIVES, Spec
@@ -33,6 +33,7 @@ START_TRIALS = 6
 """Trials spread over the cost axis before a model of the error is trusted."""
 MAX_LOST = 5
 """Attempts at one trial whose workers keep vanishing, before it counts as failed."""
+BATCH = "training.batch_s"
 MAX_REFUSED = 300
 """Suggestions in a row that may be over budget or known already, before the space counts as exhausted."""
 
@@ -43,6 +44,10 @@ class Suggestion:
     config: Config
     seed: int
     """Seed of the trial's training."""
+    overrides: Config = field(default_factory=dict)
+    """Settings in place of the configuration's, from a retry."""
+    spent_s: float = 0.0
+    """Seconds that earlier attempts took up to their last rung."""
 
 
 class Searcher:
@@ -60,12 +65,15 @@ class Searcher:
         self._launched = sum(r.state != "infeasible" for r in study.records())
         self._costs: dict[str, Cost] = {}
         self._surrogate = Surrogate(self.space)
+        self._halted = ""
 
     def suggest(self) -> Suggestion | None:
         """The next trial: first the interrupted ones, under their old number.
 
-        Raises: WorkError if nothing feasible is left to suggest.
+        Raises: WorkError if nothing feasible is left to suggest, or the disk is full.
         """
+        if self._halted:
+            raise WorkError(self._halted)
         if self._again:
             number, config = self._again.popleft()
             return self._launch(number, config)
@@ -105,21 +113,39 @@ class Searcher:
             self.study.end(number, "failed", error=f"eval/{error} is missing or not finite", cause="nan")
 
     def fail(self, number: int, cause: str, error: str) -> None:
-        """`lost`: the worker vanished, the trial runs again from its checkpoint. Anything else is final."""
+        """The trial broke: what comes next depends on the cause.
+
+        `lost`, its workers vanished: it runs again from its checkpoint. `oom`: again, once, with half the batch.
+        `disk`: it stays interrupted, and nothing more is suggested until there is room. Anything else is final.
+        """
         record = self.study.record(number)
         if record.state != "running":
             return
+        again = (number, dict(record.config))
         if cause == "lost" and self.study.attempt(number) < MAX_LOST:
-            self._again.append((number, dict(record.config)))
+            self._again.append(again)
+        elif cause == "oom" and not record.overrides and (halved := self._half_batch(again[1])):
+            self._say(f"trial {number} ran out of memory; runs again with {_settings(halved)}")
+            self.study.override(number, halved)
+            self._again.append(again)
+        elif cause == "disk":
+            self._halted = f"trial {number}: {error}; free some space, then: raysearch resume {self.spec.name}"
         else:
             self.study.end(number, "failed", error=error, cause=cause)
+
+    def _half_batch(self, config: Config) -> Config | None:
+        if not has_setting(str(config["method"]), BATCH):
+            return None
+        return {BATCH: self.spec.settings(config).training.batch_s / 2}
 
     @property
     def _error_objective(self) -> str:
         return next(o for o in self.spec.objectives if o not in COST_OBJECTIVES)
 
     def _launch(self, number: int, config: Config) -> Suggestion:
-        return Suggestion(number, config, derived_seed(self.spec.search.seed, number))
+        record = self.study.record(number)
+        seed = derived_seed(self.spec.search.seed, number)
+        return Suggestion(number, config, seed, record.overrides, record.metrics.get("cost/seconds", 0.0))
 
     def _ask(self) -> tuple[int, Config]:
         asked = len(self.study.records())
@@ -145,13 +171,14 @@ class Searcher:
         """What the surrogate may learn from, in terms of ln MACs and ln error."""
         seen = []
         for record in self.study.records():
-            if record.state == "infeasible" or record.cause == "lost":
+            if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
             errors = {
                 updates / self.spec.search.updates: self._point(record.number, metrics)[1]
                 for updates, metrics in self.study.rungs(record.number).items()
             }
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
+            # What ran out of memory twice would do so again: as bad a place as one that diverges.
             diverged = record.state == "failed"
             seen.append(Observation(dict(record.config), self._ln_macs(dict(record.config)), ln_error, diverged))
         return seen
@@ -210,6 +237,10 @@ class Searcher:
 def encoder_cost(config: EncoderConfig) -> Cost:
     """MACs over SUPERB's 32 lengths and parameters of an encoder."""
     return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)
+
+
+def _settings(config: Config) -> str:
+    return ", ".join(f"{key} {value:g}" for key, value in config.items())
 
 
 def _identity(config: Config) -> str:

@@ -19,14 +19,20 @@ def journal(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def start(journal: str) -> Callable[..., Searcher]:
+def study_storage(journal: str) -> str:
+    """Where a study lives."""
+    return journal
+
+
+@pytest.fixture
+def start(study_storage: str) -> Callable[..., Searcher]:
     """`start(spec)` opens or creates the study and returns a searcher on it, as a driver would after a crash."""
 
     def _start(spec: Spec, trials: int | None = None) -> Searcher:
         try:
-            study = Study.open(journal, spec.name)
+            study = Study.open(study_storage, spec.name)
         except KeyError:
-            study = Study.create(journal, spec.name, spec.objectives, {})
+            study = Study.create(study_storage, spec.name, spec.objectives, {})
         return Searcher(spec, study, TEACHER, trials=trials or spec.search.trials, say=lambda _: None)
 
     return _start
