@@ -23,7 +23,7 @@ from raysearch.training.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
-SETTINGS_GROUPS = ("student", "targets", "prediction", "distillation", "training")
+SETTINGS_GROUPS = ("student", "targets", "prediction", "distillation", "ctc", "pruning", "training")
 
 
 class MethodChoice(Settings):
@@ -100,6 +100,10 @@ class Spec(Settings):
     """Fixed settings of masked prediction."""
     distillation: dict[str, Any] = {}
     """Fixed settings of feature distillation."""
+    ctc: dict[str, Any] = {}
+    """Fixed settings of supervised pruning."""
+    pruning: dict[str, Any] = {}
+    """Fixed settings of pruning."""
     training: dict[str, Any] = {}
     """Fixed settings of training."""
 
@@ -281,7 +285,8 @@ def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
     group, _, name = key.partition(".")
     if name in getattr(spec, group):
         return [getattr(spec, group)[name]], key
-    default = {load_method(method).Settings().model_dump()[group][name] for method in spec.methods}
+    having = [method for method in spec.methods if has_setting(method, key)]
+    default = {load_method(method).Settings().model_dump()[group][name] for method in having}
     return list(default), key
 
 

@@ -7,9 +7,10 @@ makes and that is trimmed), QK^T and attention times V. Norms, activations and m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from raysearch.encoder.config import EncoderConfig, LogMel, Waveform
+from raysearch.encoder.config import Block, EncoderConfig, LogMel, Waveform
 from raysearch.encoder.frames import conv_frames
 
 SUPERB_SAMPLES = (
@@ -47,41 +48,79 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
 
     `sizes` replaces the config's unit counts; with tensors in it the values are differentiable tensors.
     """
-    lengths = [samples] if isinstance(samples, int) else samples
+    lengths = (samples,) if isinstance(samples, int) else tuple(samples)
     channels, heads, ffn = sizes or sizes_of(config)
-    counts = [conv_frames(config.front_end, length) for length in lengths]
-    conv_totals = [sum(layer) for layer in zip(*counts, strict=True)][1:]
-    frames = [count[-1] for count in counts]
-    total, width = sum(frames), config.width
+    front_end, width = config.front_end, config.width
+    sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), lengths)
     inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
     # Padded by half: an even kernel makes one frame more than goes in.
-    positions = sum(count + 1 - kernel % 2 for count in frames if count)
+    positions = sums.total + sums.utterances * (1 - kernel % 2)
     return {
-        "front_end": sum(w * n for w, n in zip(_conv_weights(config.front_end, channels), conv_totals, strict=True)),
-        "projection": total * channels[-1] * width,
+        "front_end": sum(w * n for w, n in zip(_conv_weights(front_end, channels), sums.convs, strict=True)),
+        "projection": sums.total * channels[-1] * width,
         "position_conv": positions * width * (width // groups) * kernel,
-        "attention_linear": 4 * total * width * sum(inner),
-        "attention_matmul": 2 * sum(count * count for count in frames) * sum(inner),
-        "ffn": 2 * total * width * sum(ffn),
+        "attention_linear": 4 * sums.total * width * sum(inner),
+        "attention_matmul": 2 * sums.squares * sum(inner),
+        "ffn": 2 * sums.total * width * sum(ffn),
     }
 
 
 def params(config: EncoderConfig) -> int:
     """Parameters of the encoder, head excluded."""
-    width, features = config.width, config.front_end.channels[-1]
+    return sum(param_parts(config).values())
+
+
+def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, Any]:
+    """Parameters by part. `sizes` as in `parts`."""
+    channels, heads, ffn = sizes or sizes_of(config)
+    width, pre, blocks = config.width, config.norm == "pre", config.block_list
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
-    norms = 2 * features + 2 * width
-    projection = features * width + width
-    # Direction, bias, and one length per tap of the kernel.
-    position_conv = width * (width // groups) * kernel + width + kernel
-    blocks = sum(_block_params(width, config.norm == "pre", b.heads * b.head_width, b.ffn) for b in config.block_list)
-    return _front_end_params(config.front_end) + norms + projection + position_conv + blocks
+    inner = [count * block.head_width for count, block in zip(heads, blocks, strict=True)]
+    return {
+        "front_end": _front_end_params(config.front_end, channels),
+        "projection": 2 * channels[-1] + channels[-1] * width + width,
+        # Direction, bias, and one length per tap of the kernel; the encoder's own norm.
+        "position_conv": width * (width // groups) * kernel + width + kernel + 2 * width,
+        "attention": sum(_sub_layer_params(width, pre, count, 4 * width + 3) for count in inner),
+        "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
+    }
 
 
 def sizes_of(config: EncoderConfig) -> Sizes:
     blocks = config.block_list
     return Sizes(config.front_end.channels, [b.heads for b in blocks], [b.ffn for b in blocks])
+
+
+def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
+    """The config with these unit counts."""
+    channels, heads, ffn = sizes
+    front_end = config.front_end.model_copy(update={"channels": list(channels)})
+    blocks = [
+        Block(heads=h, head_width=block.head_width, ffn=f)
+        for block, h, f in zip(config.block_list, heads, ffn, strict=True)
+    ]
+    return config.model_copy(update={"front_end": front_end, "blocks": blocks})
+
+
+class _FrameSums(NamedTuple):
+    """Over utterances: frames after each convolution, of the last, their squares, and how many have any."""
+
+    convs: tuple[int, ...]
+    total: int
+    squares: int
+    utterances: int
+
+
+# A search asks for thousands of costs, all of the same utterances.
+@lru_cache
+def _frame_sums(kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]) -> _FrameSums:
+    build = LogMel if kind == "logmel" else Waveform
+    front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides))
+    counts = [conv_frames(front_end, length) for length in lengths]
+    frames = [count[-1] for count in counts]
+    convs = tuple(sum(layer) for layer in zip(*counts, strict=True))[1:]
+    return _FrameSums(convs, sum(frames), sum(count * count for count in frames), sum(count > 0 for count in frames))
 
 
 def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list[Any]:
@@ -90,17 +129,15 @@ def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list
     return [i * outputs * o * k for i, o, k in zip(inputs, channels, front_end.kernels, strict=True)]
 
 
-def _front_end_params(front_end: Waveform | LogMel) -> int:
-    weights, channels = sum(_conv_weights(front_end, front_end.channels)), front_end.channels
+def _front_end_params(front_end: Waveform | LogMel, channels: Sequence[Any]) -> Any:
+    weights = sum(_conv_weights(front_end, channels))
     if isinstance(front_end, LogMel):
         return weights + 2 * sum(channels)
     norms = 2 * sum(channels) if front_end.norm == "layer" else 2 * channels[0]
     return weights + norms + (sum(channels) if front_end.bias else 0)
 
 
-def _block_params(width: int, pre: bool, inner: int, ffn: int) -> int:
+def _sub_layer_params(width: int, pre: bool, units: Any, per_unit: int) -> Any:
     # An emptied sub-layer keeps its output bias; a norm in front of it goes too.
-    norm = 2 * width
-    attention = norm + 4 * width * inner + 3 * inner + width if inner or not pre else width
-    feed_forward = norm + 2 * width * ffn + ffn + width if ffn or not pre else width
-    return attention + feed_forward
+    norm = 0 if pre and not units else 2 * width
+    return norm + per_unit * units + width

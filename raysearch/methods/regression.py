@@ -40,13 +40,19 @@ class FeatureRegression(nn.Module):
 
 
 class TeacherBatches:
-    """Prepares batches for `FeatureRegression`: the teacher's LayerNormed hidden states on the student's frames."""
+    """Prepares batches of the teacher's hidden states on the student's frames: LayerNormed, or with `raw` as they are.
 
-    def __init__(self, student: Encoder, teacher: Encoder, layers: list[int], precision: str) -> None:
+    Only with `raw` may layer 0 be among them, which enters the first block.
+    """
+
+    def __init__(
+        self, student: Encoder, teacher: Encoder, layers: list[int], precision: str, *, raw: bool = False
+    ) -> None:
         self._frames = student.frames
         self._teacher = teacher
         self._device = next(teacher.parameters()).device
-        self._blocks = block_numbers(layers, teacher.config.depth)
+        self._blocks = block_numbers(layers, teacher.config.depth, first=0 if raw else 1)
+        self._raw = raw
         self._hops = teacher.config.hop_samples, student.config.hop_samples
         self._precision = precision
 
@@ -57,8 +63,10 @@ class TeacherBatches:
         width = int(self._frames(audio_BS.shape[1]))
         with autocast(self._device, self._precision):
             hidden_LBUW = self._hidden(audio_BS, samples_B)
-        normed_LBUW = layer_norm(hidden_LBUW.float(), hidden_LBUW.shape[-1:])
-        targets_TLBW = align_frames(normed_LBUW.movedim(2, 0), *self._hops, width)
+        hidden_LBUW = hidden_LBUW.float()
+        if not self._raw:
+            hidden_LBUW = layer_norm(hidden_LBUW, hidden_LBUW.shape[-1:])
+        targets_TLBW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width)
         return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_TLBW.movedim(0, 2)}
 
     def _hidden(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:

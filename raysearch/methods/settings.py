@@ -13,15 +13,15 @@ from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.settings import Settings
 
 
-def block_numbers(layers: list[int], depth: int) -> list[int]:
-    """Blocks counted from 1, of which `layers` may count some from the last, -1.
+def block_numbers(layers: list[int], depth: int, first: int = 1) -> list[int]:
+    """Blocks counted from 1, of which `layers` may count some from the last, -1. With `first` 0, 0 may be among them.
 
     Raises: ValueError if there is no such block.
     """
     for layer in layers:
-        if not 1 <= abs(layer) <= depth:
-            raise ValueError(f"{layer}; expected 1 to {depth}, or -1 for the last block")
-    return [layer if layer > 0 else depth + 1 + layer for layer in layers]
+        if not first <= abs(layer) <= depth:
+            raise ValueError(f"{layer}; expected {first} to {depth}, or -1 for the last block")
+    return [layer if layer >= 0 else depth + 1 + layer for layer in layers]
 
 
 class StudentSettings(Settings):
@@ -118,3 +118,65 @@ class DistillationSettings(Settings):
     """Weight of the mean absolute difference."""
     cosine_weight: float = Field(1.0, ge=0)
     """Weight of -log sigmoid(cosine similarity)."""
+
+
+class MatchingSettings(DistillationSettings):
+    """Matching of a pruned student's hidden states with its teacher's (DPHuBERT)."""
+
+    layers: list[int] = Field([0, 4, 8, 12], min_length=1)
+    """Layers to match: 0 enters the first block, 1 leaves it, -1 is the last."""
+    cosine_weight: float = Field(1.0, ge=0)
+    """Weight of 1 - cosine similarity."""
+
+
+class CtcSettings(Settings):
+    """Supervision of a student that is pruned for one task."""
+
+    unit: Literal["auto", "phones", "characters"] = "auto"
+    """What the head reads; `auto`: phones if the corpus has them, else characters."""
+    head_lr: float = Field(1e-2, gt=0)
+    """Peak rate of the linear head, which starts from nothing while the student does not."""
+
+
+class PruningSettings(Settings):
+    """How gates learn what to drop (HJ-Pruning)."""
+
+    target: Literal["macs", "size", "separate-sizes"] = "macs"
+    """What is held to its share: MACs, parameters, or the parameters of front end and transformer each."""
+    macs_ratio: float = Field(0.5, gt=0, le=1)
+    """Share of the teacher's MACs that stays, on SUPERB's 32 utterances."""
+    size_ratio: float = Field(0.25, gt=0, le=1)
+    """Share of the teacher's parameters that stays."""
+    front_end_ratio: float = Field(0.5, gt=0, le=1)
+    """Share of the front end's parameters that stays, with `separate-sizes`."""
+    transformer_ratio: float = Field(0.25, gt=0, le=1)
+    """Share of all other parameters that stays, with `separate-sizes`."""
+    units: list[Literal["channels", "heads", "ffn", "attention_layers", "ffn_layers"]] = ["channels", "heads", "ffn"]
+    """What has gates: convolution channels, attention heads, FFN units, whole sub-layers."""
+    share: float = Field(2 / 3, gt=0, lt=1)
+    """Share of the updates that learns gates; the rest trains the sliced student. No trial is compared before."""
+    ramp: float = Field(0.1, ge=0, le=1)
+    """Share of the pruning updates over which the target falls linearly from the whole teacher to its ratio."""
+    recovery_lr: float = Field(0.5, gt=0)
+    """Peak rates after slicing, as a share of those before."""
+    gate_lr: float = Field(0.1, gt=0)
+    """Peak rate of the gates' own AdamW. A gate needs about 8 / rate updates from open to closed."""
+    multiplier_lr: float = Field(3.0, gt=0)
+    """Rate of the Lagrange multipliers' own gradient ascent."""
+    stiffness: float = Field(50.0, ge=0)
+    """Where the multiplier of the squared gap starts. Stiffer finds the target sooner, but hears less of the loss."""
+    drop: float = Field(0.01, gt=0, lt=1)
+    """Rate at which channels, heads and sub-layers are dropped at the start."""
+    ffn_drop: float = Field(0.5, gt=0, lt=1)
+    """Rate at which FFN units are dropped at the start."""
+    temperature: float = Field(2 / 3, gt=0)
+    """Of the gates' hard-concrete distribution: the lower, the nearer to 0 and 1 they are drawn."""
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> PruningSettings:
+        # Heads and whole sub-layers are too coarse to meet a target.
+        needed = ["ffn", "channels"] if self.target == "separate-sizes" else ["ffn"]
+        for unit in needed:
+            if unit not in self.units:
+                raise ValueError(f"units: {self.units}; expected {' and '.join(needed)} among them")
+        return self

@@ -12,6 +12,8 @@ METHODS = {
     "hubert": "raysearch.methods.hubert:Hubert",
     "dicehubert": "raysearch.methods.hubert:DiceHubert",
     "distilhubert": "raysearch.methods.distilhubert:DistilHubert",
+    "hjpruning": "raysearch.methods.hjpruning:HJPruning",
+    "dphubert": "raysearch.methods.hjpruning:DPHubert",
 }
 
 

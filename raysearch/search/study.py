@@ -7,6 +7,7 @@ An Optuna trial carries params and attributes: `config`, `cost`, `state` (ours),
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,7 +201,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         state=attrs.get("state", "running"),
         config=attrs["config"],
         metrics=attrs.get("metrics", {}),
-        cost=Cost(**attrs["cost"]) if "cost" in attrs else Cost(macs_g=float("nan"), params_m=float("nan")),
+        cost=_cost(attrs),
         checkpoint=f"trials/{frozen.number:04d}/student" if rungs else None,
         error=attrs.get("error"),
         rung=max(rungs) if rungs else None,
@@ -208,4 +209,13 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         overrides=attrs.get("overrides", {}),
         started_s=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
         ended_s=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
+    )
+
+
+def _cost(attrs: dict[str, Any]) -> Cost:
+    """As known when the trial was suggested, unless its method measured it: pruning lands near its target."""
+    known, metrics = attrs.get("cost", {}), attrs.get("metrics", {})
+    return Cost(
+        macs_g=metrics.get("cost/macs_g", known.get("macs_g", math.nan)),
+        params_m=metrics.get("cost/params_m", known.get("params_m", math.nan)),
     )

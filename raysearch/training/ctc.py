@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from raysearch.corpora.batches import Batch, TrainingBatches, evaluation_batches
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.gates import GatedEncoder
 from raysearch.methods.settings import TrainingSettings
 from raysearch.tasks.ctc import Tokens, Unit, ctc_loss, greedy, reference
 from raysearch.tasks.recognition import Reading
@@ -27,7 +28,7 @@ from raysearch.training.trainer import Run
 class CtcObjective(nn.Module):
     """CTC through one linear layer on the last block."""
 
-    def __init__(self, student: Encoder, symbols: int) -> None:
+    def __init__(self, student: Encoder | GatedEncoder, symbols: int) -> None:
         super().__init__()
         self.student = student
         self.head = nn.Linear(student.config.width, symbols)

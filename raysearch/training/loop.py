@@ -61,7 +61,7 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run, objective.module)
     trainer.resume()
-    curve = Curve(run.folder / "curve.jsonl")
+    curve = Curve(run.curve or run.folder / "curve.jsonl")
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
         yield _report(run, trainer, metrics, objective)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,19 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Group:
+    """Parameters that are optimised in their own way, without weight decay."""
+
+    prefix: str
+    """The parameters whose names begin so."""
+    lr: float
+    schedule: Callable[[int], float]
+    """Update, counted from 0 -> factor on the rate."""
+    clip: float
+    """Norm above which these parameters' gradients are scaled down, whatever the others' is."""
+
+
+@dataclass(frozen=True)
 class Run:
     """What the training loop needs beside an objective and batches."""
 
@@ -36,10 +49,20 @@ class Run:
     settings: TrainingSettings
     lr_scales: Mapping[str, float] = field(default_factory=dict)
     """Factor on the learning rate of the parameters whose names begin so."""
+    groups: tuple[Group, ...] = ()
+    """Parameters with their own rate, schedule and clip; `settings` govern the others."""
+    start: int = 0
+    """Updates that were done before this run, in another one that it follows: it counts on from there."""
+    curve: Path | None = None
+    """File of the curve, if it is not the folder's own: two runs after one another can share one."""
 
     @property
     def budget(self) -> int:
         return self.rungs[-1]
+
+    def group(self, name: str) -> Group | None:
+        """The group of its own that a parameter belongs to."""
+        return next((group for group in self.groups if name.startswith(group.prefix)), None)
 
 
 class Trainer:
@@ -50,7 +73,7 @@ class Trainer:
         self._bare = module.to(run.device).train()
         self._module = _distributed(module, run.device) if world_size() > 1 else module
         self._optimiser = torch.optim.AdamW(
-            _groups(module, run.lr_scales),
+            _groups(module, run),
             betas=(0.9, 0.98),
             eps=1e-6,
             weight_decay=run.settings.weight_decay,
@@ -58,7 +81,7 @@ class Trainer:
         )
         # bf16 has the range of fp32: with a scaler, the scale would only grow without bound.
         self._scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
-        self.step = 0
+        self.step = run.start
         """Updates done."""
         self.seconds = 0.0
         """Time spent in updates, over all processes that worked on the run one after the other."""
@@ -72,25 +95,37 @@ class Trainer:
     @property
     def lr(self) -> float:
         """Rate of the next update, without the scales of groups."""
-        return self._run.settings.lr * linear(self.step, self._run.budget, self._run.settings.warmup)
+        run = self._run
+        return run.settings.lr * linear(self.step - run.start, run.budget - run.start, run.settings.warmup)
 
     def update(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
         """One update on the module's arguments, whose tensors are moved; the metrics stay on the device."""
         device = self._run.device
         torch.manual_seed(int(generator(self._run.seed, self.step).integers(2**63)))
         for group in self._optimiser.param_groups:
-            group["lr"] = self.lr * group["lr_scale"]
+            own = group["own"]
+            group["lr"] = own.lr * own.schedule(self.step) if own else self.lr * group["lr_scale"]
         moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
         with autocast(device, self._run.precision):
             loss, metrics = self._module(**moved)
         self._optimiser.zero_grad()
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimiser)
-        norm = nn.utils.clip_grad_norm_(self._bare.parameters(), self._run.settings.clip)
+        norm = self._clip()
         self._scaler.step(self._optimiser)
         self._scaler.update()
         self.step += 1
         return {"loss": loss.detach(), "grad_norm": norm, **metrics}
+
+    def _clip(self) -> Tensor:
+        """Scales gradients down; the norm of those that have no group of their own."""
+        clips: dict[Group | None, list[nn.Parameter]] = {None: []}
+        for group in self._optimiser.param_groups:
+            clips.setdefault(group["own"], []).extend(group["params"])
+        for own, parameters in clips.items():
+            if own:
+                nn.utils.clip_grad_norm_(parameters, own.clip)
+        return nn.utils.clip_grad_norm_(clips[None], self._run.settings.clip)
 
     def save(self) -> None:
         state = {"seconds": self.seconds, "scaler": self._scaler.state_dict()}
@@ -109,12 +144,20 @@ class Trainer:
         _log.info("%s: resuming after update %d", self._run.folder, self.step)
 
 
-def _groups(module: nn.Module, lr_scales: Mapping[str, float]) -> list[dict[str, Any]]:
-    groups: dict[float, list[nn.Parameter]] = {}
+def _groups(module: nn.Module, run: Run) -> list[dict[str, Any]]:
+    groups: dict[tuple[Group | None, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
-        scale = next((scale for prefix, scale in lr_scales.items() if name.startswith(prefix)), 1.0)
-        groups.setdefault(scale, []).append(parameter)
-    return [{"params": parameters, "lr_scale": scale} for scale, parameters in groups.items()]
+        scale = next((scale for prefix, scale in run.lr_scales.items() if name.startswith(prefix)), 1.0)
+        groups.setdefault((run.group(name), scale), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr_scale": scale,
+            "own": own,
+            "weight_decay": 0.0 if own else run.settings.weight_decay,
+        }
+        for (own, scale), parameters in groups.items()
+    ]
 
 
 def _distributed(module: nn.Module, device: torch.device) -> nn.Module:

@@ -35,6 +35,8 @@ from raysearch.training.loop import DivergedError
 from raysearch.training.teacher import load_teacher, prepare_teacher
 
 GO, STOP = "go", "stop"
+LABELLING_BATCH_S = 60.0
+"""Seconds of audio that pass the teacher at once, without gradients."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class Workplace:
 
     def label_set(self, settings: TargetSettings) -> LabelSet:
         store = LabelStore(self.store / "label_sets")
-        batch_s = self.spec.settings({"method": self.spec.methods[0]}).training.batch_s
-        return build_label_set(settings, self.teacher, self.corpus, self.corpus.audio, store, self.device, batch_s)
+        return build_label_set(
+            settings, self.teacher, self.corpus, self.corpus.audio, store, self.device, LABELLING_BATCH_S
+        )
 
     def evaluate(self, encoder: Encoder, test: bool) -> Mapping[str, float]:
         return evaluate_all(self.tasks, encoder, self.corpus, test=test, device=self.device, seed=self.spec.search.seed)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.cost import macs_superb, params
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Trial
 from raysearch.methods.table import METHODS, load_method
@@ -19,9 +20,16 @@ OWN = {
     "hubert": {"targets": {"clusters": 4}},
     "dicehubert": {"targets": {"clusters": 4}, "prediction": {"layers": [1, -1], "unmasked_weight": 0.5}},
     "distilhubert": {"distillation": {"layers": [1, 2]}},
+    "hjpruning": {"pruning": {"share": 0.3, "macs_ratio": 0.5}},
+    "dphubert": {"pruning": {"share": 0.3, "size_ratio": 0.5}, "distillation": {"layers": [0, 1, -1]}},
 }
 
 pytestmark = pytest.mark.parametrize("method", [pytest.param(load_method(name), id=name) for name in METHODS])
+
+
+def settings_of(method):
+    known = {group: fields for group, fields in DOCUMENT.items() if group in method.Settings.model_fields}
+    return method.Settings.model_validate(known | OWN.get(method.name, {}))
 
 
 @pytest.fixture
@@ -29,7 +37,7 @@ def trial(method, tones, small_teacher, tone_labels, tmp_path):
     def make(folder):
         return Trial(
             number=0,
-            settings=method.Settings.model_validate(DOCUMENT | OWN.get(method.name, {})),
+            settings=settings_of(method),
             corpus=tones,
             teacher=small_teacher,
             label_set=tone_labels,
@@ -66,7 +74,15 @@ def test_run_then_rungs_arrive_in_order_and_the_last_is_final(method, trial):
 def test_run_then_the_student_on_disk_is_the_one_that_was_evaluated(method, trial, small_teacher):
     *_, last = method().run(trial("x"))
     student = load_encoder(trial("x").folder / "student")
-    assert student.config == method.student(trial("x").settings, small_teacher.encoder.config)
+    promised = method.student(trial("x").settings, small_teacher.encoder.config)
+    if "cost/macs_g" in last.metrics:
+        # The shape is learned: only its cost is known before.
+        assert last.metrics["cost/macs_g"] == macs_superb(student.config) / 1e9
+        assert last.metrics["cost/params_m"] == params(student.config) / 1e6
+        measure = params if method.name == "dphubert" else macs_superb
+        assert measure(student.config) == pytest.approx(measure(promised), rel=0.01)
+    else:
+        assert student.config == promised
     assert student.projection.weight.norm().item() == last.metrics["eval/norm"]
 
 

@@ -1,0 +1,164 @@
+"""Pruning of a whole encoder, front end included, as methods: for one task, or by its teacher's hidden states.
+
+No torch until they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.cost import sized
+from raysearch.errors import InputError
+from raysearch.methods.base import Report, Trial
+from raysearch.methods.budget import scaled
+from raysearch.methods.settings import (
+    CtcSettings,
+    MatchingSettings,
+    PruningSettings,
+    TrainingSettings,
+    block_numbers,
+)
+from raysearch.settings import Settings as AnySettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from raysearch.corpora.batches import Batch
+    from raysearch.encoder.gates import GatedEncoder
+    from raysearch.methods.phases import Prepare
+
+
+class PruningTraining(TrainingSettings):
+    """How a student is trained that starts as a copy of its teacher."""
+
+    lr: float = Field(2e-4, gt=0)
+    """Peak learning rate of AdamW for the student's weights."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of the student while it trains: its gates disturb it enough."""
+
+
+class SizePruning(PruningSettings):
+    """How gates learn what to drop (DPHuBERT)."""
+
+    target: Literal["macs", "size", "separate-sizes"] = "size"
+    """What is held to its share: MACs, parameters, or the parameters of front end and transformer each."""
+
+
+class HJPruningSettings(AnySettings):
+    """Prune a copy of the teacher while it learns a task."""
+
+    pruning: PruningSettings = PruningSettings()
+    """Gates, target and the two phases."""
+    ctc: CtcSettings = CtcSettings()
+    """The task."""
+    training: PruningTraining = PruningTraining()
+    """Optimiser and batches."""
+
+
+class DPHubertSettings(AnySettings):
+    """Prune a copy of the teacher while it imitates the teacher."""
+
+    pruning: SizePruning = SizePruning()
+    """Gates, target and the two phases."""
+    distillation: MatchingSettings = MatchingSettings()
+    """Layers and loss."""
+    training: PruningTraining = PruningTraining()
+    """Optimiser and batches."""
+
+
+class HJPruning:
+    """Prunes a copy of the teacher while it is trained with CTC, then slices it and trains on.
+
+    Its cost is the target's to 1 %, whichever units are left. No rung is reported before the slice.
+
+    Cannot: take over a teacher's task head; it learns its own.
+    Source: HJ-Pruning, Peng et al., ICASSP 2023 (arXiv 2302.14132). Deviations: the multipliers climb by plain gradient
+    ascent from a stiff penalty, the gates' rate is constant at first and then falls to zero, and gradients are clipped
+    each for themselves; counts are moved to the target when slicing; the gate of the last convolution lies behind the
+    LayerNorm that follows it, and such norms count open channels only.
+    """
+
+    name: ClassVar[str] = "hjpruning"
+    Settings: ClassVar[type[AnySettings]] = HJPruningSettings
+
+    @staticmethod
+    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
+        """The teacher with every layer's units scaled alike to the target: the cost of the student, not its shape.
+
+        Raises: InputError if the target cannot be met.
+        """
+        assert isinstance(settings, HJPruningSettings)
+        return sized(teacher, scaled(settings.pruning, teacher))
+
+    def run(self, trial: Trial) -> Iterator[Report]:
+        from raysearch.methods.phases import prune
+        from raysearch.tasks.ctc import Tokens, is_labelled
+        from raysearch.training.ctc import CtcObjective
+
+        settings = trial.settings
+        assert isinstance(settings, HJPruningSettings)
+        cuts = trial.corpus.splits["train"]
+        unit = settings.ctc.unit
+        if unit == "auto":
+            unit = "phones" if all(is_labelled(cut, "phones") for cut in cuts) else "characters"
+        tokens = Tokens.from_cuts(cuts, unit)
+
+        def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
+            targets = [tokens.encode(cut) for cut in batch.cuts]
+            return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "targets": targets}
+
+        def build(student: GatedEncoder) -> tuple[nn.Module, Prepare]:
+            return CtcObjective(student, tokens.count), prepare
+
+        lr_scales = {"head.": settings.ctc.head_lr / settings.training.lr}
+        return prune(trial, settings.pruning, settings.training, build, lr_scales)
+
+
+class DPHubert:
+    """Prunes a copy of the teacher while its hidden states stay near the teacher's, then slices it and trains on.
+
+    Cannot: prune for a task; what it makes serves any.
+    Source: DPHuBERT, Peng et al., Interspeech 2023 (arXiv 2305.17394). Deviations: those of `hjpruning`; layer 0 is
+    matched after the position convolution, not before it; batches are padded, not cropped.
+    """
+
+    name: ClassVar[str] = "dphubert"
+    Settings: ClassVar[type[AnySettings]] = DPHubertSettings
+
+    @staticmethod
+    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
+        """As of `HJPruning`.
+
+        Raises: InputError if the target cannot be met, or `distillation.layers` names no layer of the teacher.
+        """
+        assert isinstance(settings, DPHubertSettings)
+        _layers(settings.distillation, teacher)
+        return sized(teacher, scaled(settings.pruning, teacher))
+
+    def run(self, trial: Trial) -> Iterator[Report]:
+        from raysearch.methods.matching import LayerMatching
+        from raysearch.methods.phases import prune
+        from raysearch.methods.regression import TeacherBatches
+
+        settings = trial.settings
+        assert isinstance(settings, DPHubertSettings)
+        teacher = trial.teacher.encoder.to(trial.device)
+        layers = _layers(settings.distillation, teacher.config)
+        # A copy has the teacher's frames, before it is sliced and after.
+        prepare = TeacherBatches(teacher, teacher, layers, trial.precision, raw=True)
+
+        def build(student: GatedEncoder) -> tuple[nn.Module, Prepare]:
+            return LayerMatching(student, teacher.config.width, layers, settings.distillation), prepare
+
+        return prune(trial, settings.pruning, settings.training, build, {})
+
+
+def _layers(settings: MatchingSettings, teacher: EncoderConfig) -> list[int]:
+    try:
+        return block_numbers(settings.layers, teacher.depth, first=0)
+    except ValueError as err:
+        raise InputError(f"distillation.layers: {err}") from err

@@ -1,0 +1,138 @@
+"""The two phases of a pruning trial: gates and weights learn together, then the sliced student recovers.
+
+A trial's folder holds, beside what every trial's does, `pruning/` (the first phase, until the trial ends), `sliced/`
+(the student right after slicing, with the objective's heads) and `left.json` (units left and before, layer by layer).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from raysearch.corpora.batches import Batch, TrainingBatches
+from raysearch.encoder.checkpoint import CONFIG_NAME, load_encoder, save_encoder
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.cost import macs_superb, params, sizes_of
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.gates import GatedEncoder, GateSet
+from raysearch.encoder.slicing import slice_encoder
+from raysearch.methods.base import Report, Trial
+from raysearch.methods.budget import budgets
+from raysearch.methods.pruning import Lagrangian, Pruning, gate_group, settle
+from raysearch.methods.settings import PruningSettings, TrainingSettings
+from raysearch.training.loop import Objective, fit
+from raysearch.training.process import rank, world_size
+from raysearch.training.trainer import Run
+
+Prepare = Callable[[int, Batch], Mapping[str, Any]]
+HEADS_NAME = "heads.safetensors"
+
+
+def prune(
+    trial: Trial,
+    pruning: PruningSettings,
+    training: TrainingSettings,
+    build: Callable[[GatedEncoder], tuple[nn.Module, Prepare]],
+    lr_scales: Mapping[str, float],
+) -> Iterator[Report]:
+    """Both phases. Rungs before the slice are passed over: inside the ramp, trials cannot be compared.
+
+    `build(student)` gives the objective, whose attribute `student` is the student, and what prepares its batches;
+    `lr_scales` are factors on the rates of the objective's parameters. Every report carries what the student really
+    costs, as `cost/macs_g` and `cost/params_m`.
+    """
+    end = max(1, min(trial.rungs[-1] - 1, round(pruning.share * trial.rungs[-1])))
+    sliced = trial.folder / "sliced"
+    torch.manual_seed(trial.seed)
+    gated = _gated_copy(trial.teacher.encoder, pruning, training.dropout)
+    objective, prepare = build(gated)
+    objective.to(trial.device)
+    cuts = trial.corpus.splits["train"]
+    batches = TrainingBatches(cuts, trial.corpus.audio, training.batch_s, trial.seed, rank(), world_size())
+    if not (sliced / CONFIG_NAME).exists():
+        teacher = gated.config
+        ramp = round(pruning.ramp * end)
+        lagrangian = Lagrangian(budgets(pruning, teacher), ramp, pruning.multiplier_lr, pruning.stiffness)
+        run = Run(
+            trial.folder / "pruning",
+            trial.device,
+            trial.seed,
+            trial.precision,
+            (end,),
+            training,
+            lr_scales={f"objective.{prefix}": scale for prefix, scale in lr_scales.items()},
+            groups=(gate_group(pruning, end),),
+            curve=trial.folder / "curve.jsonl",
+        )
+        module = Pruning(objective, lagrangian)
+        for _ in fit(run, Objective(module, batches, _with_step(prepare), lambda encoder, final: {})):
+            pass
+        kept = settle(gated.gates, lagrangian.budgets)
+        student, _ = slice_encoder(gated.encoder, gated.gates.values(kept))
+        if rank() == 0:
+            _save(objective, student, sliced)
+            _note_what_is_left(teacher, student.config, trial.folder / "left.json")
+    else:
+        student = load_encoder(sliced, trial.device)
+        objective.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
+    _set_dropout(student, training.dropout)
+    objective.student = student
+    recovery = Run(
+        trial.folder,
+        trial.device,
+        trial.seed,
+        trial.precision,
+        tuple(rung for rung in trial.rungs if rung >= end),
+        training.model_copy(update={"lr": training.lr * pruning.recovery_lr}),
+        lr_scales=lr_scales,
+        start=end,
+    )
+
+    def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
+        return {**trial.evaluate(encoder, final), **_cost(encoder.config)}
+
+    for report in fit(recovery, Objective(objective, batches, prepare, evaluate)):
+        if report.final and rank() == 0:
+            shutil.rmtree(trial.folder / "pruning", ignore_errors=True)
+        yield report
+
+
+def _gated_copy(teacher: Encoder, settings: PruningSettings, dropout: float) -> GatedEncoder:
+    student = Encoder(teacher.config, dropout=dropout)
+    student.load_state_dict(teacher.state_dict())
+    gates = GateSet(teacher.config, settings.units, settings.drop, settings.ffn_drop, settings.temperature)
+    return GatedEncoder(student, gates)
+
+
+def _with_step(prepare: Prepare) -> Prepare:
+    return lambda step, batch: {**prepare(step, batch), "step": step}
+
+
+def _save(objective: nn.Module, student: Encoder, folder: Path) -> None:
+    """The encoder's config is written last: where it is, all is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    heads = {name: x.cpu() for name, x in objective.state_dict().items() if not name.startswith("student.")}
+    save_file(heads, folder / HEADS_NAME)
+    save_encoder(student, folder)
+
+
+def _note_what_is_left(before: EncoderConfig, after: EncoderConfig, path: Path) -> None:
+    full, left = sizes_of(before)._asdict(), sizes_of(after)._asdict()
+    path.write_text(json.dumps({unit: {"left": left[unit], "before": full[unit]} for unit in full}), encoding="utf-8")
+
+
+def _set_dropout(encoder: Encoder, dropout: float) -> None:
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+
+
+def _cost(config: EncoderConfig) -> dict[str, float]:
+    return {"cost/macs_g": macs_superb(config) / 1e9, "cost/params_m": params(config) / 1e6}
