@@ -22,12 +22,13 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
+from raysearch.search.costs import encoder_cost
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
 from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
 from raysearch.search.reading import read_document, write_front
-from raysearch.search.searcher import Searcher, encoder_cost
+from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, open_storage
 from raysearch.spec import Spec, differences
 from raysearch.targets.store import FolderStore

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raysearch.encoder import cost
 from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError, WorkError
-from raysearch.front.document import Cost
+from raysearch.front.document import Cost, TrialRecord
 from raysearch.front.objective import value as objective_value
 from raysearch.search.acquisition import propose
+from raysearch.search.costs import Costs
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import keeps_going
 from raysearch.search.space import Config, has_setting
@@ -51,19 +51,28 @@ class Suggestion:
 
 
 class Searcher:
-    def __init__(self, spec: Spec, study: Study, teacher: EncoderConfig, *, trials: int, say: Callable[[str], None]):
+    def __init__(
+        self,
+        spec: Spec,
+        study: Study,
+        teacher: EncoderConfig,
+        *,
+        trials: int,
+        say: Callable[[str], None],
+        costs: Costs | None = None,
+    ) -> None:
+        """`costs`: those of the same spec and teacher, where they are known from another search."""
         self.spec = spec
         self.study = study
         self.trials = trials
         self.space = spec.search_space
-        self._teacher = teacher
         self._say = say
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
         self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
         self._launched = sum(r.state != "infeasible" for r in study.records())
-        self._costs: dict[str, Cost] = {}
+        self._costs = costs or Costs(spec, teacher)
         self._surrogate = Surrogate(self.space)
         self._halted = ""
 
@@ -98,7 +107,7 @@ class Searcher:
         self.study.report(number, updates, metrics)
         if self.spec.search.scheduler == "fifo":
             return True
-        point = self._point(number, metrics)
+        point = self._point(self.study.record(number), metrics)
         if math.isnan(point[1]) or keeps_going(point, others):
             return True
         self.study.end(number, "stopped")
@@ -148,7 +157,7 @@ class Searcher:
         return Suggestion(number, config, seed, record.overrides, record.metrics.get("cost/seconds", 0.0))
 
     def _ask(self) -> tuple[int, Config]:
-        asked = len(self.study.records())
+        asked = self.study.asked
         sampler = make_sampler(self._sampler, self.spec.search.seed, asked)
         start = self.spec.search.start
         if self._launched < len(start):
@@ -170,17 +179,15 @@ class Searcher:
     def _observations(self) -> list[Observation]:
         """What the surrogate may learn from, in terms of ln MACs and ln error."""
         seen = []
-        for record in self.study.records():
+        for record, rungs in self.study.trials():
             if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
-            errors = {
-                updates / self.spec.search.updates: self._point(record.number, metrics)[1]
-                for updates, metrics in self.study.rungs(record.number).items()
-            }
+            config = dict(record.config)
+            errors = {u / self.spec.search.updates: self._point(record, metrics)[1] for u, metrics in rungs.items()}
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again: as bad a place as one that diverges.
             diverged = record.state == "failed"
-            seen.append(Observation(dict(record.config), self._ln_macs(dict(record.config)), ln_error, diverged))
+            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged))
         return seen
 
     def _ln_macs(self, config: Config) -> float:
@@ -188,7 +195,8 @@ class Searcher:
 
     def _refusal(self, number: int, config: Config) -> str | None:
         try:
-            cost = self._cost(config)
+            self.spec.settings(config)
+            cost = self._costs(config)
         except InputError as err:
             return str(err)
         self.study.set_cost(number, cost)
@@ -206,37 +214,23 @@ class Searcher:
 
     def _feasible(self, config: Config) -> bool:
         try:
-            return _identity(config) not in self._known and self._over_budget(self._cost(config)) is None
+            return _identity(config) not in self._known and self._over_budget(self._costs(config)) is None
         except InputError:
             return False
 
     def _macs(self, config: Config) -> float:
-        return self._cost(config).macs_g
-
-    def _cost(self, config: Config) -> Cost:
-        key = _identity(config)
-        if key not in self._costs:
-            self._costs[key] = encoder_cost(self.spec.student_config(config, self._teacher))
-        return self._costs[key]
+        return self._costs(config).macs_g
 
     def _at_rung(self, updates: int, number: int) -> list[tuple[float, float]]:
         """Cost and error of the other trials that have been at this rung."""
-        points = []
-        for record in self.study.records():
-            metrics = self.study.rungs(record.number).get(updates)
-            if metrics is not None and record.number != number:
-                points.append(self._point(record.number, metrics))
+        found = [(r, rungs[updates]) for r, rungs in self.study.trials() if updates in rungs and r.number != number]
+        points = [self._point(record, metrics) for record, metrics in found]
         return [point for point in points if math.isfinite(point[1])]
 
-    def _point(self, number: int, metrics: dict[str, float]) -> tuple[float, float]:
-        at_rung = self.study.record(number).model_copy(update={"metrics": metrics})
+    def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, float]:
+        at_rung = record.model_copy(update={"metrics": metrics})
         cost_objective = next(o for o in self.spec.objectives if o in COST_OBJECTIVES)
         return objective_value(at_rung, cost_objective), objective_value(at_rung, self._error_objective)
-
-
-def encoder_cost(config: EncoderConfig) -> Cost:
-    """MACs over SUPERB's 32 lengths and parameters of an encoder."""
-    return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)
 
 
 def _settings(config: Config) -> str:

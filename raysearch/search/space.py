@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,7 @@ class Space:
         return self.walk(choose)
 
 
+@cache
 def has_setting(method: str, key: str) -> bool:
     """Whether the method's settings hold the dotted key."""
     model: type[BaseModel] | None = load_method(method).Settings

@@ -31,8 +31,10 @@ _OPTUNA_STATE = {
 }
 
 
-def open_storage(storage: str) -> BaseStorage:
+def open_storage(storage: str | BaseStorage) -> BaseStorage:
     """The storage behind a database URL, or a journal file."""
+    if isinstance(storage, BaseStorage):
+        return storage
     if "://" in storage:
         return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
     return JournalStorage(JournalFileBackend(storage))
@@ -48,7 +50,7 @@ class Study:
         """Called before each write: raises if this driver no longer holds the search's lease."""
 
     @classmethod
-    def create(cls, storage: str, name: str, objectives: list[str], about: dict[str, Any]) -> Study:
+    def create(cls, storage: str | BaseStorage, name: str, objectives: list[str], about: dict[str, Any]) -> Study:
         """A new study; `about` is kept with it for ever (spec, seeds, versions).
 
         Raises: optuna.exceptions.DuplicatedStudyError if the name is taken.
@@ -153,9 +155,18 @@ class Study:
                 self.end(frozen.number, "failed", error="interrupted before it was costed", cause="lost")
         return interrupted
 
+    @property
+    def asked(self) -> int:
+        """Trials ever asked for, whatever became of them."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def trials(self) -> list[tuple[TrialRecord, dict[int, dict[str, float]]]]:
+        """Every trial with its metrics by updates, by number."""
+        return [(_record(frozen), _rungs(frozen)) for frozen in self._begun()]
+
     def records(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return list(self._records())
+        return [_record(frozen) for frozen in self._begun()]
 
     def record(self, number: int) -> TrialRecord:
         return _record(self._frozen(number))
@@ -164,10 +175,10 @@ class Study:
         """Metrics by updates, in order."""
         return _rungs(self._frozen(number))
 
-    def _records(self) -> Iterator[TrialRecord]:
+    def _begun(self) -> Iterator[FrozenTrial]:
         for frozen in self._study.get_trials(deepcopy=False):
             if frozen.state != TrialState.WAITING and "config" in frozen.user_attrs:
-                yield _record(frozen)
+                yield frozen
 
     def _write(self, number: int, key: str, value: Any) -> None:
         self.guard()
