@@ -84,24 +84,65 @@ def resume(
 def status(
     name: Annotated[str | None, typer.Argument()] = None, storage: Storage = None, as_json: Json = False
 ) -> None:
-    """Searches and their trials by state."""
+    """Searches and their trials by state; of one also its front, its history, time spent, saved and left."""
     from raysearch.search.folder import SearchFolder, searches
-    from raysearch.search.reading import read_document
+    from raysearch.search.reading import read_status
+    from raysearch.search.status import status_lines
 
     names = [name] if name else searches(SearchFolder.of(storage, "").root)
-    rows = []
-    for one in names:
-        document = read_document(_folder(storage, one))
-        states: dict[str, int] = {}
-        for trial in document.trials:
-            states[trial.state] = states.get(trial.state, 0) + 1
-        rows.append({"name": one, "trials": states, "front": len(document.front), "hypervolume": document.hypervolume})
+    found = [read_status(_folder(storage, one)) for one in names]
     if as_json:
-        _print_json(rows[0] if name else rows)
+        _print_json(found[0] if name else found)
         return
-    for row in rows:
-        shown = ", ".join(f"{count} {state}" for state, count in row["trials"].items())  # type: ignore[attr-defined]
-        print(f"{row['name']}: {shown}; front {row['front']}, hypervolume {row['hypervolume']:.0f}")
+    for one in found:
+        print("\n".join(status_lines(one, long=name is not None)))
+
+
+@app.command()
+def table(
+    names: list[str],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .jsonl.gz.")],
+    storage: Storage = None,
+) -> None:
+    """Write the trials of finished searches on one space as a table, to simulate searches on."""
+    from raysearch.search.reading import read_table_of
+    from raysearch.search.trial_table import write_table
+
+    found = read_table_of([_folder(storage, name) for name in names])
+    write_table(found, out)
+    print(f"{out}: {len(found.rows)} trials")
+
+
+@app.command()
+def simulate(
+    table: Annotated[str, typer.Argument(help="File written by `raysearch table`, or synthetic:SEED.")],
+    sampler: Annotated[str, typer.Option(help="ehvi, random, tpe, gp or nsga2.")] = "ehvi",
+    scheduler: Annotated[str, typer.Option(help="fifo or pareto-asha.")] = "pareto-asha",
+    workers: Annotated[int, typer.Option(min=1, help="Simulated lanes.")] = 4,
+    trials: Trials = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Worker-seconds, instead of --trials.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Searches to replay.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Replay searches on recorded or made-up trials, without training."""
+    from raysearch.search.replay import load_table, replay
+
+    found = replay(
+        load_table(table),
+        sampler,
+        scheduler,
+        workers=workers,
+        trials=trials or (24 if budget is None else None),
+        budget_s=budget,
+        seeds=seeds,
+    )
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        states = ", ".join(f"{count} {state}" for state, count in one["trials"].items())
+        spent = f"{one['worker_seconds']:.0f} s of workers"
+        print(f"seed {one['seed']}: {states}; front {len(one['front'])}, hypervolume {one['hypervolume']:.4g}; {spent}")
 
 
 @app.command()
@@ -199,6 +240,136 @@ def sync(
 
 
 @app.command()
+def pick(
+    name: str,
+    max_macs: Annotated[list[float] | None, typer.Option(help="GMAC; several budgets give several picks.")] = None,
+    max_params: Annotated[float | None, typer.Option(help="Millions of parameters.")] = None,
+    max_size: Annotated[float | None, typer.Option(help="MB of the exported file.")] = None,
+    max_latency: Annotated[float | None, typer.Option(help="Median ms on this machine.")] = None,
+    max_error: Annotated[list[str] | None, typer.Option("--max", metavar="METRIC=PERCENT", help="On dev.")] = None,
+    objective: Annotated[str | None, typer.Option(help="What is least; by default the search's error.")] = None,
+    knee: Annotated[bool, typer.Option(help="Where more MACs begin to buy less.")] = False,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each, for the latency.")] = 10.0,
+    register: Annotated[str | None, typer.Option(metavar="MODEL", help="Register with MLflow under this name.")] = None,
+    alias: Annotated[str, typer.Option(help="Several budgets add theirs: candidate-160g.")] = "candidate",
+    storage: Storage = None,
+    tracking: Annotated[str | None, typer.Option(help="MLflow to register with, if not the search's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose from the front, export, measure what is shipped, register: raysearch pick NAME --max-macs 160"""
+    from raysearch.deploy.latency import Load
+    from raysearch.deploy.picking import PickOrder, pick_trials, picks_text
+
+    order = PickOrder(
+        budgets=max_macs or [None],
+        params_m=max_params,
+        size_mb=max_size,
+        latency_ms=max_latency,
+        errors=_percentages(max_error or []),
+        objective=objective,
+        knee=knee,
+        precisions=_choices("--precision", precision or ["fp32"], ("fp32", "fp16", "int8")),
+        load=Load(threads=threads, batch=batch, seconds=seconds),
+        model=register,
+        alias=alias,
+        tracking=tracking,
+    )
+    picked = pick_trials(_folder(storage, name), order, _say)
+    if as_json:
+        _print_json({"name": name, "picks": [one.model_dump(mode="json") for one in picked]})
+    else:
+        print(picks_text(picked))
+
+
+@app.command()
+def export(
+    name: str,
+    trial: int,
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder.")],
+    formats: Annotated[list[str] | None, typer.Option("--format", help="onnx, pt2 or safetensors; repeatable.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="Of ONNX: fp32, fp16, int8; repeatable.")] = None,
+    task: Annotated[str | None, typer.Option(help="Whose head; by default the one searched for.")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Write a trial as a whole model, waveform in, log-probabilities out. Not for streaming."""
+    from raysearch.deploy.export import export_trial
+
+    manifest = export_trial(
+        _folder(storage, name),
+        trial,
+        out,
+        task=task,
+        formats=_choices("--format", formats or ["onnx"], ("onnx", "pt2", "safetensors")),
+        precisions=_choices("--precision", precision or ["fp32"], ("fp32", "fp16", "int8")),
+        say=_say,
+    )
+    if as_json:
+        _print_json(manifest.model_dump(mode="json"))
+        return
+    for file in manifest.files:
+        print(f"{out / file}: {(out / file).stat().st_size / 1e6:.2f} MB")
+
+
+@app.command()
+def verify(out: Annotated[Path, typer.Argument(metavar="DIR")], storage: Storage = None, as_json: Json = False) -> None:
+    """Compare an export with its checkpoint on real audio. Exit 1 if they differ."""
+    from raysearch.deploy.verify import verify as verify_export
+
+    verdict = verify_export(out, Path(storage).resolve() if storage and "://" not in storage else None)
+    if as_json:
+        _print_json(verdict.document())
+    else:
+        print(verdict.table())
+    if not verdict.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def transcribe(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    audio: list[Path],
+    threads: Annotated[int, typer.Option(min=0, help="0: onnxruntime decides.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Text of 16 kHz mono recordings, from an exported model and without torch."""
+    from raysearch.deploy.transcribe import transcribe as read_files
+
+    rows = read_files(model, audio, threads)
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        if not row["whole"]:
+            _say(f"{row['file']}: {row['seconds']:.0f} s; read in overlapping windows")
+        print(f"{row['file']}: {row['text']}" if len(rows) > 1 else row["text"])
+
+
+@app.command()
+def reproduce(
+    name: str,
+    trial: int,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="New folder for the new run.")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Run a trial again from its record and say what differs. Exit 1 if its error leaves the recorded interval."""
+    from raysearch.deploy.reproduce import reproduce as run_again
+
+    folder = _folder(storage, name)
+    found = run_again(folder, trial, out or folder.path / "reproduced" / f"{trial:04d}", _say)
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+    else:
+        print(found.text())
+    if not found.within:
+        raise typer.Exit(1)
+
+
+@app.command()
 def schema() -> None:
     """The search document's JSON schema, for editors."""
     from raysearch.spec import Spec
@@ -256,6 +427,24 @@ def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.items()
             )
         )
+
+
+def _choices(option: str, given: list[str], known: tuple[str, ...]) -> Any:
+    for one in given:
+        if one not in known:
+            raise InputError(f"{option}: {one}; expected one of {', '.join(known)}")
+    return list(dict.fromkeys(given))
+
+
+def _percentages(given: list[str]) -> dict[str, float]:
+    found = {}
+    for one in given:
+        metric, _, bound = one.partition("=")
+        try:
+            found[metric.removeprefix("eval/")] = float(bound)
+        except ValueError as err:
+            raise InputError(f"--max: {one}; expected METRIC=PERCENT, e.g. per=20") from err
+    return found
 
 
 def _folder(storage: str | None, name: str) -> SearchFolder:

@@ -27,8 +27,11 @@ LABEL_SPOTS = (
 )
 
 
-def draw_png(document: SearchDocument, path: Path) -> None:
-    """Writes the picture, 1440 x 900 pixels. No display is needed, and pyplot's global state is left alone."""
+def draw_png(document: SearchDocument, path: Path, ringed: int | None = None) -> None:
+    """Writes the picture, 1440 x 900 pixels, with a ring around one trial if asked.
+
+    No display is needed, and pyplot's global state is left alone.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -40,6 +43,12 @@ def draw_png(document: SearchDocument, path: Path) -> None:
     _draw_points(axes, shown)
     if shown.teacher is not None:
         _draw_teacher(axes, shown.teacher)
+    for point in shown.points:
+        if point.label == str(ringed):
+            style: dict[str, Any] = {"markersize": 17, "markerfacecolor": "none", "markeredgewidth": 1.8}
+            axes.plot(
+                point.x, point.y, "o", markeredgecolor=INK, zorder=5, linestyle="none", label=f"trial {ringed}", **style
+            )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9, borderaxespad=0)
     else:

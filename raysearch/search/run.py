@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
 from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
+from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, open_storage
@@ -37,7 +36,6 @@ from raysearch.training.worker import train_teacher
 
 REFERENCE_DRAWS = 256
 """Configurations drawn to find the largest cost of a space that has no limit."""
-PACKAGES = ("raysearch", "torch", "torchaudio", "ray", "optuna", "mlflow", "lhotse", "numpy")
 
 
 def start_search(
@@ -207,10 +205,15 @@ def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, teacher_fol
         "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
         "digest": spec.digest,
         "seed": spec.search.seed,
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
-        "git_commit": _git_commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+        "git_commit": git_commit(),
         "reference_point": _reference_point(spec, teacher),
-        "teacher": {"cost": encoder_cost(teacher).model_dump(), "metrics": teacher_metrics(teacher_folder)},
+        "teacher": {
+            "cost": encoder_cost(teacher).model_dump(),
+            "metrics": teacher_metrics(teacher_folder),
+            "encoder": teacher.model_dump(mode="json"),
+        },
     }
     return Study.create(storage, spec.name, spec.objectives, about)
 
@@ -224,11 +227,6 @@ def _reference_point(spec: Spec, teacher: EncoderConfig) -> list[float]:
         cost = encoder_cost(spec.student_config(spec.search_space.draw(rng), teacher))
         largest = {"macs": max(largest["macs"], cost.macs_g), "params": max(largest["params"], cost.params_m)}
     return [100.0 if o not in limits else limits[o] or round(1.05 * largest[o], 1) for o in spec.objectives]
-
-
-def _git_commit() -> str | None:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
-    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def _start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:

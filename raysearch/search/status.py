@@ -43,7 +43,10 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
     line += f", hypervolume {status['hypervolume']:.0f}"
     if not long:
         return [line]
-    lines = [line, f"worker time: {_time(status['worker_seconds'])}, saved by stopping {_time(status['saved_seconds'])}"]
+    lines = [
+        line,
+        f"worker time: {_time(status['worker_seconds'])}, saved by stopping {_time(status['saved_seconds'])}",
+    ]
     if status["left_seconds"]:
         lines.append(f"left: about {_time(status['left_seconds'])}")
     lines += ["front:", *(f"  {_point(point)}" for point in status["front"])]

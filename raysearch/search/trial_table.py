@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError
 from raysearch.search.costs import Costs

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
+    from raysearch.tasks.head import ChosenHead
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,13 @@ class Evaluated:
     details: Mapping[str, float] = field(default_factory=dict)
     """`lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `at_lr_X` (dev error of each rate); of train,
     `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing)."""
+    head: ChosenHead | None = field(default=None, compare=False)
+    """The head whose errors these are, for those who want to keep it."""
 
 
 class Task(Protocol):
+    name: ClassVar[str]
+    """As a search document calls it: `asr`, `phonemes`, ..."""
     metric: ClassVar[str]
     """Name of the error in reports: `wer`, `per`, `eer`, ..."""
 

@@ -16,6 +16,7 @@ from raysearch.errors import InputError
 from raysearch.tasks.base import Evaluated
 from raysearch.tasks.ctc import Tokens, Unit, count_infeasible, greedy, is_labelled, reference
 from raysearch.tasks.finetune import finetune
+from raysearch.tasks.head import ChosenHead
 from raysearch.tasks.interval import rate_interval
 from raysearch.tasks.layers import encode
 from raysearch.tasks.probe import Trained, probe
@@ -96,7 +97,8 @@ class CtcTask:
         if test:
             chosen = replace(trained, heads={best: trained.heads[best]})
             test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
-        return Evaluated(scores[best], test_score, details)
+        tuned = trained.encoder if trained.encoder is not encoder else None
+        return Evaluated(scores[best], test_score, details, ChosenHead.of(trained.heads[best], tokens, tuned))
 
     def _labelled(self, corpus: Corpus, split: str) -> list[MonoCut]:
         cuts = corpus.splits.get(split, [])

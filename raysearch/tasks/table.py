@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysearch.tasks.base import Task
+from raysearch.tasks.head import head_folder
 from raysearch.tasks.settings import AsrSettings, PhonemesSettings
 
 if TYPE_CHECKING:
@@ -29,14 +31,25 @@ def load_task(settings: AsrSettings | PhonemesSettings) -> Task:
 
 
 def evaluate_all(
-    tasks: Iterable[Task], encoder: Encoder, corpus: Corpus, test: bool, device: torch.device, seed: int
+    tasks: Iterable[Task],
+    encoder: Encoder,
+    corpus: Corpus,
+    test: bool,
+    device: torch.device,
+    seed: int,
+    keep: Path | None = None,
 ) -> dict[str, float]:
-    """Errors in percent: `eval/per`, `eval/per_low`, `eval/per_high`, `eval/per_lr`, ...; `test/per`, ... if asked."""
+    """Errors in percent: `eval/per`, `eval/per_low`, `eval/per_high`, `eval/per_lr`, ...; `test/per`, ... if asked.
+
+    `keep`: a trial's folder, which gets the head of each task, `head-phonemes` for one.
+    """
     metrics: dict[str, float] = {}
     for task in tasks:
         found = task.evaluate(encoder, corpus, test=test, device=device, seed=seed)
         metrics |= found.dev.metrics(f"eval/{task.metric}")
         metrics |= {f"eval/{task.metric}_{name}": value for name, value in found.details.items()}
+        if keep is not None and found.head is not None:
+            found.head.save(head_folder(keep, task.name))
         if found.test is not None:
             metrics |= found.test.metrics(f"test/{task.metric}")
     return metrics

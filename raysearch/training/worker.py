@@ -6,9 +6,7 @@ import errno
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,55 +17,15 @@ from ray import train
 from ray.train.collective import broadcast_from_rank_zero
 from safetensors import SafetensorError
 
-from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.table import read_corpus
-from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
-from raysearch.methods.base import Report, Teacher, Trial
-from raysearch.methods.table import load_method
-from raysearch.spec import Spec, parse_spec
-from raysearch.targets.build import build_label_set
-from raysearch.targets.label_set import LabelSet
-from raysearch.targets.settings import TargetSettings
-from raysearch.targets.store import FolderStore, LabelStore
-from raysearch.tasks.table import evaluate_all, load_task
+from raysearch.methods.base import Report
+from raysearch.spec import parse_spec
+from raysearch.targets.store import FolderStore
 from raysearch.training.loop import DivergedError
-from raysearch.training.teacher import load_teacher, prepare_teacher
+from raysearch.training.teacher import prepare_teacher
+from raysearch.training.workplace import Workplace
 
 GO, STOP = "go", "stop"
-LABELLING_BATCH_S = 60.0
-"""Seconds of audio that pass the teacher at once, without gradients."""
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """The warm things that all trials of a lane share."""
-
-    spec: Spec
-    store: Path
-    teacher_folder: Path
-    device: torch.device
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        return read_corpus(self.spec.corpus, self.store / "corpora")
-
-    @cached_property
-    def teacher(self) -> Teacher:
-        return load_teacher(self.teacher_folder, self.device)
-
-    @cached_property
-    def tasks(self) -> list[Any]:
-        return [load_task(settings) for settings in self.spec.tasks]
-
-    def label_set(self, settings: TargetSettings) -> LabelSet:
-        store = LabelStore(self.store / "label_sets")
-        return build_label_set(
-            settings, self.teacher, self.corpus, self.corpus.audio, store, self.device, LABELLING_BATCH_S
-        )
-
-    def evaluate(self, encoder: Encoder, test: bool) -> Mapping[str, float]:
-        return evaluate_all(self.tasks, encoder, self.corpus, test=test, device=self.device, seed=self.spec.search.seed)
 
 
 def work(config: dict[str, Any]) -> None:
@@ -110,24 +68,8 @@ def _workplace(plan: dict[str, Any]) -> Workplace:
 
 
 def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precision: str) -> Iterator[Report]:
-    config, number = order["config"], order["number"]
-    method = load_method(config["method"])
-    own = folder / "trials" / f"{number:04d}"
-    own.mkdir(parents=True, exist_ok=True)
-    trial = Trial(
-        number=number,
-        settings=workplace.spec.settings({**config, **order["overrides"]}),
-        corpus=workplace.corpus,
-        teacher=workplace.teacher,
-        label_set=workplace.label_set,
-        evaluate=workplace.evaluate,
-        rungs=workplace.spec.rung_updates,
-        folder=own,
-        device=workplace.device,
-        seed=order["seed"],
-        precision=precision,
-    )
-    return method().run(trial)
+    number, config = order["number"], {**order["config"], **order["overrides"]}
+    return workplace.run(number, config, order["seed"], folder / "trials" / f"{number:04d}", precision)
 
 
 class _Post:

@@ -1,0 +1,98 @@
+"""From a pick to a candidate: exported, measured as it is shipped, verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.table import read_corpus
+from raysearch.deploy.export import export_trial, onnx_name, source_digests
+from raysearch.deploy.latency import Load, measure_latency
+from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, Measured, load_manifest
+from raysearch.deploy.measure import labelled_cuts, measure_error
+from raysearch.deploy.onnx_file import Precision, layout
+from raysearch.deploy.pick import Limits, Pick, Shipped, choose, feasible, within
+from raysearch.deploy.runners import run_file
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.deploy.transcribe import MANIFEST_NAME
+from raysearch.errors import InputError
+from raysearch.search.folder import SearchFolder
+from raysearch.search.reading import read_document
+
+
+class Deployment:
+    """Exports of one search, each made once: `ROOT/NAME/exports/0007-phonemes/`."""
+
+    def __init__(
+        self, folder: SearchFolder, precisions: Sequence[Precision], load: Load, say: Callable[[str], None]
+    ) -> None:
+        self.folder = folder
+        self._precisions = list(dict.fromkeys(precisions))
+        self._load = load
+        self._say = say
+        spec = folder.spec()
+        self._seed = spec.search.seed
+        self._task = next(task.kind for task in spec.tasks if task.metric in spec.objectives)
+        self._corpus: Corpus | None = None
+
+    @property
+    def corpus(self) -> Corpus:
+        if self._corpus is None:
+            self._corpus = read_corpus(self.folder.spec().corpus, self.folder.store / "corpora")
+        return self._corpus
+
+    def pick(self, limits: Limits, objective: str | None, knee: bool) -> Pick:
+        document = read_document(self.folder)
+        members = feasible(document, limits)
+        if limits.need_export:
+            members = within(members, limits, {member.number: self.shipped(member.number) for member in members})
+        return choose(document, members, limits, objective, knee)
+
+    def export(self, number: int) -> Path:
+        """The trial's export, made unless it is there already."""
+        out = self.folder.path / "exports" / f"{number:04d}-{self._task}"
+        wanted = [onnx_name(precision) for precision in self._precisions]
+        if (out / MANIFEST_NAME).exists():
+            manifest = load_manifest(out)
+            fresh = manifest.source == source_digests(self.folder.trial(number), self._task)
+            if fresh and set(wanted) <= set(manifest.files):
+                return out
+            raise InputError(f"{out}: an export of other formats or weights; expected none: remove it and pick again")
+        out.parent.mkdir(exist_ok=True)
+        export_trial(self.folder, number, out, task=self._task, precisions=self._precisions, say=self._say)
+        return out
+
+    def shipped(self, number: int) -> Shipped:
+        """Size and latency of the first precision asked for."""
+        file = self.export(number) / onnx_name(self._precisions[0])
+        latency = measure_latency(run_file(file, self._load.threads), self._load)
+        return Shipped(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
+
+    def measure(self, number: int) -> Manifest:
+        """Measures the trial's exported files on the test split and on this machine; the manifest keeps the rows."""
+        out = self.export(number)
+        manifest = load_manifest(out)
+        rows = [self._row(out / onnx_name(precision), manifest.metric) for precision in self._precisions]
+        manifest = manifest.model_copy(update={"measured": rows})
+        manifest.save(out)
+        return manifest
+
+    def _row(self, file: Path, metric: str) -> Measured:
+        recogniser = Recogniser.load(file.parent / CHECKPOINT_NAME)
+        torch.set_num_threads(self._load.threads)
+        cuts = labelled_cuts(self.corpus, "test", recogniser.head.config.unit)
+        self._say(f"{file.name}: reading {len(cuts)} test cuts")
+        run = run_file(file, self._load.threads)
+        error, groups = measure_error(run, layout(recogniser), self.corpus, cuts, self._seed)
+        return Measured(
+            file=file.name,
+            size_bytes=file.stat().st_size,
+            metric=metric,
+            split="test",
+            error=error,
+            groups=groups,
+            latency=measure_latency(run, self._load),
+        )

@@ -1,0 +1,79 @@
+"""The model card: what a registered model is, what it rests on, and where it ends. Its numbers are the export's."""
+
+from __future__ import annotations
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.deploy.manifest import Manifest, Measured, Rate
+from raysearch.deploy.transcribe import OVERLAP_S, WINDOW_S
+from raysearch.front.document import SearchDocument, TrialRecord
+from raysearch.spec import Spec
+
+
+def model_card(
+    manifest: Manifest, spec: Spec, document: SearchDocument, record: TrialRecord, corpus: Corpus, notes: list[str]
+) -> str:
+    """Markdown; the picture of the front lies beside it as `front.png`."""
+    hours = ", ".join(
+        f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])} cuts)" for split in corpus.splits
+    )
+    settings = ", ".join(f"`{key}` {value}" for key, value in record.config.items())
+    sections = [
+        f"# {manifest.search}, trial {manifest.trial}",
+        f"A speech encoder with a CTC head for {manifest.task}: 16 kHz waveform in, text out. Trained by "
+        f"`{record.method}` to imitate a larger teacher; chosen from the front of a search over {len(document.trials)} "
+        f"trials.",
+        "## Size",
+        f"{manifest.macs_g:.4g} GMAC over SUPERB's 32 utterances, {manifest.params_m:.4g} M parameters, head excluded."
+        f" Settings: {settings}.",
+        "## Data",
+        f"Corpus `{corpus.name}`: {hours}. Trained on train, chosen on dev, measured on test.",
+        "## Measured",
+        f"Of the exported files, on this corpus' test split; {manifest.metric.upper()} in percent with 95 % bootstrap "
+        "intervals over cuts.",
+        _table(manifest.measured),
+        *_groups(manifest.measured),
+        "## Front",
+        "![The front; the registered trial is ringed.](front.png)",
+        *(["Cannot be told apart: " + "; ".join(notes) + "."] if notes else []),
+        "## Limits",
+        _limits(manifest, spec, corpus),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _table(rows: list[Measured]) -> str:
+    lines = ["| file | MB | error % | latency ms, median (p95) | real-time factor |", "|:--|--:|--:|--:|--:|"]
+    for row in rows:
+        latency = row.latency
+        lines.append(
+            f"| {row.file} | {row.size_bytes / 1e6:.2f} | {_rate(row.error)} | "
+            f"{latency.median_ms:.2f} ({latency.p95_ms:.2f}) | {latency.rtf:.5f} |"
+        )
+    under = rows[0].latency
+    lines += ["", f"Latency: {under.seconds:g} s of audio, batch {under.batch}, {under.threads} CPU thread(s)."]
+    return "\n".join(lines)
+
+
+def _groups(rows: list[Measured]) -> list[str]:
+    if not rows[0].groups:
+        return ["The corpus says nothing of its speakers' gender: no error by group."]
+    shown = "; ".join(f"{name}: {_rate(rate)} of {rate.cuts} cuts" for name, rate in rows[0].groups.items())
+    return [f"By the speakers' gender ({rows[0].file}): {shown}."]
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.2f} ({rate.low:.2f} - {rate.high:.2f})"
+
+
+def _limits(manifest: Manifest, spec: Spec, corpus: Corpus) -> str:
+    train_h, test_cuts = corpus.hours("train"), len(corpus.splits["test"])
+    lines = [
+        f"Read it as what {train_h:.2f} h of training speech and {test_cuts} test cuts can show: intervals are over "
+        "cuts, and say little of other speakers, rooms, microphones or languages.",
+        "16 kHz mono only; nothing is resampled. Not streaming: every frame sees the whole recording. Recordings over "
+        f"{WINDOW_S} s are read in windows that overlap by {OVERLAP_S} s.",
+        "Greedy reading without a language model; only symbols of the training split can be emitted.",
+    ]
+    if spec.corpus.kind == "synthetic":
+        lines.insert(0, "The speech is synthetic: these errors say nothing about people.")
+    return "\n".join(f"- {line}" for line in lines)

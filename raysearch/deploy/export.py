@@ -1,0 +1,109 @@
+"""A trial as files that can be shipped: its checkpoint, and the formats asked for. Streaming is not among them.
+
+An export holds `checkpoint/` (safetensors and JSON), `model.onnx` (fp32), `model.fp16.onnx`, `model.int8.onnx` and
+`model.pt2` where asked, and `export.json`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, sha256
+from raysearch.deploy.onnx_file import Precision, layout, to_onnx, trace, write_onnx, write_pt2
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.encoder import cost
+from raysearch.errors import InputError
+from raysearch.front.document import TrialRecord
+from raysearch.search.folder import SearchFolder
+from raysearch.search.reading import read_document
+from raysearch.tasks.head import head_folder
+
+Format = Literal["onnx", "pt2", "safetensors"]
+PACKAGES = ("raysearch", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def onnx_name(precision: Precision) -> str:
+    return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
+
+
+def export_trial(
+    folder: SearchFolder,
+    number: int,
+    out: Path,
+    *,
+    task: str | None = None,
+    formats: Sequence[Format] = ("onnx",),
+    precisions: Sequence[Precision] = ("fp32",),
+    say: Callable[[str], None] = lambda line: None,
+) -> Manifest:
+    """Writes the export; `out` must be new or empty.
+
+    Raises: InputError if there is no such trial, it has no checkpoint, or `out` is in use.
+    """
+    settings = _task(folder, task)
+    record = find_trial(folder, number)
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"-o: {out} is not empty; expected a new folder")
+    trial = folder.trial(record.number)
+    recogniser = Recogniser.of_trial(trial, settings.kind)
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    recogniser.save(part / CHECKPOINT_NAME)
+    if set(formats) & {"onnx", "pt2"}:
+        say(f"trial {number}: tracing {recogniser.encoder.config.depth} blocks of {recogniser.encoder.config.width}")
+        program = trace(recogniser)
+        if "pt2" in formats:
+            write_pt2(program, part / "model.pt2")
+        if "onnx" in formats:
+            model = to_onnx(program)
+            for precision in precisions:
+                write_onnx(model, layout(recogniser), precision, part / onnx_name(precision))
+    config = recogniser.encoder.config
+    files = sorted(path for path in part.rglob("*") if path.is_file())
+    manifest = Manifest(
+        search=folder.name,
+        root=folder.root,
+        trial=number,
+        task=settings.kind,
+        metric=settings.metric,
+        macs_g=cost.macs_superb(config) / 1e9,
+        params_m=cost.params(config) / 1e6,
+        source=source_digests(trial, settings.kind),
+        files={path.relative_to(part).as_posix(): sha256(path) for path in files},
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+    )
+    manifest.save(part)
+    if out.exists():
+        out.rmdir()
+    part.rename(out)
+    return manifest
+
+
+def find_trial(folder: SearchFolder, number: int) -> TrialRecord:
+    """Raises: InputError if the search has no such trial."""
+    trials = {trial.number: trial for trial in read_document(folder).trials}
+    if number not in trials:
+        known = f"0 to {max(trials)}" if trials else "none yet"
+        raise InputError(f"{folder.name}: trial {number}: no such trial; expected one of: {known}")
+    return trials[number]
+
+
+def source_digests(trial: Path, task: str) -> dict[str, str]:
+    """sha256 of a trial's weights, by their path in the trial's folder."""
+    folders = (trial / "student", head_folder(trial, task))
+    files = sorted(path for folder in folders for path in folder.glob("*.safetensors"))
+    return {path.relative_to(trial).as_posix(): sha256(path) for path in files}
+
+
+def _task(folder: SearchFolder, asked: str | None):  # type: ignore[no-untyped-def]
+    spec = folder.spec()
+    if asked is None:
+        return next(task for task in spec.tasks if task.metric in spec.objectives)
+    for task in spec.tasks:
+        if task.kind == asked:
+            return task
+    raise InputError(f"--task: {asked}; expected one of {', '.join(task.kind for task in spec.tasks)}")

@@ -1,0 +1,49 @@
+"""How long a model takes on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from raysearch.deploy.transcribe import SAMPLE_RATE_HZ, Run
+from raysearch.settings import Settings
+
+WARMUP, REPEATS = 3, 20
+
+
+class Load(Settings):
+    """What a latency is measured under."""
+
+    threads: PositiveInt = 1
+    batch: PositiveInt = 1
+    """Recordings at once."""
+    seconds: float = Field(10.0, ge=0.1)
+    """Length of each."""
+
+
+class Latency(Load):
+    median_ms: float
+    p95_ms: float
+    rtf: float
+    """Real-time factor: seconds of computing for each second of audio, by the median."""
+
+
+def measure_latency(run: Run, load: Load, clock: Callable[[], float] = time.perf_counter) -> Latency:
+    """Of noise, after a warm-up. `run` must use `load.threads` threads already."""
+    samples = round(load.seconds * SAMPLE_RATE_HZ)
+    rng = np.random.default_rng(0)
+    audio_BS = 0.1 * rng.standard_normal((load.batch, samples)).astype(np.float32)
+    samples_B = np.full(load.batch, samples, dtype=np.int64)
+    for _ in range(WARMUP):
+        run(audio_BS, samples_B)
+    times_ms = []
+    for _ in range(REPEATS):
+        started = clock()
+        run(audio_BS, samples_B)
+        times_ms.append(1000 * (clock() - started))
+    median = float(np.median(times_ms))
+    rtf = median / 1000 / (load.batch * load.seconds)
+    return Latency(**load.model_dump(), median_ms=median, p95_ms=float(np.percentile(times_ms, 95)), rtf=rtf)

@@ -1,0 +1,76 @@
+"""MACs of an exported model, counted in its graph: what is shipped costs what the search said.
+
+Counted are Conv, MatMul and Gemm at one concrete length, as `raysearch.encoder.cost` counts them: the mel filterbank
+and the weighted sum of layers are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_UNCOUNTED = "encoder.front_end.log_mel"
+
+
+class GraphMacs(NamedTuple):
+    encoder: int
+    head: int
+
+
+def graph_macs(model: onnx.ModelProto, samples: int) -> GraphMacs:
+    """MACs of one recording of so many samples. The model is left as it was."""
+    shapes = _shapes(model, samples)
+    encoder = head = 0
+    for node in _counted(model):
+        macs = _macs(node, shapes)
+        if "'encoder" in _scope(node):
+            encoder += macs
+        else:
+            head += macs
+    return GraphMacs(encoder, head)
+
+
+def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
+    output = shapes[node.output[0]]
+    if node.op_type == "Conv":
+        # A weight is (out, in / groups, kernel): each output value costs all but the first.
+        return prod(output) * prod(shapes[node.input[1]][1:])
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return prod(output) * shapes[node.input[0]][0 if transposed else -1]
+
+
+def _shapes(model: onnx.ModelProto, samples: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of what enters and leaves the counted nodes, for one recording of so many samples.
+
+    The graph is run: lengths come out of integer arithmetic in it, through which shape inference does not see.
+    """
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    weights = {tensor.name: tuple(tensor.dims) for tensor in opened.graph.initializer}
+    present = {value.name for value in opened.graph.output}
+    names = dict.fromkeys(name for node in _counted(model) for name in (*node.input[:2], *node.output))
+    wanted = [name for name in names if name not in weights]
+    opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    audio_BS, samples_B = np.zeros((1, samples), np.float32), np.array([samples])
+    found = session.run(wanted, {"audio": audio_BS, "samples": samples_B})
+    return weights | {name: array.shape for name, array in zip(wanted, found, strict=True)}
+
+
+def _counted(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MatMul", "Gemm") and _UNCOUNTED not in _scope(node):
+            yield node
+
+
+def _scope(node: onnx.NodeProto) -> str:
+    return next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "")

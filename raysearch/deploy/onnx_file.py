@@ -1,0 +1,142 @@
+"""Writes a recogniser as ONNX (fp32, fp16, int8) or as a `torch.export` program, with batch and length left open."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import onnx
+import torch
+from onnx import TensorProto
+from torch.export import Dim, ExportedProgram
+
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.deploy.transcribe import METADATA_KEY, Layout
+
+Precision = Literal["fp32", "fp16", "int8"]
+OPSET = 20
+"""The first with a DFT that takes its axis as an input and a Gelu of its own."""
+_EXAMPLE_SAMPLES = (16_000, 12_345)
+
+
+def layout(recogniser: Recogniser) -> Layout:
+    return Layout(
+        unit=recogniser.head.config.unit,
+        symbols=tuple(recogniser.head.config.symbols),
+        hop_samples=recogniser.encoder.config.hop_samples,
+        min_samples=recogniser.min_samples,
+        equal_lengths=recogniser.equal_lengths,
+    )
+
+
+def trace(recogniser: Recogniser) -> ExportedProgram:
+    """The program from waveform to log-probabilities, for any batch and length."""
+    samples_B = torch.tensor(_EXAMPLE_SAMPLES)
+    audio_BS = torch.zeros(len(samples_B), int(samples_B.max()))
+    batch = Dim("batch", min=1)
+    with _quiet():
+        return torch.export.export(
+            recogniser.model(), (audio_BS, samples_B), dynamic_shapes=({0: batch, 1: Dim.DYNAMIC}, {0: batch})
+        )
+
+
+def write_pt2(program: ExportedProgram, file: Path) -> None:
+    with _quiet():
+        torch.export.save(program, file)
+
+
+def to_onnx(program: ExportedProgram) -> onnx.ModelProto:
+    with _quiet():
+        exported = torch.onnx.export(
+            program,
+            input_names=["audio", "samples"],
+            output_names=["log_probs", "frames"],
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert exported is not None
+    model: onnx.ModelProto = exported.model_proto
+    return model
+
+
+def write_onnx(model: onnx.ModelProto, meaning: Layout, precision: Precision, file: Path) -> None:
+    """`fp16` halves weights and most arithmetic, not the mel filterbank's; `int8` quantises the linear layers' weights
+    and, at run time, what enters them. Input and output stay float32."""
+    convert = {"fp32": lambda model: model, "fp16": _half, "int8": _quantised}[precision]
+    converted = onnx.ModelProto()
+    converted.CopyFrom(convert(model))
+    onnx.helper.set_model_props(converted, {METADATA_KEY: json.dumps(asdict(meaning))})
+    onnx.save(converted, file)
+
+
+def _half(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    # Power spectra of 16-bit samples overflow half precision. Nodes are in order of execution.
+    nodes = list(copy.graph.node)
+    last = max((i for i, n in enumerate(nodes) if any("log_mel" in e.value for e in n.metadata_props)), default=-1)
+    kept = [node.name for node in nodes[: last + 1]]
+    half: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=kept)
+    # An input that several kept nodes read gets the same cast several times, which onnxruntime refuses.
+    seen: set[str] = set()
+    for node in list(half.graph.node):
+        if node.output[0] in seen:
+            half.graph.node.remove(node)
+        seen.add(node.output[0])
+    _skip_half_between_kept(half.graph)
+    return half
+
+
+def _skip_half_between_kept(graph: onnx.GraphProto) -> None:
+    """From one kept node to the next the converter goes by way of half precision, where spectra overflow."""
+    made_by = {node.output[0]: node for node in graph.node}
+    for node in graph.node:
+        before = made_by.get(node.input[0]) if node.input else None
+        if before is not None and _casts_to(node, TensorProto.FLOAT) and _casts_to(before, TensorProto.FLOAT16):
+            node.op_type = "Identity"
+            node.input[0] = before.input[0]
+            del node.attribute[:]
+
+
+def _casts_to(node: onnx.NodeProto, kind: int) -> bool:
+    return node.op_type == "Cast" and node.attribute[0].i == kind
+
+
+def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with TemporaryDirectory() as folder, _quiet():
+        source, target = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
+        stale = onnx.ModelProto()
+        stale.CopyFrom(model)
+        # Shapes noted before weights were transposed: the quantiser infers its own, and would stumble over these.
+        del stale.graph.value_info[:]
+        onnx.save(stale, source)
+        filterbank = [node.name for node in model.graph.node if "filters_FM" in "".join(node.input)]
+        quantize_dynamic(
+            source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8, nodes_to_exclude=filterbank
+        )
+        return onnx.load(target)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters warn of packages that are not needed and of their own deprecations."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,164 @@
+"""A verified export as a version of an MLflow model: code, weights, signature, card, tags, alias."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.models.signature import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+import raysearch
+from raysearch.corpora.corpus import Corpus
+from raysearch.deploy.card import model_card
+from raysearch.deploy.manifest import Manifest
+from raysearch.deploy.pick import Pick
+from raysearch.deploy.transcribe import SAMPLE_RATE_HZ
+from raysearch.deploy.verify import Verdict
+from raysearch.errors import WorkError
+from raysearch.front.plots import draw_png
+from raysearch.search.folder import SearchFolder
+from raysearch.search.reading import read_document
+from raysearch.settings import Settings
+
+REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
+RUNTIME = ("__init__.py", "errors.py", "deploy/__init__.py", "deploy/transcribe.py", "deploy/pyfunc_model.py")
+"""What of this package a registered model needs; it is kept with it."""
+
+
+class Registered(Settings):
+    model: str
+    version: int
+    alias: str
+    uri: str
+    tracking: str
+
+
+def alias_of(alias: str, pick: Pick, several: bool) -> str:
+    """The alias asked for; of several picks each adds its budget, as in `candidate-160g`."""
+    if not several:
+        return alias
+    budget = pick.limits.macs_g
+    return f"{alias}-{pick.trial:04d}" if budget is None else f"{alias}-{budget:g}g".replace(".", "-")
+
+
+def register(
+    folder: SearchFolder,
+    out: Path,
+    manifest: Manifest,
+    verdict: Verdict,
+    pick: Pick,
+    corpus: Corpus,
+    *,
+    model: str,
+    alias: str,
+    tracking: str,
+) -> Registered:
+    """Raises: WorkError if the export does not compute what its checkpoint computes."""
+    if not verdict.ok:
+        failed = "; ".join(f"{check.check}: {check.got}" for check in verdict.checks if not check.ok)
+        raise WorkError(f"{out}: not registered, since it differs from its checkpoint: {failed}")
+    document = read_document(folder)
+    record = next(trial for trial in document.trials if trial.number == manifest.trial)
+    mlflow.set_tracking_uri(tracking)
+    mlflow.set_registry_uri(tracking)
+    mlflow.set_experiment(folder.name)
+    file = manifest.measured[0].file
+    with TemporaryDirectory() as temporary, mlflow.start_run(run_name=f"register trial {manifest.trial}"):
+        card = Path(temporary, "card")
+        card.mkdir()
+        card_text = model_card(manifest, folder.spec(), document, record, corpus, pick.notes)
+        (card / "MODEL_CARD.md").write_text(card_text, encoding="utf-8")
+        draw_png(document, card / "front.png", ringed=manifest.trial)
+        (card / "export.json").write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+        code = _runtime(Path(temporary))
+        with _quiet():
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(code / "raysearch/deploy/pyfunc_model.py"),
+                artifacts={"model": str(out / file), "card": str(card)},
+                code_paths=[str(code / "raysearch")],
+                signature=_signature(),
+                input_example=_example(),
+                pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
+                registered_model_name=model,
+                metadata={"search": manifest.search, "trial": manifest.trial},
+            )
+        mlflow.log_artifacts(str(card), "card")
+        mlflow.log_metrics({f"test/{manifest.metric}": manifest.measured[0].error.value, "macs_g": manifest.macs_g})
+    version = int(logged.registered_model_version)
+    client = mlflow.MlflowClient()
+    for key, tag in _tags(manifest).items():
+        client.set_model_version_tag(model, str(version), key, tag)
+    client.update_model_version(model, str(version), description=card_text)
+    client.set_registered_model_alias(model, alias, str(version))
+    uri = f"models:/{model}@{alias}"
+    return Registered(model=model, version=version, alias=alias, uri=uri, tracking=tracking)
+
+
+def _tags(manifest: Manifest) -> dict[str, str]:
+    first = manifest.measured[0]
+    return {
+        "search": manifest.search,
+        "trial": str(manifest.trial),
+        "task": manifest.task,
+        "macs_g": f"{manifest.macs_g:.4g}",
+        "params_m": f"{manifest.params_m:.4g}",
+        f"test_{first.metric}": f"{first.error.value:.2f}",
+        f"test_{first.metric}_interval": f"{first.error.low:.2f} - {first.error.high:.2f}",
+        "latency_ms": f"{first.latency.median_ms:.2f}",
+        "sha256": manifest.files[first.file],
+        "groups": json.dumps({name: round(rate.value, 2) for name, rate in first.groups.items()}),
+    }
+
+
+def _runtime(folder: Path) -> Path:
+    """The few files of this package that the model runs on."""
+    package = Path(raysearch.__file__).parent
+    for name in RUNTIME:
+        target = folder / "code" / "raysearch" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(package / name, target)
+    return folder / "code"
+
+
+def _signature() -> ModelSignature:
+    audio = TensorSpec(np.dtype(np.float32), (-1, -1), "audio")
+    samples = TensorSpec(np.dtype(np.int64), (-1,), "samples")
+    return ModelSignature(Schema([audio, samples]), Schema([ColSpec(DataType.string, "text")]))
+
+
+def _example() -> dict[str, Any]:
+    """A second of a tone: a corpus' recordings may not be ours to pass on."""
+    time_S = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    audio_BS = (0.1 * np.sin(2 * np.pi * 440 * time_S)).astype(np.float32)[None]
+    return {"audio": audio_BS, "samples": np.array([SAMPLE_RATE_HZ], dtype=np.int64)}
+
+
+def is_alias(alias: str) -> bool:
+    return re.fullmatch(r"(?!v\d+$)[A-Za-z][\w-]*", alias) is not None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow talks on stderr about what is as it should be."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

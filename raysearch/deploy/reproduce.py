@@ -1,0 +1,126 @@
+"""Runs a trial again from its record, in this process, and says what came out otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raysearch.deploy.export import find_trial
+from raysearch.errors import InputError
+from raysearch.front.objective import COSTS, interval, value
+from raysearch.search.folder import SearchFolder
+from raysearch.search.provenance import git_commit, hardware, versions
+from raysearch.search.reading import open_study
+from raysearch.search.sampler import derived_seed
+from raysearch.settings import Settings
+from raysearch.training.workplace import Workplace
+
+TIMINGS = ("train/audio_s_per_s", "cost/seconds")
+
+
+class Difference(Settings):
+    what: str
+    recorded: Any
+    now: Any
+
+
+class Reproduction(Settings):
+    search: str
+    trial: int
+    folder: Path
+    metric: str
+    recorded: float
+    low: float
+    high: float
+    now: float
+    within: bool
+    """Whether the new error lies in the recorded 95 % interval."""
+    identical: bool
+    """Whether every error is the recorded one to the last digit."""
+    differences: list[Difference]
+
+    def text(self) -> str:
+        name, place = self.metric.upper(), "within" if self.within else "outside"
+        same = (
+            "to the last digit" if self.identical else f"{place} the recorded interval {self.low:.2f} - {self.high:.2f}"
+        )
+        lines = [
+            f"trial {self.trial}: {name} {self.recorded:.2f} recorded, {self.now:.2f} now: {same}",
+            str(self.folder),
+        ]
+        return "\n".join(
+            [*lines, *(f"  {one.what}: {one.recorded} recorded, {one.now} now" for one in self.differences)]
+        )
+
+
+def reproduce(
+    folder: SearchFolder, number: int, out: Path, say: Callable[[str], None] = lambda line: None
+) -> Reproduction:
+    """Trains the trial afresh in `out`, with the recorded configuration, seed and teacher, up to its recorded rung.
+
+    Raises: InputError if there is no such trial, it never reached a rung, or `out` is in use.
+    """
+    record = find_trial(folder, number)
+    if record.rung is None:
+        raise InputError(f"{folder.name}: trial {number}: {record.state}, without a rung; expected one with results")
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"-o: {out} is not empty; expected a new folder")
+    spec = folder.spec()
+    device = torch.device("cuda" if torch.cuda.is_available() and spec.workers.use_gpu else "cpu")
+    torch.set_num_threads(spec.workers.cpus)
+    workplace = Workplace.prepared(spec, folder.store, device)
+    precision = spec.workers.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    metrics: dict[str, float] = {}
+    seed = derived_seed(spec.search.seed, number)
+    for report in workplace.run(number, record.config, seed, out, precision):
+        say(f"trial {number}: {report.step} of {record.rung} updates")
+        metrics = dict(report.metrics)
+        if report.step >= record.rung:
+            break
+    error = next(objective for objective in spec.objectives if objective not in COSTS)
+    low, high = interval(record, error)
+    now = metrics[f"eval/{error}"]
+    about = open_study(folder).about
+    return Reproduction(
+        search=folder.name,
+        trial=number,
+        folder=out,
+        metric=error,
+        recorded=value(record, error),
+        low=low,
+        high=high,
+        now=now,
+        within=low <= now <= high,
+        identical=not any(_errors_differ(record.metrics, metrics)),
+        differences=[
+            *_compared("versions", about["versions"], versions()),
+            *_compared("hardware", about.get("hardware", {}), hardware()),
+            *_compared("", {"git commit": about["git_commit"]}, {"git commit": git_commit()}),
+            *_compared("", record.metrics, metrics, skip=TIMINGS),
+        ],
+    )
+
+
+def _errors_differ(recorded: dict[str, float], now: dict[str, float]) -> list[str]:
+    return [key for key in recorded if key.startswith("eval/") and recorded[key] != now.get(key)]
+
+
+def _compared(
+    group: str, recorded: dict[str, Any], now: dict[str, Any], skip: tuple[str, ...] = ()
+) -> list[Difference]:
+    keys = [key for key in dict.fromkeys([*recorded, *now]) if key not in skip]
+    return [
+        Difference(what=f"{group} {key}".strip(), recorded=_shown(recorded.get(key)), now=_shown(now.get(key)))
+        for key in keys
+        if _shown(recorded.get(key)) != _shown(now.get(key))
+    ]
+
+
+def _shown(found: Any) -> Any:
+    return None if isinstance(found, float) and not isfinite(found) else found

@@ -1,0 +1,41 @@
+"""The ways to run a recogniser, all with one face: numpy in, numpy out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.deploy.transcribe import OnnxModel, Run
+from raysearch.errors import InputError
+
+
+def run_checkpoint(recogniser: Recogniser) -> Run:
+    """The checkpoint as PyTorch runs it."""
+    return _of_torch(recogniser.model())
+
+
+def run_file(file: Path, threads: int = 0) -> Run:
+    """An exported file. Threads of a `.pt2` are PyTorch's: set them there.
+
+    Raises: InputError if it does not load.
+    """
+    if file.suffix == ".onnx":
+        return OnnxModel(file, threads).run
+    try:
+        program = torch.export.load(file)
+    except (RuntimeError, ValueError, KeyError, OSError) as err:
+        raise InputError(f"{file}: {' '.join(str(err).split())[:200]}; expected a torch.export program") from err
+    return _of_torch(program.module())
+
+
+def _of_torch(model: Any) -> Run:
+    def run(audio_BS: np.ndarray, samples_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            log_probs_BTV, frames_B = model(torch.from_numpy(audio_BS), torch.from_numpy(samples_B))
+        return log_probs_BTV.numpy(), frames_B.numpy()
+
+    return run

@@ -1,0 +1,92 @@
+"""A student and its head as one module: waveform in, log-probabilities of tokens out.
+
+Shapes: B recordings, S samples, L layers, T frames, N frames of all recordings end to end, D width, V tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrize import remove_parametrizations
+
+from raysearch.encoder.checkpoint import load_encoder, save_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
+from raysearch.errors import InputError
+from raysearch.tasks.head import ChosenHead, head_folder, load_head
+
+
+class SpeechModel(nn.Module):
+    """Non-streaming: every frame sees the whole recording."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (B, T, V), and the valid frames of each row (B)."""
+        encoded = self.encoder(audio_BS, samples_B)
+        x_LBTD = torch.stack(encoded.hidden)
+        x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])
+        logits_NV = self.head(x_LBTD.flatten(1, 2))
+        return logits_NV.unflatten(0, x_LBTD.shape[1:3]).log_softmax(-1), encoded.frames_B
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A trial's encoder with the head of one task, ready to be exported."""
+
+    encoder: Encoder
+    head: ChosenHead
+
+    @classmethod
+    def of_trial(cls, trial: Path, task: str) -> Recogniser:
+        """Raises: InputError if the trial has no student, no head for this task, or either is damaged."""
+        if not (trial / "student").is_dir():
+            raise InputError(f"{trial / 'student'}: no such folder; expected a trial that reached a rung")
+        head = load_head(head_folder(trial, task))
+        return cls._checked(load_encoder(trial / "student") if head.tuned is None else head.tuned, head, trial)
+
+    @classmethod
+    def load(cls, folder: Path) -> Recogniser:
+        """What `save` wrote."""
+        head = load_head(folder)
+        assert head.tuned is not None, "an exported checkpoint holds its encoder"
+        return cls._checked(head.tuned, head, folder)
+
+    @classmethod
+    def _checked(cls, encoder: Encoder, head: ChosenHead, where: Path) -> Recogniser:
+        got = (head.config.layers, head.config.width)
+        expected = (encoder.config.depth + 1, encoder.config.width)
+        if got != expected:
+            raise InputError(f"{where}: head of {got} layers and width; expected {expected}, the encoder's")
+        return cls(encoder.eval().requires_grad_(False), head)
+
+    def save(self, folder: Path) -> None:
+        """`config.json`, `model.safetensors`, `head.json`, `head.safetensors`."""
+        save_encoder(self.encoder, folder)
+        ChosenHead(self.head.config, self.head.module, None).save(folder)
+
+    def model(self) -> SpeechModel:
+        """For inference: the position convolution's normalised weight is one tensor, worked out once."""
+        # Built anew: a deep copy shares its parametrised class with the original, which would lose its weight.
+        encoder = Encoder(self.encoder.config)
+        encoder.load_state_dict(self.encoder.state_dict())
+        remove_parametrizations(encoder.position_conv.conv, "weight")
+        return SpeechModel(encoder, self.head.module).eval().requires_grad_(False)
+
+    @property
+    def min_samples(self) -> int:
+        """Samples of the shortest recording that gives a frame."""
+        return next(n for n in range(1, 1 << 20) if frames(self.encoder.config, n) > 0)
+
+    @property
+    def equal_lengths(self) -> bool:
+        """Whether recordings of one batch must be equally long: padding changes what GroupNorm over time sees."""
+        front_end = self.encoder.config.front_end
+        return front_end.kind == "waveform" and front_end.norm == "group"

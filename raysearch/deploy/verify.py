@@ -1,0 +1,174 @@
+"""Whether an export computes what its checkpoint computes: on real audio of many lengths, alone and in batches.
+
+Every check is made and shown, also when the first one fails.
+Shapes: B recordings, S samples, T frames, V tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.table import read_corpus
+from raysearch.deploy.export import source_digests
+from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, load_manifest
+from raysearch.deploy.measure import labelled_cuts, measure_error
+from raysearch.deploy.onnx_cost import graph_macs
+from raysearch.deploy.onnx_file import layout
+from raysearch.deploy.runners import run_checkpoint, run_file
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.deploy.transcribe import SAMPLE_RATE_HZ, Audio, Run
+from raysearch.encoder import cost
+from raysearch.errors import InputError
+from raysearch.front.table import Column, plain
+from raysearch.search.folder import SearchFolder
+
+LENGTHS = (1_600, 12_345, 16_000, 16_077, 240_000)
+"""0.1 s, 1 s, 15 s, and two that end within a frame."""
+EXACT, EXACT_MEAN = 5e-3, 5e-4
+"""Most that a log-probability may differ in fp32, and that they may on average. Sums in another order differ by 1e-5
+to 1e-4; in mel bins that are nearly empty the logarithm magnifies an FFT's rounding to 1e-3 in single frames."""
+SAME_POINTS = 0.1
+"""Most that an fp32 error rate may differ, in percent: one token of a thousand."""
+LOSSY_POINTS = 1.0
+"""Most that fp16 and int8 may cost, in percent."""
+ERROR_CUTS = 60
+
+
+@dataclass(frozen=True)
+class Check:
+    check: str
+    expected: str
+    got: str
+    limit: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    def document(self) -> dict[str, Any]:
+        return {"ok": self.ok, "checks": [asdict(check) for check in self.checks]}
+
+    def table(self) -> str:
+        shown = [[check.check, check.expected, check.got, check.limit] for check in self.checks]
+        titles = ("check", "expected", "got", "limit")
+        columns = [
+            Column(title, cells, left=True) for title, cells in zip(titles, zip(*shown, strict=True), strict=True)
+        ]
+        columns.append(Column("", ["ok" if check.ok else "DIFFERS" for check in self.checks], left=True))
+        return "\n".join(plain(columns))
+
+
+def verify(out: Path, root: Path | None = None) -> Verdict:
+    """Against the checkpoint in the export, on the dev split of the corpus of its search.
+
+    `root`: the folder of the searches, where it has moved since.
+    Raises: InputError if a file of the export is missing or changed, or the search is gone.
+    """
+    manifest = load_manifest(out)
+    folder = SearchFolder(root or manifest.root, manifest.search)
+    folder.links()
+    spec = folder.spec()
+    corpus = read_corpus(spec.corpus, folder.store / "corpora")
+    return verify_against(out, manifest, folder.trial(manifest.trial), corpus, spec.search.seed)
+
+
+def verify_against(out: Path, manifest: Manifest, trial: Path, corpus: Corpus, seed: int) -> Verdict:
+    recogniser = Recogniser.load(out / CHECKPOINT_NAME)
+    checks = [_source(manifest, trial)]
+    reference = run_checkpoint(recogniser)
+    unit = recogniser.head.config.unit
+    cuts = labelled_cuts(corpus, "dev", unit)
+    audio_S = _speech(cuts, corpus)
+    spread = cuts[:: -(-len(cuts) // ERROR_CUTS)]
+    expected = measure_error(reference, layout(recogniser), corpus, spread, seed)[0].value
+    for name in manifest.models:
+        lossy = ".fp16." in name or ".int8." in name
+        run = run_file(out / name)
+        checks += _outputs(name, run, reference, audio_S, lossy, recogniser.equal_lengths)
+        got = measure_error(run, layout(recogniser), corpus, spread, seed)[0].value
+        limit = LOSSY_POINTS if lossy else SAME_POINTS
+        ok = got - expected <= limit if lossy else abs(got - expected) <= limit
+        what = f"{name}: {manifest.metric} of {len(spread)} dev cuts"
+        checks.append(Check(what, f"{expected:.2f} %", f"{got:.2f} %", f"{limit} points", ok))
+        if name == "model.onnx":
+            checks.append(_macs(out / name, recogniser))
+    return Verdict(tuple(checks))
+
+
+def _source(manifest: Manifest, trial: Path) -> Check:
+    found = source_digests(trial, manifest.task)
+    changed = [name for name, digest in manifest.source.items() if found.get(name) != digest]
+    got = "the same" if not changed else f"differs: {', '.join(changed)}"
+    return Check(f"checkpoint of trial {manifest.trial}", "the same", got, "-", not changed)
+
+
+def _outputs(name: str, run: Run, reference: Run, audio_S: Audio, lossy: bool, equal_lengths: bool) -> list[Check]:
+    lengths = [length for length in LENGTHS if length <= len(audio_S)]
+    batches = [[audio_S[:length]] for length in lengths]
+    last = [SAMPLE_RATE_HZ] * 3 if equal_lengths else [lengths[-1], 16_077, 1_600]
+    batches.append([audio_S[-length:] for length in last])
+    checks = []
+    for recordings in batches:
+        try:
+            most, mean, frames = _difference(run, reference, recordings)
+        except (RuntimeError, ValueError) as err:
+            checks.append(Check(_name(name, recordings), "runs", " ".join(str(err).split())[:80], "-", False))
+            continue
+        limit = "-" if lossy else f"{EXACT:g}, {EXACT_MEAN:g}"
+        ok = frames and np.isfinite(most) and (lossy or (most <= EXACT and mean <= EXACT_MEAN))
+        shown = f"max {most:.1e}, mean {mean:.1e}" + ("" if frames else ", other frames")
+        checks.append(Check(_name(name, recordings), "0", shown, limit, bool(ok)))
+    return checks
+
+
+def _name(name: str, recordings: list[Audio]) -> str:
+    lengths = ", ".join(f"{len(audio_S) / SAMPLE_RATE_HZ:.4g}" for audio_S in recordings)
+    return f"{name}: log-probabilities, batch {len(recordings)} of {lengths} s"
+
+
+def _difference(run: Run, reference: Run, recordings: list[Audio]) -> tuple[float, float, bool]:
+    """Largest and mean difference, and whether the frames agree. The checkpoint reads each recording alone."""
+    samples_B = np.array([len(audio_S) for audio_S in recordings], dtype=np.int64)
+    audio_BS = np.zeros((len(recordings), samples_B.max()), dtype=np.float32)
+    for row_S, audio_S in zip(audio_BS, recordings, strict=True):
+        row_S[: len(audio_S)] = audio_S
+    log_probs_BTV, frames_B = run(audio_BS, samples_B)
+    differences = []
+    for row, audio_S in enumerate(recordings):
+        alone_BTV, alone_B = reference(audio_S[None].copy(), samples_B[row : row + 1])
+        if alone_B[0] != frames_B[row]:
+            return float("inf"), float("inf"), False
+        differences.append(np.abs(log_probs_BTV[row, : alone_B[0]] - alone_BTV[0]).ravel())
+    flat = np.concatenate(differences)
+    return float(flat.max()), float(flat.mean()), True
+
+
+def _macs(file: Path, recogniser: Recogniser) -> Check:
+    samples = 10 * SAMPLE_RATE_HZ
+    expected, got = cost.macs(recogniser.encoder.config, samples), graph_macs(onnx.load(file), samples).encoder
+    return Check(f"{file.name}: MACs of 10 s", f"{expected:,}", f"{got:,}", "0", got == expected)
+
+
+def _speech(cuts: list[Any], corpus: Corpus) -> Audio:
+    """Cuts end to end, until the longest length is filled."""
+    parts: list[Audio] = []
+    for cut in cuts:
+        parts.append(corpus.audio.audio(cut))
+        if sum(map(len, parts)) >= max(LENGTHS):
+            break
+    audio_S: Audio = np.concatenate(parts)[: max(LENGTHS)]
+    if len(audio_S) < LENGTHS[3]:
+        raise InputError(f"dev split: {len(audio_S)} samples in all; expected at least {LENGTHS[3]} to verify on")
+    return audio_S

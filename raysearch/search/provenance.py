@@ -1,0 +1,29 @@
+"""On what a search ran: what a reader needs who gets other numbers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+PACKAGES = ("raysearch", "torch", "torchaudio", "ray", "optuna", "mlflow", "lhotse", "numpy")
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def hardware() -> dict[str, str]:
+    """Of the process that asks: on a cluster, of the driver."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {"machine": platform.machine(), "cpus": str(os.cpu_count()), "gpu": gpu}
+
+
+def git_commit() -> str | None:
+    """None outside a git checkout."""
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    return found.stdout.strip() if found.returncode == 0 else None

@@ -1,0 +1,102 @@
+"""The head that dev chose, kept beside its student: `head.json` and `head.safetensors`, and the encoder if it is tuned.
+
+A search's trial keeps one such folder a task, `head-phonemes` for one: with it a student is a whole recogniser.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, save_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError, first_fault
+from raysearch.settings import Settings
+from raysearch.tasks.ctc import CtcHead, Tokens, Unit
+
+DOCUMENT_NAME, HEAD_WEIGHTS_NAME = "head.json", "head.safetensors"
+
+
+class HeadConfig(Settings):
+    """What a head reads and emits. Its kind is one word, so that heads of other tasks find a place here."""
+
+    kind: Literal["ctc"] = "ctc"
+    unit: Unit
+    """What a symbol is."""
+    symbols: list[str]
+    """Symbol i has token i + 1; 0 is the blank."""
+    layers: PositiveInt
+    """Hidden states that it mixes: the front end's and each block's."""
+    width: PositiveInt
+    """Width of the encoder."""
+
+    @property
+    def tokens(self) -> Tokens:
+        return Tokens(self.unit, tuple(self.symbols))
+
+
+@dataclass(frozen=True)
+class ChosenHead:
+    config: HeadConfig
+    module: CtcHead
+    tuned: Encoder | None
+    """The encoder that was trained with the head; None where the head sits on the student as it is."""
+
+    @classmethod
+    def of(cls, head: CtcHead, tokens: Tokens, tuned: Encoder | None) -> ChosenHead:
+        layers, width = len(head.mix_L), head.weight_VD.shape[1]
+        config = HeadConfig(unit=tokens.unit, symbols=list(tokens.symbols), layers=layers, width=width)
+        return cls(config, head, tuned)
+
+    def save(self, folder: Path) -> None:
+        """Each file is replaced whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.tuned is not None:
+            save_encoder(self.tuned, folder)
+        part = folder / f"{HEAD_WEIGHTS_NAME}.part"
+        save_file({k: v.detach().cpu().contiguous() for k, v in self.module.state_dict().items()}, part)
+        os.replace(part, folder / HEAD_WEIGHTS_NAME)
+        part = folder / f"{DOCUMENT_NAME}.part"
+        part.write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        os.replace(part, folder / DOCUMENT_NAME)
+
+
+def head_folder(trial: Path, task: str) -> Path:
+    """Where a trial keeps the head of a task."""
+    return trial / f"head-{task}"
+
+
+def load_head(folder: Path) -> ChosenHead:
+    """Raises: InputError if a file is missing or unreadable, or if the weights are not those of the document."""
+    file = folder / DOCUMENT_NAME
+    try:
+        config = HeadConfig.model_validate_json(file.read_bytes())
+    except OSError as err:
+        raise InputError(f"{file}: {err.strerror}; expected the head that was trained on this student") from err
+    except ValidationError as err:
+        raise InputError(f"{file}: {first_fault(err)}") from err
+    head = CtcHead(config.layers, config.width, config.tokens.count)
+    weights = _read(folder / HEAD_WEIGHTS_NAME)
+    shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
+    expected = {key: tuple(tensor.shape) for key, tensor in head.state_dict().items()}
+    if shapes != expected:
+        raise InputError(f"{folder / HEAD_WEIGHTS_NAME}: {shapes}; expected {expected}, as {DOCUMENT_NAME} says")
+    head.load_state_dict(weights)
+    tuned = load_encoder(folder) if (folder / WEIGHTS_NAME).exists() else None
+    return ChosenHead(config, head.eval(), tuned)
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except OSError as err:
+        raise InputError(f"{file}: {err.strerror or 'no such file'}; expected a safetensors file") from err
+    except SafetensorError as err:
+        raise InputError(f"{file}: {err}; expected a safetensors file") from err

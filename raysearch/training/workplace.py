@@ -1,0 +1,83 @@
+"""The warm things that all trials of one process share, and how a trial is assembled from them. Needs no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.table import read_corpus
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.base import Report, Teacher, Trial
+from raysearch.methods.table import load_method
+from raysearch.spec import Spec
+from raysearch.targets.build import build_label_set
+from raysearch.targets.label_set import LabelSet
+from raysearch.targets.settings import TargetSettings
+from raysearch.targets.store import FolderStore, LabelStore
+from raysearch.tasks.table import evaluate_all, load_task
+from raysearch.training.teacher import load_teacher, prepare_teacher
+
+LABELLING_BATCH_S = 60.0
+"""Seconds of audio that pass the teacher at once, without gradients."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    spec: Spec
+    store: Path
+    teacher_folder: Path
+    device: torch.device
+
+    @classmethod
+    def prepared(cls, spec: Spec, store: Path, device: torch.device) -> Workplace:
+        """With its teacher, which is trained first where it is not in the store."""
+        corpus = read_corpus(spec.corpus, store / "corpora")
+        return cls(spec, store, prepare_teacher(spec.teacher, corpus, FolderStore(store / "teachers"), device), device)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return read_corpus(self.spec.corpus, self.store / "corpora")
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        return load_teacher(self.teacher_folder, self.device)
+
+    @cached_property
+    def tasks(self) -> list[Any]:
+        return [load_task(settings) for settings in self.spec.tasks]
+
+    def label_set(self, settings: TargetSettings) -> LabelSet:
+        store = LabelStore(self.store / "label_sets")
+        audio = self.corpus.audio
+        return build_label_set(settings, self.teacher, self.corpus, audio, store, self.device, LABELLING_BATCH_S)
+
+    def evaluate(self, encoder: Encoder, test: bool, *, keep: Path) -> Mapping[str, float]:
+        """The student's errors; its heads go to the folder `keep`."""
+        seed = self.spec.search.seed
+        return evaluate_all(self.tasks, encoder, self.corpus, test=test, device=self.device, seed=seed, keep=keep)
+
+    def run(
+        self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str = "fp32"
+    ) -> Iterator[Report]:
+        """Trains one configuration in `folder`, from its checkpoint if there is one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = Trial(
+            number=number,
+            settings=self.spec.settings(dict(config)),
+            corpus=self.corpus,
+            teacher=self.teacher,
+            label_set=self.label_set,
+            evaluate=partial(self.evaluate, keep=folder),
+            rungs=self.spec.rung_updates,
+            folder=folder,
+            device=self.device,
+            seed=seed,
+            precision=precision,
+        )
+        return load_method(config["method"])().run(trial)

@@ -1,0 +1,38 @@
+"""The closed form is the oracle: it knows nothing of graphs."""
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from raysearch.deploy.onnx_cost import graph_macs
+from raysearch.deploy.onnx_file import to_onnx, trace
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.encoder import cost
+from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
+from raysearch.tasks.ctc import CtcHead, Tokens
+from raysearch.tasks.head import ChosenHead
+
+UNEQUAL = [Block(heads=2, head_width=8, ffn=24), Block(heads=3, head_width=4, ffn=0)]
+
+
+@pytest.mark.parametrize(
+    "front_end",
+    [LogMel(bins=20, channels=[8, 12]), Waveform(channels=[8] * 7), Waveform(channels=[8] * 7, norm="layer")],
+)
+def test_graph_macs_equal_the_closed_form(front_end) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        front_end=front_end, width=16, position_conv=PositionConv(kernel=6, groups=4), blocks=UNEQUAL
+    )
+    head = CtcHead(3, 16, 7)
+    nn.init.normal_(head.weight_VD)
+    recogniser = Recogniser(Encoder(config).eval(), ChosenHead.of(head, Tokens("phones", tuple("abcdef")), None))
+    model: onnx.ModelProto = to_onnx(trace(recogniser))
+    for samples in (400, 16_000, 48_077):
+        found = graph_macs(model, samples)
+        assert found.encoder == cost.macs(config, samples)
+        assert found.head == frames(config, samples) * 16 * 7

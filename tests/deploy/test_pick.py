@@ -1,0 +1,102 @@
+import math
+
+import pytest
+
+from raysearch.deploy.pick import Limits, Shipped, choose, feasible, within
+from raysearch.errors import InputError
+from raysearch.front.document import Cost, SearchDocument, TrialRecord, document
+
+OBJECTIVES = ["macs", "per"]
+
+
+def trial(number: int, macs_g: float, per: float, half: float, wer: float = math.nan) -> TrialRecord:
+    metrics = {"eval/per": per, "eval/per_low": per - half, "eval/per_high": per + half, "eval/wer": wer}
+    return TrialRecord(
+        number=number,
+        state="complete",
+        config={"method": "dicehubert"},
+        metrics=metrics,
+        cost=Cost(macs_g=macs_g, params_m=macs_g / 10),
+    )
+
+
+@pytest.fixture
+def search() -> SearchDocument:
+    """Trial 2 leads trial 1 within noise; trial 3 leads both clearly; trial 4 is dominated."""
+    trials = [
+        trial(0, 10, 40, 2, wer=50),
+        trial(1, 40, 30, 2, wer=60),
+        trial(2, 90, 29, 2, wer=55),
+        trial(3, 160, 20, 2, wer=45),
+        trial(4, 170, 39, 2, wer=10),
+    ]
+    return document("made-up", OBJECTIVES, trials, [400.0, 100.0])
+
+
+def pick(search: SearchDocument, objective: str | None = None, knee: bool = False, **limits):
+    asked = Limits(**limits)
+    return choose(search, feasible(search, asked), asked, objective, knee)
+
+
+def test_least_error_within_each_budget(search: SearchDocument) -> None:
+    assert [pick(search, macs_g=budget).trial for budget in (10, 50, 1000)] == [0, 1, 3]
+
+
+def test_lead_within_noise_is_passed_over_and_named(search: SearchDocument) -> None:
+    found = pick(search, macs_g=100)
+    assert found.trial == 1
+    assert len(found.notes) == 1
+    assert "trial 2 (PER % 29.00, 90 GMAC) cannot be told from trial 1 (PER % 30.00, 40 GMAC)" in found.notes[0]
+
+
+def test_params_and_errors_limit_too(search: SearchDocument) -> None:
+    assert pick(search, params_m=5).trial == 1
+    assert pick(search, objective="macs", errors={"per": 25}).trial == 3
+    assert pick(search, objective="macs", errors={"wer": 50}).trial == 0
+
+
+def test_other_objective_chooses_otherwise(search: SearchDocument) -> None:
+    assert pick(search, macs_g=100, objective="wer").trial == 0
+
+
+def test_knee_is_the_fronts_own(search: SearchDocument) -> None:
+    members = feasible(search, Limits(macs_g=100))
+    depths = {}
+    for member in members:
+        x = math.log(member.cost.macs_g / 10) / math.log(90 / 10)
+        depths[member.number] = -x - (member.metrics["eval/per"] - 29) / 11
+    assert pick(search, macs_g=100, knee=True).trial == max(depths, key=depths.__getitem__)
+
+
+def test_measured_limits_use_the_exports(search: SearchDocument) -> None:
+    shipped = {number: Shipped(size_mb=number + 1.0, latency_ms=10.0 * number) for number in range(5)}
+    members = feasible(search, Limits())
+    assert [m.number for m in within(members, Limits(latency_ms=15), shipped)] == [0, 1]
+    assert [m.number for m in within(members, Limits(size_mb=3.5, latency_ms=25), shipped)] == [0, 1, 2]
+    with pytest.raises(InputError, match=r"--max-size: 0\.5; expected at least 1"):
+        within(members, Limits(size_mb=0.5), shipped)
+
+
+@pytest.mark.parametrize(
+    ("limits", "fault"),
+    [
+        ({"macs_g": 5}, r"--max-macs: 5; expected at least 10"),
+        ({"params_m": 0.1}, r"--max-params: 0\.1; expected at least 1"),
+        ({"errors": {"per": 1}}, r"--max per: 1; expected at least 20"),
+        ({"errors": {"eer": 1}}, r"--max: eer: not measured in made-up"),
+        ({"macs_g": 50, "errors": {"per": 25}}, r"--max per: 25; expected at least 30, the least of what is left"),
+    ],
+)
+def test_limits_that_nothing_keeps_to_name_the_nearest(search: SearchDocument, limits: dict, fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        feasible(search, Limits(**limits))
+
+
+def test_unmeasured_objective_is_refused(search: SearchDocument) -> None:
+    with pytest.raises(InputError, match="--objective: eer"):
+        pick(search, objective="eer")
+
+
+def test_search_without_results_is_refused() -> None:
+    with pytest.raises(InputError, match="no complete trial"):
+        feasible(document("empty", OBJECTIVES, [], [400.0, 100.0]), Limits())

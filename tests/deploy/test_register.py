@@ -1,0 +1,118 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+from raysearch.deploy.latency import Load
+from raysearch.deploy.picking import PickOrder, pick_trials, picks_text
+from raysearch.deploy.transcribe import OnnxModel
+from raysearch.errors import InputError, WorkError
+from raysearch.search.folder import SearchFolder
+
+pytestmark = pytest.mark.mlflow
+ORDER = {
+    "budgets": [None],
+    "params_m": None,
+    "size_mb": None,
+    "latency_ms": None,
+    "errors": {},
+    "objective": "macs",
+    "knee": False,
+    "precisions": ["fp32", "int8"],
+    "load": Load(seconds=0.5),
+    "model": None,
+    "alias": "candidate",
+    "tracking": None,
+}
+
+
+def pick(search: SearchFolder, **order):
+    return pick_trials(search, PickOrder(**(ORDER | order)), lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def registered(search: SearchFolder):
+    (found,) = pick(search, model="asr")
+    return found
+
+
+def test_pick_is_measured_as_it_is_shipped(search: SearchFolder, registered) -> None:
+    assert registered.trial == 0
+    assert [row.file for row in registered.measured] == ["model.onnx", "model.int8.onnx"]
+    for row in registered.measured:
+        assert row.error.low <= row.error.value <= row.error.high
+        assert sum(rate.cuts for rate in row.groups.values()) == row.error.cuts == 6
+        assert 0 < row.latency.median_ms <= row.latency.p95_ms
+    assert "real-time factor" in picks_text([registered])
+
+
+def test_registered_model_loads_back_and_gives_the_same_answers(search: SearchFolder, registered) -> None:
+    mlflow.set_tracking_uri(search.links().tracking)
+    loaded = mlflow.pyfunc.load_model("models:/asr@candidate")
+    audio_BS = (0.1 * np.random.default_rng(0).standard_normal((2, 24_000))).astype(np.float32)
+    samples_B = np.array([24_000, 15_000])
+    model = OnnxModel(registered.export / "model.onnx")
+    expected = [" ".join(model.read(row[:count])) for row, count in zip(audio_BS, samples_B, strict=True)]
+    assert loaded.predict({"audio": audio_BS, "samples": samples_B})["text"].tolist() == expected
+
+
+def test_version_carries_tags_card_and_pins(search: SearchFolder, registered, tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(search.links().tracking)
+    client = mlflow.MlflowClient()
+    version = client.get_model_version_by_alias("asr", "candidate")
+    assert version.tags["search"] == "made-up"
+    assert version.tags["trial"] == "0"
+    assert float(version.tags["macs_g"]) == pytest.approx(registered.macs_g, rel=1e-3)
+    assert float(version.tags["test_per"]) == pytest.approx(registered.measured[0].error.value, abs=0.01)
+    local = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.source, dst_path=str(tmp_path)))
+    pins = (local / "requirements.txt").read_text()
+    assert "onnxruntime==" in pins
+    assert "torch" not in pins
+    cards = list(local.rglob("MODEL_CARD.md"))
+    assert cards
+    assert "gender" in cards[0].read_text()
+    assert (cards[0].parent / "front.png").stat().st_size > 10_000
+
+
+def test_registered_model_needs_neither_torch_nor_our_package(search: SearchFolder, registered, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lhotse', 'ray', 'optuna', 'onnx'): sys.modules[name] = None\n"
+        "import mlflow, numpy as np, json\n"
+        f"mlflow.set_tracking_uri({search.links().tracking!r})\n"
+        "model = mlflow.pyfunc.load_model('models:/asr@candidate')\n"
+        "audio = np.zeros((1, 16000), np.float32)\n"
+        "print(json.dumps(model.predict({'audio': audio, 'samples': np.array([16000])})['text'].tolist()))\n"
+        "import raysearch; print(raysearch.__file__)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert found.returncode == 0, found.stderr
+    texts, package = found.stdout.splitlines()
+    assert len(json.loads(texts)) == 1
+    assert Path(package).parent.parent.name == "code"
+
+
+def test_several_budgets_get_aliases_of_their_own(search: SearchFolder, registered) -> None:
+    found = pick(search, budgets=[1.5, 100.0], model="asr", objective=None)
+    assert [one.registered["alias"] for one in found] == ["candidate-1-5g", "candidate-100g"]
+
+
+def test_export_that_differs_is_not_registered(search: SearchFolder, registered, tmp_path: Path) -> None:
+    """A student trained on after its export: what would be registered is no longer the trial."""
+    copied = SearchFolder(tmp_path, search.name)
+    shutil.copytree(search.path, copied.path)
+    (copied.trial(0) / "student/model.safetensors").write_bytes(
+        (copied.trial(1) / "student/model.safetensors").read_bytes()
+    )
+    with pytest.raises((InputError, WorkError), match=r"weights|not registered"):
+        pick(copied, model="asr")
+
+
+def test_alias_that_mlflow_refuses_is_refused_first(search: SearchFolder) -> None:
+    with pytest.raises(InputError, match="--alias: v1"):
+        pick(search, model="asr", alias="v1")

@@ -1,0 +1,112 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from raysearch.corpora.batches import AudioStore
+from raysearch.corpora.table import read_corpus
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.deploy.transcribe import Layout, OnnxModel, log_probs, read_audio, transcribe
+from raysearch.errors import InputError
+from raysearch.tasks.ctc import Tokens, greedy
+
+RATE = 16_000
+
+
+def write(file: Path, audio: np.ndarray, rate: int = RATE) -> Path:
+    soundfile.write(file, audio, rate)
+    return file
+
+
+def noise(seconds: float) -> np.ndarray:
+    return 0.1 * np.random.default_rng(1).standard_normal(round(seconds * RATE))
+
+
+@pytest.mark.parametrize("unit", ["phones", "characters"])
+def test_decode_agrees_with_the_tasks_reading(unit) -> None:
+    symbols = (" ", "A", "B", "C")
+    logits_TV = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
+    (tokens,) = greedy(torch.from_numpy(logits_TV)[None], torch.tensor([200]))
+    assert Layout(unit, symbols, 320, 400, False).decode(logits_TV) == Tokens(unit, symbols).decode(tokens)
+
+
+def test_onnx_reads_a_corpus_as_the_checkpoint_does(search, exported: Path) -> None:
+    model = OnnxModel(exported / "model.onnx", threads=1)
+    recogniser = Recogniser.load(exported / "checkpoint")
+    checkpoint = recogniser.model()
+    corpus = read_corpus(search.spec().corpus, search.store / "corpora")
+    for cut in corpus.splits["dev"]:
+        audio_S = AudioStore().audio(cut)
+        log_probs_BTV, frames_B = checkpoint(torch.from_numpy(audio_S)[None], torch.tensor([len(audio_S)]))
+        (tokens,) = greedy(log_probs_BTV, frames_B)
+        assert model.read(audio_S) == recogniser.head.config.tokens.decode(tokens)
+
+
+def test_transcribe_needs_no_torch(exported: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.wav", noise(1.0))
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lhotse', 'mlflow', 'ray', 'onnx', 'scipy'): sys.modules[name] = None\n"
+        "from raysearch.cli import main\n"
+        f"sys.argv = ['raysearch', 'transcribe', {str(exported / 'model.onnx')!r}, {str(file)!r}, '--json']\n"
+        "main()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    (row,) = json.loads(found.stdout)
+    assert row["text"].split() == OnnxModel(exported / "model.onnx").read(read_audio(file))
+
+
+def test_windows_lie_on_one_grid() -> None:
+    """A stand-in whose frame says which sample it begins with: stitched, no frame may be lost or doubled."""
+    hop = 640
+
+    def run(audio_BS, samples_B):
+        return audio_BS[:, : samples_B[0] // hop * hop : hop, None], samples_B // hop
+
+    audio_S = np.arange(70 * RATE, dtype=np.float32)
+    found_TV = log_probs(run, Layout("phones", (), hop, 400, False), audio_S)
+    assert found_TV[:, 0].tolist() == (hop * np.arange(len(audio_S) // hop)).tolist()
+
+
+def test_windows_agree_with_one_pass_away_from_the_seams(exported: Path) -> None:
+    model = OnnxModel(exported / "model.onnx", threads=1)
+    audio_S = noise(65.0).astype(np.float32)
+    stitched_TV = log_probs(model.run, model.layout, audio_S)
+    whole_TV = model.run(audio_S[None], np.array([len(audio_S)]))[0][0]
+    assert stitched_TV.shape == whole_TV.shape
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "fault"),
+    [
+        (np.zeros((4800, 2)), 48_000, r"48000 Hz, 2 channels; expected 16000 Hz mono, as from: ffmpeg"),
+        (np.zeros((1600, 2)), 16_000, r"16000 Hz, 2 channels; expected 16000 Hz mono"),
+        (np.zeros(0), RATE, r"0 samples; expected at least 400"),
+        (np.zeros(399), RATE, r"399 samples; expected at least 400"),
+    ],
+)
+def test_unusable_audio_is_named(exported: Path, tmp_path: Path, audio, rate: int, fault: str) -> None:
+    file = write(tmp_path / "bad.wav", audio, rate)
+    with pytest.raises(InputError, match=rf"bad\.wav: {fault}"):
+        transcribe(exported / "model.onnx", [file])
+
+
+@pytest.mark.parametrize("content", [b"", b"not audio"])
+def test_file_that_is_no_audio_is_named(exported: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.flac").write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.flac: .*; expected 16 kHz mono audio"):
+        transcribe(exported / "model.onnx", [tmp_path / "bad.flac"])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x80\x04\x95pickle", b"\x00" * 5000])
+def test_file_that_is_no_model_is_named(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(InputError, match=r"m\.onnx: .*; expected (an exported ONNX model|a model exported here)"):
+        OnnxModel(tmp_path / "m.onnx")
