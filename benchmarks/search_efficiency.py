@@ -3,8 +3,8 @@
     python benchmarks/search_efficiency.py --seeds 20 [--json]
 
 Replays synthetic tables, a new one each seed, and every recorded table in `benchmarks/tables`. Peers: random search;
-Optuna's TPE asked and told as Ray's `OptunaSearch` would (complete trials, first in first out); NSGA-II with a population
-of 20. Time is counted in trials: the seconds of a mean random configuration run in full, summed over workers.
+Optuna's TPE asked and told as Ray's `OptunaSearch` would (complete trials, first in first out); NSGA-II with 20 in its
+population. Time is counted in trials: the seconds of a mean random configuration run in full, summed over workers.
 `final_hypervolume` is a share of the best that is known of the table.
 """
 

@@ -1,8 +1,8 @@
 """Made-up tables: exact costs of real students, and errors whose laws are drawn from a seed.
 
-What holds of real searches holds here: the best method and front end differ from table to table; errors fall by a power
-of size to a floor; learning rate, clusters and masking have an optimum; curves of large and slow students cross those of
-small ones; some configurations diverge; a pruned student is comparable only after its slice.
+What holds of real searches holds here: the best method and front end differ from table to table; errors fall by a
+power of size to a floor; learning rate, clusters and masking have an optimum; curves of large and slow students cross
+those of small ones; some configurations diverge; a pruned student is comparable only after its slice.
 """
 
 from __future__ import annotations
