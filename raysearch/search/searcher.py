@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError, WorkError
@@ -29,6 +30,7 @@ from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec import COST_OBJECTIVES, Spec
 
+ONE_THREAD = ThreadpoolController()
 START_TRIALS = 6
 """Trials spread over the cost axis before a model of the error is trusted."""
 MAX_LOST = 5
@@ -173,7 +175,9 @@ class Searcher:
         found = None
         if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
             rng = np.random.default_rng(seed)
-            found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
+            # The matrices are small: more threads than one only wait for each other, and for the trials' own.
+            with ONE_THREAD.limit(limits=1):
+                found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
         return found or stratified(self.space, self._macs, self._feasible, seed)
 
     def _observations(self) -> list[Observation]:
@@ -187,7 +191,8 @@ class Searcher:
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again: as bad a place as one that diverges.
             diverged = record.state == "failed"
-            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged))
+            seconds = record.metrics.get("cost/seconds") if record.state == "complete" else None
+            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged, seconds))
         return seen
 
     def _ln_macs(self, config: Config) -> float:
