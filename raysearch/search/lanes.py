@@ -209,6 +209,10 @@ class _Run:
         self._spoke_s: dict[int, float] = {}
         self._longest_s = 0.0
 
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        # Tune pickles its searcher to be restored from: we resume from the study, which has nothing to do with it.
+        return object, ()
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         suggestion = self._searcher.suggest()
         if suggestion is None:

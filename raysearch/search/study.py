@@ -33,6 +33,7 @@ _OPTUNA_STATE = {
 
 def open_storage(storage: str | BaseStorage) -> BaseStorage:
     """The storage behind a database URL, or a journal file."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(storage, BaseStorage):
         return storage
     if "://" in storage:
@@ -55,7 +56,6 @@ class Study:
 
         Raises: optuna.exceptions.DuplicatedStudyError if the name is taken.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=open_storage(storage), study_name=name, directions=["minimize"] * len(objectives)
         )
@@ -69,7 +69,6 @@ class Study:
     @classmethod
     def open(cls, storage: str, name: str) -> Study:
         """Raises: KeyError if there is no such study."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         if "://" not in storage and not Path(storage).exists():
             raise KeyError(name)
         return cls(optuna.load_study(storage=open_storage(storage), study_name=name))
