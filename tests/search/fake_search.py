@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,13 @@ def make_search(root: Path, orders: dict[str, object], *, trials: int, lanes: in
     return folder
 
 
-def drive(folder: SearchFolder, *, trials: int | None = None, patience_s: float = 1800.0) -> Study:
+def drive(
+    folder: SearchFolder,
+    *,
+    trials: int | None = None,
+    patience_s: float = 1800.0,
+    heard: Callable[[str, int], None] = lambda *_: None,
+) -> Study:
     """What `raysearch search` does once corpus and teacher are there. Ray must run."""
     spec = folder.spec()
     teacher = Path(spec.teacher.source)
@@ -68,7 +75,7 @@ def drive(folder: SearchFolder, *, trials: int | None = None, patience_s: float 
         )
         wanted = trials or spec.search.trials
         searcher = Searcher(spec, study, read_config(teacher / "config.json"), trials=wanted, say=lambda _: None)
-        run_lanes(searcher, plan, spec.workers.lanes, lambda *_: None)
+        run_lanes(searcher, plan, spec.workers.lanes, heard)
         return study
     finally:
         lease.release()
