@@ -10,6 +10,7 @@ reused actors and no workers, the least that Tune itself costs. Medians of the t
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -100,7 +101,7 @@ def tuned(trainable: Any, trials: int, place: Path, *, reuse: bool) -> float:
 
 def between(ends_s: list[float]) -> float:
     """The median time from one trial's end to the next one's: without the start of what stays warm."""
-    return statistics.median(after - before for before, after in zip(ends_s, ends_s[1:], strict=False))
+    return statistics.median(after - before for before, after in itertools.pairwise(ends_s))
 
 
 def main() -> None:
