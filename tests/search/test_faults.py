@@ -24,7 +24,7 @@ from raysearch.errors import WorkError
 from raysearch.search.folder import SearchFolder
 from raysearch.search.study import Study, open_storage
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,6 @@ def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path) -> None
     assert study.record(1).overrides == {"training.batch_s": half}
 
 
-@pytest.mark.slow
 def test_worker_that_hangs_is_replaced(cluster: Cluster, tmp_path: Path) -> None:
     folder = make_search(tmp_path, {"0": "hang"}, trials=2, lanes=1)
     study = drive(folder, patience_s=60.0)
@@ -122,7 +121,6 @@ def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path) -> None:
     assert [record.state for record in study.records()] == ["complete"] * 6
 
 
-@pytest.mark.slow
 def test_killed_drivers_lose_nothing_however_often(tmp_path: Path) -> None:
     """Killed while the first trials run, again after one finished, then left alone; a second driver is refused."""
     folder = make_search(tmp_path, {"seconds": 1.0}, trials=5, lanes=1)
