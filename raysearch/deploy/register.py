@@ -73,7 +73,7 @@ def register(
     record = next(trial for trial in document.trials if trial.number == manifest.trial)
     mlflow.set_tracking_uri(tracking)
     mlflow.set_registry_uri(tracking)
-    mlflow.set_experiment(folder.name)
+    _enter_experiment(folder, tracking)
     file = manifest.measured[0].file
     with TemporaryDirectory() as temporary, mlflow.start_run(run_name=f"register trial {manifest.trial}"):
         card = Path(temporary, "card")
@@ -105,6 +105,17 @@ def register(
     client.set_registered_model_alias(model, alias, str(version))
     uri = f"models:/{model}@{alias}"
     return Registered(model=model, version=version, alias=alias, uri=uri, tracking=tracking)
+
+
+def _enter_experiment(folder: SearchFolder, tracking: str) -> None:
+    """The experiment that the mirror fills. Beside a database on disk its artifacts go where the mirror's go: left to
+    itself MLflow would put them into the working directory."""
+    name = f"raysearch/{folder.name}"
+    if mlflow.get_experiment_by_name(name) is None:
+        local = tracking.startswith("sqlite:")
+        location = str(folder.root / "mlartifacts" / folder.name) if local else None
+        mlflow.create_experiment(name, artifact_location=location)
+    mlflow.set_experiment(name)
 
 
 def _tags(manifest: Manifest) -> dict[str, str]:

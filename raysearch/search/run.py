@@ -149,7 +149,8 @@ def _connect(address: str | None) -> None:
     embedded: dict[str, Any] = {}
     if address is None and not os.environ.get("RAY_ADDRESS"):
         # Trials exchange messages, not tensors: a small object store is plenty and leaves memory to them.
-        embedded = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+        # "local": a Ray of our own even where one is running, which nobody named.
+        address, embedded = "local", {"include_dashboard": False, "object_store_memory": 256 * 2**20}
         # Ray expects one process a core and warns of more; a lane's are mostly asleep.
         embedded["_system_config"] = {"worker_maximum_startup_concurrency": 16}
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", **embedded)

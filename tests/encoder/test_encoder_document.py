@@ -28,7 +28,7 @@ def test_read_config_fills_in_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"widht": "3"}, "widht: 3; extra inputs"),
+        ({"widht": "3"}, "widht: unknown key"),
         ({"width": "wide"}, "width: 'wide'; input should be a valid integer"),
         ({"width": "40"}, "width: 40; expected a multiple of position_conv.groups = 16"),
         ({"front_end": "{kind: logmel, kernels: [4, 5]}"}, "kernels: [4, 5]; expected odd kernels"),

@@ -1,0 +1,80 @@
+"""Each verb through the command line, as users meet it: exit code, one document or one line, no traceback."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from raysearch import cli
+
+
+@pytest.fixture
+def raysearch(monkeypatch, capsys):
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["raysearch", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_export_writes_safetensors_without_tracing(raysearch, search, tmp_path: Path) -> None:
+    words = ("export", search.name, 1, "-o", tmp_path / "out", "--format", "safetensors", "--storage", search.root)
+    code, out, _ = raysearch(*words, "--json")
+    assert code == 0
+    assert set(json.loads(out)["files"]) == {
+        f"checkpoint/{name}" for name in ("config.json", "model.safetensors", "head.json", "head.safetensors")
+    }
+    code, _, err = raysearch(*words)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "is not empty; expected a new folder" in err
+
+
+def test_verify_prints_one_document(raysearch, search, exported: Path) -> None:
+    code, out, _ = raysearch("verify", exported, "--storage", search.root, "--json")
+    assert code == 0
+    assert json.loads(out)["ok"]
+
+
+def test_transcribe_prints_text_alone(raysearch, exported: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+    code, out, err = raysearch("transcribe", exported / "model.onnx", tmp_path / "a.wav")
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (("export", "made-up", 99, "-o", "x"), "made-up: trial 99: no such trial; expected one of: 0 to 1"),
+        (("export", "made-up", 0, "-o", "x", "--format", "tflite"), "--format: tflite; expected one of onnx"),
+        (("export", "made-up", 0, "-o", "x", "--task", "asr"), "--task: asr; expected one of phonemes"),
+        (("pick", "made-up", "--max-macs", 0.001), "--max-macs: 0.001; expected at least"),
+        (("pick", "made-up", "--max", "per"), "--max: per; expected METRIC=PERCENT"),
+        (("reproduce", "nothing", 0), "nothing: no such search"),
+    ],
+)
+def test_wrong_input_is_one_line(raysearch, search, words, fault: str) -> None:
+    code, out, err = raysearch(*words, "--storage", search.root)
+    assert (code, out, len(err.splitlines())) == (2, "", 1), err
+    assert fault in err
+
+
+def test_trial_without_its_head_or_with_pickled_weights_is_refused(raysearch, search, tmp_path: Path) -> None:
+    shutil.copytree(search.path, tmp_path / search.name)
+    trial = tmp_path / search.name / "trials/0000"
+    words = ("export", search.name, 0, "-o", tmp_path / "out", "--storage", tmp_path)
+    (trial / "student/model.safetensors").rename(trial / "student/model.pt")
+    code, _, err = raysearch(*words)
+    assert code == 2
+    assert "model.pt: pickles are not loaded" in err
+    shutil.rmtree(trial / "head-phonemes")
+    code, _, err = raysearch(*words)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "head.json: No such file or directory; expected the head that was trained on this student" in err
