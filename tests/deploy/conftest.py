@@ -19,7 +19,7 @@ from raysearch.methods.settings import StudentSettings
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.sampler import derived_seed
-from raysearch.search.searcher import encoder_cost
+from raysearch.search.costs import encoder_cost
 from raysearch.search.study import Study
 from raysearch.spec import parse_spec
 from raysearch.training.workplace import Workplace
