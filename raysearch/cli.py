@@ -86,24 +86,65 @@ def resume(
 def status(
     name: Annotated[str | None, typer.Argument()] = None, storage: Storage = None, as_json: Json = False
 ) -> None:
-    """Searches and their trials by state."""
+    """Searches and their trials by state; of one also its front, its history, time spent, saved and left."""
     from raysearch.search.folder import SearchFolder, searches
-    from raysearch.search.reading import read_document
+    from raysearch.search.reading import read_status
+    from raysearch.search.status import status_lines
 
     names = [name] if name else searches(SearchFolder.of(storage, "").root)
-    rows = []
-    for one in names:
-        document = read_document(_folder(storage, one))
-        states: dict[str, int] = {}
-        for trial in document.trials:
-            states[trial.state] = states.get(trial.state, 0) + 1
-        rows.append({"name": one, "trials": states, "front": len(document.front), "hypervolume": document.hypervolume})
+    found = [read_status(_folder(storage, one)) for one in names]
     if as_json:
-        _print_json(rows[0] if name else rows)
+        _print_json(found[0] if name else found)
         return
-    for row in rows:
-        shown = ", ".join(f"{count} {state}" for state, count in row["trials"].items())  # type: ignore[attr-defined]
-        print(f"{row['name']}: {shown}; front {row['front']}, hypervolume {row['hypervolume']:.0f}")
+    for one in found:
+        print("\n".join(status_lines(one, long=name is not None)))
+
+
+@app.command()
+def table(
+    names: list[str],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .jsonl.gz.")],
+    storage: Storage = None,
+) -> None:
+    """Write the trials of finished searches on one space as a table, to simulate searches on."""
+    from raysearch.search.reading import read_table_of
+    from raysearch.search.trial_table import write_table
+
+    found = read_table_of([_folder(storage, name) for name in names])
+    write_table(found, out)
+    print(f"{out}: {len(found.rows)} trials")
+
+
+@app.command()
+def simulate(
+    table: Annotated[str, typer.Argument(help="File written by `raysearch table`, or synthetic:SEED.")],
+    sampler: Annotated[str, typer.Option(help="ehvi, random, tpe, gp or nsga2.")] = "ehvi",
+    scheduler: Annotated[str, typer.Option(help="fifo or pareto-asha.")] = "pareto-asha",
+    workers: Annotated[int, typer.Option(min=1, help="Simulated lanes.")] = 4,
+    trials: Trials = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Worker-seconds, instead of --trials.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Searches to replay.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Replay searches on recorded or made-up trials, without training."""
+    from raysearch.search.replay import load_table, replay
+
+    found = replay(
+        load_table(table),
+        sampler,
+        scheduler,
+        workers=workers,
+        trials=trials or (24 if budget is None else None),
+        budget_s=budget,
+        seeds=seeds,
+    )
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        states = ", ".join(f"{count} {state}" for state, count in one["trials"].items())
+        spent = f"{one['worker_seconds']:.0f} s of workers"
+        print(f"seed {one['seed']}: {states}; front {len(one['front'])}, hypervolume {one['hypervolume']:.4g}; {spent}")
 
 
 @app.command()

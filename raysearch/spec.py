@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -206,6 +206,25 @@ def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
     except InputError as err:
         raise InputError(f"{where}: {err}") from err
     return spec
+
+
+def differences(old: Spec, new: Spec) -> dict[str, str]:
+    """`OLD -> NEW` by dotted key, for every key in which two documents differ."""
+    before, after = (dict(_flat(spec.model_dump(mode="json", by_alias=True, exclude={"name"}))) for spec in (old, new))
+    keys = dict.fromkeys([*before, *after])
+    return {
+        key: f"{before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    }
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _override(document: dict[str, Any], override: str) -> None:

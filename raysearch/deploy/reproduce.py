@@ -78,7 +78,7 @@ def reproduce(
         precision = "bf16" if device.type == "cuda" else "fp32"
     metrics: dict[str, float] = {}
     seed = derived_seed(spec.search.seed, number)
-    for report in workplace.run(number, record.config, seed, out, precision):
+    for report in workplace.run(number, {**record.config, **record.overrides}, seed, out, precision):
         say(f"trial {number}: {report.step} of {record.rung} updates")
         metrics = dict(report.metrics)
         if report.step >= record.rung:

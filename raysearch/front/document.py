@@ -54,7 +54,9 @@ class TrialRecord(Settings):
     rung: int | None = None
     """The last rung it reached, in updates."""
     cause: str | None = None
-    """Why it failed or was refused, in one word: oom, preempted, nan, user, constraint, ..."""
+    """Why it failed or was refused, in one word: lost, oom, nan, disk, user, input, infeasible."""
+    overrides: dict[str, Any] = {}
+    """Settings that a retry used in place of the configuration's: half the batch after running out of memory."""
     started_s: float | None = None
     """Unix time in seconds."""
     ended_s: float | None = None

@@ -18,14 +18,23 @@ METHODS = {
 
 
 def load_method(name: str) -> type[Method]:
-    """The class of a method.
+    """The class of a method of the table, or of one that lives elsewhere: `package.module:Class`.
 
     Raises: InputError naming the known methods.
     """
+    if ":" in name:
+        return _imported(name)
     if name not in METHODS:
         close = get_close_matches(name, METHODS, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise InputError(f"method: {name!r}; expected one of {', '.join(METHODS)}{hint}")
-    module, _, attribute = METHODS[name].partition(":")
-    cls: type[Method] = getattr(import_module(module), attribute)
+    return _imported(METHODS[name])
+
+
+def _imported(path: str) -> type[Method]:
+    module, _, attribute = path.partition(":")
+    try:
+        cls: type[Method] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as err:
+        raise InputError(f"method: {path!r} ({err}); expected MODULE:CLASS that can be imported") from err
     return cls

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from scipy.stats import norm
 
 from raysearch.search.space import Config, Distribution, Space
@@ -43,8 +44,18 @@ def propose(
     mean_P, sd_P = surrogate.predict(candidates)
     reference = (max(*(m for m, _ in done), macs_P.max()) + 0.05, float(np.quantile([e for _, e in done], 0.75)))
     gain_P = expected_gain(macs_P, mean_P, sd_P, staircase(done, reference))
-    # Half its cost: a cheap trial that gains as much is worth more, but cheapness alone is no gain.
-    return candidates[int(np.argmax(gain_P * np.exp(-0.5 * macs_P)))]
+    # By the root of its time: a short trial that gains as much is worth more, but shortness alone is no gain.
+    return candidates[int(np.argmax(gain_P / np.sqrt(_expected_seconds(observations, macs_P))))]
+
+
+def _expected_seconds(observations: Sequence[Observation], macs_P: Array) -> Array:
+    """How long candidates would take, up to a factor: a start that all share, and a part that grows with MACs."""
+    timed = [(np.exp(o.ln_macs), o.seconds) for o in observations if o.seconds]
+    if len(timed) < 3:
+        return np.ones_like(macs_P)
+    macs_N, seconds_N = np.array(timed).T
+    (fixed, slope), _ = nnls(np.stack([np.ones_like(macs_N), macs_N], axis=1), seconds_N)
+    return np.maximum(fixed + slope * np.exp(macs_P), 0.01 * seconds_N.min())
 
 
 def staircase(done: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Array:
@@ -78,8 +89,11 @@ def _candidates(
     space: Space, observations: Sequence[Observation], feasible: Callable[[Config], bool], rng: np.random.Generator
 ) -> list[Config]:
     """Random configurations and mutants of the front, without those that may not or need not be run."""
-    done = [(o.ln_macs, o.ln_error[1.0], o.config) for o in observations if 1.0 in o.ln_error]
-    front = [c for m, e, c in done if not any(m2 <= m and e2 <= e and (m2, e2) != (m, e) for m2, e2, _ in done)]
+    front, best = [], np.inf
+    for observation in sorted((o for o in observations if 1.0 in o.ln_error), key=lambda o: (o.ln_macs, o.ln_error[1])):
+        if observation.ln_error[1.0] < best:
+            front.append(observation.config)
+            best = observation.ln_error[1.0]
     drawn = [space.draw(rng) for _ in range(RANDOM)]
     drawn += [mutant(space, front[int(rng.integers(len(front)))], rng) for _ in range(MUTANTS)]
     unique = {repr(sorted(config.items())): config for config in drawn}

@@ -67,11 +67,27 @@ class SearchFolder:
     def trial(self, number: int) -> Path:
         return self.path / "trials" / f"{number:04d}"
 
-    def create(self, spec: Spec, links: Links) -> None:
+    def create(self, spec: Spec, links: Links) -> bool:
+        """Returns False where another driver has just taken the name."""
         self.path.mkdir(parents=True, exist_ok=True)
         document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-        _write(self.path / "spec.yaml", yaml.safe_dump(document, sort_keys=False))
-        _write(self.path / "search.json", json.dumps(asdict(links), indent=2))
+        spec_part = self._part("spec.yaml", yaml.safe_dump(document, sort_keys=False))
+        links_part = self._part("search.json", json.dumps(asdict(links), indent=2))
+        try:
+            # A link fails where its name exists: of two drivers that start at once, one gets the name.
+            os.link(links_part, self.path / "search.json")
+        except FileExistsError:
+            spec_part.unlink()
+            return False
+        finally:
+            links_part.unlink()
+        os.replace(spec_part, self.path / "spec.yaml")
+        return True
+
+    def _part(self, name: str, text: str) -> Path:
+        part = self.path / f"{name}.{os.urandom(4).hex()}.part"
+        part.write_text(text)
+        return part
 
     def spec(self) -> Spec:
         path = self.path / "spec.yaml"
@@ -100,9 +116,3 @@ class SearchFolder:
 def searches(root: Path) -> list[str]:
     """Names of the searches below a root."""
     return sorted(path.parent.name for path in root.glob("*/search.json"))
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text)
-    os.replace(part, path)

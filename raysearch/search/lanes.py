@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from raysearch.training.worker import GO, STOP, work
 
 POLL_S = 2.0
 """How often a lane that waits for a report looks whether its workers still live."""
+PATIENCE = 10
+"""A worker that reports nothing for so many times the longest time seen between two reports hangs."""
 # Lanes only pass messages: they live beside the driver and take no CPU from the workers.
 LANE_RESOURCES = [{"node:__internal_head__": 0.001}]
 
@@ -50,6 +53,8 @@ class LanePlan:
     cpus: int
     use_gpu: bool
     precision: str
+    patience_s: float = 1800.0
+    """Seconds without a report before a worker may count as hung: start-up and a first label set take their time."""
 
 
 def uses_gpu(workers: WorkerSettings) -> bool:
@@ -133,6 +138,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         return
 
     def _begin(self, config: dict[str, Any]) -> None:
+        self._patience_s = config["patience_s"]
         self._number = config["suggestion"]["number"]
         self._waiting = False
         self._send(config["suggestion"])
@@ -142,13 +148,16 @@ class Lane(tune.Trainable):  # type: ignore[misc]
 
     def _receive(self) -> dict[str, Any]:
         answer = self._mailbox.get.remote("up")
-        while True:
+        deadline_s = time.monotonic() + self._patience_s
+        while time.monotonic() < deadline_s:
             ready, _ = ray.wait([answer], timeout=POLL_S)
             if ready:
                 report: dict[str, Any] = ray.get(answer)
                 return report
             if self._ended is not None:
                 raise RuntimeError(f"the lane's workers ended: {self._ended}")
+        # Tune replaces a lane that raises, and its workers with it.
+        raise RuntimeError(f"no report for {self._patience_s:.0f} s: the lane's workers hang")
 
     def _keep_workers(self, plan: LanePlan) -> None:
         try:
@@ -197,6 +206,12 @@ class _Run:
         self._plan = asdict(plan)
         self._heard = heard
         self._running: dict[str, Suggestion] = {}
+        self._spoke_s: dict[int, float] = {}
+        self._longest_s = 0.0
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        # Tune pickles its searcher to be restored from: we resume from the study, which has nothing to do with it.
+        return object, ()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         suggestion = self._searcher.suggest()
@@ -204,11 +219,16 @@ class _Run:
             # A running trial may still be lost and come back: the end is only the end when none runs.
             return None if self._running else TuneSearcher.FINISHED
         self._running[trial_id] = suggestion
+        self._spoke_s[suggestion.number] = time.monotonic()
         self._heard("start", suggestion.number)
-        return {"suggestion": asdict(suggestion), "plan": self._plan}
+        patience_s = max(self._plan["patience_s"], PATIENCE * self._longest_s)
+        return {"suggestion": asdict(suggestion), "plan": self._plan, "patience_s": patience_s}
 
     def observe(self, result: dict[str, Any]) -> bool:
         number, report = result["number"], _unflatten(result)
+        now_s = time.monotonic()
+        self._longest_s = max(self._longest_s, now_s - self._spoke_s[number])
+        self._spoke_s[number] = now_s
         goes_on = self._searcher.observe(number, report["step"], report["metrics"])
         self._heard("rung" if goes_on else "stop", number)
         return goes_on

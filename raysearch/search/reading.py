@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError
 from raysearch.front.document import Cost, SearchDocument, TeacherPoint
 from raysearch.front.document import document as build_document
 from raysearch.search.folder import SearchFolder
+from raysearch.search.status import search_status
 from raysearch.search.study import Study
+from raysearch.search.trial_table import RecordedTable, rows_of
+from raysearch.spec import COST_OBJECTIVES, differences
 from raysearch.tracking.state import SearchState
 
 
@@ -67,3 +73,33 @@ def write_front(document: SearchDocument, folder: SearchFolder) -> list[Path]:
     draw_png(document, paths[1])
     draw_html(document, paths[2])
     return paths
+
+
+def read_status(folder: SearchFolder) -> dict[str, Any]:
+    """Trials by state, front, hypervolume against time, seconds spent, saved and left."""
+    study = open_study(folder)
+    spec = folder.spec()
+    return search_status(_document(folder, study), spec, int(study.about.get("trials", spec.search.trials)))
+
+
+def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
+    """The trials of finished searches on one space, as a table to simulate on.
+
+    Raises: InputError if two searches do not belong together, or no trial was run to its budget.
+    """
+    spec = folders[0].spec()
+    rows = []
+    for folder in folders:
+        own = folder.spec()
+        apart = [key for key in differences(spec, own) if not key.startswith(("search.", "workers."))]
+        if apart or own.search.updates != spec.search.updates:
+            what = apart[0] if apart else "search.updates"
+            raise InputError(f"{folder.name}: {what} differs from {folders[0].name}'s; expected searches of one space")
+        error = next(o for o in own.objectives if o not in COST_OBJECTIVES)
+        rows += rows_of(open_study(folder).trials(), error, own.search.updates)
+    if not any(row.diverged_s is None for row in rows):
+        raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")
+    about = open_study(folders[0]).about
+    teacher = EncoderConfig.model_validate(about["teacher"]["encoder"])
+    macs_g, error_limit = about["reference_point"]
+    return RecordedTable(spec, teacher, (macs_g, error_limit), rows)

@@ -20,14 +20,16 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
+from raysearch.search.costs import encoder_cost
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
+from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
 from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.reading import read_document, write_front
-from raysearch.search.searcher import Searcher, encoder_cost
-from raysearch.search.study import Study
-from raysearch.spec import Spec
+from raysearch.search.searcher import Searcher
+from raysearch.search.study import Study, open_storage
+from raysearch.spec import Spec, differences
 from raysearch.targets.store import FolderStore
 from raysearch.training.teacher import find_teacher, teacher_metrics
 from raysearch.training.worker import train_teacher
@@ -44,12 +46,26 @@ def start_search(
     Raises: InputError if the name is taken; WorkError if it cannot go on.
     """
     if folder.exists:
-        raise InputError(
-            f"{spec.name}: already used in {folder.root}; expected a new name, or: raysearch resume {spec.name}"
-        )
+        raise _used(spec, folder)
     corpus = _checked_corpus(spec, folder, say)
-    folder.create(spec, Links(study=study_url, tracking=tracking))
+    if not folder.create(spec, Links(study=study_url, tracking=tracking)):
+        raise _used(spec, folder)
     return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
+
+
+def _used(spec: Spec, folder: SearchFolder) -> InputError:
+    changed = differences(folder.spec(), spec)
+    if not changed:
+        expected = f"a new name, or: raysearch resume {spec.name}"
+    elif set(changed) == {"search.trials"}:
+        expected = f"a new name, or: raysearch resume {spec.name} --trials {spec.search.trials}"
+    else:
+        expected = "a new name, or the document it was started with"
+    what = ", ".join(f"{key}: {change}" for key, change in changed.items())
+    return InputError(
+        f"{spec.name}: already used in {folder.root}{f' with other settings ({what})' if changed else ''}; "
+        f"expected {expected}"
+    )
 
 
 def resume_search(
@@ -70,11 +86,14 @@ def _run(
     spec: Spec, folder: SearchFolder, corpus: Corpus, *, trials: int, address: str | None, say: Callable[[str], None]
 ) -> SearchDocument:
     mirror = None
-    _connect(address)
+    lease = Lease.take(open_storage(folder.study_storage()), spec.name)
+    lease.keep()
     try:
+        _connect(address)
         plan = _with_teacher(_plan(spec, folder), spec, corpus, say)
         teacher = read_config(Path(plan.teacher) / "config.json")
         study = _study(spec, folder, teacher, Path(plan.teacher))
+        study.guard = lease.check
         study.note("trials", trials)
         mirror = _start_mirror(folder)
         searcher = Searcher(spec, study, teacher, trials=trials, say=say)
@@ -92,6 +111,7 @@ def _run(
         raise
     finally:
         ray.shutdown()
+        lease.release()
         if mirror is not None:
             _end_mirror(mirror, spec.name, say)
 
@@ -190,7 +210,11 @@ def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, teacher_fol
         "hardware": hardware(),
         "git_commit": git_commit(),
         "reference_point": _reference_point(spec, teacher),
-        "teacher": {"cost": encoder_cost(teacher).model_dump(), "metrics": teacher_metrics(teacher_folder)},
+        "teacher": {
+            "cost": encoder_cost(teacher).model_dump(),
+            "metrics": teacher_metrics(teacher_folder),
+            "encoder": teacher.model_dump(mode="json"),
+        },
     }
     return Study.create(storage, spec.name, spec.objectives, about)
 

@@ -12,27 +12,30 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-from raysearch.encoder import cost
 from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError, WorkError
-from raysearch.front.document import Cost
+from raysearch.front.document import Cost, TrialRecord
 from raysearch.front.objective import value as objective_value
 from raysearch.search.acquisition import propose
+from raysearch.search.costs import Costs
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import keeps_going
-from raysearch.search.space import Config
+from raysearch.search.space import Config, has_setting
 from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec import COST_OBJECTIVES, Spec
 
+ONE_THREAD = ThreadpoolController()
 START_TRIALS = 6
 """Trials spread over the cost axis before a model of the error is trusted."""
 MAX_LOST = 5
 """Attempts at one trial whose workers keep vanishing, before it counts as failed."""
+BATCH = "training.batch_s"
 MAX_REFUSED = 300
 """Suggestions in a row that may be over budget or known already, before the space counts as exhausted."""
 
@@ -43,29 +46,45 @@ class Suggestion:
     config: Config
     seed: int
     """Seed of the trial's training."""
+    overrides: Config = field(default_factory=dict)
+    """Settings in place of the configuration's, from a retry."""
+    spent_s: float = 0.0
+    """Seconds that earlier attempts took up to their last rung."""
 
 
 class Searcher:
-    def __init__(self, spec: Spec, study: Study, teacher: EncoderConfig, *, trials: int, say: Callable[[str], None]):
+    def __init__(
+        self,
+        spec: Spec,
+        study: Study,
+        teacher: EncoderConfig,
+        *,
+        trials: int,
+        say: Callable[[str], None],
+        costs: Costs | None = None,
+    ) -> None:
+        """`costs`: those of the same spec and teacher, where they are known from another search."""
         self.spec = spec
         self.study = study
         self.trials = trials
         self.space = spec.search_space
-        self._teacher = teacher
         self._say = say
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
         self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
         self._launched = sum(r.state != "infeasible" for r in study.records())
-        self._costs: dict[str, Cost] = {}
+        self._costs = costs or Costs(spec, teacher)
         self._surrogate = Surrogate(self.space)
+        self._halted = ""
 
     def suggest(self) -> Suggestion | None:
         """The next trial: first the interrupted ones, under their old number.
 
-        Raises: WorkError if nothing feasible is left to suggest.
+        Raises: WorkError if nothing feasible is left to suggest, or the disk is full.
         """
+        if self._halted:
+            raise WorkError(self._halted)
         if self._again:
             number, config = self._again.popleft()
             return self._launch(number, config)
@@ -90,7 +109,7 @@ class Searcher:
         self.study.report(number, updates, metrics)
         if self.spec.search.scheduler == "fifo":
             return True
-        point = self._point(number, metrics)
+        point = self._point(self.study.record(number), metrics)
         if math.isnan(point[1]) or keeps_going(point, others):
             return True
         self.study.end(number, "stopped")
@@ -105,24 +124,42 @@ class Searcher:
             self.study.end(number, "failed", error=f"eval/{error} is missing or not finite", cause="nan")
 
     def fail(self, number: int, cause: str, error: str) -> None:
-        """`lost`: the worker vanished, the trial runs again from its checkpoint. Anything else is final."""
+        """The trial broke: what comes next depends on the cause.
+
+        `lost`, its workers vanished: it runs again from its checkpoint. `oom`: again, once, with half the batch.
+        `disk`: it stays interrupted, and nothing more is suggested until there is room. Anything else is final.
+        """
         record = self.study.record(number)
         if record.state != "running":
             return
+        again = (number, dict(record.config))
         if cause == "lost" and self.study.attempt(number) < MAX_LOST:
-            self._again.append((number, dict(record.config)))
+            self._again.append(again)
+        elif cause == "oom" and not record.overrides and (halved := self._half_batch(again[1])):
+            self._say(f"trial {number} ran out of memory; runs again with {_settings(halved)}")
+            self.study.override(number, halved)
+            self._again.append(again)
+        elif cause == "disk":
+            self._halted = f"trial {number}: {error}; free some space, then: raysearch resume {self.spec.name}"
         else:
             self.study.end(number, "failed", error=error, cause=cause)
+
+    def _half_batch(self, config: Config) -> Config | None:
+        if not has_setting(str(config["method"]), BATCH):
+            return None
+        return {BATCH: self.spec.settings(config).training.batch_s / 2}
 
     @property
     def _error_objective(self) -> str:
         return next(o for o in self.spec.objectives if o not in COST_OBJECTIVES)
 
     def _launch(self, number: int, config: Config) -> Suggestion:
-        return Suggestion(number, config, derived_seed(self.spec.search.seed, number))
+        record = self.study.record(number)
+        seed = derived_seed(self.spec.search.seed, number)
+        return Suggestion(number, config, seed, record.overrides, record.metrics.get("cost/seconds", 0.0))
 
     def _ask(self) -> tuple[int, Config]:
-        asked = len(self.study.records())
+        asked = self.study.asked
         sampler = make_sampler(self._sampler, self.spec.search.seed, asked)
         start = self.spec.search.start
         if self._launched < len(start):
@@ -138,22 +175,24 @@ class Searcher:
         found = None
         if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
             rng = np.random.default_rng(seed)
-            found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
+            # The matrices are small: more threads than one only wait for each other, and for the trials' own.
+            with ONE_THREAD.limit(limits=1):
+                found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
         return found or stratified(self.space, self._macs, self._feasible, seed)
 
     def _observations(self) -> list[Observation]:
         """What the surrogate may learn from, in terms of ln MACs and ln error."""
         seen = []
-        for record in self.study.records():
-            if record.state == "infeasible" or record.cause == "lost":
+        for record, rungs in self.study.trials():
+            if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
-            errors = {
-                updates / self.spec.search.updates: self._point(record.number, metrics)[1]
-                for updates, metrics in self.study.rungs(record.number).items()
-            }
+            config = dict(record.config)
+            errors = {u / self.spec.search.updates: self._point(record, metrics)[1] for u, metrics in rungs.items()}
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
+            # What ran out of memory twice would do so again: as bad a place as one that diverges.
             diverged = record.state == "failed"
-            seen.append(Observation(dict(record.config), self._ln_macs(dict(record.config)), ln_error, diverged))
+            seconds = record.metrics.get("cost/seconds") if record.state == "complete" else None
+            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged, seconds))
         return seen
 
     def _ln_macs(self, config: Config) -> float:
@@ -161,7 +200,8 @@ class Searcher:
 
     def _refusal(self, number: int, config: Config) -> str | None:
         try:
-            cost = self._cost(config)
+            self.spec.settings(config)
+            cost = self._costs(config)
         except InputError as err:
             return str(err)
         self.study.set_cost(number, cost)
@@ -179,37 +219,27 @@ class Searcher:
 
     def _feasible(self, config: Config) -> bool:
         try:
-            return _identity(config) not in self._known and self._over_budget(self._cost(config)) is None
+            return _identity(config) not in self._known and self._over_budget(self._costs(config)) is None
         except InputError:
             return False
 
     def _macs(self, config: Config) -> float:
-        return self._cost(config).macs_g
-
-    def _cost(self, config: Config) -> Cost:
-        key = _identity(config)
-        if key not in self._costs:
-            self._costs[key] = encoder_cost(self.spec.student_config(config, self._teacher))
-        return self._costs[key]
+        return self._costs(config).macs_g
 
     def _at_rung(self, updates: int, number: int) -> list[tuple[float, float]]:
         """Cost and error of the other trials that have been at this rung."""
-        points = []
-        for record in self.study.records():
-            metrics = self.study.rungs(record.number).get(updates)
-            if metrics is not None and record.number != number:
-                points.append(self._point(record.number, metrics))
+        found = [(r, rungs[updates]) for r, rungs in self.study.trials() if updates in rungs and r.number != number]
+        points = [self._point(record, metrics) for record, metrics in found]
         return [point for point in points if math.isfinite(point[1])]
 
-    def _point(self, number: int, metrics: dict[str, float]) -> tuple[float, float]:
-        at_rung = self.study.record(number).model_copy(update={"metrics": metrics})
+    def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, float]:
+        at_rung = record.model_copy(update={"metrics": metrics})
         cost_objective = next(o for o in self.spec.objectives if o in COST_OBJECTIVES)
         return objective_value(at_rung, cost_objective), objective_value(at_rung, self._error_objective)
 
 
-def encoder_cost(config: EncoderConfig) -> Cost:
-    """MACs over SUPERB's 32 lengths and parameters of an encoder."""
-    return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)
+def _settings(config: Config) -> str:
+    return ", ".join(f"{key} {value:g}" for key, value in config.items())
 
 
 def _identity(config: Config) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ class Space:
     def __init__(self, methods: list[str], distributions: Mapping[str, Distribution]) -> None:
         self.methods = methods
         self.distributions = dict(distributions)
+        self._method = Distribution(choice=list(methods))
         self._order = list(self._sorted())
 
     def _sorted(self) -> Iterator[str]:
@@ -100,16 +102,16 @@ class Space:
         """Whether the key matters beside what is chosen already: its method knows it and its conditions hold."""
         if not has_setting(str(config["method"]), key):
             return False
-        return all(
-            config.get(other) in (wanted if isinstance(wanted, list) else [wanted])
-            for other, wanted in self.distributions[key].when.items()
+        when = self.distributions[key].when
+        return not when or all(
+            config.get(other) in (wanted if isinstance(wanted, list) else [wanted]) for other, wanted in when.items()
         )
 
     def walk(self, choose: Callable[[str, Distribution], Value]) -> Config:
         """A configuration, choosing each active key in order."""
         config: Config = {"method": self.methods[0]}
         if len(self.methods) > 1:
-            config["method"] = choose("method", Distribution(choice=list(self.methods)))
+            config["method"] = choose("method", self._method)
         for key in self._order:
             if self.active(key, config):
                 config[key] = choose(key, self.distributions[key])
@@ -136,6 +138,7 @@ class Space:
         return self.walk(choose)
 
 
+@cache
 def has_setting(method: str, key: str) -> bool:
     """Whether the method's settings hold the dotted key."""
     model: type[BaseModel] | None = load_method(method).Settings

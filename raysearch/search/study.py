@@ -1,14 +1,15 @@
 """The study: the one truth about a search, in an Optuna storage. Everything else is computed from it, or is a mirror.
 
 An Optuna trial carries params and attributes: `config`, `cost`, `state` (ours), `rung:<updates>` (metrics there),
-`metrics` (of the last rung), `error`, `cause`, `attempts`. A trial without `state` is running, or was interrupted.
+`metrics` (of the last rung), `error`, `cause`, `attempts`, `overrides` (settings that a retry changed). A trial without
+`state` is running, or was interrupted.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,8 +33,11 @@ _OPTUNA_STATE = {
 }
 
 
-def open_storage(storage: str) -> BaseStorage:
+def open_storage(storage: str | BaseStorage) -> BaseStorage:
     """The storage behind a database URL, or a journal file."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if isinstance(storage, BaseStorage):
+        return storage
     if "://" in storage:
         return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
     return JournalStorage(JournalFileBackend(storage))
@@ -44,14 +48,16 @@ class Study:
 
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
+        self._ids: dict[int, int] = {}
+        self.guard: Callable[[], None] = lambda: None
+        """Called before each write: raises if this driver no longer holds the search's lease."""
 
     @classmethod
-    def create(cls, storage: str, name: str, objectives: list[str], about: dict[str, Any]) -> Study:
+    def create(cls, storage: str | BaseStorage, name: str, objectives: list[str], about: dict[str, Any]) -> Study:
         """A new study; `about` is kept with it for ever (spec, seeds, versions).
 
         Raises: optuna.exceptions.DuplicatedStudyError if the name is taken.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=open_storage(storage), study_name=name, directions=["minimize"] * len(objectives)
         )
@@ -65,7 +71,6 @@ class Study:
     @classmethod
     def open(cls, storage: str, name: str) -> Study:
         """Raises: KeyError if there is no such study."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         if "://" not in storage and not Path(storage).exists():
             raise KeyError(name)
         return cls(optuna.load_study(storage=open_storage(storage), study_name=name))
@@ -80,12 +85,14 @@ class Study:
 
     def note(self, key: str, value: Any) -> None:
         """Keep one more fact about the search as a whole."""
+        self.guard()
         self._study.set_user_attr(key, value)
 
     def ask(
         self, space: Space, sampler: optuna.samplers.BaseSampler, known: Config | None = None
     ) -> tuple[int, Config]:
         """A new trial of the study: its number and configuration; `known` fixes some or all of its values."""
+        self.guard()
         self._study.sampler = sampler
         if known:
             self._study.enqueue_trial({key: value for key, value in known.items() if key in _searched(space)})
@@ -94,33 +101,38 @@ class Study:
             warnings.simplefilter("ignore")
             trial = self._study.ask()
             config = space.suggest(trial)
-        trial.set_user_attr("config", config)
+        self._ids[trial.number] = trial._trial_id
+        self._write(trial.number, "config", config)
         return trial.number, config
 
     def set_cost(self, number: int, cost: Cost) -> None:
-        self._trial(number).set_user_attr("cost", cost.model_dump())
+        self._write(number, "cost", cost.model_dump())
 
     def report(self, number: int, updates: int, metrics: dict[str, float]) -> None:
         """Metrics at a rung."""
-        trial = self._trial(number)
-        trial.set_user_attr(f"rung:{updates}", metrics)
-        trial.set_user_attr("metrics", metrics)
+        self._write(number, f"rung:{updates}", metrics)
+        self._write(number, "metrics", metrics)
 
     def attempt(self, number: int) -> int:
         """Count one more attempt at a trial; returns how many there were, this one included."""
-        trial = self._trial(number)
-        attempts = int(trial.user_attrs.get("attempts", 0)) + 1
-        trial.set_user_attr("attempts", attempts)
+        attempts = int(self._frozen(number).user_attrs.get("attempts", 0)) + 1
+        self._write(number, "attempts", attempts)
         return attempts
+
+    def override(self, number: int, overrides: Config) -> None:
+        """Settings that later attempts at a trial use in place of its configuration's."""
+        self._write(number, "overrides", overrides)
+
+    def overrides(self, number: int) -> Config:
+        return dict(self._frozen(number).user_attrs.get("overrides", {}))
 
     def end(self, number: int, state: State, *, error: str | None = None, cause: str | None = None) -> None:
         """Tell the trial's last word. A trial that has had it keeps it: telling twice changes nothing."""
-        trial = self._trial(number)
-        if "state" not in trial.user_attrs:
+        if "state" not in self._frozen(number).user_attrs:
             for key, value in (("error", error), ("cause", cause)):
                 if value is not None:
-                    trial.set_user_attr(key, value)
-            trial.set_user_attr("state", state)
+                    self._write(number, key, value)
+            self._write(number, "state", state)
         self._tell(number)
 
     def _tell(self, number: int) -> None:
@@ -128,6 +140,7 @@ class Study:
         values = None
         if record.state == "complete":
             values = [objective_value(record, objective) for objective in self._study.metric_names or []]
+        self.guard()
         self._study.tell(number, values=values, state=_OPTUNA_STATE[record.state], skip_if_finished=True)
 
     def settle(self) -> list[tuple[int, Config]]:
@@ -143,16 +156,25 @@ class Study:
                 self.end(frozen.number, "failed", error="interrupted before it was costed", cause="lost")
         return interrupted
 
+    @property
+    def asked(self) -> int:
+        """Trials ever asked for, whatever became of them."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def trials(self) -> list[tuple[TrialRecord, dict[int, dict[str, float]]]]:
+        """Every trial with its metrics by updates, by number."""
+        return [(_record(frozen), _rungs(frozen)) for frozen in self._begun()]
+
     def records(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return list(self._records())
+        return [_record(frozen) for frozen in self._begun()]
 
     def record(self, number: int) -> TrialRecord:
-        return _record(self._study.get_trials(deepcopy=False)[number])
+        return _record(self._frozen(number))
 
     def rungs(self, number: int) -> dict[int, dict[str, float]]:
         """Metrics by updates, in order."""
-        return _rungs(self._study.get_trials(deepcopy=False)[number])
+        return _rungs(self._frozen(number))
 
     def importances(self) -> dict[str, dict[str, float]]:
         """Objective -> searched value -> its share in how good trials differ from the others; they sum to 1.
@@ -175,14 +197,24 @@ class Study:
             found[objective] = {key: float(share) for key, share in shares.items()}
         return found
 
-    def _records(self) -> Iterator[TrialRecord]:
+    def _begun(self) -> Iterator[FrozenTrial]:
         for frozen in self._study.get_trials(deepcopy=False):
             if frozen.state != TrialState.WAITING and "config" in frozen.user_attrs:
-                yield _record(frozen)
+                yield frozen
 
-    def _trial(self, number: int) -> optuna.Trial:
-        frozen = self._study.get_trials(deepcopy=False)[number]
-        return optuna.Trial(self._study, frozen._trial_id)
+    def _write(self, number: int, key: str, value: Any) -> None:
+        self.guard()
+        self._study._storage.set_trial_user_attr(self._id(number), key, value)
+
+    def _id(self, number: int) -> int:
+        if number not in self._ids:
+            self._ids[number] = self._study._storage.get_trial_id_from_study_id_trial_number(
+                self._study._study_id, number
+            )
+        return self._ids[number]
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study._storage.get_trial(self._id(number))
 
 
 def _searched(space: Space) -> set[str]:
@@ -207,6 +239,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         error=attrs.get("error"),
         rung=max(rungs) if rungs else None,
         cause=attrs.get("cause"),
+        overrides=attrs.get("overrides", {}),
         started_s=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
         ended_s=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
     )

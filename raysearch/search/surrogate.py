@@ -9,8 +9,9 @@ Shapes: N observations, P places to predict, F features.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Observation:
     ln_error: dict[float, float]
     """ln of the error by share of the budget; 1.0 is the final one. Empty: nothing is known yet."""
     diverged: bool = False
+    seconds: float | None = None
+    """What the trial took, if it ran to its budget."""
 
 
 class Encoding:
@@ -47,29 +50,29 @@ class Encoding:
             self._distributions["method"] = Distribution(choice=list(space.methods))
 
     def __call__(self, configs: Sequence[Config]) -> Array:
-        return np.array([self._row(config) for config in configs], dtype=float)
-
-    def _row(self, config: Config) -> list[float]:
-        row: list[float] = []
+        columns: list[Array] = []
         for key, distribution in self._distributions.items():
-            row += _features(distribution, config.get(key))
-        return row
+            columns += _columns(distribution, [config.get(key) for config in configs])
+        return np.stack(columns, axis=1) if columns else np.empty((len(configs), 0))
 
 
-def _features(distribution: Distribution, value: object) -> list[float]:
+def _columns(distribution: Distribution, values_P: Sequence[Any]) -> list[Array]:
+    """The features of one setting, each for all configurations."""
     if (choices := distribution.choice) is not None:
         if _ordered(choices):
             # Widths and cluster counts are choices of a number: their order is worth more than their names.
-            rank = sorted(float(choice) for choice in choices)
-            return [INACTIVE if value is None else rank.index(float(str(value))) / (len(rank) - 1)]
-        return [INACTIVE if value is None else float(value == choice) for choice in choices]
+            ranks = {choice: rank / (len(choices) - 1) for rank, choice in enumerate(sorted(choices))}  # type: ignore[type-var]
+            return [np.array([ranks.get(value, INACTIVE) for value in values_P])]
+        return [
+            np.array([INACTIVE if value is None else float(value == choice) for value in values_P])
+            for choice in choices
+        ]
     low, high = distribution.int_ or distribution.float_ or (0, 1)
-    if value is None:
-        return [INACTIVE]
-    assert isinstance(value, int | float)
+    values = np.array([np.nan if value is None else value for value in values_P], dtype=float)
     if distribution.log:
-        low, high, value = float(np.log(low)), float(np.log(high)), float(np.log(value))
-    return [(value - low) / (high - low) if high > low else INACTIVE]
+        low, high, values = float(np.log(low)), float(np.log(high)), np.log(values)
+    scaled = (values - low) / (high - low) if high > low else np.full(len(values), INACTIVE)
+    return [np.where(np.isnan(scaled), INACTIVE, scaled)]
 
 
 def _ordered(choices: Sequence[object]) -> bool:
@@ -151,17 +154,27 @@ def expected_ends(seen: Sequence[Observation]) -> tuple[Array, Array]:
     return np.minimum(targets_N, ceiling), variance_N
 
 
-def _forecast(finals: Sequence[Observation], share: float):  # type: ignore[no-untyped-def]
-    """How much ln error still falls from a rung to the end: ridge on ln MACs, from trials that saw both."""
-    pairs = [(o.ln_macs, o.ln_error[1.0] - o.ln_error[share]) for o in finals if share in o.ln_error]
+def _forecast(finals: Sequence[Observation], share: float) -> Callable[[Observation], tuple[float, float]]:
+    """How much ln error still falls from a rung to the end, and the variance of that.
+
+    Ridge on ln MACs and the method, from trials that saw both: large students and other methods have other curves.
+    """
+    pairs = [(o, o.ln_error[1.0] - o.ln_error[share]) for o in finals if share in o.ln_error]
     if len(pairs) < 4:
         fall = float(np.mean([p[1] for p in pairs])) if pairs else 0.0
         return lambda _: (fall, 0.15**2)
-    macs_N, fall_N = np.array(pairs).T
-    x_N2 = np.stack([np.ones_like(macs_N), macs_N - macs_N.mean()], axis=1)
-    weights = np.linalg.solve(x_N2.T @ x_N2 + np.diag([0.01, 1.0]), x_N2.T @ fall_N)
-    variance = float(np.mean((fall_N - x_N2 @ weights) ** 2))
-    return lambda o: (float(weights @ [1.0, o.ln_macs - macs_N.mean()]), variance)
+    fall_N = np.array([fall for _, fall in pairs])
+    middle = float(np.mean([o.ln_macs for o, _ in pairs]))
+    methods = sorted({str(o.config["method"]) for o, _ in pairs})
+
+    def features(o: Observation) -> list[float]:
+        return [1.0, o.ln_macs - middle, *(float(o.config["method"] == method) for method in methods)]
+
+    x_NF = np.array([features(o) for o, _ in pairs])
+    penalty = np.diag([0.01] + [1.0] * (x_NF.shape[1] - 1))
+    weights_F = np.linalg.solve(x_NF.T @ x_NF + penalty, x_NF.T @ fall_N)
+    variance = float(np.mean((fall_N - x_NF @ weights_F) ** 2))
+    return lambda o: (float(weights_F @ features(o)), variance)
 
 
 def _newest(seen: list[Observation], targets_N: Array, variance_N: Array) -> tuple[list[Observation], Array, Array]:

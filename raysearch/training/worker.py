@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 import yaml
 from ray import train
 from ray.train.collective import broadcast_from_rank_zero
+from safetensors import SafetensorError
 
 from raysearch.errors import InputError
 from raysearch.methods.base import Report
@@ -31,11 +34,16 @@ def work(config: dict[str, Any]) -> None:
     workplace = _workplace(plan)
     post = _Post(config["mailbox"])
     while (order := post.receive()) is not None:
+        spent_s, began_s = order["spent_s"], time.monotonic()
         try:
             for report in _reports(workplace, order, Path(plan["folder"]), plan["precision"]):
-                post.send({"step": report.step, "metrics": dict(report.metrics), "final": report.final})
+                spent_s += time.monotonic() - began_s
+                metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
+                post.send({"step": report.step, "metrics": metrics, "final": report.final})
                 if report.final or post.receive() == STOP:
                     break
+                # The time between two reports is the trial's; the time until the lane says go is not.
+                began_s = time.monotonic()
         except Exception as err:  # a trial's failure is the trial's: the lane lives on
             post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
 
@@ -60,8 +68,8 @@ def _workplace(plan: dict[str, Any]) -> Workplace:
 
 
 def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precision: str) -> Iterator[Report]:
-    number = order["number"]
-    return workplace.run(number, order["config"], order["seed"], folder / "trials" / f"{number:04d}", precision)
+    number, config = order["number"], {**order["config"], **order["overrides"]}
+    return workplace.run(number, config, order["seed"], folder / "trials" / f"{number:04d}", precision)
 
 
 class _Post:
@@ -87,11 +95,22 @@ def _cause(err: Exception) -> str:
         return "nan"
     if isinstance(err, torch.OutOfMemoryError | MemoryError):
         return "oom"
+    if _disk_is_full(err):
+        return "disk"
     return "input" if isinstance(err, InputError) else "user"
+
+
+def _disk_is_full(err: Exception) -> bool:
+    if isinstance(err, OSError):
+        return err.errno in (errno.ENOSPC, errno.EDQUOT)
+    # safetensors has no error number, only the system's words.
+    return isinstance(err, SafetensorError) and os.strerror(errno.ENOSPC) in str(err)
 
 
 def _last_words(err: Exception) -> str:
     """One line for what users caused, the traceback for what they must debug."""
+    if _disk_is_full(err):
+        return f"disk full while writing {getattr(err, 'filename', None) or 'a checkpoint'}"
     if isinstance(err, InputError | DivergedError):
         return str(err)
     return "".join(traceback.format_exception(err)).replace(os.getcwd() + os.sep, "")

@@ -16,10 +16,10 @@ from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.front.document import Cost
 from raysearch.methods.settings import StudentSettings
+from raysearch.search.costs import encoder_cost
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.sampler import derived_seed
-from raysearch.search.searcher import encoder_cost
 from raysearch.search.study import Study
 from raysearch.spec import parse_spec
 from raysearch.training.workplace import Workplace

@@ -100,7 +100,7 @@ def test_driver_killed_between_report_and_tell_tells_once(start: Start) -> None:
     assert suggestion
     searcher.study.report(suggestion.number, 100, {"eval/per": 50.0})
     # The state was written, the storage was not told: the driver died between the two.
-    searcher.study._trial(suggestion.number).set_user_attr("state", "complete")
+    searcher.study._write(suggestion.number, "state", "complete")
     resumed = start(spec_with())
     assert resumed.study.record(suggestion.number).state == "complete"
     run(resumed)

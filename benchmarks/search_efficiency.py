@@ -1,0 +1,184 @@
+"""How much sooner the searcher gets where random search ends, and how far it gets, at equal trial-seconds.
+
+    python benchmarks/search_efficiency.py --seeds 20 [--json]
+
+Replays synthetic tables, a new one each seed, and every recorded table in `benchmarks/tables`. Peers: random search;
+Optuna's TPE asked and told as Ray's `OptunaSearch` would (complete trials, first in first out); NSGA-II with 20 in its
+population. Time is counted in trials: the seconds of a mean random configuration run in full, summed over workers.
+`final_hypervolume` is a share of the best that is known of the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from scipy.stats import mannwhitneyu
+
+from raysearch.search.searcher import Suggestion
+from raysearch.search.simulation import Driver, history, hypervolume, searcher_on, simulate, time_to
+from raysearch.search.synthetic import SyntheticTable, oracle_points, synthetic_table
+from raysearch.search.trial_table import RecordedTable, Table, read_table
+
+TRIALS = 60
+"""Budget, in mean random trials."""
+WORKERS = (1, 4, 16)
+RECORDED = Path(__file__).parent / "tables"
+
+
+class Peer:
+    """An Optuna sampler that hears of complete trials only."""
+
+    def __init__(self, table: Table, sampler: optuna.samplers.BaseSampler) -> None:
+        self._table = table
+        self._space = table.spec.search_space
+        self._error = next(o for o in table.spec.objectives if o not in ("macs", "params"))
+        self._study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+        self._trials: dict[int, tuple[optuna.Trial, float]] = {}
+
+    def suggest(self) -> Suggestion:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trial = self._study.ask()
+            config = self._space.suggest(trial)
+        self._trials[trial.number] = trial, self._table.costs(config).macs_g
+        return Suggestion(trial.number, config, seed=trial.number)
+
+    def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
+        return True
+
+    def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
+        trial, macs_g = self._trials[number]
+        self._study.tell(trial, [macs_g, metrics[f"eval/{self._error}"]])
+
+    def fail(self, number: int, cause: str, error: str) -> None:
+        self._study.tell(self._trials[number][0], state=optuna.trial.TrialState.FAIL)
+
+
+class Timed:
+    """A driver whose suggestions are timed."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.ask_s: list[float] = []
+        self.observe, self.complete, self.fail = driver.observe, driver.complete, driver.fail
+
+    def suggest(self) -> Suggestion | None:
+        began_s = time.process_time()
+        suggestion = self._driver.suggest()
+        self.ask_s.append(time.process_time() - began_s)
+        return suggestion
+
+
+DRIVERS: dict[str, Callable[[Table, int, int], Driver]] = {
+    "ours": lambda table, workers, seed: searcher_on(table, "ehvi", "pareto-asha", workers, seed),
+    "random": lambda table, workers, seed: Peer(table, optuna.samplers.RandomSampler(seed=seed)),
+    "tpe": lambda table, workers, seed: Peer(table, optuna.samplers.TPESampler(seed=seed)),
+    "nsga2": lambda table, workers, seed: Peer(table, optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
+}
+
+
+def unit_s(table: Table, draws: int = 200) -> float:
+    """Seconds of a mean random configuration run in full."""
+    rng = np.random.default_rng(0)
+    rows = [table.row(table.spec.search_space.draw(rng), 0) for _ in range(draws)]
+    return statistics.mean(row.points[-1].seconds for row in rows if row.diverged_s is None)
+
+
+def best_known(table: Table) -> float:
+    if isinstance(table, SyntheticTable):
+        points = list(oracle_points(table, draws=2000, rounds=20))
+    else:
+        assert isinstance(table, RecordedTable)
+        points = [(table.costs(row.config).macs_g, row.truth) for row in table.rows if row.diverged_s is None]
+    return hypervolume(points, table.reference_point)
+
+
+def run(seeds: int) -> dict[str, Any]:
+    finals: dict[tuple[int, str], list[float]] = {}
+    times: dict[tuple[int, str], list[float]] = {}
+    ask_s: list[float] = []
+    recorded = [read_table(path) for path in sorted(RECORDED.glob("*.gz"))]
+    for seed in range(seeds):
+        for table in (synthetic_table(seed), *recorded):
+            unit, best = unit_s(table), best_known(table)
+            for workers in WORKERS:
+                found = {}
+                for name, make in DRIVERS.items():
+                    driver = Timed(make(table, workers, seed))
+                    ended = simulate(table, driver, workers=workers, seed=seed, budget_s=TRIALS * unit)
+                    found[name] = history(ended, workers, table.reference_point)
+                    if name == "ours":
+                        ask_s += driver.ask_s[TRIALS - 10 : TRIALS + 10]
+                wanted = found["random"][-1][1]
+                for name, path in found.items():
+                    finals.setdefault((workers, name), []).append(path[-1][1] / best)
+                    # A driver that never gets there is given the whole budget: in its favour.
+                    times.setdefault((workers, name), []).append(min(time_to(path, wanted) / unit, float(TRIALS)))
+    return _document(seeds, times, finals, ask_s)
+
+
+def _document(seeds: int, times: Any, finals: Any, ask_s: list[float]) -> dict[str, Any]:
+    def by_workers(figure: Callable[[int, str], Any]) -> dict[str, dict[str, Any]]:
+        return {str(workers): {name: figure(workers, name) for name in DRIVERS} for workers in WORKERS}
+
+    def quartiles(values: list[float]) -> list[float]:
+        return [round(float(q), 4) for q in np.quantile(values, [0.25, 0.75])]
+
+    def p_value(of: Any, workers: int, name: str, alternative: str) -> float | None:
+        if name == "ours":
+            return None
+        return float(mannwhitneyu(of[workers, "ours"], of[workers, name], alternative=alternative).pvalue)
+
+    return {
+        "seeds": seeds,
+        "budget_trials": TRIALS,
+        "time_to_random_final": by_workers(lambda w, n: round(statistics.median(times[w, n]), 2)),
+        "final_hypervolume": by_workers(lambda w, n: round(statistics.median(finals[w, n]), 4)),
+        "time_quartiles": by_workers(lambda w, n: quartiles(times[w, n])),
+        "hypervolume_quartiles": by_workers(lambda w, n: quartiles(finals[w, n])),
+        "time_p": by_workers(lambda w, n: p_value(times, w, n, "less")),
+        "hypervolume_p": by_workers(lambda w, n: p_value(finals, w, n, "greater")),
+        "ask_ms": round(1000 * statistics.median(ask_s), 1),
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    print(f"{found['seeds']} seeds, {found['budget_trials']} trials' worth of seconds; medians [quartiles]")
+    print(f"{'workers':>7}  {'':7} {'time to random final':>24}  {'final hypervolume':>24}  p (ours sooner, higher)")
+    for workers, row in found["time_to_random_final"].items():
+        for name, time_ in row.items():
+            low, high = found["time_quartiles"][workers][name]
+            volume = found["final_hypervolume"][workers][name]
+            below, above = found["hypervolume_quartiles"][workers][name]
+            p = [found[key][workers][name] for key in ("time_p", "hypervolume_p")]
+            shown = "" if p[0] is None else f"{p[0]:.1e}, {p[1]:.1e}"
+            times = f"{time_:.1f} [{low:.1f} - {high:.1f}]"
+            print(f"{workers:>7}  {name:7} {times:>24}  {f'{volume:.3f} [{below:.3f} - {above:.3f}]':>24}  {shown}")
+    print(f"a suggestion of ours near trial {found['budget_trials']}: {found['ask_ms']} ms of one CPU")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    found = run(args.seeds)
+    if args.json:
+        print(json.dumps(found))
+    else:
+        show(found)
+
+
+if __name__ == "__main__":
+    main()

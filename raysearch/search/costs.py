@@ -1,0 +1,35 @@
+"""What configurations cost, worked out once for each shape of student."""
+
+from __future__ import annotations
+
+import json
+
+from raysearch.encoder import cost
+from raysearch.encoder.config import EncoderConfig
+from raysearch.front.document import Cost
+from raysearch.search.space import Config
+from raysearch.spec import Spec
+
+SHAPELESS = ("training.", "targets.", "prediction.", "ctc.")
+"""Settings that no student's shape depends on: heads and label sets are not counted."""
+
+
+class Costs:
+    """`costs(config) -> Cost`; hundreds of candidates differ in few shapes."""
+
+    def __init__(self, spec: Spec, teacher: EncoderConfig) -> None:
+        self._spec = spec
+        self._teacher = teacher
+        self._known: dict[str, Cost] = {}
+
+    def __call__(self, config: Config) -> Cost:
+        """Raises: InputError if the configuration has no student."""
+        shape = json.dumps({key: value for key, value in config.items() if not key.startswith(SHAPELESS)})
+        if shape not in self._known:
+            self._known[shape] = encoder_cost(self._spec.student_config(config, self._teacher))
+        return self._known[shape]
+
+
+def encoder_cost(config: EncoderConfig) -> Cost:
+    """MACs over SUPERB's 32 lengths and parameters of an encoder."""
+    return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)

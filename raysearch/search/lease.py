@@ -1,0 +1,162 @@
+"""The lease: one driver at a time on one search, whether its study is a journal or a database.
+
+A lease is an empty Optuna study beside the search's own, whose name says who drives; creating it is one atomic write.
+Each driver first creates its lease and then looks for others: of two that start at once, at least one sees the other
+and gives way. A dead driver's lease is deleted by its successor, so that a driver that was only asleep finds its own
+gone and stops: the lease is its own fencing token.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+
+from raysearch.errors import InputError, WorkError
+
+BEAT_S = 15.0
+"""Between two signs of life of a driver."""
+SILENCE_S = 60.0
+"""A driver on another host that has been silent for so long is dead. One on this host is looked up by its pid."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who drives: enough to ask the host whether it still lives."""
+
+    host: str
+    pid: int
+    born: int
+    """When the process started, in the kernel's ticks: a pid alone may have been given to another since."""
+    since_s: int
+    """Unix time."""
+
+    @classmethod
+    def here(cls, now_s: float) -> Holder:
+        return cls(socket.gethostname(), os.getpid(), _born(os.getpid()) or 0, int(now_s))
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since_s))
+        return f"pid {self.pid} on {self.host}, since {since}"
+
+    def is_dead(self, silent_s: float) -> bool:
+        if self.host == socket.gethostname():
+            return _born(self.pid) != self.born
+        return silent_s > SILENCE_S
+
+
+class Lease:
+    """Held from `take` to `release`; `check` before each write."""
+
+    def __init__(self, storage: BaseStorage, search: str, clock: Callable[[], float] = time.time) -> None:
+        self._storage = storage
+        self._search = search
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._name = _name(search, Holder.here(clock()))
+        self._id = storage.create_new_study([StudyDirection.MINIMIZE], self._name)
+
+    @classmethod
+    def take(cls, storage: BaseStorage, search: str, clock: Callable[[], float] = time.time) -> Lease:
+        """Become the search's driver, in the place of one that died.
+
+        Raises: InputError naming the driver that lives.
+        """
+        lease = cls(storage, search, clock)
+        lease.beat()
+        dead = []
+        for study_id, holder, silent_s in lease._others():
+            if not holder.is_dead(silent_s):
+                lease.release()
+                raise InputError(
+                    f"{search}: driven by {holder} (last sign of life {silent_s:.0f} s ago); expected no driver: "
+                    f"end that one, or wait: a dead one gives way at once on its own host, elsewhere after "
+                    f"{SILENCE_S:.0f} s of silence"
+                )
+            dead.append(study_id)
+        for study_id in dead:
+            storage.delete_study(study_id)
+        return lease
+
+    def keep(self) -> None:
+        """Give signs of life in the background, until `release`."""
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def beat(self) -> None:
+        self._storage.set_study_user_attr(self._id, "beat_s", self._clock())
+
+    def check(self) -> None:
+        """Raises: WorkError if another driver has taken over."""
+        try:
+            held = self._storage.get_study_id_from_name(self._name) == self._id
+        except KeyError:
+            held = False
+        if not held:
+            raise WorkError(f"{self._search}: another driver took over while this one was silent; nothing is lost")
+
+    def release(self) -> None:
+        self._stopped.set()
+        try:
+            self._storage.delete_study(self._id)
+        except KeyError:
+            return  # taken over
+
+    def _keep(self) -> None:
+        while not self._stopped.wait(BEAT_S):
+            try:
+                self.beat()
+            except KeyError:
+                return  # taken over: the next write's `check` says so
+            except StorageInternalError:
+                continue  # the database is away: the next beat may reach it
+
+    def _others(self) -> Iterator[tuple[int, Holder, float]]:
+        """Other leases on the search, with the seconds since their last sign of life."""
+        for study in self._storage.get_all_studies():
+            holder = _holder(self._search, study.study_name)
+            if holder is not None and study._study_id != self._id:
+                beat_s = float(study.user_attrs.get("beat_s", holder.since_s))
+                yield study._study_id, holder, self._clock() - beat_s
+
+
+def _name(search: str, holder: Holder) -> str:
+    token = os.urandom(4).hex()
+    return f"{search}/driver/{holder.host}/{holder.pid}/{holder.born}/{holder.since_s}/{token}"
+
+
+def _holder(search: str, name: str) -> Holder | None:
+    # No name of a search has a slash.
+    parts = name.split("/")
+    if len(parts) != 7 or parts[:2] != [search, "driver"]:
+        return None
+    return Holder(parts[2], *(int(part) for part in parts[3:6]))
+
+
+def _born(pid: int) -> int | None:
+    """Start of a process in ticks since boot; 0 where the system does not say; None if it is dead or a zombie."""
+    try:
+        # The command, in parentheses, may hold blanks; state is the first field after it and the start the 20th.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return _alive_without_proc(pid)
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _alive_without_proc(pid: int) -> int | None:
+    if Path("/proc/self/stat").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return 0
+    return 0

@@ -1,0 +1,61 @@
+"""The status against sums done by hand."""
+
+import pytest
+from made_up import spec_with
+
+from raysearch.front.document import Cost, SearchDocument, TrialRecord
+from raysearch.front.document import document as build_document
+from raysearch.search.status import search_status, status_lines
+
+
+def trial(number: int, state: str, seconds: float, rung: int | None, per: float, ended_s: float | None) -> TrialRecord:
+    return TrialRecord.model_validate(
+        {
+            "number": number,
+            "state": state,
+            "config": {"method": "dicehubert"},
+            "metrics": {"eval/per": per, "cost/seconds": seconds},
+            "cost": Cost(macs_g=10.0 * (number + 1), params_m=1.0),
+            "rung": rung,
+            "started_s": 1000.0,
+            "ended_s": ended_s,
+        }
+    )
+
+
+def found() -> SearchDocument:
+    trials = [
+        trial(0, "complete", 40.0, 100, 50.0, 1040.0),
+        trial(1, "stopped", 30.0, 50, 60.0, 1070.0),
+        trial(2, "complete", 50.0, 100, 30.0, 1120.0),
+        trial(3, "running", 10.0, 50, 40.0, None),
+    ]
+    return build_document("tiny", ["macs", "per"], trials, [100.0, 100.0])
+
+
+def test_status_counts_time_spent_saved_and_left() -> None:
+    status = search_status(found(), spec_with(workers={"lanes": 2}), asked=6)
+    assert status["trials"] == {"complete": 2, "stopped": 1, "running": 1}
+    assert status["worker_seconds"] == 130.0
+    # Stopped after half of its budget: the other half would have taken as long.
+    assert status["saved_seconds"] == 30.0
+    # Three trials of 40 s are left, of which the running one has done 10 s, on two lanes.
+    assert status["left_seconds"] == (3 * 40 - 10) / 2
+
+
+def test_status_shows_hypervolume_against_time() -> None:
+    status = search_status(found(), spec_with(), asked=6)
+    assert status["hypervolume_history"] == [(40.0, 90 * 50), (120.0, 90 * 50 + 70 * 20)]
+    assert status["hypervolume"] == 90 * 50 + 70 * 20
+
+
+def test_status_before_the_first_end_promises_nothing() -> None:
+    document = build_document("tiny", ["macs", "per"], [trial(0, "running", 0.0, None, 1.0, None)], [100.0, 100.0])
+    assert search_status(document, spec_with(), asked=6)["left_seconds"] is None
+
+
+@pytest.mark.parametrize(("long", "lines"), [(False, 1), (True, 9)])
+def test_status_for_people(long: bool, lines: int) -> None:
+    shown = status_lines(search_status(found(), spec_with(), asked=6), long=long)
+    assert len(shown) == lines
+    assert shown[0] == "tiny: 2 complete, 1 stopped, 1 running of 6; front 2, hypervolume 5900"
