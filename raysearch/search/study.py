@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -192,7 +193,7 @@ class Study:
                 shares = optuna.importance.get_param_importances(
                     self._study,
                     evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
-                    target=lambda trial, index=index: trial.values[index],
+                    target=partial(_value, index),
                 )
             found[objective] = {key: float(share) for key, share in shares.items()}
         return found
@@ -215,6 +216,10 @@ class Study:
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study._storage.get_trial(self._id(number))
+
+
+def _value(index: int, trial: FrozenTrial) -> float:
+    return float(trial.values[index])
 
 
 def _searched(space: Space) -> set[str]:
