@@ -153,7 +153,7 @@ def trials(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 def essence(trial: dict[str, Any]) -> tuple[Any, ...]:
     """What must be equal from run to run: all but times."""
-    errors = {key: value for key, value in trial["metrics"].items() if not key.endswith("_per_s")}
+    errors = {key: value for key, value in trial["metrics"].items() if not key.endswith(("_per_s", "seconds"))}
     return trial["number"], trial["state"], trial["config"], trial["cost"], errors
 
 
