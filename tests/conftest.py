@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import soundfile
@@ -76,3 +80,18 @@ def _labels(cut, clusters):
     phones = cut.supervisions[0].custom["phones"]
     tones = [int(phones[min((200 + LABEL_HOP * t) // 8000, len(phones) - 1)][1:]) for t in range(frames)]
     return np.array(tones, dtype=np.int16) % clusters
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mlflow_as_it_was() -> Iterator[None]:
+    """Registering a model sets MLflow's process-wide address, and variables that child processes inherit."""
+    before = {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
+    yield
+    if "mlflow" in sys.modules:
+        import mlflow
+
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+    for key in [key for key in os.environ if key.startswith("MLFLOW_")]:
+        del os.environ[key]
+    os.environ.update(before)
