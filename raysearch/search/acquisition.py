@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 from scipy.stats import norm
 
 from raysearch.search.space import Config, Distribution, Space
@@ -44,18 +43,9 @@ def propose(
     mean_P, sd_P = surrogate.predict(candidates)
     reference = (max(*(m for m, _ in done), macs_P.max()) + 0.05, float(np.quantile([e for _, e in done], 0.75)))
     gain_P = expected_gain(macs_P, mean_P, sd_P, staircase(done, reference))
-    # By the root of its time: a short trial that gains as much is worth more, but shortness alone is no gain.
-    return candidates[int(np.argmax(gain_P / np.sqrt(_expected_seconds(observations, macs_P))))]
-
-
-def _expected_seconds(observations: Sequence[Observation], macs_P: Array) -> Array:
-    """How long candidates would take, up to a factor: a start that all share, and a part that grows with MACs."""
-    timed = [(np.exp(o.ln_macs), o.seconds) for o in observations if o.seconds]
-    if len(timed) < 3:
-        return np.ones_like(macs_P)
-    macs_N, seconds_N = np.array(timed).T
-    (fixed, slope), _ = nnls(np.stack([np.ones_like(macs_N), macs_N], axis=1), seconds_N)
-    return np.maximum(fixed + slope * np.exp(macs_P), 0.01 * seconds_N.min())
+    # By the root of its cost: a cheap trial that gains as much is worth more, but cheapness alone is no gain. MACs, not
+    # measured seconds: a clock would make the same seed suggest other trials on another day.
+    return candidates[int(np.argmax(gain_P * np.exp(-0.5 * macs_P)))]
 
 
 def staircase(done: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Array:

@@ -191,8 +191,7 @@ class Searcher:
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again: as bad a place as one that diverges.
             diverged = record.state == "failed"
-            seconds = record.metrics.get("cost/seconds") if record.state == "complete" else None
-            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged, seconds))
+            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged))
         return seen
 
     def _ln_macs(self, config: Config) -> float:

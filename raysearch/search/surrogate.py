@@ -36,8 +36,6 @@ class Observation:
     ln_error: dict[float, float]
     """ln of the error by share of the budget; 1.0 is the final one. Empty: nothing is known yet."""
     diverged: bool = False
-    seconds: float | None = None
-    """What the trial took, if it ran to its budget."""
 
 
 class Encoding:

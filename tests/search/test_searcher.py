@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import DOCUMENT, error_of, run, spec_with
+from made_up import DOCUMENT, TEACHER, error_of, run, spec_with
 
 from raysearch.errors import WorkError
+from raysearch.front.document import document as build_document
 from raysearch.search.searcher import Searcher
+from raysearch.search.study import Study
 
 Start = Callable[..., Searcher]
 
@@ -58,11 +61,7 @@ def test_start_points_come_first(start: Start) -> None:
     assert suggestion.config == {"method": "dicehubert", **point}
 
 
-def test_same_seed_gives_the_same_study(start: Start, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    from made_up import TEACHER
-
-    from raysearch.search.study import Study
-
+def test_same_seed_gives_the_same_study(start: Start, tmp_path: Path) -> None:
     studies = []
     for name in ("a", "b"):
         spec = spec_with()
@@ -73,11 +72,22 @@ def test_same_seed_gives_the_same_study(start: Start, tmp_path: object, monkeypa
     assert studies[0] == studies[1]
 
 
-def test_resume_after_a_crash_gives_the_study_of_an_uninterrupted_run(start: Start, tmp_path: object) -> None:
-    from made_up import TEACHER
+def test_suggestions_do_not_depend_on_the_clock(start: Start, tmp_path: Path) -> None:
+    """Past the spread start, where the model of the error suggests: slow or fast, the same seed asks the same."""
+    found = []
+    for name, slowness in (("fast", 1.0), ("slow", 40.0)):
+        spec = spec_with()
+        study = Study.create(f"{tmp_path}/{name}", spec.name, spec.objectives, {})
+        searcher = Searcher(spec, study, TEACHER, trials=12, say=lambda _: None)
+        while (suggestion := searcher.suggest()) is not None:
+            seconds = slowness * (1 + suggestion.number % 3)
+            metrics = {"eval/per": error_of(suggestion.config), "cost/seconds": seconds}
+            searcher.complete(suggestion.number, 100, metrics)
+        found.append([record.config for record in study.records()])
+    assert found[0] == found[1]
 
-    from raysearch.search.study import Study
 
+def test_resume_after_a_crash_gives_the_study_of_an_uninterrupted_run(start: Start, tmp_path: Path) -> None:
     spec = spec_with(search={"trials": 10, "updates": 100, "sampler": "random"})
     whole = Study.create(f"{tmp_path}/whole", spec.name, spec.objectives, {})
     run(Searcher(spec, whole, TEACHER, trials=10, say=lambda _: None))
@@ -155,13 +165,8 @@ def test_pareto_asha_stops_the_dominated(start: Start) -> None:
     assert all(error_of(r.config) >= error_of(best.config) for r in stopped)
 
 
-def test_ehvi_beats_random_on_a_smooth_error(start: Start, tmp_path: object) -> None:
+def test_ehvi_beats_random_on_a_smooth_error(start: Start, tmp_path: Path) -> None:
     """Behaviour only, no oracle: over four seeds the median hypervolume is higher at 16 of 144 configurations."""
-    from made_up import TEACHER
-
-    from raysearch.front.document import document as build_document
-    from raysearch.search.study import Study
-
     volumes: dict[str, list[float]] = {"ehvi": [], "random": []}
     space = {**DOCUMENT["space"], "student.ffn_ratio": {"choice": [1.0, 2.0, 3.0, 4.0]}}
     for sampler, found in volumes.items():
