@@ -25,6 +25,8 @@ class Waveform(Settings):
     """`group`: one GroupNorm after the first layer (Base); `layer`: a LayerNorm after each (Large)."""
     bias: bool = False
     """Whether the convolutions have biases (Large: true)."""
+    normalise: bool = False
+    """Whether each recording is first brought to mean 0 and variance 1 (Large: true)."""
 
 
 class LogMel(Settings):
@@ -59,6 +61,23 @@ class PositionConv(Settings):
     """Groups; must divide the width."""
 
 
+class RelativePositions(Settings):
+    """WavLM's bias of attention by the distance of two frames."""
+
+    buckets: int = Field(320, ge=4, multiple_of=2)
+    """Distances that are told apart, both directions together."""
+    distance: PositiveInt = 800
+    """Frames from which on all distances share a bucket."""
+    heads: PositiveInt
+    """Heads of every block of the encoder before any was cut off."""
+
+    @model_validator(mode="after")
+    def _widening(self) -> RelativePositions:
+        if self.distance <= self.buckets // 4:
+            raise ValueError(f"distance: {self.distance}; expected more than a quarter of buckets = {self.buckets}")
+        return self
+
+
 class Block(Settings):
     """One transformer block. A sub-layer that lost all its units keeps its output bias."""
 
@@ -86,6 +105,8 @@ class EncoderConfig(Settings):
     norm: Literal["post", "pre"] = "post"
     """LayerNorm after each sub-layer (Base) or before it (Large)."""
     position_conv: PositionConv = PositionConv()
+    relative_positions: RelativePositions | None = None
+    """WavLM has them; HuBERT and wav2vec 2.0 do not."""
     blocks: Blocks | list[Block]
 
     @model_validator(mode="after")
@@ -93,6 +114,9 @@ class EncoderConfig(Settings):
         if self.width % self.position_conv.groups:
             groups = self.position_conv.groups
             raise ValueError(f"width: {self.width}; expected a multiple of position_conv.groups = {groups}")
+        if self.relative_positions and self.width % self.relative_positions.heads:
+            heads = self.relative_positions.heads
+            raise ValueError(f"width: {self.width}; expected a multiple of relative_positions.heads = {heads}")
         lengths = {len(self.front_end.channels), len(self.front_end.kernels), len(self.front_end.strides)}
         if len(lengths) != 1:
             raise ValueError(

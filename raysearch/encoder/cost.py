@@ -1,7 +1,8 @@
 """What an encoder costs, in closed form: MACs and parameters, without building it and without torch.
 
-Counted are the products of convolutions, linear layers, the position convolution (with the frame that an even kernel
-makes and that is trimmed), QK^T and attention times V. Norms, activations and mel filterbanks are not.
+Counted are the products of convolutions, linear layers (with those of WavLM's position gates), the position
+convolution (with the frame that an even kernel makes and that is trimmed), QK^T and attention times V. Norms,
+activations and mel filterbanks are not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 from raysearch.encoder.config import Block, EncoderConfig, LogMel, Waveform
 from raysearch.encoder.frames import conv_frames
 
+GATE_OUTPUTS = 8
+"""Two gates of WavLM's relative positions, each the sum of four outputs, as the published weights have it."""
 SUPERB_SAMPLES = (
     *(20560, 34560, 38480, 42560, 45600, 48720, 52000, 55120),
     *(59120, 62720, 66400, 71200, 75200, 78640, 82800, 87520),
@@ -53,6 +56,7 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     front_end, width = config.front_end, config.width
     sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), lengths)
     inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
+    gated = sum(heads) * GATE_OUTPUTS * _gate_inputs(config)
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
     # Padded by half: an even kernel makes one frame more than goes in.
     positions = sums.total + sums.utterances * (1 - kernel % 2)
@@ -60,7 +64,7 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
         "front_end": sum(w * n for w, n in zip(_conv_weights(front_end, channels), sums.convs, strict=True)),
         "projection": sums.total * channels[-1] * width,
         "position_conv": positions * width * (width // groups) * kernel,
-        "attention_linear": 4 * sums.total * width * sum(inner),
+        "attention_linear": sums.total * (4 * width * sum(inner) + gated),
         "attention_matmul": 2 * sums.squares * sum(inner),
         "ffn": 2 * sums.total * width * sum(ffn),
     }
@@ -77,12 +81,17 @@ def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, 
     width, pre, blocks = config.width, config.norm == "pre", config.block_list
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
     inner = [count * block.head_width for count, block in zip(heads, blocks, strict=True)]
+    attention = sum(_sub_layer_params(width, pre, count, 4 * width + 3) for count in inner)
+    if (relative := config.relative_positions) is not None:
+        # A length of each head's bias, the gates that a block's heads share, and the table that all blocks share.
+        gates = GATE_OUTPUTS * (_gate_inputs(config) + 1)
+        attention += sum(count + (gates if count else 0) for count in heads) + relative.buckets * relative.heads
     return {
         "front_end": _front_end_params(config.front_end, channels),
         "projection": 2 * channels[-1] + channels[-1] * width + width,
         # Direction, bias, and one length per tap of the kernel; the encoder's own norm.
         "position_conv": width * (width // groups) * kernel + width + kernel + 2 * width,
-        "attention": sum(_sub_layer_params(width, pre, count, 4 * width + 3) for count in inner),
+        "attention": attention,
         "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
     }
 
@@ -135,6 +144,11 @@ def _front_end_params(front_end: Waveform | LogMel, channels: Sequence[Any]) -> 
         return weights + 2 * sum(channels)
     norms = 2 * sum(channels) if front_end.norm == "layer" else 2 * channels[0]
     return weights + norms + (sum(channels) if front_end.bias else 0)
+
+
+def _gate_inputs(config: EncoderConfig) -> int:
+    """Channels that each head's position gate reads; 0 without relative positions."""
+    return config.width // config.relative_positions.heads if config.relative_positions else 0
 
 
 def _sub_layer_params(width: int, pre: bool, units: Any, per_unit: int) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.frames import Count, conv_frames, frames
 from raysearch.encoder.front_end import LogMelFrontEnd, build_front_end
+from raysearch.encoder.relative_positions import RelativePositions
 from raysearch.encoder.transformer import INITIAL_STD, AttentionKind, PositionConv, TransformerBlock
 
 
@@ -46,9 +47,9 @@ class Encoder(nn.Module):
         nn.init.zeros_(self.projection.bias)
         self.position_conv = PositionConv(config.width, config.position_conv)
         self.norm = nn.LayerNorm(config.width)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(config.width, block, config.norm, dropout, attention) for block in config.block_list
-        )
+        if config.relative_positions:
+            self.relative_positions = RelativePositions(config.relative_positions)
+        self.blocks = nn.ModuleList(TransformerBlock(config, block, dropout, attention) for block in config.block_list)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Encoded:
         """`audio_BS`: 16 kHz in [-1, 1], at least one frame long; `samples_B`: the valid samples of each row."""
@@ -68,9 +69,10 @@ class Encoder(nn.Module):
         if self.config.norm == "post":
             x_BTD = self.norm(x_BTD)
         mask_B11K = _attention_mask(valid_BT)
+        positions_NTK = self.relative_positions(x_BTD.shape[1]) if self.config.relative_positions else None
         hidden = [x_BTD]
         for block in self.blocks:
-            hidden.append(block(hidden[-1], mask_B11K))
+            hidden.append(block(hidden[-1], mask_B11K, positions_NTK))
         output_BTD = self.norm(hidden[-1]) if self.config.norm == "pre" else hidden[-1]
         return Encoded(output_BTD, tuple(hidden), frames_B)
 

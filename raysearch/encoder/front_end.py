@@ -13,6 +13,9 @@ from raysearch.encoder.config import LogMel, Waveform
 from raysearch.encoder.frames import conv_frames
 from raysearch.encoder.log_mel import LogMelFilterbank
 
+VARIANCE_FLOOR = 1e-5
+"""Added to a recording's variance, as the published models were trained: silence stays silence."""
+
 
 def build_front_end(config: Waveform | LogMel) -> WaveformFrontEnd | LogMelFrontEnd:
     return WaveformFrontEnd(config) if isinstance(config, Waveform) else LogMelFrontEnd(config)
@@ -28,6 +31,7 @@ class WaveformFrontEnd(nn.Module):
 
     def __init__(self, config: Waveform) -> None:
         super().__init__()
+        self.normalise = config.normalise
         inputs = [1, *config.channels[:-1]]
         shapes = zip(inputs, config.channels, config.kernels, config.strides, strict=True)
         self.convs = nn.ModuleList(nn.Conv1d(i, o, k, stride=s, bias=config.bias) for i, o, k, s in shapes)
@@ -39,13 +43,22 @@ class WaveformFrontEnd(nn.Module):
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         """(B, T, C)"""
-        x_BCT = audio_BS[:, None]
+        x_BCT = (_normalised(audio_BS, samples_B) if self.normalise else audio_BS)[:, None]
         for layer, conv in enumerate(self.convs):
             x_BCT = conv(x_BCT)
             if layer < len(self.norms):
                 x_BCT = self.norms[layer](x_BCT)
             x_BCT = F.gelu(x_BCT)
         return x_BCT.transpose(1, 2)
+
+
+def _normalised(audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the valid samples of each row; padding is 0."""
+    valid_BS = torch.arange(audio_BS.shape[1], device=audio_BS.device) < samples_B[:, None]
+    count_B1 = samples_B[:, None].clamp(min=1)
+    centred_BS = (audio_BS - (audio_BS * valid_BS).sum(1, keepdim=True) / count_B1) * valid_BS
+    variance_B1 = centred_BS.square().sum(1, keepdim=True) / count_B1
+    return centred_BS * torch.rsqrt(variance_B1 + VARIANCE_FLOOR)
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -71,4 +71,5 @@ def _block_cuts(config: EncoderConfig, kept: Sizes) -> list[Cut]:
             path = f"blocks.{index}.{part}"
             cuts += [(f"{path}.{name}.{kind}", 0, units_X) for name in reads for kind in ("weight", "bias")]
             cuts.append((f"{path}.{OUTPUT[part]}.weight", 1, units_X))
+        cuts += [(f"blocks.{index}.attention.gate.{name}", 0, heads_U) for name in ("scale_N", "of_N")]
     return cuts

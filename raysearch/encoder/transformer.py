@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.encoder import config
+from raysearch.encoder.relative_positions import PositionGate
 
 AttentionKind = Literal["fused", "explicit"]
 """`fused` runs in use; `explicit` is the same as plain matrix products, so that they can be counted and compared."""
@@ -44,20 +45,29 @@ class PositionConv(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention. Its heads together need not be as wide as the encoder."""
 
-    def __init__(self, width: int, heads: int, head_width: int, kind: AttentionKind) -> None:
+    def __init__(self, settings: config.EncoderConfig, block: config.Block, kind: AttentionKind) -> None:
         super().__init__()
-        self.heads, self.kind = heads, kind
-        self.q = _linear(width, heads * head_width)
-        self.k = _linear(width, heads * head_width)
-        self.v = _linear(width, heads * head_width)
-        self.out = _linear(heads * head_width, width)
+        self.heads, self.kind = block.heads, kind
+        width, inner = settings.width, block.heads * block.head_width
+        self.q = _linear(width, inner)
+        self.k = _linear(width, inner)
+        self.v = _linear(width, inner)
+        self.out = _linear(inner, width)
+        if settings.relative_positions:
+            self.gate = PositionGate(width, block.heads, settings.relative_positions)
 
-    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None) -> Tensor:
         q_BNTH, k_BNTH, v_BNTH = (self._split(linear(x_BTD)) for linear in (self.q, self.k, self.v))
+        bias_BNTK = None if positions_NTK is None else self.gate(x_BTD, positions_NTK).to(q_BNTH.dtype)
         if self.kind == "fused":
-            y_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNTH, v_BNTH, attn_mask=mask_B11K)
+            if bias_BNTK is not None and mask_B11K is not None:
+                bias_BNTK = bias_BNTK.masked_fill(~mask_B11K, -math.inf)
+            mask = mask_B11K if bias_BNTK is None else bias_BNTK
+            y_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNTH, v_BNTH, attn_mask=mask)
         else:
             scores_BNTK = q_BNTH @ k_BNTH.transpose(2, 3) / math.sqrt(q_BNTH.shape[3])
+            if bias_BNTK is not None:
+                scores_BNTK = scores_BNTK + bias_BNTK
             if mask_B11K is not None:
                 scores_BNTK = scores_BNTK.masked_fill(~mask_B11K, -math.inf)
             y_BNTH = scores_BNTK.softmax(-1) @ v_BNTH
@@ -86,7 +96,7 @@ class Emptied(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None = None, positions_NTK: Tensor | None = None) -> Tensor:
         return self.bias.expand_as(x_BTD)
 
 
@@ -97,22 +107,24 @@ class TransformerBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, block: config.Block, norm: Literal["post", "pre"], dropout: float, kind: AttentionKind
+        self, settings: config.EncoderConfig, block: config.Block, dropout: float, kind: AttentionKind
     ) -> None:
         super().__init__()
-        self.pre = norm == "pre"
-        self.attention = Attention(width, block.heads, block.head_width, kind) if block.heads else Emptied(width)
+        width = settings.width
+        self.pre = settings.norm == "pre"
+        self.attention = Attention(settings, block, kind) if block.heads else Emptied(width)
         self.attention_norm = nn.LayerNorm(width) if block.heads or not self.pre else nn.Identity()
         self.ffn = FeedForward(width, block.ffn) if block.ffn else Emptied(width)
         self.ffn_norm = nn.LayerNorm(width) if block.ffn or not self.pre else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None) -> Tensor:
-        """`mask_B11K`: True where a key may be attended to; None where all may."""
+    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None) -> Tensor:
+        """`mask_B11K`: True where a key may be attended to; None where all may. `positions_NTK`: see
+        `RelativePositions`; None in an encoder without them."""
         if self.pre:
-            x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), mask_B11K))
+            x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), mask_B11K, positions_NTK))
             return x_BTD + self.dropout(self.ffn(self.ffn_norm(x_BTD)))
-        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, mask_B11K)))
+        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, mask_B11K, positions_NTK)))
         return self.ffn_norm(x_BTD + self.dropout(self.ffn(x_BTD)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
+from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, RelativePositions, Waveform
 
 FRONT_ENDS = {
     "group": Waveform(channels=[8] * 7),
@@ -15,10 +15,22 @@ FRONT_ENDS = {
 UNEQUAL = [Block(heads=2, head_width=8, ffn=24), Block(heads=3, head_width=4, ffn=10)]
 
 
-def small(front_end: str = "logmel", norm: str = "post", blocks: list[Block] = UNEQUAL) -> EncoderConfig:
-    position_conv = PositionConv(kernel=6, groups=4)
+WAVLM = RelativePositions(buckets=12, distance=20, heads=4)
+
+
+def small(
+    front_end: str = "logmel",
+    norm: str = "post",
+    blocks: list[Block] = UNEQUAL,
+    relative_positions: RelativePositions | None = None,
+) -> EncoderConfig:
     return EncoderConfig(
-        front_end=FRONT_ENDS[front_end], width=16, norm=norm, position_conv=position_conv, blocks=blocks
+        front_end=FRONT_ENDS[front_end],
+        width=16,
+        norm=norm,
+        position_conv=PositionConv(kernel=6, groups=4),
+        relative_positions=relative_positions,
+        blocks=blocks,
     )
 
 
@@ -28,7 +40,8 @@ each_kind = pytest.mark.parametrize(
         pytest.param(small(front_end, norm), id=f"{front_end}-{norm}")
         for front_end in FRONT_ENDS
         for norm in ("post", "pre")
-    ],
+    ]
+    + [pytest.param(small("layer", relative_positions=WAVLM), id="wavlm")],
 )
 
 
@@ -49,11 +62,14 @@ def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
     else:
         front_end = LogMel(**_layers(draw, [1, 3, 5]), bins=draw(st.integers(4, 20)))
     groups = draw(st.sampled_from([1, 2, 4]))
-    block = st.builds(Block, heads=st.integers(0, 3), head_width=st.integers(1, 5), ffn=st.integers(0, 9))
+    relative_positions = draw(st.sampled_from([None, RelativePositions(buckets=8, distance=9, heads=groups)]))
+    most_heads = relative_positions.heads if relative_positions else 3
+    block = st.builds(Block, heads=st.integers(0, most_heads), head_width=st.integers(1, 5), ffn=st.integers(0, 9))
     return EncoderConfig(
         front_end=front_end,
         width=groups * draw(st.integers(1, 4)),
         norm=draw(st.sampled_from(["post", "pre"])),
         position_conv=PositionConv(kernel=draw(st.integers(1, 9)), groups=groups),
+        relative_positions=relative_positions,
         blocks=draw(st.lists(block, min_size=1, max_size=3)),
     )
