@@ -33,6 +33,7 @@ for verb in (
     searching.table,
     searching.simulate,
     documents.cost,
+    documents.convert,
     documents.schema,
     tracking.sync,
 ):

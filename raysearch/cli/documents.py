@@ -1,4 +1,4 @@
-"""Verbs on documents alone: nothing is trained."""
+"""Verbs on documents and encoders alone: nothing is trained."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli.options import Json, Set
+from raysearch.cli.options import Json, Set, choices
 from raysearch.cli.output import print_json
+from raysearch.errors import InputError
 
 
 def cost(
@@ -50,3 +51,24 @@ def schema() -> None:
     from raysearch.spec import Spec
 
     print_json(Spec.model_json_schema())
+
+
+def convert(
+    source: Annotated[str, typer.Argument(help="torchaudio:NAME, hf:DIR, fairseq:FILE, or a folder of ours.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder.")],
+    layout: Annotated[str, typer.Option(help="raysearch, or huggingface for transformers.")] = "raysearch",
+) -> None:
+    """Read an encoder from another library's files and write it as ours, or for transformers. Pickles are not run."""
+    from raysearch.encoder.checkpoint import save_encoder
+    from raysearch.encoder.imports.huggingface import export_huggingface
+    from raysearch.encoder.imports.source import read_encoder
+
+    choices("--layout", [layout], ("raysearch", "huggingface"))
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty; expected a new folder")
+    encoder = read_encoder(source)
+    if layout == "huggingface":
+        export_huggingface(encoder, out)
+    else:
+        save_encoder(encoder, out)
+    print(out)

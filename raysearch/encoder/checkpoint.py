@@ -40,7 +40,7 @@ def load_encoder(folder: Path | str, device: torch.device | str = "cpu") -> Enco
     with torch.device("meta"):
         encoder = Encoder(config)
     file = Path(folder, WEIGHTS_NAME)
-    weights = _read_weights(file)
+    weights = read_weights(file)
     check_weights(encoder, weights, file)
     encoder.load_state_dict(weights, assign=True)
     return encoder.to(device)
@@ -59,12 +59,12 @@ def check_weights(encoder: Encoder, weights: dict[str, Tensor], file: Path | str
         "unexpected": weights.keys() - expected.keys(),
         "wrong shape": shapes,
     }
-    found = "; ".join(f"{name}: {_listed(keys)}" for name, keys in faults.items() if keys)
+    found = "; ".join(f"{name}: {listed(keys)}" for name, keys in faults.items() if keys)
     if found:
         raise InputError(f"{file}: {found}; expected the weights that the config describes")
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
+def read_weights(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         others = sorted(p.name for p in file.parent.glob("*") if p.suffix in {".pt", ".pth", ".bin", ".ckpt", ".pkl"})
         aside = f" ({', '.join(others)}: pickles are not loaded)" if others else ""
@@ -75,7 +75,7 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
         raise InputError(f"{file}: {err}; expected a safetensors file") from err
 
 
-def _listed(keys: Iterable[str]) -> str:
+def listed(keys: Iterable[str]) -> str:
     ordered = sorted(keys)
     more = f" and {len(ordered) - KEYS_SHOWN} more" if len(ordered) > KEYS_SHOWN else ""
     return ", ".join(ordered[:KEYS_SHOWN]) + more

@@ -52,7 +52,7 @@ class PositionGate(nn.Module):
         super().__init__()
         self.all_heads = settings.heads
         self.linear = nn.Linear(width // settings.heads, GATE_OUTPUTS)
-        self.scale_N = nn.Parameter(torch.ones(heads))
+        self.scale_1N11 = nn.Parameter(torch.ones(1, heads, 1, 1))
         self.register_buffer("of_N", torch.arange(heads))
 
     def forward(self, x_BTD: Tensor, bias_NTK: Tensor) -> Tensor:
@@ -60,5 +60,5 @@ class PositionGate(nn.Module):
         x_BNTH = x_BTD.unflatten(2, (self.all_heads, -1)).transpose(1, 2)[:, self.of_N]
         gates_BNT2 = self.linear(x_BNTH).unflatten(3, (2, -1)).sum(-1).sigmoid()
         update_BNT1, reset_BNT1 = gates_BNT2.chunk(2, dim=-1)
-        factor_BNT1 = update_BNT1 * (reset_BNT1 * self.scale_N[:, None, None] - 1.0) + 2.0
+        factor_BNT1 = update_BNT1 * (reset_BNT1 * self.scale_1N11 - 1.0) + 2.0
         return factor_BNT1 * bias_NTK[self.of_N]

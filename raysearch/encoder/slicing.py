@@ -71,5 +71,6 @@ def _block_cuts(config: EncoderConfig, kept: Sizes) -> list[Cut]:
             path = f"blocks.{index}.{part}"
             cuts += [(f"{path}.{name}.{kind}", 0, units_X) for name in reads for kind in ("weight", "bias")]
             cuts.append((f"{path}.{OUTPUT[part]}.weight", 1, units_X))
-        cuts += [(f"blocks.{index}.attention.gate.{name}", 0, heads_U) for name in ("scale_N", "of_N")]
+        gate = f"blocks.{index}.attention.gate"
+        cuts += [(f"{gate}.scale_1N11", 1, heads_U), (f"{gate}.of_N", 0, heads_U)]
     return cuts

@@ -64,14 +64,16 @@ class TrainedTeacher(Settings):
 class ReadyTeacher(Settings):
     """A teacher that exists already."""
 
-    source: str = Field(pattern=r"^(torchaudio:\w+|[^:]+)$")
-    """`torchaudio:HUBERT_BASE` or another of its bundles, or a folder with `config.json` and `model.safetensors`."""
+    source: str = Field(pattern=r"^(torchaudio:\w+|(hf:|fairseq:)?[^:]+)$")
+    """`torchaudio:HUBERT_BASE` or another of its bundles; `hf:DIR`, a Hugging Face folder of HuBERT, wav2vec 2.0 or
+    WavLM; `fairseq:FILE`; or a folder of ours with `config.json` and `model.safetensors`."""
 
     @field_validator("source")
     @classmethod
     def _absolute(cls, source: str) -> str:
         # Workers run in other folders than the command.
-        return source if ":" in source else str(Path(source).expanduser().absolute())
+        kind, colon, path = source.rpartition(":")
+        return source if kind == "torchaudio" else f"{kind}{colon}{Path(path).expanduser().absolute()}"
 
 
 def _kind(teacher: Any) -> str:

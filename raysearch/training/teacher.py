@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torchaudio import pipelines
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.import_torchaudio import import_torchaudio
+from raysearch.encoder.imports.source import read_encoder, source_key
 from raysearch.errors import InputError
 from raysearch.methods.base import Teacher, Trial
 from raysearch.methods.hubert import Hubert, LabelPredictionSettings, MfccTargets
@@ -40,7 +39,7 @@ def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store:
 
     Raises: InputError if a ready teacher is not where it should be.
     """
-    if isinstance(settings, TrainedTeacher) or settings.source.startswith("torchaudio:"):
+    if isinstance(settings, TrainedTeacher) or ":" in settings.source:
         return store.get(_key(settings, corpus))
     folder = Path(settings.source)
     if not (folder / _WEIGHTS).exists():
@@ -60,7 +59,7 @@ def prepare_teacher(
     key = _key(settings, corpus)
     if isinstance(settings, TrainedTeacher):
         return store.get_or_build(key, partial(_train, settings=settings, corpus=corpus, device=device))
-    return store.get_or_build(key, partial(_download, source=settings.source))
+    return store.get_or_build(key, partial(_import, source=settings.source))
 
 
 def teacher_metrics(folder: Path) -> dict[str, float]:
@@ -82,12 +81,8 @@ def _frozen(encoder: Encoder) -> Encoder:
 
 def _key(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus) -> str:
     if isinstance(settings, TrainedTeacher):
-        return _digest(settings.model_dump_json(), corpus.fingerprint)
-    return _digest(settings.source)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{settings.model_dump_json()}\n{corpus.fingerprint}".encode()).hexdigest()[:16]
+    return source_key(settings.source)
 
 
 def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> None:
@@ -141,14 +136,9 @@ def _untrained(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
     return Teacher(_frozen(encoder), key="untrained")
 
 
-def _download(folder: Path, source: str) -> None:
-    """Raises: InputError if torchaudio has no such bundle, or its weights cannot be had."""
-    name = source.removeprefix("torchaudio:")
-    bundle = getattr(pipelines, name, None)
-    if not isinstance(bundle, pipelines.Wav2Vec2Bundle):
-        raise InputError(f"teacher.source: {source}; expected a bundle of torchaudio.pipelines, such as HUBERT_BASE")
+def _import(folder: Path, source: str) -> None:
+    """Raises: InputError if the weights cannot be had, or are not of an encoder that we know."""
     try:
-        model = bundle.get_model()
-    except OSError as err:
-        raise InputError(f"teacher.source: {source}; expected its weights to be cached or downloadable: {err}") from err
-    save_encoder(import_torchaudio(model), folder)
+        save_encoder(read_encoder(source), folder)
+    except InputError as err:
+        raise InputError(f"teacher.source: {err}") from err

@@ -8,6 +8,9 @@ import torch
 from torchaudio import pipelines
 
 from raysearch.encoder.checkpoint import save_encoder
+from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.imports.huggingface import export_huggingface
 from raysearch.errors import InputError
 from raysearch.targets.store import FolderStore
 from raysearch.training.settings import ReadyTeacher, TrainedTeacher
@@ -80,9 +83,31 @@ def test_teacher_from_an_unknown_bundle_then_input_error(tones, store):
 
 
 def test_teacher_from_a_bundle_without_a_network_then_input_error(tones, store, monkeypatch):
-    def refuse(self):
+    def refuse(self, **how):
         raise URLError("no network")
 
     monkeypatch.setattr(pipelines.Wav2Vec2Bundle, "get_model", refuse)
     with pytest.raises(InputError, match=r"HUBERT_BASE; expected its weights to be .*no network"):
         prepare_teacher(ReadyTeacher(source="torchaudio:HUBERT_BASE"), tones, store, CPU)
+
+
+def test_teacher_from_transformers_then_imported_once_and_anew_when_its_files_change(tmp_path, store):
+    encoder = Encoder(
+        EncoderConfig(front_end=Waveform(), width=16, blocks=Blocks(count=1, heads=2, head_width=8, ffn=8))
+    )
+    export_huggingface(encoder, tmp_path / "theirs")
+    settings = ReadyTeacher(source=f"hf:{tmp_path / 'theirs'}")
+    one = load_teacher(prepare_teacher(settings, None, store, CPU), CPU)
+    assert all(torch.equal(tensor, one.encoder.state_dict()[key]) for key, tensor in encoder.state_dict().items())
+    assert load_teacher(prepare_teacher(settings, None, store, CPU), CPU).key == one.key
+    assert len(store.ls()) == 1
+    with torch.no_grad():
+        encoder.projection.weight.zero_()
+    export_huggingface(encoder, tmp_path / "theirs")
+    assert load_teacher(prepare_teacher(settings, None, store, CPU), CPU).key != one.key
+
+
+@pytest.mark.parametrize("source", ["hf:nowhere", "fairseq:nowhere.pt"])
+def test_teacher_from_no_file_then_input_error(source, tones, store):
+    with pytest.raises(InputError, match=r"teacher\.source: .*nowhere.*; expected a f"):
+        prepare_teacher(ReadyTeacher(source=source), tones, store, CPU)

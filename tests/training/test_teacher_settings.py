@@ -15,6 +15,8 @@ TEACHER = TypeAdapter(TeacherSettings)
         ({}, TrainedTeacher()),
         ({"source": "torchaudio:HUBERT_BASE"}, ReadyTeacher(source="torchaudio:HUBERT_BASE")),
         ({"source": "models/base"}, ReadyTeacher(source="models/base")),
+        ({"source": "hf:models/base"}, ReadyTeacher(source="hf:models/base")),
+        ({"source": "fairseq:base.pt"}, ReadyTeacher(source="fairseq:base.pt")),
     ],
 )
 def test_teacher_document_then_its_kind(document, expected):

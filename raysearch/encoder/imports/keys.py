@@ -1,0 +1,81 @@
+"""Weights under the names of another library, and under ours: one table of modules serves both directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from raysearch.encoder.checkpoint import check_weights, listed
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError
+
+Table = Mapping[str, str | None]
+"""Their modules or weights and ours, `{i}` for a layer's number; None is dropped on purpose."""
+
+WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+"""Names of a normalised weight's length and direction before torch 2.1, and since."""
+# Which head of the unsliced encoder a head was: published encoders are not sliced.
+ORDER = re.compile(r"blocks\.\d+\.attention\.gate\.of_N")
+
+
+def build(config: EncoderConfig, weights: Mapping[str, Tensor], table: Table, origin: Path | str) -> Encoder:
+    """Our encoder with another library's weights, copied, in fp32.
+
+    Raises: InputError naming `origin` and the keys that are missing, unknown or of a wrong shape.
+    """
+    ours = {key: tensor.detach().clone().float() for key, tensor in renamed(weights, table, origin).items()}
+    with torch.device("meta"):
+        encoder = Encoder(config)
+    expected = encoder.state_dict()
+    ours |= {key: torch.arange(len(tensor)) for key, tensor in expected.items() if ORDER.fullmatch(key)}
+    missing = {key: tensor for key, tensor in expected.items() if key not in ours}
+    if missing:
+        theirs = renamed(missing, inverted(table), origin)
+        raise InputError(f"{origin}: missing: {listed(theirs)}; expected the weights that its config describes")
+    check_weights(encoder, ours, origin)
+    encoder.load_state_dict(ours, assign=True)
+    return encoder
+
+
+def exported(encoder: Encoder, table: Table) -> dict[str, Tensor]:
+    """The encoder's weights under the other library's names.
+
+    Raises: InputError naming the keys that the other library knows no place for.
+    """
+    weights = encoder.state_dict()
+    for key in [key for key in weights if ORDER.fullmatch(key)]:
+        order_N = weights.pop(key)
+        if order_N.tolist() != list(range(len(order_N))):
+            raise InputError(f"{key}: a sliced encoder; expected one that has all its heads")
+    return renamed(weights, inverted(table), "raysearch")
+
+
+def inverted(table: Table) -> Table:
+    return {ours: theirs for theirs, ours in table.items() if ours}
+
+
+def renamed(weights: Mapping[str, Tensor], table: Table, origin: Path | str) -> dict[str, Tensor]:
+    """Raises: InputError naming the keys that are not in the table."""
+    patterns = [
+        (re.compile(re.escape(old).replace(r"\{i\}", r"(?P<i>\d+)") + r"(?:\.(?P<leaf>.+))?"), new)
+        for old, new in table.items()
+    ]
+    found, unknown = {}, []
+    for key, tensor in weights.items():
+        match, new = next(((m, new) for pattern, new in patterns if (m := pattern.fullmatch(key))), (None, None))
+        if match is None:
+            unknown.append(key)
+        elif new is not None:
+            groups = match.groupdict()
+            leaf = groups["leaf"]
+            name = new.format(i=groups.get("i"))
+            found[f"{name}.{WEIGHT_NORM.get(leaf, leaf)}" if leaf else name] = tensor
+    if unknown:
+        expected = "the keys of a HuBERT, wav2vec 2.0 or WavLM encoder"
+        raise InputError(f"{origin}: unexpected: {listed(unknown)}; expected {expected}")
+    return found

@@ -1,0 +1,51 @@
+"""One word for each place an encoder can come from: `torchaudio:NAME`, `hf:DIR`, `fairseq:FILE`, a folder of ours."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from raysearch.encoder.checkpoint import load_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError
+
+
+def read_encoder(source: str) -> Encoder:
+    """Raises: InputError if it is not there, or is not an encoder that we know."""
+    kind, _, where = source.rpartition(":")
+    match kind:
+        case "torchaudio":
+            from raysearch.encoder.imports.torchaudio import import_bundle
+
+            return import_bundle(where)
+        case "hf":
+            from raysearch.encoder.imports.huggingface import import_huggingface
+
+            return import_huggingface(Path(where))
+        case "fairseq":
+            from raysearch.encoder.imports.fairseq import import_fairseq
+
+            return import_fairseq(Path(where))
+        case "":
+            return load_encoder(where)
+    raise InputError(f"{source}; expected torchaudio:NAME, hf:DIR, fairseq:FILE or a folder")
+
+
+def source_key(source: str) -> str:
+    """Changes when the source's files do: names, sizes and times of writing.
+
+    Raises: InputError if there are none.
+    """
+    kind, _, where = source.rpartition(":")
+    if kind == "torchaudio":
+        return _digest(source)
+    path = Path(where)
+    if not path.exists():
+        raise InputError(f"teacher.source: {source}: not there; expected a {'file' if kind == 'fairseq' else 'folder'}")
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files if file.is_file()]
+    return _digest(source, *(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

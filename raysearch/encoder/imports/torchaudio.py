@@ -1,0 +1,147 @@
+"""torchaudio's wav2vec 2.0, HuBERT and WavLM models, as ours and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from raysearch.encoder.config import Block, EncoderConfig, PositionConv, RelativePositions, Waveform
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.imports.keys import Table, build, exported
+from raysearch.errors import InputError
+
+if TYPE_CHECKING:
+    from torchaudio.models import Wav2Vec2Model
+
+LAYERS = "encoder.transformer.layers.{i}"
+KEYS: Table = {
+    "feature_extractor.conv_layers.{i}.conv": "front_end.convs.{i}",
+    "feature_extractor.conv_layers.{i}.layer_norm": "front_end.norms.{i}",
+    "encoder.feature_projection.layer_norm": "feature_norm",
+    "encoder.feature_projection.projection": "projection",
+    "encoder.transformer.pos_conv_embed.conv": "position_conv.conv",
+    "encoder.transformer.layer_norm": "norm",
+    "encoder.transformer.layers.0.attention.rel_attn_embed": "relative_positions.table",
+    f"{LAYERS}.attention.q_proj": "blocks.{i}.attention.q",
+    f"{LAYERS}.attention.k_proj": "blocks.{i}.attention.k",
+    f"{LAYERS}.attention.v_proj": "blocks.{i}.attention.v",
+    f"{LAYERS}.attention.out_proj": "blocks.{i}.attention.out",
+    f"{LAYERS}.attention.gru_rel_pos_const": "blocks.{i}.attention.gate.scale_1N11",
+    f"{LAYERS}.attention.gru_rel_pos_linear": "blocks.{i}.attention.gate.linear",
+    f"{LAYERS}.layer_norm": "blocks.{i}.attention_norm",
+    f"{LAYERS}.feed_forward.intermediate_dense": "blocks.{i}.ffn.up",
+    f"{LAYERS}.feed_forward.output_dense": "blocks.{i}.ffn.down",
+    f"{LAYERS}.final_layer_norm": "blocks.{i}.ffn_norm",
+    # The letters' head of a fine-tuned model: an encoder has none.
+    "aux": None,
+}
+PROJECTIONS = ("q_proj", "k_proj", "v_proj")
+FUSED = re.compile(r"(.+\.attention)\.attention\.in_proj_(weight|bias)")
+FUSED_OUT = re.compile(r"(.+\.attention)\.attention\.(out_proj\..+)")
+
+
+def import_torchaudio(model: Wav2Vec2Model) -> Encoder:
+    """Our encoder with the model's weights; its head, if it has one, is left behind.
+
+    Raises: InputError if the model has weights that our encoder knows no place for.
+    """
+    # A bundle wraps the models that want normalised waveforms.
+    normalise = bool(getattr(model, "normalize_waveform", False))
+    inner = getattr(model, "model", model)
+    return build(config_of(inner, normalise), _split(inner.state_dict()), KEYS, "torchaudio")
+
+
+def export_torchaudio(encoder: Encoder) -> dict[str, Tensor]:
+    """The state of the torchaudio model of the same shape.
+
+    Raises: InputError naming the keys that torchaudio's models know no place for.
+    """
+    weights = exported(encoder, KEYS)
+    return _joined(weights) if encoder.config.relative_positions else weights
+
+
+def import_bundle(name: str) -> Encoder:
+    """A pretrained model of torchaudio, from its cache or downloaded.
+
+    Raises: InputError if torchaudio has no such bundle, or its weights cannot be had.
+    """
+    from torchaudio import pipelines
+
+    bundle = getattr(pipelines, name, None)
+    if not isinstance(bundle, pipelines.Wav2Vec2Bundle):
+        raise InputError(f"torchaudio:{name}; expected a bundle of torchaudio.pipelines, such as HUBERT_BASE")
+    try:
+        model = bundle.get_model(dl_kwargs={"weights_only": True})
+    except OSError as err:
+        raise InputError(f"torchaudio:{name}; expected its weights to be cached or downloadable: {err}") from err
+    return import_torchaudio(model)
+
+
+def config_of(model: Wav2Vec2Model, normalise: bool = False) -> EncoderConfig:
+    convs = [layer.conv for layer in model.feature_extractor.conv_layers]
+    first_norm = model.feature_extractor.conv_layers[0].layer_norm
+    transformer = model.encoder.transformer
+    return EncoderConfig(
+        front_end=Waveform(
+            channels=[conv.out_channels for conv in convs],
+            kernels=[conv.kernel_size[0] for conv in convs],
+            strides=[conv.stride[0] for conv in convs],
+            norm="group" if isinstance(first_norm, nn.GroupNorm) else "layer",
+            bias=convs[0].bias is not None,
+            normalise=normalise,
+        ),
+        width=transformer.pos_conv_embed.embed_dim,
+        # torchaudio's flag tells of the norm at the entrance, which goes with norms after the sub-layers.
+        norm="post" if transformer.layer_norm_first else "pre",
+        position_conv=PositionConv(
+            kernel=transformer.pos_conv_embed.kernel_size, groups=transformer.pos_conv_embed.conv.groups
+        ),
+        relative_positions=_relative_positions(transformer.layers[0].attention),
+        blocks=[
+            Block(
+                heads=layer.attention.num_heads,
+                head_width=layer.attention.head_dim,
+                ffn=layer.feed_forward.intermediate_dense.out_features,
+            )
+            for layer in transformer.layers
+        ],
+    )
+
+
+def _relative_positions(attention: Any) -> RelativePositions | None:
+    if not hasattr(attention, "rel_attn_embed"):
+        return None
+    return RelativePositions(buckets=attention.num_buckets, distance=attention.max_distance, heads=attention.num_heads)
+
+
+def _split(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """WavLM's attention there keeps the three projections in one weight."""
+    split = {}
+    for key, tensor in weights.items():
+        if match := FUSED.fullmatch(key):
+            for name, part in zip(PROJECTIONS, tensor.chunk(3), strict=True):
+                split[f"{match[1]}.{name}.{match[2]}"] = part
+        elif match := FUSED_OUT.fullmatch(key):
+            split[f"{match[1]}.{match[2]}"] = tensor
+        else:
+            split[key] = tensor
+    return split
+
+
+def _joined(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    joined = {}
+    for key, tensor in weights.items():
+        path, _, leaf = key.rpartition(".")
+        owner, _, module = path.rpartition(".")
+        if module == PROJECTIONS[0]:
+            parts = [weights[f"{owner}.{name}.{leaf}"] for name in PROJECTIONS]
+            joined[f"{owner}.attention.in_proj_{leaf}"] = torch.cat(parts)
+        elif module == "out_proj":
+            joined[f"{owner}.attention.{module}.{leaf}"] = tensor
+        elif module not in PROJECTIONS:
+            joined[key] = tensor
+    return joined
