@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from raysearch.cli import data, deploying, documents, fronts, searching, tracking
+from raysearch.cli import cluster, data, deploying, documents, fronts, searching, tracking
 from raysearch.cli.output import say
 from raysearch.errors import InputError, WorkError
 
@@ -36,6 +36,7 @@ for verb in (
     documents.convert,
     documents.schema,
     tracking.sync,
+    cluster.doctor,
 ):
     app.command()(verb)
 

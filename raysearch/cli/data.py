@@ -21,7 +21,7 @@ def corpus_check(document: Path, overrides: Set = None, storage: Storage = None,
     settings = load_spec(document, overrides or []).corpus
     # A check reports every fault, however many: the limit is for searches.
     lenient = settings.model_copy(update={"max_skipped": 1.0})
-    checked = check_corpus(read_corpus(lenient, SearchFolder.of(storage, "").store / "corpora"))
+    checked = check_corpus(read_corpus(lenient, SearchFolder.of(storage, "").store.corpora))
     if as_json:
         print_json(checked.document())
     else:
@@ -46,9 +46,8 @@ def corpus_synth(
 def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
     """Label sets in the store, with their quality."""
     from raysearch.search.folder import SearchFolder
-    from raysearch.targets.store import LabelStore
 
-    found = [label_set.document() for label_set in LabelStore(SearchFolder.of(storage, "").store / "label_sets").ls()]
+    found = [label_set.document() for label_set in SearchFolder.of(storage, "").store.label_sets.ls()]
     if as_json:
         print_json(found)
         return

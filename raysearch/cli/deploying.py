@@ -49,7 +49,7 @@ def pick(
         alias=alias,
         tracking=tracking,
     )
-    picked = pick_trials(open_search(storage, name), order, say)
+    picked = pick_trials(open_search(storage, name, students=True), order, say)
     if as_json:
         print_json({"name": name, "picks": [one.model_dump(mode="json") for one in picked]})
     else:
@@ -70,7 +70,7 @@ def export(
     from raysearch.deploy.export import export_trial
 
     manifest = export_trial(
-        open_search(storage, name),
+        open_search(storage, name, students=True),
         trial,
         out,
         task=task,
@@ -127,7 +127,7 @@ def reproduce(
     """Run a trial again from its record and say what differs. Exit 1 if its error leaves the recorded interval."""
     from raysearch.deploy.reproduce import reproduce as run_again
 
-    folder = open_search(storage, name)
+    folder = open_search(storage, name, students=True)
     found = run_again(folder, trial, out or folder.path / "reproduced" / f"{trial:04d}", say)
     if as_json:
         print_json(found.model_dump(mode="json"))

@@ -13,18 +13,26 @@ if TYPE_CHECKING:
 
 Storage = Annotated[
     str | None,
-    typer.Option(envvar="RAYSEARCH_STORAGE", help="Folder of the searches, or a database URL for the study."),
+    typer.Option(
+        envvar="RAYSEARCH_STORAGE", help="Folder of the searches, a URI such as s3://, or a database URL for the study."
+    ),
 ]
+Tracking = Annotated[str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow to mirror to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the document.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="Number of trials.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to use; without one, a Ray of its own here.")]
 
 
-def open_search(storage: str | None, name: str) -> SearchFolder:
+def open_search(storage: str | None, name: str, *, students: bool = False) -> SearchFolder:
+    """The search, with its students where they are wanted and do not lie in a folder.
+
+    Raises: InputError if there is none of this name.
+    """
     from raysearch.search.folder import SearchFolder
 
     folder = SearchFolder.of(storage, name)
+    folder.fetch(students=students)
     folder.links()
     return folder
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli.options import Address, Json, Set, Storage, Trials, open_search
+from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, open_search
 from raysearch.cli.output import print_front, print_json, say
 
 
@@ -17,12 +17,12 @@ def search(
     trials: Trials = None,
     overrides: Set = None,
     storage: Storage = None,
-    tracking: Annotated[str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow to mirror to.")] = None,
+    tracking: Tracking = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Run a search to its end: raysearch search search_spaces/quickstart.yaml"""
-    from raysearch.search.folder import SearchFolder
+    from raysearch.search.folder import SearchFolder, study_url
     from raysearch.spec import load_spec
 
     changes = [*(overrides or []), *([f"search.trials={trials}"] if trials else [])]
@@ -33,7 +33,7 @@ def search(
     document = start_search(
         loaded,
         folder,
-        study_url=storage if storage and "://" in storage else "",
+        study_url=study_url(storage),
         tracking=tracking or f"sqlite:///{folder.root / 'mlflow.db'}",
         address=address,
         say=say,

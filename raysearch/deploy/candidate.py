@@ -41,7 +41,7 @@ class Deployment:
     @property
     def corpus(self) -> Corpus:
         if self._corpus is None:
-            self._corpus = read_corpus(self.folder.spec().corpus, self.folder.store / "corpora")
+            self._corpus = read_corpus(self.folder.spec().corpus, self.folder.store.corpora)
         return self._corpus
 
     def pick(self, limits: Limits, objective: str | None, knee: bool) -> Pick:

@@ -80,7 +80,7 @@ def verify(out: Path, root: Path | None = None) -> Verdict:
     folder = SearchFolder(root or manifest.root, manifest.search)
     folder.links()
     spec = folder.spec()
-    corpus = read_corpus(spec.corpus, folder.store / "corpora")
+    corpus = read_corpus(spec.corpus, folder.store.corpora)
     return verify_against(out, manifest, folder.trial(manifest.trial), corpus, spec.search.seed)
 
 

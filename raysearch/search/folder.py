@@ -6,12 +6,17 @@ ROOT/NAME/search.json      where the study and the MLflow store are
 ROOT/NAME/trials/0007/     curve.jsonl, checkpoint, student/, head-TASK/
 ROOT/NAME/front.*          the front when the search last ended
 ROOT/_store/               corpora, teachers, label sets
+
+ROOT is a folder that all nodes see, or a URI. Of a URI every node has a copy in a folder of its own, which is filled
+when a trial begins and written back when it reports; the driver writes the study back every few seconds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +24,31 @@ from typing import Any
 import yaml
 
 from raysearch.errors import InputError
+from raysearch.remote import Remote, is_remote
 from raysearch.spec import Spec, parse_spec
+from raysearch.targets.store import STORE, Store
 
-STORE = "_store"
 JOB_FALLBACK = Path("~/raysearch/searches")
+COPIES = "~/.cache/raysearch"
+LIGHT = ("spec.yaml", "search.json", "study.journal", "driver.json")
+"""What tells of a search without its trials' weights."""
 
 
 def default_root() -> Path:
     """`searches` here; in a Ray job, whose working directory is thrown away, a folder of the user's home."""
     in_job = "working_dir_files" in Path.cwd().parts
     return JOB_FALLBACK.expanduser() if in_job else Path("searches")
+
+
+def copy_of(uri: str) -> Path:
+    """This node's copy of what lies at a URI; `RAYSEARCH_CACHE` moves all copies to a larger disk."""
+    copies = Path(os.environ.get("RAYSEARCH_CACHE", COPIES)).expanduser()
+    return copies / hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:12]
+
+
+def study_url(storage: str | None) -> str:
+    """`storage`, if it names a database; else empty."""
+    return storage if storage and "://" in storage and not is_remote(storage) else ""
 
 
 @dataclass(frozen=True)
@@ -45,10 +65,16 @@ class Links:
 class SearchFolder:
     root: Path
     name: str
+    uri: str = ""
+    """Where all searches really lie, if not in a folder: `root` is then this node's copy."""
 
     @classmethod
     def of(cls, storage: str | None, name: str) -> SearchFolder:
-        """The folder of a search. `storage` is a folder, or a database URL, which leaves the folder at its default."""
+        """The folder of a search. `storage` is a folder, a URI, or a database URL, which leaves the folder at its
+        default.
+        """
+        if storage and is_remote(storage):
+            return cls(copy_of(storage), name, storage.rstrip("/"))
         root = Path(storage) if storage and "://" not in storage else default_root()
         return cls(root.expanduser().resolve(), name)
 
@@ -57,8 +83,39 @@ class SearchFolder:
         return self.root / self.name
 
     @property
-    def store(self) -> Path:
-        return self.root / STORE
+    def store(self) -> Store:
+        return Store(self.root / STORE, f"{self.uri}/{STORE}" if self.uri else "")
+
+    @property
+    def place(self) -> str:
+        """Where all searches lie, as a user says it."""
+        return self.uri or str(self.root)
+
+    @property
+    def remote(self) -> Remote | None:
+        """The search at its URI; None in a folder."""
+        return Remote(f"{self.uri}/{self.name}") if self.uri else None
+
+    def fetch(self, *, students: bool = False) -> None:
+        """Brings this node's copy of a search at a URI up to date: the study, and trials' curves or also weights."""
+        if (remote := self.remote) is None:
+            return
+        for name in LIGHT:
+            path, content = self.path / name, remote.read(name)
+            # A journal only grows: what this node wrote last, just before it died, may not have been written back.
+            if content is not None and not (path.exists() and path.read_bytes().startswith(content)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        self.fetch_trials(lambda name: "/checkpoints/" not in name if students else name.endswith("/curve.jsonl"))
+
+    def fetch_trials(self, wanted: Callable[[str], bool]) -> None:
+        """Of the trials' files at a URI those whose name is wanted."""
+        if (remote := self.remote) is None:
+            return
+        for name in filter(wanted, remote.files("trials")):
+            path = self.path / "trials" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(remote.read(f"trials/{name}") or b"")
 
     @property
     def exists(self) -> bool:
@@ -82,6 +139,9 @@ class SearchFolder:
         finally:
             links_part.unlink()
         os.replace(spec_part, self.path / "spec.yaml")
+        if remote := self.remote:
+            for name in ("spec.yaml", "search.json"):
+                remote.write(name, (self.path / name).read_bytes())
         return True
 
     def _part(self, name: str, text: str) -> Path:

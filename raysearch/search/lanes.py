@@ -53,8 +53,15 @@ class LanePlan:
     cpus: int
     use_gpu: bool
     precision: str
+    uri: str = ""
+    """Where searches and store really lie, if their folders are this node's copies."""
     patience_s: float = 1800.0
     """Seconds without a report before a worker may count as hung: start-up and a first label set take their time."""
+
+    @property
+    def ray_storage(self) -> str:
+        """Where Ray keeps its own records, which nothing here ever reads."""
+        return f"{self.uri}/{Path(self.folder).name}/.ray" if self.uri else str(Path(self.folder) / ".ray")
 
 
 def uses_gpu(workers: WorkerSettings) -> bool:
@@ -75,7 +82,7 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
         scaling_config=ScalingConfig(
             num_workers=plan.num_workers, use_gpu=plan.use_gpu, resources_per_worker={"CPU": plan.cpus}
         ),
-        run_config=RunConfig(storage_path=str(Path(plan.folder) / ".ray"), name=f"workers-{os.urandom(4).hex()}"),
+        run_config=RunConfig(storage_path=plan.ray_storage, name=f"workers-{os.urandom(4).hex()}"),
     )
     try:
         trainer.fit()
@@ -275,9 +282,7 @@ def run_lanes(searcher: Searcher, plan: LanePlan, lanes: int, heard: Callable[[s
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
-        run_config=tune.RunConfig(
-            storage_path=str(Path(plan.folder) / ".ray"), name=f"lanes-{os.urandom(4).hex()}", verbose=0
-        ),
+        run_config=tune.RunConfig(storage_path=plan.ray_storage, name=f"lanes-{os.urandom(4).hex()}", verbose=0),
     )
     # Lost lanes are retried by the searcher; Tune's summary of them would only alarm.
     # It prints to stdout whatever its verbosity, and stdout is for data.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
 from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.reading import read_document, write_front
+from raysearch.search.replica import Replica
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, open_storage
 from raysearch.spec import Spec, differences
-from raysearch.targets.store import FolderStore
 from raysearch.training.teacher import find_teacher, teacher_metrics
 from raysearch.training.worker import train_teacher
 
@@ -45,6 +46,7 @@ def start_search(
 
     Raises: InputError if the name is taken; WorkError if it cannot go on.
     """
+    folder.fetch()
     if folder.exists:
         raise _used(spec, folder)
     corpus = _checked_corpus(spec, folder, say)
@@ -72,6 +74,7 @@ def resume_search(
     folder: SearchFolder, *, trials: int | None, address: str | None, say: Callable[[str], None]
 ) -> SearchDocument:
     """Finish an interrupted search, or extend it to more trials."""
+    folder.fetch()
     folder.links()
     spec = folder.spec()
     corpus = _checked_corpus(spec, folder, say)
@@ -85,12 +88,13 @@ def resume_search(
 def _run(
     spec: Spec, folder: SearchFolder, corpus: Corpus, *, trials: int, address: str | None, say: Callable[[str], None]
 ) -> SearchDocument:
-    mirror = None
+    mirror, replica = None, Replica(folder)
+    replica.begin()
     lease = Lease.take(open_storage(folder.study_storage()), spec.name)
     lease.keep()
     try:
         _connect(address)
-        plan = _with_teacher(_plan(spec, folder), spec, corpus, say)
+        plan = _with_teacher(_plan(spec, folder), folder, spec, corpus, say)
         teacher = read_config(Path(plan.teacher) / "config.json")
         study = _study(spec, folder, teacher, Path(plan.teacher))
         study.guard = lease.check
@@ -105,6 +109,7 @@ def _run(
         if unfinished:
             raise WorkError(f"trials {unfinished} were interrupted; continue with: raysearch resume {spec.name}")
         write_front(document, folder)
+        replica.check()
         return document
     except KeyboardInterrupt:
         say(f"interrupted; nothing is lost, continue with: raysearch resume {spec.name}")
@@ -112,12 +117,13 @@ def _run(
     finally:
         ray.shutdown()
         lease.release()
+        replica.end()
         if mirror is not None:
             _end_mirror(mirror, spec.name, say)
 
 
 def _checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
-    corpus = read_corpus(spec.corpus, folder.store / "corpora")
+    corpus = read_corpus(spec.corpus, folder.store.corpora)
     _check_clusters(spec, corpus)
     hours = ", ".join(f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])})" for split in corpus.splits)
     say(f"corpus {corpus.name}: {hours}")
@@ -139,6 +145,16 @@ def _check_clusters(spec: Spec, corpus: Corpus) -> None:
         if int(clusters) > frames:
             key = "space.targets.clusters" if "targets.clusters" in spec.space else "targets.clusters"
             raise InputError(f"{key}: {clusters}; expected at most {frames}, the frames of the training split")
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Ray, for as long as the block lasts."""
+    _connect(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _connect(address: str | None) -> None:
@@ -172,7 +188,8 @@ def _plan(spec: Spec, folder: SearchFolder) -> LanePlan:
     return LanePlan(
         spec=(folder.path / "spec.yaml").read_text(),
         folder=str(folder.path),
-        store=str(folder.store),
+        store=str(folder.store.folder),
+        uri=folder.uri,
         teacher="",
         num_workers=spec.workers.num_workers,
         cpus=spec.workers.cpus,
@@ -181,9 +198,11 @@ def _plan(spec: Spec, folder: SearchFolder) -> LanePlan:
     )
 
 
-def _with_teacher(plan: LanePlan, spec: Spec, corpus: Corpus, say: Callable[[str], None]) -> LanePlan:
+def _with_teacher(
+    plan: LanePlan, folder: SearchFolder, spec: Spec, corpus: Corpus, say: Callable[[str], None]
+) -> LanePlan:
     """The plan with its teacher's folder; trains the teacher first where it is not in the store."""
-    store = FolderStore(Path(plan.store) / "teachers")
+    store = folder.store.teachers
     found = find_teacher(spec.teacher, corpus, store)
     if found is None:
         say("teacher: preparing (once; later searches take it from the store)")

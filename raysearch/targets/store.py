@@ -1,35 +1,74 @@
 """Folders named by a hash of what they were made from: each is built once, by one process, and shared by all.
 
-The store lies on a file system that all workers see and that knows `flock` (local disks, NFS from version 4).
+The store lies on a file system that all workers see, or at a URI of which each node has a copy. Processes of one node
+wait for each other by `flock`, those of several nodes by a `Flight`: not every shared file system knows locks.
 """
 
 from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
+from raysearch.remote import Remote
 from raysearch.targets.label_set import LabelKey, LabelSet, read_label_set
 
 _log = logging.getLogger(__name__)
 
+STORE = "_store"
+"""Name of the store beside the searches."""
 _MARKER = "complete"
 _PART = ".part"
+
+Flight = Callable[[str], AbstractContextManager[object]]
+"""Given a name, a lock on it over all nodes."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """What searches share: teachers, label sets, what is known of corpora."""
+
+    folder: Path
+    uri: str = ""
+    """Where it really lies, if not in the folder."""
+    flight: Flight = nullcontext
+
+    @property
+    def corpora(self) -> Path:
+        """Of this node: it is quickly found out again."""
+        return self.folder / "corpora"
+
+    @property
+    def teachers(self) -> FolderStore:
+        return self._folders("teachers")
+
+    @property
+    def label_sets(self) -> LabelStore:
+        return LabelStore(self._folders("label_sets"))
+
+    def _folders(self, kind: str) -> FolderStore:
+        return FolderStore(self.folder / kind, Remote(f"{self.uri}/{kind}") if self.uri else None, self.flight)
 
 
 class FolderStore:
     """Content-addressed folders. A folder counts only with its marker, which is written last."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remote: Remote | None = None, flight: Flight = nullcontext) -> None:
         self.folder = folder
+        self._remote = remote
+        self._flight = flight
 
     def get(self, digest: str) -> Path | None:
         """The folder, if it was built to its end."""
         path = self.folder / digest
-        return path if (path / _MARKER).exists() else None
+        if not (path / _MARKER).exists() and not self._pulled(digest):
+            return None
+        return path
 
     def get_or_build(self, digest: str, build: Callable[[Path], None]) -> Path:
         """The folder; `build` fills an empty one if there is none. Whoever asks meanwhile waits for it.
@@ -37,8 +76,9 @@ class FolderStore:
         What a builder that failed or died left behind is removed by the next one.
         """
         if found := self.get(digest):
+            self._mark(digest)
             return found
-        with self._lock(digest):
+        with self._lock(digest), self._flight(f"{self.folder.name}/{digest}"):
             if found := self.get(digest):
                 return found
             part, path = self.folder / (digest + _PART), self.folder / digest
@@ -47,18 +87,55 @@ class FolderStore:
             part.mkdir()
             build(part)
             part.rename(path)
-            (path / _MARKER).touch()
+            if self._remote:
+                self._remote.push(path, digest)
+            self._mark(digest)
             return path
+
+    def _mark(self, digest: str) -> None:
+        """A marker's time is when its folder was last of use."""
+        (self.folder / digest / _MARKER).touch()
+        if self._remote:
+            self._remote.write(f"{digest}/{_MARKER}", b"")
+
+    def _pulled(self, digest: str) -> bool:
+        if self._remote is None or self._remote.read(f"{digest}/{_MARKER}") is None:
+            return False
+        # Beside it first: a copy that was cut short must not be taken for whole.
+        part, path = self.folder / f"{digest}.{os.urandom(4).hex()}{_PART}", self.folder / digest
+        self._remote.pull(digest, part)
+        try:
+            part.rename(path)
+        except OSError:  # another process of this node was faster
+            shutil.rmtree(part)
+        return True
 
     def ls(self) -> list[str]:
         """Digests of the complete folders, sorted."""
-        return sorted(marker.parent.name for marker in self.folder.glob(f"*/{_MARKER}"))
+        return sorted(self.used_s())
+
+    def used_s(self) -> dict[str, float]:
+        """When each complete folder was last of use, in Unix time."""
+        if self._remote:
+            times_s = self._remote.times_s("")
+            return {name.partition("/")[0]: time_s for name, time_s in times_s.items() if name.endswith(f"/{_MARKER}")}
+        return {marker.parent.name: marker.stat().st_mtime for marker in self.folder.glob(f"*/{_MARKER}")}
+
+    def size(self, digest: str) -> int:
+        """Bytes."""
+        if self._remote:
+            return sum(self._remote.files(digest).values())
+        return sum(path.stat().st_size for path in (self.folder / digest).rglob("*") if path.is_file())
 
     def gc(self, keep: Collection[str]) -> list[str]:
         """Removes the folders that are not in `keep`, torn ones too, and returns their digests; a build under way
         is waited for and kept.
         """
         removed = []
+        if self._remote:
+            for digest in self.used_s().keys() - set(keep):
+                self._remote.delete(digest)
+                removed.append(digest)
         for path in sorted(self.folder.glob("[!.]*")):
             digest = path.name.removesuffix(_PART)
             if digest in keep:
@@ -68,7 +145,7 @@ class FolderStore:
                     (path / _MARKER).unlink(missing_ok=True)
                     shutil.rmtree(path, ignore_errors=True)
                     removed.append(digest)
-        return removed
+        return sorted(set(removed))
 
     @contextmanager
     def _lock(self, digest: str) -> Iterator[None]:
@@ -87,8 +164,8 @@ class FolderStore:
 class LabelStore:
     """Label sets by key."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folders = FolderStore(folder)
+    def __init__(self, folders: FolderStore | Path) -> None:
+        self._folders = FolderStore(folders) if isinstance(folders, Path) else folders
 
     def get(self, key: LabelKey) -> LabelSet | None:
         """Raises: WorkError if the set is there but unreadable; so do the other verbs."""
@@ -100,8 +177,13 @@ class LabelStore:
         return read_label_set(self._folders.get_or_build(key.digest, build))
 
     def ls(self) -> list[LabelSet]:
-        return [read_label_set(self._folders.folder / digest) for digest in self._folders.ls()]
+        return [read_label_set(path) for digest in self._folders.ls() if (path := self._folders.get(digest))]
 
     def gc(self, keep: Collection[str]) -> list[str]:
         """Removes the sets whose digest is not in `keep`; returns their digests."""
         return self._folders.gc(keep)
+
+    def unused(self, before_s: float) -> dict[str, int]:
+        """Bytes of each set that has been of no use since a time, by digest."""
+        used_s = self._folders.used_s()
+        return {digest: self._folders.size(digest) for digest, last_s in used_s.items() if last_s < before_s}

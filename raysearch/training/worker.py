@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 import traceback
 from collections.abc import Iterator
@@ -19,8 +20,10 @@ from safetensors import SafetensorError
 
 from raysearch.errors import InputError
 from raysearch.methods.base import Report
+from raysearch.remote import Remote
 from raysearch.spec import parse_spec
-from raysearch.targets.store import FolderStore
+from raysearch.targets.store import STORE, Store
+from raysearch.training.flights import one_at_a_time
 from raysearch.training.loop import DivergedError
 from raysearch.training.teacher import prepare_teacher
 from raysearch.training.workplace import Workplace
@@ -36,7 +39,7 @@ def work(config: dict[str, Any]) -> None:
     while (order := post.receive()) is not None:
         spent_s, began_s = order["spent_s"], time.monotonic()
         try:
-            for report in _reports(workplace, order, Path(plan["folder"]), plan["precision"]):
+            for report in _reports(workplace, order, plan):
                 spent_s += time.monotonic() - began_s
                 metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
                 post.send({"step": report.step, "metrics": metrics, "final": report.final})
@@ -52,24 +55,35 @@ def train_teacher(config: dict[str, Any]) -> None:
     """Train the spec's teacher into the store, unless it is there."""
     plan = config["plan"]
     workplace = _workplace(plan)
-    prepare_teacher(
-        workplace.spec.teacher,
-        workplace.corpus,
-        FolderStore(workplace.store / "teachers"),
-        workplace.device,
-    )
+    prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
 
 
 def _workplace(plan: dict[str, Any]) -> Workplace:
     torch.set_num_threads(max(1, plan["cpus"]))
     device = train.torch.get_device()
     spec = parse_spec(yaml.safe_load(plan["spec"]), where="spec.yaml")
-    return Workplace(spec, Path(plan["store"]), Path(plan["teacher"]), device)
+    uri = f"{plan['uri']}/{STORE}" if plan["uri"] else ""
+    store = Store(Path(plan["store"]), uri, one_at_a_time)
+    # A node that joined later has a copy of nothing yet.
+    teacher = Path(plan["teacher"])
+    if uri and plan["teacher"] and not teacher.exists():
+        store.teachers.get(teacher.name)
+    return Workplace(spec, store, teacher, device)
 
 
-def _reports(workplace: Workplace, order: dict[str, Any], folder: Path, precision: str) -> Iterator[Report]:
+def _reports(workplace: Workplace, order: dict[str, Any], plan: dict[str, Any]) -> Iterator[Report]:
+    """Of one trial; at a URI its folder is fetched first, and written back before each report is heard of."""
     number, config = order["number"], {**order["config"], **order["overrides"]}
-    return workplace.run(number, config, order["seed"], folder / "trials" / f"{number:04d}", precision)
+    name = f"trials/{number:04d}"
+    folder = Path(plan["folder"], name)
+    remote = Remote(f"{plan['uri']}/{Path(plan['folder']).name}") if plan["uri"] else None
+    if remote and remote.files(name):
+        shutil.rmtree(folder, ignore_errors=True)
+        remote.pull(name, folder)
+    for report in workplace.run(number, config, order["seed"], folder, plan["precision"]):
+        if remote and train.get_context().get_world_rank() == 0:
+            remote.push(folder, name)
+        yield report
 
 
 class _Post:

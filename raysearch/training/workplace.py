@@ -19,7 +19,7 @@ from raysearch.spec import Spec
 from raysearch.targets.build import build_label_set
 from raysearch.targets.label_set import LabelSet
 from raysearch.targets.settings import TargetSettings
-from raysearch.targets.store import FolderStore, LabelStore
+from raysearch.targets.store import Store
 from raysearch.tasks.table import evaluate_all, load_task
 from raysearch.training.teacher import load_teacher, prepare_teacher
 
@@ -30,19 +30,19 @@ LABELLING_BATCH_S = 60.0
 @dataclass(frozen=True)
 class Workplace:
     spec: Spec
-    store: Path
+    store: Store
     teacher_folder: Path
     device: torch.device
 
     @classmethod
-    def prepared(cls, spec: Spec, store: Path, device: torch.device) -> Workplace:
+    def prepared(cls, spec: Spec, store: Store, device: torch.device) -> Workplace:
         """With its teacher, which is trained first where it is not in the store."""
-        corpus = read_corpus(spec.corpus, store / "corpora")
-        return cls(spec, store, prepare_teacher(spec.teacher, corpus, FolderStore(store / "teachers"), device), device)
+        corpus = read_corpus(spec.corpus, store.corpora)
+        return cls(spec, store, prepare_teacher(spec.teacher, corpus, store.teachers, device), device)
 
     @cached_property
     def corpus(self) -> Corpus:
-        return read_corpus(self.spec.corpus, self.store / "corpora")
+        return read_corpus(self.spec.corpus, self.store.corpora)
 
     @cached_property
     def teacher(self) -> Teacher:
@@ -53,9 +53,8 @@ class Workplace:
         return [load_task(settings) for settings in self.spec.tasks]
 
     def label_set(self, settings: TargetSettings) -> LabelSet:
-        store = LabelStore(self.store / "label_sets")
-        audio = self.corpus.audio
-        return build_label_set(settings, self.teacher, self.corpus, audio, store, self.device, LABELLING_BATCH_S)
+        audio, sets = self.corpus.audio, self.store.label_sets
+        return build_label_set(settings, self.teacher, self.corpus, audio, sets, self.device, LABELLING_BATCH_S)
 
     def evaluate(self, encoder: Encoder, test: bool, *, keep: Path) -> Mapping[str, float]:
         """The student's errors; its heads go to the folder `keep`."""

@@ -39,7 +39,7 @@ def test_onnx_reads_a_corpus_as_the_checkpoint_does(search, exported: Path) -> N
     model = OnnxModel(exported / "model.onnx", threads=1)
     recogniser = Recogniser.load(exported / "checkpoint")
     checkpoint = recogniser.model()
-    corpus = read_corpus(search.spec().corpus, search.store / "corpora")
+    corpus = read_corpus(search.spec().corpus, search.store.corpora)
     for cut in corpus.splits["dev"]:
         audio_S = AudioStore().audio(cut)
         log_probs_BTV, frames_B = checkpoint(torch.from_numpy(audio_S)[None], torch.tensor([len(audio_S)]))

@@ -65,7 +65,8 @@ def drive(
         plan = LanePlan(
             spec=yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True)),
             folder=str(folder.path),
-            store=str(folder.store),
+            store=str(folder.store.folder),
+            uri=folder.uri,
             teacher=str(teacher),
             num_workers=1,
             cpus=1,

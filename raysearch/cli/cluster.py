@@ -1,0 +1,44 @@
+"""Verbs on a Ray cluster as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raysearch.cli.options import Address, Json, Set, Storage, Tracking
+from raysearch.cli.output import print_json
+
+
+def doctor(
+    spec: Annotated[Path | None, typer.Argument(help="Search document, whose corpus every node must read.")] = None,
+    overrides: Set = None,
+    storage: Storage = None,
+    tracking: Tracking = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Ask every node of a cluster whether a search can run there. Exit 1 if something must be mended."""
+    from raysearch.corpora.table import read_corpus
+    from raysearch.search.doctor import examine
+    from raysearch.search.folder import SearchFolder, study_url
+    from raysearch.search.run import connected
+    from raysearch.spec import load_spec
+
+    folder = SearchFolder.of(storage, "")
+    settings = load_spec(spec, overrides or []).corpus if spec else None
+    with connected(address):
+        findings = examine(
+            folder.place,
+            (lambda: read_corpus(settings, folder.store.corpora)) if settings else None,
+            tracking=tracking or "sqlite:///",
+            study=study_url(storage),
+        )
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print("\n".join(map(str, findings)))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)

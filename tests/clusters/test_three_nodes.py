@@ -1,0 +1,92 @@
+"""A search on a cluster of three raylets, sent with `ray job submit`: a node dies and another joins while it runs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from ray.util.state import list_actors
+
+from raysearch.search.folder import SearchFolder
+from raysearch.search.study import Study
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+CHECKOUT = Path(__file__).parents[2]
+AN4 = CHECKOUT.parent / "shared/data/asr/an4"
+TRIALS = 5
+SHORT = [
+    *("teacher.depth=3", "teacher.width=128", "teacher.updates=150", "search.updates=100"),
+    *("space.student.front_end={choice: [logmel-25hz]}", "space.student.channels={choice: [64, 128]}"),
+    *("space.student.depth={int: [1, 2]}", "space.targets.clusters={choice: [100]}", "task={kind: phonemes}"),
+]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head without work, with its dashboard, and two nodes that work."""
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": 8367, "object_store_memory": 2**28}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def until(true: Callable[[], bool], what: str, limit_s: float = 600.0) -> None:
+    deadline_s = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline_s, f"not within {limit_s:.0f} s: {what}"
+        time.sleep(1.0)
+
+
+def nodes_of_lanes() -> set[str]:
+    """Nodes on which a Ray Train worker lives."""
+    return {actor.node_id for actor in list_actors() if actor.state == "ALIVE" and "TrainWorker" in actor.class_name}
+
+
+def trials_ended(folder: SearchFolder) -> int:
+    if not folder.exists:
+        return 0
+    try:
+        records = Study.open(folder.study_storage(), folder.name).records()
+    except KeyError:
+        return 0
+    return sum(record.state == "complete" for record in records)
+
+
+def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_path: Path) -> None:
+    first, second = (cluster.add_node(num_cpus=1, object_store_memory=2**28) for _ in range(2))
+    corpus = [f"corpus.root={AN4}"] if AN4.exists() else ["corpus={kind: synthetic}"]
+    settings = [word for change in [*corpus, *SHORT] for word in ("--set", change)]
+    search = ["search", "search_spaces/dicehubert-an4.yaml", "--name", "three", "--trials", str(TRIALS), *settings]
+    entry = [sys.executable, "-m", "raysearch.cli", *search, "--storage", str(tmp_path), "--json"]
+    ray_command = str(Path(sys.executable).parent / "ray")
+    address = f"http://{cluster.head_node.webui_url}"
+    submit = [ray_command, "job", "submit", "--address", address, "--working-dir", str(CHECKOUT), "--", *entry]
+    log = (tmp_path / "job.log").open("w")
+    job = subprocess.Popen(submit, cwd=CHECKOUT, stdout=log, stderr=log)
+    folder = SearchFolder(tmp_path, "three")
+    working = {first.node_id, second.node_id}
+    until(lambda: nodes_of_lanes() == working and trials_ended(folder) >= 1, "lanes on both nodes, a trial complete")
+    before = trials_ended(folder)
+    cluster.remove_node(first, allow_graceful=False)
+    third = cluster.add_node(num_cpus=1, object_store_memory=2**28)
+    until(lambda: third.node_id in nodes_of_lanes(), "a lane on the new node")
+    assert trials_ended(folder) < TRIALS, "the search ended before the new node could be of use"
+    assert job.wait(timeout=900) == 0, (tmp_path / "job.log").read_text()[-2000:]
+    study = Study.open(folder.study_storage(), "three")
+    states = [record.state for record in study.records()]
+    attempts = {record.number: study._frozen(record.number).user_attrs["attempts"] for record in study.records()}
+    said = {"states": states, "attempts": attempts, "complete when the node died": before}
+    print(json.dumps(said))
+    assert states.count("complete") == TRIALS
+    assert "running" not in states
+    assert max(attempts.values()) >= 2, "the lost node's trial ran again under its number"

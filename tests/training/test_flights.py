@@ -1,0 +1,91 @@
+"""One builder at a time over all nodes: what the tower says, and two nodes that want the same label set at once."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from raysearch.training.flights import SILENCE_S, Tower
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_name_is_taken_by_one_builder_until_released() -> None:
+    tower = Tower(Clock())
+    assert tower.take("a", "one")
+    assert not tower.take("a", "two")
+    assert tower.take("b", "two")
+    tower.release("a", "two")
+    assert not tower.take("a", "two")
+    tower.release("a", "one")
+    assert tower.take("a", "two")
+
+
+def test_silent_builder_gives_way_and_one_that_beats_does_not() -> None:
+    clock = Clock()
+    tower = Tower(clock)
+    assert tower.take("a", "one")
+    clock.now_s = SILENCE_S - 1
+    assert tower.take("a", "one")
+    clock.now_s = 2 * SILENCE_S - 2
+    assert not tower.take("a", "two")
+    clock.now_s = 2 * SILENCE_S
+    assert tower.take("a", "two")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("far", [True, False], ids=["store at a URI", "store in a shared folder"])
+def test_two_nodes_that_ask_at_once_build_once(tmp_path: Path, far: bool) -> None:
+    """The nodes are two raylets; with a URI each has a folder of its own, so that no file lock can help."""
+    import ray
+    from ray.cluster_utils import Cluster
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+
+    @ray.remote(num_cpus=1)
+    def ask(name: str, begin_s: float) -> tuple[str, float, float, str]:
+        from raysearch.targets.store import Store
+        from raysearch.training.flights import one_at_a_time
+
+        def build(folder: Path) -> None:
+            with (tmp_path / "builds").open("a") as log:
+                log.write(f"{name}\n")
+            time.sleep(3.0)
+            (folder / "content").write_text("whole")
+
+        store = Store(
+            tmp_path / (name if far else "shared"), f"file://{tmp_path / 'far'}" if far else "", one_at_a_time
+        )
+        time.sleep(max(0.0, begin_s - time.time()))
+        asked_s = time.time()
+        content = (store.teachers.get_or_build("ab", build) / "content").read_text()
+        return content, asked_s, time.time(), ray.get_runtime_context().get_node_id()
+
+    try:
+        begin_s = time.time() + 15.0
+        asks = [
+            ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
+                f"node{index}", begin_s
+            )
+            for index, node in enumerate(nodes)
+        ]
+        answers = ray.get(asks)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    contents, asked_s, answered_s, on = zip(*answers, strict=True)
+    assert contents == ("whole", "whole")
+    assert len(set(on)) == 2
+    assert max(asked_s) < min(answered_s), "the one asked while the other built"
+    builds = (tmp_path / "builds").read_text().split()
+    print(f"asked {abs(asked_s[0] - asked_s[1]):.2f} s apart on {len(set(on))} nodes; built {len(builds)} time")
+    assert len(builds) == 1
