@@ -37,6 +37,7 @@ for verb in (
     documents.schema,
     tracking.sync,
     cluster.doctor,
+    cluster.submit,
 ):
     app.command()(verb)
 

@@ -93,8 +93,8 @@ def _run(
     lease = Lease.take(open_storage(folder.study_storage()), spec.name)
     lease.keep()
     try:
-        _connect(address)
-        plan = _with_teacher(_plan(spec, folder), folder, spec, corpus, say)
+        own = _connect(address)
+        plan = _with_teacher(_plan(spec, folder, own, say), folder, spec, corpus, say)
         teacher = read_config(Path(plan.teacher) / "config.json")
         study = _study(spec, folder, teacher, Path(plan.teacher))
         study.guard = lease.check
@@ -157,7 +157,8 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None) -> bool:
+    """Whether the cluster is one of our own, which nobody else adds nodes to."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     # Ctrl-C must reach us: the study is the state worth keeping, not Tune's.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
@@ -170,9 +171,10 @@ def _connect(address: str | None) -> None:
         # Ray expects one process a core and warns of more; a lane's are mostly asleep.
         embedded["_system_config"] = {"worker_maximum_startup_concurrency": 16}
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", **embedded)
+    return bool(embedded)
 
 
-def _plan(spec: Spec, folder: SearchFolder) -> LanePlan:
+def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None]) -> LanePlan:
     gpu = uses_gpu(spec.workers)
     precision = spec.workers.precision
     if precision == "auto":
@@ -182,9 +184,10 @@ def _plan(spec: Spec, folder: SearchFolder) -> LanePlan:
         spec.workers.lanes * spec.workers.num_workers * spec.workers.cpus,
     )
     if needed > cpus:
-        raise InputError(
-            f"workers: lanes x num_workers x cpus = {needed}; expected at most {cpus:.0f}, the cluster's CPUs"
-        )
+        wanted = f"workers: lanes x num_workers x cpus = {needed}"
+        if own:
+            raise InputError(f"{wanted}; expected at most {cpus:.0f}, the cluster's CPUs")
+        say(f"{wanted}, the cluster has {cpus:.0f} CPUs now: lanes wait until nodes are added")
     return LanePlan(
         spec=(folder.path / "spec.yaml").read_text(),
         folder=str(folder.path),
