@@ -43,7 +43,7 @@ for verb in (
 
 FAMILIES: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
     "corpus": ("Look at a corpus, or make a synthetic one.", {"check": data.corpus_check, "synth": data.corpus_synth}),
-    "targets": ("Label sets in the store.", {"ls": data.targets_ls}),
+    "targets": ("Label sets in the store.", {"ls": data.targets_ls, "gc": data.targets_gc}),
     "tracking": ("The MLflow server with the page of the searches.", {"up": tracking.tracking_up}),
 }
 for name, (purpose, verbs) in FAMILIES.items():

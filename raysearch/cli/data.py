@@ -57,3 +57,32 @@ def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.items()
             )
         )
+
+
+def targets_gc(
+    unused_days: Annotated[float, typer.Option(min=0, help="Label sets that nothing asked for in so long go.")] = 30.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Remove unused label sets, and the resume states of ended trials. The front's trials keep everything."""
+    import time
+
+    from raysearch.search.folder import SearchFolder
+    from raysearch.search.garbage import find_garbage, remove_garbage
+
+    place = SearchFolder.of(storage, "")
+    garbage = find_garbage(place, time.time() - 86_400 * unused_days)
+    if not dry_run:
+        remove_garbage(place, garbage)
+    trials: dict[str, list[int]] = {}
+    for name, number in garbage.checkpoints:
+        trials.setdefault(name, []).append(number)
+    if as_json:
+        sets = sorted(garbage.label_sets)
+        print_json({"removed": not dry_run, "bytes": garbage.bytes, "label_sets": sets, "checkpoints": trials})
+        return
+    for name, numbers in trials.items():
+        print(f"{name}: checkpoints of {len(numbers)} ended trials off the front")
+    print(f"label sets: {len(garbage.label_sets)}")
+    print(f"{'would free' if dry_run else 'freed'}: {garbage.bytes / 1e6:.1f} MB")

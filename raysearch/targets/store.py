@@ -183,6 +183,9 @@ class LabelStore:
         """Removes the sets whose digest is not in `keep`; returns their digests."""
         return self._folders.gc(keep)
 
+    def remove(self, digests: Collection[str]) -> None:
+        self._folders.gc(self._folders.used_s().keys() - set(digests))
+
     def unused(self, before_s: float) -> dict[str, int]:
         """Bytes of each set that has been of no use since a time, by digest."""
         used_s = self._folders.used_s()

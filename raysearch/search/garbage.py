@@ -1,0 +1,71 @@
+"""What may be thrown away: label sets that nothing has asked for in a long time, and the resume states of ended trials.
+
+Students and heads stay, of every trial; of the front's trials everything stays, and of running ones too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from raysearch.errors import InputError
+from raysearch.remote import Remote
+from raysearch.search.folder import SearchFolder, searches
+from raysearch.search.reading import read_document
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Garbage:
+    label_sets: dict[str, int]
+    """Bytes by digest."""
+    checkpoints: dict[tuple[str, int], int]
+    """Bytes by search and trial."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.label_sets.values()) + sum(self.checkpoints.values())
+
+
+def find_garbage(place: SearchFolder, before_s: float) -> Garbage:
+    """In all searches of a place; label sets if nothing asked for them since a time. `place.name` is not looked at."""
+    checkpoints: dict[tuple[str, int], int] = {}
+    for name in searches_at(place):
+        folder = SearchFolder(place.root, name, place.uri)
+        folder.fetch()
+        try:
+            document = read_document(folder)
+        except InputError:
+            continue  # it has no study yet: nothing ended
+        for trial in document.trials:
+            if trial.state != "running" and trial.number not in document.front:
+                size = _size(folder, trial.number)
+                if size:
+                    checkpoints[name, trial.number] = size
+    return Garbage(place.store.label_sets.unused(before_s), checkpoints)
+
+
+def remove_garbage(place: SearchFolder, garbage: Garbage) -> None:
+    place.store.label_sets.remove(garbage.label_sets)
+    for name, number in garbage.checkpoints:
+        folder = SearchFolder(place.root, name, place.uri)
+        if remote := folder.remote:
+            remote.delete(f"trials/{number:04d}/{CHECKPOINTS}")
+        shutil.rmtree(folder.trial(number) / CHECKPOINTS, ignore_errors=True)
+
+
+def searches_at(place: SearchFolder) -> list[str]:
+    """Names of the searches in a folder, or at a URI."""
+    if not place.uri:
+        return searches(place.root)
+    names = (Path(name).parts for name in Remote(place.uri).files(""))
+    return sorted(parts[0] for parts in names if parts[1:] == ("search.json",))
+
+
+def _size(folder: SearchFolder, number: int) -> int:
+    if remote := folder.remote:
+        return sum(remote.files(f"trials/{number:04d}/{CHECKPOINTS}").values())
+    files = (folder.trial(number) / CHECKPOINTS).rglob("*")
+    return sum(path.stat().st_size for path in files if path.is_file())
