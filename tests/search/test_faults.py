@@ -42,6 +42,13 @@ def cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.fixture(params=["journal", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Where the study lives: each test runs with a journal in the search's folder and with PostgreSQL."""
+    url: str = "" if request.param == "journal" else request.getfixturevalue("empty_postgres")
+    return url
+
+
 def assert_whole(study: Study, folder: SearchFolder, trials: int) -> None:
     """The promises above, from the storage itself."""
     records = [record for record in study.records() if record.state != "infeasible"]
@@ -64,10 +71,10 @@ def wait_for(condition: Callable[[], object], limit_s: float = 200.0) -> None:
         time.sleep(0.1)
 
 
-def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path) -> None:
+def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path, database: str) -> None:
     """One search in which trials 0 to 4 are killed, run out of memory once and twice, diverge, raise."""
     orders = {"0": "kill", "1": "oom", "2": "oom always", "3": "nan", "4": "user"}
-    folder = make_search(tmp_path, orders, trials=7, lanes=2)
+    folder = make_search(tmp_path, orders, trials=7, lanes=2, database=database)
     study = drive(folder)
     assert_whole(study, folder, 7)
     states = {record.number: (record.state, record.cause) for record in study.records()}
@@ -80,23 +87,23 @@ def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path) -> None
     assert study.record(1).overrides == {"training.batch_s": half}
 
 
-def test_worker_that_hangs_is_replaced(cluster: Cluster, tmp_path: Path) -> None:
-    folder = make_search(tmp_path, {"0": "hang"}, trials=2, lanes=1)
+def test_worker_that_hangs_is_replaced(cluster: Cluster, tmp_path: Path, database: str) -> None:
+    folder = make_search(tmp_path, {"0": "hang"}, trials=2, lanes=1, database=database)
     study = drive(folder, patience_s=60.0)
     assert_whole(study, folder, 2)
     assert study.record(0).state == "complete"
     assert len(attempts(folder, 0)) >= 2
 
 
-def test_objective_that_is_no_number_fails_the_trial(cluster: Cluster, tmp_path: Path) -> None:
-    folder = make_search(tmp_path, {"error 0": float("nan")}, trials=2, lanes=1)
+def test_objective_that_is_no_number_fails_the_trial(cluster: Cluster, tmp_path: Path, database: str) -> None:
+    folder = make_search(tmp_path, {"error 0": float("nan")}, trials=2, lanes=1, database=database)
     study = drive(folder)
     assert_whole(study, folder, 2)
     assert (study.record(0).state, study.record(0).cause) == ("failed", "nan")
 
 
-def test_full_disk_ends_the_search_and_resuming_finishes_the_trial(cluster: Cluster, tmp_path: Path) -> None:
-    folder = make_search(tmp_path, {"0": "disk"}, trials=2, lanes=1)
+def test_full_disk_ends_the_search_and_a_resume_finishes(cluster: Cluster, tmp_path: Path, database: str) -> None:
+    folder = make_search(tmp_path, {"0": "disk"}, trials=2, lanes=1, database=database)
     with pytest.raises(WorkError, match=r"trial 0: disk full while writing state.json; .* raysearch resume fake"):
         drive(folder)
     study = drive(folder)
@@ -104,9 +111,9 @@ def test_full_disk_ends_the_search_and_resuming_finishes_the_trial(cluster: Clus
     assert study.record(0).state == "complete"
 
 
-def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path) -> None:
+def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path, database: str) -> None:
     node = cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20)
-    folder = make_search(tmp_path, {"seconds": 2.0}, trials=6, lanes=4)
+    folder = make_search(tmp_path, {"seconds": 2.0}, trials=6, lanes=4, database=database)
 
     def strike() -> None:
         wait_for(lambda: len(list(folder.path.glob("trials/*/done/5"))) >= 3)
@@ -121,9 +128,9 @@ def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path) -> None:
     assert [record.state for record in study.records()] == ["complete"] * 6
 
 
-def test_killed_drivers_lose_nothing_however_often(tmp_path: Path) -> None:
+def test_killed_drivers_lose_nothing_however_often(tmp_path: Path, database: str) -> None:
     """Killed while the first trials run, again after one finished, then left alone; a second driver is refused."""
-    folder = make_search(tmp_path, {"seconds": 1.0}, trials=5, lanes=1)
+    folder = make_search(tmp_path, {"seconds": 1.0}, trials=5, lanes=1, database=database)
     finished_before: list[int] = []
     for kills in range(2):
         driver = subprocess.Popen([sys.executable, str(HERE / "fake_search.py"), str(tmp_path)])
