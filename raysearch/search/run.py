@@ -22,7 +22,8 @@ from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.search.costs import encoder_cost
 from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
+from raysearch.search.lane import LanePlan, train_on_workers
+from raysearch.search.lanes import run_lanes, uses_gpu
 from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
 from raysearch.search.provenance import git_commit, hardware, versions

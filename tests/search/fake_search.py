@@ -14,14 +14,17 @@ import numpy as np
 import soundfile
 import torch
 import yaml
+from fake_method import error_of
 from lhotse import CutSet, Recording, SupervisionSegment
+from optuna.storages import InMemoryStorage
 
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.lanes import LanePlan, run_lanes
+from raysearch.search.lane import LanePlan
+from raysearch.search.lanes import run_lanes
 from raysearch.search.lease import Lease
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, open_storage
@@ -99,6 +102,23 @@ def driver(
         yield kind(spec, study, config, trials=spec.search.trials, say=lambda _: None), plan
     finally:
         lease.release()
+
+
+def outcomes(study: Study) -> list[tuple[int, str, float]]:
+    """What must not depend on what broke on the way: number, settings and error of each trial."""
+    return [(r.number, str(sorted(r.config.items())), r.metrics["eval/per"]) for r in study.records()]
+
+
+def without_faults(folder: SearchFolder) -> Study:
+    """The study of the same search where nothing breaks, without Ray."""
+    spec = folder.spec()
+    study = Study.create(InMemoryStorage(), spec.name, spec.objectives, {})
+    teacher = read_config(Path(spec.teacher.source) / "config.json")
+    searcher = Searcher(spec, study, teacher, trials=spec.search.trials, say=lambda _: None)
+    while suggestion := searcher.suggest():
+        metrics = {"eval/per": error_of(int(suggestion.config["student.depth"]))}
+        searcher.complete(suggestion.number, spec.search.updates, metrics)
+    return study
 
 
 def _study(folder: SearchFolder) -> Study:

@@ -1,6 +1,7 @@
 """A search under fire, on real lanes: workers, nodes and drivers are killed, trials break in every way they can.
 
-After each: as many trials as asked, none lost that had finished, none told twice, none left running.
+After each: as many trials as asked, none lost that had finished, none told twice, none left running. Where only
+machines and drivers died, the study is that of an uninterrupted search.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import optuna
 import pytest
 import ray
-from fake_search import HERE, drive, make_search
+from fake_search import HERE, drive, make_search, outcomes, without_faults
 from ray.cluster_utils import Cluster
 
 from raysearch.errors import WorkError
@@ -126,6 +127,7 @@ def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path, database: 
     striker.join()
     assert_whole(study, folder, 6)
     assert [record.state for record in study.records()] == ["complete"] * 6
+    assert outcomes(study) == outcomes(without_faults(folder))
 
 
 def test_killed_drivers_lose_nothing_however_often(tmp_path: Path, database: str) -> None:
@@ -148,3 +150,4 @@ def test_killed_drivers_lose_nothing_however_often(tmp_path: Path, database: str
     study = Study.open(folder.study_storage(), "fake")
     assert_whole(study, folder, 5)
     assert all(len(attempts(folder, number)) == 1 for number in finished_before)
+    assert outcomes(study) == outcomes(without_faults(folder))
