@@ -12,7 +12,8 @@ a batch of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 _MOST_BUCKETS = 10
 _BATCHES_PER_BUCKET = 3
+_SHARDS_TOGETHER = 4
+"""Archives whose cuts are shuffled together: so many are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,10 @@ class AudioStore:
     Whether a cut is kept does not change its samples.
     """
 
-    def __init__(self, limit_bytes: int = 2 << 30) -> None:
+    def __init__(self, limit_bytes: int = 2 << 30, read: Callable[[MonoCut], np.ndarray] | None = None) -> None:
+        """`read` gives a cut's 16-bit samples where they lie in no file of their own; it may raise UnreadableError."""
         self._free_bytes = limit_bytes
+        self._read_cut = read or _read
         self._kept: dict[tuple[str, float, float], np.ndarray] = {}
 
     def audio(self, cut: MonoCut) -> np.ndarray:
@@ -57,23 +62,33 @@ class AudioStore:
         key = (_source(cut), cut.start, cut.duration)
         audio_S = self._kept.get(key)
         if audio_S is None:
-            audio_S = _read(cut)
+            audio_S = self._read_cut(cut)
             if audio_S.nbytes <= self._free_bytes:
                 self._free_bytes -= audio_S.nbytes
                 self._kept[key] = audio_S
         return _to_float(audio_S)
 
 
+class UnreadableError(Exception):
+    """A recording that was found to be corrupt only when it was wanted: whoever makes a batch leaves it out."""
+
+
+def shard(cut: MonoCut) -> str:
+    """The archive in which a cut's audio lies, and which is read as a whole; empty for a file of its own."""
+    source = cut.recording.sources[0]
+    return str(source.source).rpartition("#")[0] if source.type == "shar" else ""
+
+
 def evaluation_batches(cuts: Iterable[MonoCut], store: AudioStore, batch_s: float) -> Iterator[Batch]:
-    """Every cut once, longest first, so that memory runs out at once or never."""
+    """Every cut once, longest first, so that memory runs out at once or never; archives one after the other."""
     group: list[MonoCut] = []
-    for cut in sorted(cuts, key=lambda cut: (-cut.num_samples, cut.id)):
-        if group and (len(group) + 1) * group[0].num_samples > batch_s * SAMPLE_RATE_HZ:
-            yield _batch(group, store)
+    for cut in sorted(cuts, key=lambda cut: (shard(cut), -cut.num_samples, cut.id)):
+        full = group and (len(group) + 1) * group[0].num_samples > batch_s * SAMPLE_RATE_HZ
+        if full or (group and shard(cut) != shard(group[0])):
+            yield from _batches(group, store)
             group = []
         group.append(cut)
-    if group:
-        yield _batch(group, store)
+    yield from _batches(group, store)
 
 
 class TrainingBatches:
@@ -81,7 +96,8 @@ class TrainingBatches:
 
     Cuts are sorted by length into buckets of equal total length. In every epoch each bucket is shuffled and split into
     groups of like size, and the groups of all buckets are shuffled. All epochs have the same number of groups, so that
-    resuming computes which epoch it is in and reads nothing before it.
+    resuming computes which epoch it is in and reads nothing before it. Cuts in archives are taken a few archives at a
+    time, in a new order in each epoch, so that each archive is read once an epoch.
 
     With several workers, each step's group is `world_size` times as large and is dealt out among them. Where it has
     fewer cuts than there are workers, some of its cuts are dealt twice: no worker may stand idle in a step.
@@ -102,32 +118,50 @@ class TrainingBatches:
         self._store = store
         self._seed = seed
         self._rank, self._world_size = rank, world_size
-        self._buckets = _buckets([samples for samples, _, _ in ordered], batch_s * SAMPLE_RATE_HZ, world_size)
-        self.steps_per_epoch = sum(groups for _, groups in self._buckets)
+        lengths = np.array([samples for samples, _, _ in ordered])
+        limit = batch_s * SAMPLE_RATE_HZ
+        self._shelves = [
+            [(shelf[bucket], count) for bucket, count in _buckets(lengths[shelf], limit, world_size)]
+            for shelf in _shelves(self._cuts)
+        ]
+        self.steps_per_epoch = sum(count for buckets in self._shelves for _, count in buckets)
 
     def from_step(self, step: int) -> Iterator[Batch]:
         """This worker's batches of the steps `step`, `step` + 1, ..."""
         epoch, done = divmod(step, self.steps_per_epoch)
         while True:
             for group in self._epoch(epoch)[done:]:
-                yield _batch([self._cuts[index] for index in self._share(group)], self._store)
+                yield from _batches([self._cuts[index] for index in self._share(group)], self._store)
             epoch, done = epoch + 1, 0
 
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self._seed, epoch])
-        groups = [part for bucket, count in self._buckets for part in np.array_split(rng.permutation(bucket), count)]
-        return [groups[index] for index in rng.permutation(len(groups))]
+        order = rng.permutation(len(self._shelves)) if len(self._shelves) > 1 else [0]
+        found = []
+        for shelf in order:
+            buckets = self._shelves[shelf]
+            groups = [part for bucket, count in buckets for part in np.array_split(rng.permutation(bucket), count)]
+            found += [groups[index] for index in rng.permutation(len(groups))]
+        return found
 
     def _share(self, group: np.ndarray) -> np.ndarray:
         return group[self._rank % len(group) :: self._world_size]
 
 
-def _buckets(lengths: Sequence[int], limit: float, world_size: int) -> list[tuple[np.ndarray, int]]:
+def _shelves(cuts: Sequence[MonoCut]) -> list[np.ndarray]:
+    """Indices of the cuts that are shuffled together."""
+    shards = np.array([shard(cut) for cut in cuts])
+    names = np.unique(shards)
+    together = [names[first : first + _SHARDS_TOGETHER] for first in range(0, len(names), _SHARDS_TOGETHER)]
+    return [np.flatnonzero(np.isin(shards, few)) for few in together]
+
+
+def _buckets(lengths: np.ndarray, limit: float, world_size: int) -> list[tuple[np.ndarray, int]]:
     """Indices of each bucket's cuts, and into how many groups to split them. `lengths` ascend; `limit` in samples."""
     ends = np.cumsum(lengths)
     count = int(np.clip(ends[-1] / (limit * world_size * _BATCHES_PER_BUCKET), 1, _MOST_BUCKETS))
     # A cut belongs where its middle falls, so that the last one does not fall off the end.
-    homes = ((ends - np.array(lengths) / 2) * count / ends[-1]).astype(int)
+    homes = ((ends - lengths / 2) * count / ends[-1]).astype(int)
     buckets = []
     for home in np.unique(homes):
         indices = np.flatnonzero(homes == home)
@@ -136,14 +170,21 @@ def _buckets(lengths: Sequence[int], limit: float, world_size: int) -> list[tupl
     return buckets
 
 
-def _batch(cuts: list[MonoCut], store: AudioStore) -> Batch:
-    rows = [store.audio(cut) for cut in cuts]
-    lengths = [len(row) for row in rows]
+def _batches(cuts: list[MonoCut], store: AudioStore) -> Iterator[Batch]:
+    """One batch of those cuts that can be read, if there are any."""
+    read = []
+    for cut in cuts:
+        with contextlib.suppress(UnreadableError):
+            read.append((cut, store.audio(cut)))
+    if not read:
+        return
+    longest = max(len(audio_S) for _, audio_S in read)
     # NumPy copies on this thread; torch would wake its pool for every row.
-    audio_BS = np.zeros((len(rows), max(lengths)), np.float32)
-    for row_S, audio_S in zip(audio_BS, rows, strict=True):
+    audio_BS = np.zeros((len(read), longest), np.float32)
+    for row_S, (_, audio_S) in zip(audio_BS, read, strict=True):
         row_S[: len(audio_S)] = audio_S
-    return Batch(torch.from_numpy(audio_BS), torch.tensor(lengths, dtype=torch.int64), cuts)
+    samples_B = torch.tensor([len(audio_S) for _, audio_S in read], dtype=torch.int64)
+    yield Batch(torch.from_numpy(audio_BS), samples_B, [cut for cut, _ in read])
 
 
 def _source(cut: MonoCut) -> str:

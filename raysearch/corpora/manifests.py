@@ -62,13 +62,14 @@ def _items(split: str, path: Path) -> Iterator[tuple[str, MonoCut | None]]:
         raise InputError(f"corpus.splits.{split}: {path}: no such file; expected a lhotse cut manifest (.jsonl[.gz])")
     try:
         for number, document in enumerate(load_jsonl(path), start=1):
-            cut = _mono_cut(document)
+            cut = mono_cut(document)
             yield cut.id if cut else f"{path.name}:{number}", cut
     except (ValueError, gzip.BadGzipFile, EOFError) as error:
         raise InputError(f"corpus.splits.{split}: {path}: {error}; expected JSON lines in UTF-8") from error
 
 
-def _mono_cut(document: object) -> MonoCut | None:
+def mono_cut(document: object) -> MonoCut | None:
+    """The cut that a line of a manifest describes, if it does."""
     if not isinstance(document, dict) or document.pop("type", None) != "MonoCut":
         return None
     try:
@@ -100,13 +101,18 @@ def _unusable(cut: MonoCut, verdict: Verdict) -> str | None:
     return None
 
 
+def upper_case(cut: MonoCut) -> MonoCut:
+    """The cut with words as every reader gives them."""
+    supervision = cut.supervisions[0]
+    if supervision.text is None:
+        return cut
+    return fastcopy(cut, supervisions=[fastcopy(supervision, text=" ".join(supervision.text.split()).upper())])
+
+
 def _plain(cut: MonoCut) -> MonoCut:
     """The cut as every reader gives it: upper-case words, an absolute path."""
-    supervision = cut.supervisions[0]
-    if supervision.text is not None:
-        supervision = fastcopy(supervision, text=" ".join(supervision.text.split()).upper())
     source = fastcopy(cut.recording.sources[0], source=str(_file(cut)))
-    return fastcopy(cut, supervisions=[supervision], recording=fastcopy(cut.recording, sources=[source]))
+    return fastcopy(upper_case(cut), recording=fastcopy(cut.recording, sources=[source]))
 
 
 def _file(cut: MonoCut) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -33,15 +34,15 @@ class Verdict:
     """Hash of the samples: equal recordings have equal digests."""
 
 
-def decode(path: Path, start: int = 0, samples: int = -1) -> np.ndarray:
+def decode(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarray:
     """16-bit samples of a mono file, from `start` on; -1: to its end.
 
     Raises: soundfile.LibsndfileError if the file does not decode.
     """
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(file) as audio:
         if start:  # A needless seek would hide why a file does not decode.
-            file.seek(start)
-        audio_S = file.read(samples, dtype="float32")
+            audio.seek(start)
+        audio_S = audio.read(samples, dtype="float32")
     # By way of floats, since libsndfile casts float files to integers without scaling them; exact for 16-bit files.
     np.rint(audio_S * np.float32(FULL_SCALE), out=audio_S)
     return np.clip(audio_S, -FULL_SCALE, FULL_SCALE - 1, out=audio_S).astype(np.int16)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_validator
 
 from raysearch.settings import Settings
 
@@ -94,6 +94,30 @@ class ManifestSettings(ReadingSettings):
     splits: SplitManifests
 
 
+class SplitArchives(Settings):
+    """One folder or URI of Shar archives for each split."""
+
+    train: str
+    """Archives to train on."""
+    dev: str
+    """Archives that choose: rungs and fronts use their errors."""
+    test: str
+    """Archives that are reported on, and choose nothing."""
+
+    @field_validator("train", "dev", "test")
+    @classmethod
+    def _absolute(cls, place: str) -> str:
+        # Workers run in other folders than the command.
+        return place if "://" in place else str(Path(place).expanduser().absolute())
+
+
+class SharSettings(ReadingSettings):
+    """lhotse's Shar archives, read one after the other and never copied: for corpora that no local disk holds."""
+
+    kind: Literal["shar"] = "shar"
+    splits: SplitArchives
+
+
 class SplitCounts(Settings):
     """How many in each split."""
 
@@ -128,5 +152,5 @@ class SyntheticSettings(ReadingSettings):
 
 
 CorpusSettings = Annotated[
-    An4Settings | LibriSpeechSettings | ManifestSettings | SyntheticSettings, Field(discriminator="kind")
+    An4Settings | LibriSpeechSettings | ManifestSettings | SharSettings | SyntheticSettings, Field(discriminator="kind")
 ]

@@ -13,8 +13,10 @@ from raysearch.corpora.settings import (
     CorpusSettings,
     LibriSpeechSettings,
     ManifestSettings,
+    SharSettings,
     SyntheticSettings,
 )
+from raysearch.corpora.shar import read_shar
 from raysearch.corpora.synthetic import synthesise
 
 
@@ -33,6 +35,8 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
             return read_librispeech(settings, verdicts)
         case ManifestSettings():
             return read_manifests(settings, verdicts)
+        case SharSettings():
+            return read_shar(settings)
         case SyntheticSettings():
             return _read_synthetic(settings, cache, verdicts)
 
