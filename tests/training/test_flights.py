@@ -73,12 +73,8 @@ def test_two_nodes_that_ask_at_once_build_once(tmp_path: Path, far: bool) -> Non
         return content, asked_s, time.time(), ray.get_runtime_context().get_node_id()
 
     try:
-        asks = [
-            ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
-                f"node{index}"
-            )
-            for index, node in enumerate(nodes)
-        ]
+        places = [NodeAffinitySchedulingStrategy(node.node_id, soft=False) for node in nodes]
+        asks = [ask.options(scheduling_strategy=place).remote(f"node{i}") for i, place in enumerate(places)]
         answers = ray.get(asks)
     finally:
         ray.shutdown()
