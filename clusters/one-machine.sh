@@ -6,6 +6,8 @@ set -euo pipefail
 workers=${1:?the number of worker nodes}
 cpus=${2:-$(($(nproc) / workers))}
 gpus=${3:-0}
+# Not the loopback address: Ray's clients look for the head at the machine's own.
+ip=${IP:-$(hostname -I | cut -d ' ' -f 1)}
 port=${PORT:-6379}
 dashboard=${DASHBOARD_PORT:-8265}
 # Whoever knows the token may run code here; other users of the machine do not know it.
@@ -16,21 +18,21 @@ export RAY_AUTH_MODE RAY_AUTH_TOKEN
 started=()
 trap 'trap - EXIT; kill "${started[@]}" 2> /dev/null; wait' EXIT INT TERM
 
-ray start --head --node-ip-address=127.0.0.1 --port="$port" --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" \
+ray start --head --node-ip-address="$ip" --port="$port" --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" \
     --num-cpus=0 --num-gpus=0 --disable-usage-stats --block > /dev/null &
 started+=($!)
 for _ in $(seq 60); do
-    ray health-check --address "127.0.0.1:$port" 2> /dev/null && break
+    ray health-check --address "$ip:$port" 2> /dev/null && break
     sleep 1
 done
 for worker in $(seq "$workers"); do
     # Each its own GPUs: two workers on one would run out of its memory.
     CUDA_VISIBLE_DEVICES=$(seq -s , $(((worker - 1) * gpus)) $((worker * gpus - 1))) \
-        ray start --address="127.0.0.1:$port" --node-ip-address=127.0.0.1 --num-cpus="$cpus" --num-gpus="$gpus" \
+        ray start --address="$ip:$port" --node-ip-address="$ip" --num-cpus="$cpus" --num-gpus="$gpus" \
             --disable-usage-stats --block > /dev/null &
     started+=($!)
 done
 
-echo "export RAY_ADDRESS=127.0.0.1:$port RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$RAY_AUTH_TOKEN"
+echo "export RAY_ADDRESS=$ip:$port RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$RAY_AUTH_TOKEN"
 echo "# then: raysearch doctor && raysearch search ...; or ray job submit --address http://127.0.0.1:$dashboard ..."
 wait -n

@@ -47,8 +47,12 @@ class Remote:
 
     def write(self, name: str, content: bytes) -> None:
         path = self._path(name)
-        self._files.create_dir(path.rpartition("/")[0], recursive=True)
-        with self._files.open_output_stream(path) as file:
+        try:
+            stream = self._files.open_output_stream(path)
+        except FileNotFoundError:  # object stores have no folders to make
+            self._files.create_dir(path.rpartition("/")[0], recursive=True)
+            stream = self._files.open_output_stream(path)
+        with stream as file:
             file.write(content)
 
     def files(self, folder: str) -> dict[str, int]:

@@ -15,11 +15,11 @@ def status(
     name: Annotated[str | None, typer.Argument()] = None, storage: Storage = None, as_json: Json = False
 ) -> None:
     """Searches and their trials by state; of one also its front, its history, time spent, saved and left."""
-    from raysearch.search.folder import SearchFolder, searches
+    from raysearch.search.folder import SearchFolder
     from raysearch.search.reading import read_status
     from raysearch.search.status import status_lines
 
-    names = [name] if name else searches(SearchFolder.of(storage, "").root)
+    names = [name] if name else SearchFolder.of(storage, "").searches()
     found = [read_status(open_search(storage, one)) for one in names]
     if as_json:
         print_json(found[0] if name else found)

@@ -91,6 +91,13 @@ class SearchFolder:
         """Where all searches lie, as a user says it."""
         return self.uri or str(self.root)
 
+    def searches(self) -> list[str]:
+        """Names of the searches there."""
+        if not self.uri:
+            return sorted(path.parent.name for path in self.root.glob("*/search.json"))
+        names = (Path(name).parts for name in Remote(self.uri).files(""))
+        return sorted(parts[0] for parts in names if parts[1:] == ("search.json",))
+
     @property
     def remote(self) -> Remote | None:
         """The search at its URI; None in a folder."""
@@ -162,8 +169,8 @@ class SearchFolder:
         try:
             return Links(**json.loads((self.path / "search.json").read_text()))
         except FileNotFoundError as err:
-            known = ", ".join(searches(self.root)) or "none yet"
-            raise InputError(f"{self.name}: no such search in {self.root}; expected one of: {known}") from err
+            known = ", ".join(self.searches()) or "none yet"
+            raise InputError(f"{self.name}: no such search in {self.place}; expected one of: {known}") from err
 
     def study_storage(self) -> str:
         return self.links().study or str(self.path / "study.journal")
@@ -175,8 +182,3 @@ class SearchFolder:
         except FileNotFoundError:
             return []
         return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def searches(root: Path) -> list[str]:
-    """Names of the searches below a root."""
-    return sorted(path.parent.name for path in root.glob("*/search.json"))

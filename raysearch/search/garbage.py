@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from raysearch.errors import InputError
-from raysearch.remote import Remote
-from raysearch.search.folder import SearchFolder, searches
+from raysearch.search.folder import SearchFolder
 from raysearch.search.reading import read_document
 
 CHECKPOINTS = "checkpoints"
@@ -32,7 +30,7 @@ class Garbage:
 def find_garbage(place: SearchFolder, before_s: float) -> Garbage:
     """In all searches of a place; label sets if nothing asked for them since a time. `place.name` is not looked at."""
     checkpoints: dict[tuple[str, int], int] = {}
-    for name in searches_at(place):
+    for name in place.searches():
         folder = SearchFolder(place.root, name, place.uri)
         folder.fetch()
         try:
@@ -54,14 +52,6 @@ def remove_garbage(place: SearchFolder, garbage: Garbage) -> None:
         if remote := folder.remote:
             remote.delete(f"trials/{number:04d}/{CHECKPOINTS}")
         shutil.rmtree(folder.trial(number) / CHECKPOINTS, ignore_errors=True)
-
-
-def searches_at(place: SearchFolder) -> list[str]:
-    """Names of the searches in a folder, or at a URI."""
-    if not place.uri:
-        return searches(place.root)
-    names = (Path(name).parts for name in Remote(place.uri).files(""))
-    return sorted(parts[0] for parts in names if parts[1:] == ("search.json",))
 
 
 def _size(folder: SearchFolder, number: int) -> int:

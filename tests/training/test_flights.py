@@ -52,7 +52,7 @@ def test_two_nodes_that_ask_at_once_build_once(tmp_path: Path, far: bool) -> Non
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
 
     @ray.remote(num_cpus=1)
-    def ask(name: str, begin_s: float) -> tuple[str, float, float, str]:
+    def ask(name: str) -> tuple[str, float, float, str]:
         from raysearch.targets.store import Store
         from raysearch.training.flights import one_at_a_time
 
@@ -65,19 +65,16 @@ def test_two_nodes_that_ask_at_once_build_once(tmp_path: Path, far: bool) -> Non
         store = Store(
             tmp_path / (name if far else "shared"), f"file://{tmp_path / 'far'}" if far else "", one_at_a_time
         )
-        time.sleep(max(0.0, begin_s - time.time()))
+        (tmp_path / f"{name}.ready").touch()
+        while len(list(tmp_path.glob("*.ready"))) < 2:
+            time.sleep(0.01)
         asked_s = time.time()
         content = (store.teachers.get_or_build("ab", build) / "content").read_text()
         return content, asked_s, time.time(), ray.get_runtime_context().get_node_id()
 
     try:
-        begin_s = time.time() + 15.0
-        asks = [
-            ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
-                f"node{index}", begin_s
-            )
-            for index, node in enumerate(nodes)
-        ]
+        places = [NodeAffinitySchedulingStrategy(node.node_id, soft=False) for node in nodes]
+        asks = [ask.options(scheduling_strategy=place).remote(f"node{i}") for i, place in enumerate(places)]
         answers = ray.get(asks)
     finally:
         ray.shutdown()
