@@ -172,17 +172,24 @@ def front(
 
 
 @app.command()
-def compare(names: list[str], storage: Storage = None, as_json: Json = False) -> None:
+def compare(
+    names: list[str],
+    seeds: Annotated[bool, typer.Option("--seeds", help="They differ in their seed: means of each setting.")] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
     """Fronts of several searches beside each other."""
     from raysearch.front.compare import compare as compare_documents
     from raysearch.front.compare import compare_table
+    from raysearch.front.seeds import over_seeds, seeds_table
     from raysearch.search.reading import read_document
 
+    rows, table = (over_seeds, seeds_table) if seeds else (compare_documents, compare_table)
     documents = [read_document(_folder(storage, name)) for name in names]
     if as_json:
-        _print_json([row.model_dump(mode="json") for row in compare_documents(documents)])
+        _print_json([row.model_dump(mode="json") for row in rows(documents)])
     else:
-        print(compare_table(documents))
+        print(table(documents))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import macs_superb, param_parts, params, sized
 from raysearch.encoder.gates import GateSet
 from raysearch.errors import InputError
-from raysearch.methods.budget import budgets, scaled
+from raysearch.methods.budget import budgets, promised
 from raysearch.methods.pruning import settle
 from raysearch.methods.settings import PruningSettings, StudentSettings
 
@@ -24,7 +24,7 @@ teachers = pytest.mark.parametrize("teacher", [pytest.param(BASE, id="base"), py
 @teachers
 @pytest.mark.parametrize("ratio", [0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
 def test_scaled_then_its_macs_are_the_target(teacher, ratio):
-    student = sized(teacher, scaled(PruningSettings(macs_ratio=ratio), teacher))
+    student = promised(PruningSettings(macs_ratio=ratio), teacher)
     assert macs_superb(student) == pytest.approx(ratio * macs_superb(teacher), rel=0.01)
 
 
@@ -37,14 +37,14 @@ def test_settled_gates_of_any_kind_then_macs_within_one_percent(teacher, ratio, 
     gates = GateSet(teacher, settings.units)
     for log_alpha_U in gates.parameters():
         torch.nn.init.normal_(log_alpha_U, mean, std)
-    student = sized(teacher, settle(gates, budgets(settings, teacher)).sizes)
+    student = sized(teacher, settle(gates, budgets(settings, teacher, teacher)).sizes)
     assert macs_superb(student) == pytest.approx(ratio * macs_superb(teacher), rel=0.01)
 
 
 @teachers
 def test_settled_separate_sizes_then_both_are_met(teacher):
     settings = PruningSettings(target="separate-sizes", front_end_ratio=0.4, transformer_ratio=0.3)
-    kept = settle(GateSet(teacher), budgets(settings, teacher))
+    kept = settle(GateSet(teacher), budgets(settings, teacher, teacher))
     before, after = param_parts(teacher), param_parts(sized(teacher, kept.sizes))
     assert after["front_end"] == pytest.approx(0.4 * before["front_end"], rel=0.01)
     rest = params(teacher) - before["front_end"], params(sized(teacher, kept.sizes)) - after["front_end"]
@@ -53,13 +53,13 @@ def test_settled_separate_sizes_then_both_are_met(teacher):
 
 def test_settled_size_then_met():
     settings = PruningSettings(target="size", size_ratio=0.25)
-    student = sized(BASE, settle(GateSet(BASE), budgets(settings, BASE)).sizes)
+    student = sized(BASE, settle(GateSet(BASE), budgets(settings, BASE, BASE)).sizes)
     assert params(student) == pytest.approx(0.25 * params(BASE), rel=0.001)
 
 
 def test_target_below_what_has_no_gates_is_refused():
     with pytest.raises(InputError, match=r"pruning.size_ratio: 0.02; expected at least 0.05\d, which"):
-        budgets(PruningSettings(target="size", size_ratio=0.02), BASE)
+        budgets(PruningSettings(target="size", size_ratio=0.02), BASE, BASE)
 
 
 def test_units_too_coarse_for_a_target_are_refused():

@@ -27,7 +27,7 @@ def solve(settings: PruningSettings, updates: int) -> tuple[float, GateSet]:
     torch.manual_seed(0)
     gates = GateSet(SMALL, settings.units, settings.drop, settings.ffn_drop, settings.temperature)
     ramp = round(settings.ramp * updates)
-    lagrangian = Lagrangian(budgets(settings, SMALL), ramp, settings.multiplier_lr, settings.stiffness)
+    lagrangian = Lagrangian(budgets(settings, SMALL, SMALL), ramp, settings.multiplier_lr, settings.stiffness)
     group = gate_group(settings, updates)
     wanted = [torch.linspace(0, 2, len(log_alpha_U)) for log_alpha_U in gates.parameters()]
     optimiser = torch.optim.AdamW(gates.parameters(), betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0)
@@ -60,7 +60,7 @@ def test_solver_alone_then_in_every_layer_the_wanted_units_are_likelier():
 
 def test_multipliers_then_ascent_of_their_gradient():
     settings = PruningSettings(macs_ratio=0.5, multiplier_lr=2.0, stiffness=3.0)
-    lagrangian = Lagrangian(budgets(settings, SMALL), 0, settings.multiplier_lr, settings.stiffness)
+    lagrangian = Lagrangian(budgets(settings, SMALL, SMALL), 0, settings.multiplier_lr, settings.stiffness)
     expected = GateSet(SMALL).expected()
     gap = (1 - lagrangian.budgets[0].measure(expected) / lagrangian.budgets[0].full - 0.5).item()
     penalty, _ = lagrangian(expected, 0)
