@@ -113,13 +113,12 @@ def main() -> None:
         print(json.dumps({"seconds": asked.seconds, **machine, "points": points}, indent=2))
         return
     print(f"HuBERT Base, {asked.seconds:g} s of audio, batch 1; {machine}")
-    print(
-        f"{'threads':>7} {'MACs left':>9} {'multiple':>8} {'ms':>8} {'macs_ratio':>10} {'speedup':>8} {'share':>6}  quartiles"
-    )
+    titles = ("threads", "left", "multiple", "ms", "macs_ratio", "speedup", "share")
+    print("{:>7} {:>4} {:>8} {:>8} {:>10} {:>7} {:>5}  quartiles".format(*titles))
     for point in points:
         print(
-            f"{point['threads']:7} {point['target']:9} {point['multiple']:8} {point['sliced_ms']:8.1f} "
-            f"{point['macs_ratio']:10.2f} {point['speedup']:8.2f} {point['share']:6.2f}  {point['share_quartiles']}"
+            f"{point['threads']:7} {point['target']:4} {point['multiple']:8} {point['sliced_ms']:8.1f} "
+            f"{point['macs_ratio']:10.2f} {point['speedup']:7.2f} {point['share']:5.2f}  {point['share_quartiles']}"
         )
 
 
