@@ -1,13 +1,14 @@
-"""A used name: what the second search with it is told."""
+"""A used name: what the second search with it is told. The reference point of a space with impossible corners."""
 
 from pathlib import Path
 
 import pytest
-from made_up import DOCUMENT, spec_with
+from made_up import DOCUMENT, TEACHER, spec_with
 
+from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
 from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.run import start_search
+from raysearch.search.run import reference_point, start_search
 from raysearch.spec import Spec
 
 
@@ -45,3 +46,10 @@ def test_two_that_create_one_folder_get_it_once(used: SearchFolder) -> None:
     assert not used.create(spec_with(search={"trials": 9}), Links(study="", tracking=""))
     assert used.spec() == before
     assert sorted(path.name for path in used.path.iterdir()) == ["search.json", "spec.yaml"]
+
+
+def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest() -> None:
+    space = {"pruning.macs_ratio": {"float": [0.01, 0.9]}}
+    (macs_g, per) = reference_point(spec_with(method="hjpruning", student={}, space=space), TEACHER)
+    assert macs_g == pytest.approx(1.05 * 0.9 * macs_superb(TEACHER) / 1e9, rel=0.03)
+    assert per == 100
