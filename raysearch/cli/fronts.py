@@ -51,14 +51,21 @@ def front(
     print_front(document, folder, as_json, markdown=markdown)
 
 
-def compare(names: list[str], storage: Storage = None, as_json: Json = False) -> None:
+def compare(
+    names: list[str],
+    seeds: Annotated[bool, typer.Option("--seeds", help="They differ in their seed: means of each setting.")] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
     """Fronts of several searches beside each other."""
     from raysearch.front.compare import compare as compare_documents
     from raysearch.front.compare import compare_table
+    from raysearch.front.seeds import over_seeds, seeds_table
     from raysearch.search.reading import read_document
 
+    rows, table = (over_seeds, seeds_table) if seeds else (compare_documents, compare_table)
     documents = [read_document(open_search(storage, name)) for name in names]
     if as_json:
-        print_json([row.model_dump(mode="json") for row in compare_documents(documents)])
+        print_json([row.model_dump(mode="json") for row in rows(documents)])
     else:
-        print(compare_table(documents))
+        print(table(documents))

@@ -112,6 +112,14 @@ def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
     return config.model_copy(update={"front_end": front_end, "blocks": blocks})
 
 
+def in_multiples(count: float, full: int, multiple: int, least: int = 0) -> int:
+    """The multiple next to `count`, or all of `full` if they are nearer; never fewer than `least`."""
+    nearest = round(count / multiple) * multiple
+    if nearest > full or full - count < abs(nearest - count):
+        return full
+    return nearest if nearest >= least else min(multiple, full)
+
+
 class _FrameSums(NamedTuple):
     """Over utterances: frames after each convolution, of the last, their squares, and how many have any."""
 

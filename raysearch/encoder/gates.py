@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.cost import Sizes, sizes_of
+from raysearch.encoder.cost import Sizes, in_multiples, sizes_of
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.front_end import ChannelNorm
 from raysearch.encoder.transformer import Emptied
@@ -64,6 +65,8 @@ class GateSet(nn.Module):
     `sigmoid(0.8 log alpha / temperature)`, which is never 0 (the rule of FLOP, Wang et al., EMNLP 2020).
     """
 
+    _nothing: Tensor
+
     def __init__(
         self,
         config: EncoderConfig,
@@ -79,6 +82,8 @@ class GateSet(nn.Module):
         self.full = sizes_of(config)
         self._full = self.full._asdict() | {"attention_layers": depth, "ffn_layers": depth}
         self.log_alphas = nn.ModuleDict()
+        # Says where the module is, also when nothing has gates.
+        self.register_buffer("_nothing", torch.empty(0), persistent=False)
         for unit in units:
             rate = ffn_drop if unit == "ffn" else drop
             starts = (torch.randn(count) * INITIAL_STD + math.log((1 - rate) / rate) for count in self._full[unit])
@@ -113,20 +118,28 @@ class GateSet(nn.Module):
         )
 
     @torch.no_grad()
-    def kept(self, shift: float = 0.0) -> Kept:
-        """The expected counts, rounded, once `shift` is added to every log alpha. A convolution keeps a channel."""
-        counts = {unit: [round(p_U.sum().item()) for p_U in self._open(unit, shift)] for unit in self._full}
-        attention, ffn = (
-            _likeliest(x_U, count).tolist()
-            for unit in ("attention_layers", "ffn_layers")
-            for (x_U, _), count in zip(self._each(unit), counts[unit], strict=True)
+    def kept(self, shift: float = 0.0, multiple: int = 1) -> Kept:
+        """The expected counts, rounded, once `shift` is added to every log alpha. A convolution keeps a channel.
+
+        Channels and FFN units are rounded to multiples of `multiple`, or to all that a layer has.
+        """
+        channels, heads, ffn, attention_layers, ffn_layers = (
+            [p_U.sum().item() for p_U in self._open(unit, shift)] for unit in self._full
+        )
+        attention, feed_forward = (
+            _likeliest(x_U, round(count)).tolist()
+            for unit, (count,) in (("attention_layers", attention_layers), ("ffn_layers", ffn_layers))
+            for x_U, _ in self._each(unit)
         )
         sizes = Sizes(
-            [max(1, count) for count in counts["channels"]],
-            [count * stays for count, stays in zip(counts["heads"], attention, strict=True)],
-            [count * stays for count, stays in zip(counts["ffn"], ffn, strict=True)],
+            list(map(partial(in_multiples, multiple=multiple, least=1), channels, self.full.channels)),
+            [round(count) * stays for count, stays in zip(heads, attention, strict=True)],
+            [
+                in_multiples(count, full, multiple) * stays
+                for count, full, stays in zip(ffn, self.full.ffn, feed_forward, strict=True)
+            ],
         )
-        return Kept(sizes, attention, ffn)
+        return Kept(sizes, attention, feed_forward)
 
     @torch.no_grad()
     def values(self, kept: Kept | None = None) -> GateValues:
@@ -155,8 +168,7 @@ class GateSet(nn.Module):
         """Log alpha of each layer and True; ones and False where these units have no gates."""
         if unit in self.log_alphas:
             return [(log_alpha_U, True) for log_alpha_U in self.log_alphas[unit].parameters()]
-        device = next(self.parameters()).device
-        return [(torch.ones(count, device=device), False) for count in self._full[unit]]
+        return [(self._nothing.new_ones(count), False) for count in self._full[unit]]
 
 
 def _likeliest(log_alpha_U: Tensor, count: int) -> Tensor:

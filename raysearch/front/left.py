@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+LEFT_NAME = "left.json"
+"""What pruning notes in a trial's folder: units left and before, layer by layer."""
 LEFT, GONE, INK = "#0072B2", "#e3e3e3", "#333333"
 PANELS = (
     ("channels", "channels of each convolution"),
@@ -22,7 +24,7 @@ def draw_left(trial_folder: Path, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    left = json.loads((trial_folder / "left.json").read_text(encoding="utf-8"))
+    left = json.loads((trial_folder / LEFT_NAME).read_text(encoding="utf-8"))
     figure = Figure(figsize=(12, 4), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (unit, title) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, param_parts, parts, sizes_of
+from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, in_multiples, param_parts, parts, sized, sizes_of
+from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.methods.settings import PruningSettings
 
+TOLERANCE = 0.01
+"""Furthest that a pruned encoder may be from its target, as a share of it."""
 _NEAR = 5e-4
 _HALVINGS = 40
 
@@ -27,8 +31,12 @@ class Budget:
     """Cost of so many units: of integers, or differentiably of tensors."""
     full: int
     """The teacher's."""
+    before: int
+    """The student's before it is pruned: the teacher's, or less where an earlier trial is continued."""
     ratio: float
-    """The share that stays."""
+    """The share of the teacher's that stays."""
+    multiple: int
+    """Channels and FFN units are left in multiples of it, or all of a layer."""
 
     @property
     def target(self) -> float:
@@ -39,16 +47,37 @@ class Budget:
         return abs(float(self.measure(sizes)) / self.target - 1)
 
 
-def budgets(settings: PruningSettings, teacher: EncoderConfig) -> list[Budget]:
+def start_config(settings: PruningSettings, teacher: EncoderConfig) -> EncoderConfig:
+    """The student before it is pruned: the teacher, or the student of the trial that is continued.
+
+    Raises: InputError if that trial has none, or one that was not cut from this teacher.
+    """
+    if settings.continue_from is None:
+        return teacher
+    config = read_config(student_folder(settings.continue_from) / "config.json")
+    whole = sizes_of(teacher)
+    if config.depth != teacher.depth or sized(config, whole) != sized(teacher, whole):
+        raise InputError(f"pruning.continue_from: {settings.continue_from}; expected a pruning trial of this teacher")
+    return config
+
+
+def student_folder(trial: str) -> Path:
+    """Where a trial keeps its student."""
+    return Path(trial) / "student"
+
+
+def budgets(settings: PruningSettings, teacher: EncoderConfig, start: EncoderConfig) -> list[Budget]:
     """One budget, or with `separate-sizes` two, in the order in which they are to be met.
 
-    Raises: InputError if the ungated rest of the teacher costs more than the target already.
+    Raises: InputError if `start` without its gated units costs more than the target already, or whole less.
     """
     units = frozenset(settings.units)
 
     def budget(key: str, measure: Callable[[Sizes], Any], chosen: frozenset[str]) -> Budget:
-        found = Budget(key, chosen & units, measure, measure(sizes_of(teacher)), getattr(settings, key))
-        _check(found, settings, teacher)
+        before = measure(sizes_of(start))
+        ratio = getattr(settings, key)
+        found = Budget(key, chosen & units, measure, measure(sizes_of(teacher)), before, ratio, settings.multiple)
+        _check(found, start)
         return found
 
     if settings.target == "macs":
@@ -65,16 +94,18 @@ def budgets(settings: PruningSettings, teacher: EncoderConfig) -> list[Budget]:
     ]
 
 
-def scaled(settings: PruningSettings, teacher: EncoderConfig) -> Sizes:
-    """Every layer's units scaled alike, to the targets: what a pruned encoder costs, known before it is pruned.
+def promised(settings: PruningSettings, teacher: EncoderConfig) -> EncoderConfig:
+    """Every layer's units scaled alike, to the targets: what a pruned student costs, known before it is pruned.
 
-    Raises: InputError, as `budgets`.
+    Raises: InputError, as `budgets` and `check_met`.
     """
-    full = sizes = sizes_of(teacher)
-    for budget in budgets(settings, teacher):
-        shrink = partial(_scaled_beside, sizes, budget.units, full)
+    start = start_config(settings, teacher)
+    full = sizes = sizes_of(start)
+    for budget in budgets(settings, teacher, start):
+        shrink = partial(_scaled_beside, sizes, budget, full)
         sizes = polish(budget, shrink(solve(budget, shrink, 0.0, 1.0)), full)
-    return sizes
+        check_met(budget, sizes)
+    return sized(start, sizes)
 
 
 def solve(budget: Budget, shrink: Callable[[float], Sizes], low: float, high: float) -> float:
@@ -86,16 +117,26 @@ def solve(budget: Budget, shrink: Callable[[float], Sizes], low: float, high: fl
 
 
 def polish(budget: Budget, sizes: Sizes, full: Sizes) -> Sizes:
-    """Adds or drops one unit of one layer at a time as long as that comes nearer to the target.
+    """Adds or drops units of one layer at a time as long as that comes nearer to the target.
 
     A convolution keeps a channel; a sub-layer that is empty stays empty.
     """
     while (gap := budget.gap(sizes)) > _NEAR:
-        nearest = min(_neighbours(sizes, full, budget.units), key=budget.gap)
+        nearest = min(_neighbours(budget, sizes, full), key=budget.gap)
         if budget.gap(nearest) >= gap:
             break
         sizes = nearest
     return sizes
+
+
+def check_met(budget: Budget, sizes: Sizes) -> None:
+    """Raises: InputError if so many units are not within `TOLERANCE` of the target."""
+    if budget.gap(sizes) > TOLERANCE:
+        found = budget.measure(sizes) / budget.full
+        raise InputError(
+            f"pruning.{budget.name}: {budget.ratio}; expected a share that multiples of {budget.multiple} units can "
+            f"meet to {TOLERANCE:.0%} (nearest is {found:.3f}): lower pruning.multiple"
+        )
 
 
 def combined(units: frozenset[str], chosen: Sizes, others: Sizes) -> Sizes:
@@ -104,34 +145,43 @@ def combined(units: frozenset[str], chosen: Sizes, others: Sizes) -> Sizes:
     return Sizes(*(mine if unit in units else theirs for unit, mine, theirs in pairs))
 
 
-def _scaled(full: Sizes, share: float) -> Sizes:
-    channels, heads, ffn = ([round(share * count) for count in counts] for counts in full)
-    return Sizes([max(1, count) for count in channels], heads, ffn)
+def _scaled(full: Sizes, share: float, multiple: int) -> Sizes:
+    return Sizes(
+        [in_multiples(share * count, count, multiple, least=1) for count in full.channels],
+        [round(share * count) for count in full.heads],
+        [in_multiples(share * count, count, multiple) for count in full.ffn],
+    )
 
 
-def _scaled_beside(others: Sizes, units: frozenset[str], full: Sizes, share: float) -> Sizes:
-    return combined(units, _scaled(full, share), others)
+def _scaled_beside(others: Sizes, budget: Budget, full: Sizes, share: float) -> Sizes:
+    return combined(budget.units, _scaled(full, share, budget.multiple), others)
 
 
-def _neighbours(sizes: Sizes, full: Sizes, units: frozenset[str]) -> list[Sizes]:
-    """These counts, and all that differ by one unit in one layer."""
+def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
+    """These counts, and all that differ by one step in one layer."""
     found = [sizes]
-    for unit in sorted(units & set(Sizes._fields)):
+    for unit in sorted(budget.units & set(Sizes._fields)):
         counts, limits = getattr(sizes, unit), getattr(full, unit)
+        step = 1 if unit == "heads" else budget.multiple
         for layer, (count, limit) in enumerate(zip(counts, limits, strict=True)):
-            fewer = [count - 1] if count > (1 if unit == "channels" else 0) else []
-            more = [count + 1] if 0 < count < limit else []
-            found += [
-                sizes._replace(**{unit: [*counts[:layer], changed, *counts[layer + 1 :]]}) for changed in fewer + more
-            ]
+            fewer = -(-count // step) * step - step
+            more = min(count // step * step + step, limit)
+            changed = [fewer] if fewer >= (1 if unit == "channels" else 0) else []
+            changed += [more] if 0 < count < limit else []
+            found += [sizes._replace(**{unit: [*counts[:layer], other, *counts[layer + 1 :]]}) for other in changed]
     return found
 
 
-def _check(budget: Budget, settings: PruningSettings, teacher: EncoderConfig) -> None:
-    full = sizes_of(teacher)
-    least = budget.measure(combined(budget.units, _scaled(full, 0.0), full))
+def _check(budget: Budget, start: EncoderConfig) -> None:
+    full = sizes_of(start)
+    least = budget.measure(combined(budget.units, _scaled(full, 0.0, 1), full))
     if least > budget.target:
         raise InputError(
             f"pruning.{budget.name}: {budget.ratio}; expected at least {least / budget.full:.3f}, "
             f"which the teacher's ungated parts cost"
+        )
+    if budget.before < budget.target:
+        raise InputError(
+            f"pruning.{budget.name}: {budget.ratio}; expected at most {budget.before / budget.full:.3f}, "
+            f"which pruning.continue_from has left"
         )

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.cost import sized
 from raysearch.errors import InputError
 from raysearch.methods.base import Report, Trial
-from raysearch.methods.budget import scaled
+from raysearch.methods.budget import promised
 from raysearch.methods.settings import (
     CtcSettings,
     MatchingSettings,
@@ -92,7 +91,7 @@ class HJPruning:
         Raises: InputError if the target cannot be met.
         """
         assert isinstance(settings, HJPruningSettings)
-        return sized(teacher, scaled(settings.pruning, teacher))
+        return promised(settings.pruning, teacher)
 
     def run(self, trial: Trial) -> Iterator[Report]:
         from raysearch.methods.phases import prune
@@ -137,7 +136,7 @@ class DPHubert:
         """
         assert isinstance(settings, DPHubertSettings)
         _layers(settings.distillation, teacher)
-        return sized(teacher, scaled(settings.pruning, teacher))
+        return promised(settings.pruning, teacher)
 
     def run(self, trial: Trial) -> Iterator[Report]:
         from raysearch.methods.matching import LayerMatching

@@ -24,9 +24,10 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.encoder.slicing import slice_encoder
 from raysearch.methods.base import Report, Trial
-from raysearch.methods.budget import budgets
+from raysearch.methods.budget import budgets, start_config, student_folder
 from raysearch.methods.pruning import Lagrangian, Pruning, gate_group, settle
 from raysearch.methods.settings import PruningSettings, TrainingSettings
+from raysearch.training.checkpoint import load_weights
 from raysearch.training.loop import Objective, fit
 from raysearch.training.process import rank, world_size
 from raysearch.training.trainer import Run
@@ -44,6 +45,8 @@ def prune(
 ) -> Iterator[Report]:
     """Both phases. Rungs before the slice are passed over: inside the ramp, trials cannot be compared.
 
+    With a ratio of 1 nothing has gates, and the same updates train the dense student.
+
     `build(student)` gives the objective, whose attribute `student` is the student, and what prepares its batches;
     `lr_scales` are factors on the rates of the objective's parameters. Every report carries what the student really
     costs, as `cost/macs_g` and `cost/params_m`.
@@ -51,15 +54,19 @@ def prune(
     end = max(1, min(trial.rungs[-1] - 1, round(pruning.share * trial.rungs[-1])))
     sliced = trial.folder / "sliced"
     torch.manual_seed(trial.seed)
-    gated = _gated_copy(trial.teacher.encoder, pruning, training.dropout)
+    teacher = trial.teacher.encoder.config
+    start = start_config(pruning, teacher)
+    goals = budgets(pruning, teacher, start)
+    units = [] if all(goal.ratio == 1 for goal in goals) else pruning.units
+    gates = GateSet(start, units, pruning.drop, pruning.ffn_drop, pruning.temperature)
+    gated = GatedEncoder(_copy(trial, pruning, start, training.dropout), gates)
     objective, prepare = build(gated)
+    _take_heads(objective, pruning)
     objective.to(trial.device)
     cuts = trial.corpus.splits["train"]
     batches = TrainingBatches(cuts, trial.corpus.audio, training.batch_s, trial.seed, rank(), world_size())
     if not (sliced / CONFIG_NAME).exists():
-        teacher = gated.config
-        ramp = round(pruning.ramp * end)
-        lagrangian = Lagrangian(budgets(pruning, teacher), ramp, pruning.multiplier_lr, pruning.stiffness)
+        lagrangian = Lagrangian(goals, round(pruning.ramp * end), pruning.multiplier_lr, pruning.stiffness)
         run = Run(
             trial.folder / "pruning",
             trial.device,
@@ -74,8 +81,7 @@ def prune(
         module = Pruning(objective, lagrangian)
         for _ in fit(run, Objective(module, batches, _with_step(prepare), lambda encoder, final: {})):
             pass
-        kept = settle(gated.gates, lagrangian.budgets)
-        student, _ = slice_encoder(gated.encoder, gated.gates.values(kept))
+        student, _ = slice_encoder(gated.encoder, gates.values(settle(gates, goals)))
         if rank() == 0:
             _save(objective, student, sliced)
             _note_what_is_left(teacher, student.config, trial.folder / "left.json")
@@ -104,11 +110,26 @@ def prune(
         yield report
 
 
-def _gated_copy(teacher: Encoder, settings: PruningSettings, dropout: float) -> GatedEncoder:
-    student = Encoder(teacher.config, dropout=dropout)
-    student.load_state_dict(teacher.state_dict())
-    gates = GateSet(teacher.config, settings.units, settings.drop, settings.ffn_drop, settings.temperature)
-    return GatedEncoder(student, gates)
+def _copy(trial: Trial, settings: PruningSettings, config: EncoderConfig, dropout: float) -> Encoder:
+    """Of the teacher, or of the student that an earlier trial has left."""
+    earlier = settings.continue_from
+    weights = trial.teacher.encoder if earlier is None else load_encoder(student_folder(earlier), trial.device)
+    student = Encoder(config, dropout=dropout)
+    student.load_state_dict(weights.state_dict())
+    return student
+
+
+def _take_heads(objective: nn.Module, settings: PruningSettings) -> None:
+    """Those of the trial that is continued; new ones stay if it had other ones, as another method has."""
+    if settings.continue_from is None:
+        return
+    found = load_weights(Path(settings.continue_from), torch.device("cpu"))
+    mine, theirs = (
+        {name: x for name, x in weights.items() if not name.startswith("student.")}
+        for weights in (objective.state_dict(), found)
+    )
+    if {name: x.shape for name, x in mine.items()} == {name: x.shape for name, x in theirs.items()}:
+        objective.load_state_dict(theirs, strict=False)
 
 
 def _with_step(prepare: Prepare) -> Prepare:

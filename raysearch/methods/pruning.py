@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from raysearch.encoder.cost import Sizes
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet, Kept
-from raysearch.methods.budget import Budget, combined, polish, solve
+from raysearch.methods.budget import Budget, check_met, combined, polish, solve
 from raysearch.methods.settings import PruningSettings
 from raysearch.training.trainer import Group
 
@@ -48,7 +48,8 @@ class Lagrangian(nn.Module):
         """The penalty at update `step`, counted from 0, and per budget the sparsity, its gap and the multipliers."""
         done = min(1.0, (step + 1) / self.ramp) if self.ramp else 1.0
         sparsity_G = torch.stack([1 - budget.measure(expected) / budget.full for budget in self.budgets])
-        targets_G = sparsity_G.new_tensor([done * (1 - budget.ratio) for budget in self.budgets])
+        shares = ((budget.before / budget.full, budget.ratio) for budget in self.budgets)
+        targets_G = sparsity_G.new_tensor([1 - before - done * (ratio - before) for before, ratio in shares])
         gap_G = sparsity_G - targets_G
         # A copy: the ascent must not change what the penalty's gradient is made of.
         l1_G, l2_G = self.multipliers.clone().unbind(1)
@@ -108,17 +109,20 @@ def settle(gates: GateSet, budgets: Sequence[Budget]) -> Kept:
     """The units that stay: those that the gates expect to keep, moved together until the budgets are met.
 
     The constraint need not have converged, and rounding costs as well: all log alphas are shifted alike until the
-    counts cost nearly the target, then single units make up the rest. Within a layer the likeliest stay, always.
+    counts cost nearly the target, then steps in single layers make up the rest. Within a layer the likeliest stay.
+
+    Raises: InputError, as `check_met`.
     """
-    kept = gates.kept()
+    kept = gates.kept(multiple=budgets[0].multiple)
     for budget in budgets:
-        shrink = partial(_kept_beside, kept.sizes, budget.units, gates)
+        shrink = partial(_kept_beside, kept.sizes, budget, gates)
         shift = solve(budget, shrink, -_FURTHEST, _FURTHEST)
         sizes = polish(budget, shrink(shift), gates.full)
-        layers = gates.kept(shift) if "ffn" in budget.units else kept
+        check_met(budget, sizes)
+        layers = gates.kept(shift, budget.multiple) if "ffn" in budget.units else kept
         kept = layers._replace(sizes=sizes)
     return kept
 
 
-def _kept_beside(others: Sizes, units: frozenset[str], gates: GateSet, shift: float) -> Sizes:
-    return combined(units, gates.kept(shift).sizes, others)
+def _kept_beside(others: Sizes, budget: Budget, gates: GateSet, shift: float) -> Sizes:
+    return combined(budget.units, gates.kept(shift, budget.multiple).sizes, others)

@@ -5,9 +5,10 @@ No torch here: spaces are checked and costed without it.
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.settings import Settings
@@ -157,7 +158,8 @@ class PruningSettings(Settings):
     target: Literal["macs", "size", "separate-sizes"] = "macs"
     """What is held to its share: MACs, parameters, or the parameters of front end and transformer each."""
     macs_ratio: float = Field(0.5, gt=0, le=1)
-    """Share of the teacher's MACs that stays, on SUPERB's 32 utterances."""
+    """Share of the teacher's MACs that stays, on SUPERB's 32 utterances. 1 prunes nothing: the dense model to compare
+    with, trained as the others are."""
     size_ratio: float = Field(0.25, gt=0, le=1)
     """Share of the teacher's parameters that stays."""
     front_end_ratio: float = Field(0.5, gt=0, le=1)
@@ -165,7 +167,14 @@ class PruningSettings(Settings):
     transformer_ratio: float = Field(0.25, gt=0, le=1)
     """Share of all other parameters that stays, with `separate-sizes`."""
     units: list[Literal["channels", "heads", "ffn", "attention_layers", "ffn_layers"]] = ["channels", "heads", "ffn"]
-    """What has gates: convolution channels, attention heads, FFN units, whole sub-layers."""
+    """What has gates: convolution channels, attention heads, FFN units, whole sub-layers. In a search space one word,
+    joined by `+`: `heads+ffn` prunes the transformer only."""
+    multiple: PositiveInt = 1
+    """Channels and FFN units left in a layer are a multiple of this: hardware likes 8 or 16, see
+    `benchmarks/slice_speedup.py`. Too coarse a multiple misses the target and is refused."""
+    continue_from: str | None = None
+    """Folder of a finished pruning trial of the same teacher, absolute. The student starts as that trial's, and the
+    target, still a share of the teacher, falls from what is left there."""
     share: float = Field(2 / 3, gt=0, lt=1)
     """Share of the updates that learns gates; the rest trains the sliced student. No trial is compared before."""
     ramp: float = Field(0.1, ge=0, le=1)
@@ -184,6 +193,19 @@ class PruningSettings(Settings):
     """Rate at which FFN units are dropped at the start."""
     temperature: float = Field(2 / 3, gt=0)
     """Of the gates' hard-concrete distribution: the lower, the nearer to 0 and 1 they are drawn."""
+
+    @field_validator("units", mode="before")
+    @classmethod
+    def _one_word(cls, units: Any) -> Any:
+        return units.split("+") if isinstance(units, str) else units
+
+    @field_validator("continue_from")
+    @classmethod
+    def _absolute(cls, folder: str | None) -> str | None:
+        # Workers run in other folders than the command.
+        if folder is not None and not Path(folder).is_absolute():
+            raise ValueError(f"{folder}; expected an absolute path")
+        return folder
 
     @model_validator(mode="after")
     def _fine_enough(self) -> PruningSettings:

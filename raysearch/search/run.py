@@ -253,7 +253,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, teacher_fol
         "versions": versions(),
         "hardware": hardware(),
         "git_commit": git_commit(),
-        "reference_point": _reference_point(spec, teacher),
+        "reference_point": reference_point(spec, teacher),
         "teacher": {
             "cost": encoder_cost(teacher).model_dump(),
             "metrics": teacher_metrics(teacher_folder),
@@ -263,13 +263,16 @@ def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, teacher_fol
     return Study.create(storage, spec.name, spec.objectives, about)
 
 
-def _reference_point(spec: Spec, teacher: EncoderConfig) -> list[float]:
+def reference_point(spec: Spec, teacher: EncoderConfig) -> list[float]:
     """The worst of each objective: the limit, or the space's largest cost; 100 % error."""
     limits = {"macs": spec.constraints.macs_g, "params": spec.constraints.params_m}
     rng = np.random.default_rng(spec.search.seed)
     largest = {"macs": 0.0, "params": 0.0}
     for _ in range(REFERENCE_DRAWS):
-        cost = encoder_cost(spec.student_config(spec.search_space.draw(rng), teacher))
+        try:
+            cost = encoder_cost(spec.student_config(spec.search_space.draw(rng), teacher))
+        except InputError:  # the searcher refuses such a point when it is suggested; others are left
+            continue
         largest = {"macs": max(largest["macs"], cost.macs_g), "params": max(largest["params"], cost.params_m)}
     return [100.0 if o not in limits else limits[o] or round(1.05 * largest[o], 1) for o in spec.objectives]
 

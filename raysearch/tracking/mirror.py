@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from raysearch.front.document import TrialRecord
+from raysearch.front.left import LEFT_NAME, draw_left
 from raysearch.front.plots import draw_html, draw_png
 from raysearch.front.settings_page import draw_settings
 from raysearch.tracking import content
@@ -193,6 +194,7 @@ class _Sync:
         self._write(run, tags, content.trial_params(record), points)
         self._set_status(run, content.STATUS[record.state], record.ended_s)
         if record.state != "running":
+            self._upload_left(run, record)
             self._write(run, {MIRRORED: digest})
 
     def _upload_student(self, run: _Run, record: TrialRecord) -> None:
@@ -206,6 +208,18 @@ class _Sync:
             self.client.log_artifact(run.id, str(file), "student")
             self.synced.artifacts += 1
         self._write(run, {content.STUDENT: record.checkpoint})
+
+    def _upload_left(self, run: _Run, record: TrialRecord) -> None:
+        """What pruning left, layer by layer, of a student that was pruned."""
+        if record.checkpoint is None:
+            return
+        trial_folder = (self.state.folder / record.checkpoint).parent
+        if not (trial_folder / LEFT_NAME).exists():
+            return
+        with TemporaryDirectory() as name:
+            draw_left(trial_folder, Path(name) / "left.png")
+            self.client.log_artifact(run.id, str(Path(name) / "left.png"))
+        self.synced.artifacts += 1
 
     def _sync_search(self, parent: _Run) -> None:
         self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))

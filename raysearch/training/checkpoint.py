@@ -53,6 +53,16 @@ def load(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[st
     return None
 
 
+def load_weights(folder: Path, device: torch.device) -> dict[str, Tensor]:
+    """The module's own tensors in the newest checkpoint that can be read; none if there is no checkpoint."""
+    tensors, _ = load(folder, device) or ({}, {})
+    return _weights(tensors)
+
+
+def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(_MODEL): tensor for name, tensor in tensors.items() if name.startswith(_MODEL)}
+
+
 def _newest_first(folder: Path) -> list[Path]:
     return sorted((p for p in (folder / "checkpoints").glob("*") if p.name.isdigit()), reverse=True)
 
@@ -68,7 +78,7 @@ def named_tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[s
 
 def restore(module: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Puts `named_tensors` back; a key too many or too few is an error."""
-    module.load_state_dict({k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)})
+    module.load_state_dict(_weights(tensors))
     parameters = dict(module.named_parameters())
     for key, tensor in tensors.items():
         if key.startswith(_OPTIMISER):

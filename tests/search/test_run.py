@@ -1,14 +1,15 @@
-"""A used name: what the second search with it is told."""
+"""A used name: what the second search with it is told. The reference point of a space with impossible corners."""
 
 from pathlib import Path
 
 import pytest
-from made_up import DOCUMENT, spec_with
+from made_up import DOCUMENT, TEACHER, spec_with
 
+from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lease import Lease
-from raysearch.search.run import claim, start_search
+from raysearch.search.run import claim, reference_point, start_search
 from raysearch.search.study import Study, open_storage
 from raysearch.spec import Spec
 
@@ -74,3 +75,10 @@ def test_name_of_a_search_that_is_being_prepared_is_not(prepared: SearchFolder) 
 
 def test_name_of_a_search_that_began_is_used(used: SearchFolder) -> None:
     assert not claim(spec_with(search={"trials": 9}), used, LINKS)
+
+
+def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest() -> None:
+    space = {"pruning.macs_ratio": {"float": [0.01, 0.9]}}
+    (macs_g, per) = reference_point(spec_with(method="hjpruning", student={}, space=space), TEACHER)
+    assert macs_g == pytest.approx(1.05 * 0.9 * macs_superb(TEACHER) / 1e9, rel=0.03)
+    assert per == 100

@@ -1,5 +1,6 @@
 """The mirror against a real SQLite store, and against a server that dies between two requests."""
 
+import json
 from math import nan
 
 import pytest
@@ -114,6 +115,22 @@ def test_empty_store_is_filled_and_a_second_sync_writes_nothing(store, client, m
     config = client.download_artifacts(children[0].info.run_id, "config.yaml")
     with open(config) as file:
         assert yaml.safe_load(file) == records[0].config
+
+
+def test_pruned_trial_then_its_run_has_the_picture_of_what_is_left_once(store, client, tmp_path):
+    (tmp_path / "trials" / "0000").mkdir(parents=True)
+    left = {"left": [3, 4], "before": [8, 8]}
+    (tmp_path / "trials/0000/left.json").write_text(json.dumps({"channels": left, "heads": left, "ffn": left}))
+    pruned = record(0, checkpoint="trials/0000/student")
+    mirror = Mirror(*store)
+    mirror.sync(state([pruned.model_copy(update={"state": "running", "ended_s": None})], "left", folder=tmp_path))
+    _, (child,) = all_runs(client, "left")
+    assert {item.path for item in client.list_artifacts(child.info.run_id)} == {"config.yaml"}
+    assert mirror.sync(state([pruned, record(1)], "left", folder=tmp_path)).artifacts == 8
+    _, children = all_runs(client, "left")
+    files = [{item.path for item in client.list_artifacts(child.info.run_id)} for child in children]
+    assert files == [{"config.yaml", "left.png"}, {"config.yaml"}]
+    assert mirror.sync(state([pruned, record(1)], "left", folder=tmp_path)).artifacts == 0
 
 
 def test_growing_search_equals_one_mirrored_at_the_end(store, client):

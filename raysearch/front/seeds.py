@@ -1,0 +1,108 @@
+"""Searches that tried the same configurations with other seeds: the mean error of each, and how far it would move."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isfinite, nan, sqrt
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy.stats import t as student_t
+
+from raysearch.errors import InputError
+from raysearch.front.document import Cost, Measured, SearchDocument, TrialRecord
+from raysearch.front.objective import axes, header, value
+from raysearch.front.table import Column, plain, setting_text, varying_settings
+from raysearch.settings import Settings
+
+SPLITS = ("eval", "test")
+LEVEL = 0.95
+
+
+class SeedMean(Settings):
+    """A number that was measured once in each search."""
+
+    values: list[Measured]
+    """In the order of the searches."""
+    mean: Measured
+    half: Measured
+    """Half of the mean's 95 % interval by Student's t; NaN for one search."""
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> SeedMean:
+        count = len(values)
+        spread = stdev(values) / sqrt(count) if count > 1 else nan
+        return cls(
+            values=list(values), mean=fmean(values), half=spread * float(student_t.ppf((1 + LEVEL) / 2, count - 1))
+        )
+
+
+class OverSeeds(Settings):
+    """One configuration in every search."""
+
+    config: dict[str, Any]
+    cost: Cost
+    """Mean over the searches."""
+    error: dict[str, SeedMean]
+    """By split, `eval` and `test`, in percent."""
+    change: dict[str, SeedMean]
+    """Error minus that of the dearest configuration in the same search."""
+
+
+def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
+    """One row a configuration that is complete in every search, the dearest first.
+
+    Raises: InputError if there is none.
+    """
+    _, error = axes(documents[0].objectives)
+    by_config = [{_identity(t): t for t in document.trials if t.state == "complete"} for document in documents]
+    shared = [key for key in by_config[0] if all(key in trials for trials in by_config)]
+    if not shared:
+        names = ", ".join(document.name for document in documents)
+        raise InputError(f"{names}: no configuration is complete in all; expected searches that differ in their seed")
+    rows = sorted(([trials[key] for trials in by_config] for key in shared), key=lambda row: -_cost(row).macs_g)
+    return [
+        OverSeeds(
+            config=row[0].config,
+            cost=_cost(row),
+            error={split: SeedMean.of([value(t, error, split) for t in row]) for split in SPLITS},
+            change={
+                split: SeedMean.of(
+                    [value(t, error, split) - value(whole, error, split) for t, whole in zip(row, rows[0], strict=True)]
+                )
+                for split in SPLITS
+            },
+        )
+        for row in rows
+    ]
+
+
+def seeds_table(documents: Sequence[SearchDocument]) -> str:
+    """`over_seeds` for people: mean +- half of the 95 % interval."""
+    rows = over_seeds(documents)
+    _, error = axes(documents[0].objectives)
+    keys = varying_settings([trial for document in documents for trial in document.trials])
+    columns = [Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows]) for key in keys]
+    columns.append(Column("MACs G", [f"{row.cost.macs_g:.2f}" for row in rows]))
+    for split, name in zip(SPLITS, ("dev", "test"), strict=True):
+        if isfinite(rows[0].error[split].mean):
+            columns.append(Column(f"{name} {header(error)}", [_text(row.error[split]) for row in rows]))
+            columns.append(Column("change", ["-", *(_text(row.change[split], "+") for row in rows[1:])]))
+    note = (
+        f"Means of {len(documents)} searches and 95 % intervals by Student's t; change: from the first line, by pairs"
+    )
+    return "\n".join([*plain(columns), note])
+
+
+def _text(found: SeedMean, sign: str = "") -> str:
+    half = f" +- {found.half:.1f}" if isfinite(found.half) else ""
+    return f"{found.mean:{sign}.1f}{half}"
+
+
+def _identity(trial: TrialRecord) -> str:
+    return json.dumps(trial.config, sort_keys=True)
+
+
+def _cost(row: Sequence[TrialRecord]) -> Cost:
+    return Cost(macs_g=fmean(t.cost.macs_g for t in row), params_m=fmean(t.cost.params_m for t in row))
