@@ -28,7 +28,20 @@ from raysearch.spec import parse_spec
 HERE = Path(__file__).parent
 
 
-def make_search(root: Path, orders: dict[str, object], *, trials: int, lanes: int) -> SearchFolder:
+SPACE = {"student.depth": {"int": [1, 8]}, "student.width": {"choice": [32, 64, 96, 128]}}
+MANY = {**SPACE, "training.lr": {"float": [1e-4, 1e-2], "log": True}}
+"""A space that never asks the same twice."""
+
+
+def make_search(
+    root: Path,
+    orders: dict[str, object],
+    *,
+    trials: int,
+    lanes: int,
+    space: dict[str, object] = SPACE,
+    tracking: str = "",
+) -> SearchFolder:
     """The folder of a search that can be driven, with what its trials are to do."""
     _teacher(root / "teacher")
     document = {
@@ -38,12 +51,12 @@ def make_search(root: Path, orders: dict[str, object], *, trials: int, lanes: in
         "task": {"kind": "phonemes"},
         "method": "fake_method:Fake",
         "student": {"heads": 2},
-        "space": {"student.depth": {"int": [1, 8]}, "student.width": {"choice": [32, 64, 96, 128]}},
+        "space": space,
         "search": {"trials": trials, "updates": 10, "rungs": [0.5, 1.0], "sampler": "random"},
         "workers": {"lanes": lanes},
     }
     folder = SearchFolder(root, "fake")
-    folder.create(parse_spec(document, where="fake.yaml"), Links(study="", tracking=""))
+    folder.create(parse_spec(document, where="fake.yaml"), Links(study="", tracking=tracking))
     (folder.path / "orders.json").write_text(json.dumps(orders))
     return folder
 
