@@ -339,6 +339,7 @@ def transcribe(
 ) -> None:
     """Text of 16 kHz mono recordings, from an exported model and without torch."""
     from raysearch.deploy.transcribe import transcribe as read_files
+    from raysearch.deploy.transcribe import transcript
 
     rows = read_files(model, audio, threads)
     if as_json:
@@ -347,7 +348,7 @@ def transcribe(
     for row in rows:
         if not row["whole"]:
             _say(f"{row['file']}: {row['seconds']:.0f} s; read in overlapping windows")
-        print(f"{row['file']}: {row['text']}" if len(rows) > 1 else row["text"])
+    print(transcript(rows))
 
 
 @app.command()
