@@ -229,13 +229,14 @@ def sync(
 ) -> None:
     """Push to MLflow what it lacks of a search."""
     from raysearch.search.reading import read_state
-    from raysearch.tracking.follow import fail_fast, follow
+    from raysearch.tracking.follow import fail_fast, follow, give_way
     from raysearch.tracking.mirror import Mirror
 
     folder = _folder(storage, name)
     mirror = Mirror(tracking or folder.links().tracking, artifact_root=str(folder.root / "mlartifacts"))
     if follow_stdin:
         fail_fast()
+        give_way()
         complete = follow(lambda: read_state(folder), mirror, _stdin_closed, period_s=10.0, last_s=90.0)
         raise typer.Exit(0 if complete else 1)
     print(mirror.sync(read_state(folder)))
