@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -228,6 +230,7 @@ def sync(
     follow_stdin: Annotated[bool, typer.Option("--follow", hidden=True, help="Go on until stdin closes.")] = False,
 ) -> None:
     """Push to MLflow what it lacks of a search."""
+    _quiet_mlflow()
     from raysearch.search.reading import read_state
     from raysearch.tracking.follow import fail_fast, follow, give_way
     from raysearch.tracking.mirror import Mirror
@@ -263,6 +266,7 @@ def pick(
     as_json: Json = False,
 ) -> None:
     """Choose from the front, export, measure what is shipped, register: raysearch pick NAME --max-macs 160"""
+    _quiet_mlflow()
     from raysearch.deploy.latency import Load
     from raysearch.deploy.picking import PickOrder, pick_trials, picks_text
 
@@ -447,6 +451,12 @@ def tracking_up(
 
     _say(f"fronts: http://{host}:{port}/raysearch/")
     serve(SearchFolder.of(storage, "").root.resolve(), host, port)
+
+
+def _quiet_mlflow() -> None:
+    """MLflow talks on stderr about what is as it should be: called before it is imported, this leaves its errors."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    warnings.filterwarnings("ignore", module=r"mlflow|sqlalchemy|alembic")
 
 
 def _choices(option: str, given: list[str], known: tuple[str, ...]) -> Any:

@@ -47,7 +47,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=env, stdout=log, stderr=log, start_new_session=True
             )
-        for _ in range(600):
+        for _ in range(1200):
             if self.process.poll() is not None:
                 break
             try:
