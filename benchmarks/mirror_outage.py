@@ -2,11 +2,13 @@
 
     python benchmarks/mirror_outage.py [--trials 10] [--dead 60] [--json]
 
-Both searches train the same students on the same batches, on one lane. The server is killed for a minute (`--dead`)
-when the first trial starts, when the middle one does and when the last but one does. Step times come from the
-trials' curves, ten updates a line, and are compared line by line: `ratio` is the median of killed / steady over all
-lines, `dead_ratio` that of the dead minutes over that of the others, which a machine that grows slower cannot blur,
-`slowest_trial` the largest of the trials' own medians. Afterwards each server must hold everything, and nothing twice.
+Both searches train the same students on the same batches at the same time, on one lane of one core each, so that both
+meet the same machine. One server is killed for a minute (`--dead`) when its first trial starts, when the middle one
+does and when the last but one does. Step times come from the trials' curves, ten updates a line, and are compared line
+by line: `ratio` is the median of killed / steady over all lines, `dead_ratio` that of the lines of the dead minutes,
+`slowest_trial` the largest of the trials' own medians; `dead_over_alive` compares the dead minutes of the killed search
+with its others. Afterwards each server must hold everything, and nothing twice: `lacked` is what the killed one's
+own mirror had not caught up with.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,21 +72,26 @@ def main() -> None:
         root = Path(name)
         # Corpus, teacher and labels are made once, before anything is timed.
         run(root, "warm-up", 1, "", None, 0.0)
-        arms = {}
-        for arm in ("steady", "killed"):
-            (root / f"server-{arm}").mkdir()
-            server = Server(root / f"server-{arm}").start()
-            try:
-                arms[arm] = run(root, arm, asked.trials, server.url, server if arm == "killed" else None, asked.dead)
-                lacked = check(server.url, SearchFolder(root, arm))
-            finally:
-                server.kill()
-    found = compare(**arms) | {"lacked": lacked}
+        with ThreadPoolExecutor() as pool:
+            arms = {arm: pool.submit(measure, root, arm, asked.trials, asked.dead) for arm in ("steady", "killed")}
+        (steady, _), (killed, lacked) = arms["steady"].result(), arms["killed"].result()
+    found = compare(steady, killed) | {"lacked": lacked}
     if asked.json:
         print(json.dumps(found))
         return
     for key, value in found.items():
         print(f"{key:16s} {value:10.4f}" if isinstance(value, float) else f"{key:16s} {value:>10}")
+
+
+def measure(root: Path, arm: str, trials: int, dead_s: float) -> tuple[Watched, int]:
+    """A search, and what its mirror left out."""
+    (root / f"server-{arm}").mkdir()
+    server = Server(root / f"server-{arm}").start()
+    try:
+        watched = run(root, arm, trials, server.url, server if arm == "killed" else None, dead_s)
+        return watched, check(server.url, SearchFolder(root, arm))
+    finally:
+        server.kill()
 
 
 def run(root: Path, name: str, trials: int, tracking: str, mortal: Server | None, dead_s: float) -> Watched:
@@ -114,14 +122,16 @@ def run(root: Path, name: str, trials: int, tracking: str, mortal: Server | None
     return watched
 
 
-def listen(search: subprocess.Popen[str], doom: set[str], mortal: Server, dead_s: float, watched: Watched) -> None:
+def listen(
+    search: subprocess.Popen[str], doom: set[str], mortal: Server | None, dead_s: float, watched: Watched
+) -> None:
     """Kills the server where one of the doomed trials starts; passes on what the search says."""
     outages = []
     assert search.stderr is not None
     for line in search.stderr:
         print(line, end="", file=sys.stderr)
         words = line.split()
-        if words[:1] == ["trial"] and words[2:3] == ["starts"] and words[1] in doom:
+        if words[:1] == ["trial"] and words[2:3] == ["starts"] and words[1] in doom and mortal:
             outages.append(threading.Thread(target=outage, args=(mortal, dead_s, watched)))
             outages[-1].start()
     for thread in outages:
@@ -171,7 +181,8 @@ def compare(steady: Watched, killed: Watched) -> dict[str, float | int]:
     first = min(step for _, step in steady.step_s)
     ratios = {line: killed.step_s[line] / steady.step_s[line] for line in steady.step_s if line[1] != first}
     dead = [ratio for line, ratio in ratios.items() if killed.was_dead(line)]
-    alive = [ratio for line, ratio in ratios.items() if not killed.was_dead(line)]
+    dead_ms = [1000 * killed.step_s[line] for line in ratios if killed.was_dead(line)]
+    alive_ms = [1000 * killed.step_s[line] for line in ratios if not killed.was_dead(line)]
     trials = {number for number, _ in ratios}
     by_trial = [statistics.median(ratio for (n, _), ratio in ratios.items() if n == number) for number in trials]
     return {
@@ -180,7 +191,8 @@ def compare(steady: Watched, killed: Watched) -> dict[str, float | int]:
         "lines": len(ratios),
         "dead_lines": len(dead),
         "ratio": statistics.median(ratios.values()),
-        "dead_ratio": statistics.median(dead) / statistics.median(alive),
+        "dead_ratio": statistics.median(dead),
+        "dead_over_alive": statistics.median(dead_ms) / statistics.median(alive_ms),
         "slowest_trial": max(by_trial),
         "steady_s": steady.seconds,
         "killed_s": killed.seconds,

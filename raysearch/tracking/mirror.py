@@ -133,6 +133,8 @@ class _Sync:
         found, trials = self._without_twins(self._runs(experiment_id))
         tags = content.search_tags(self.state)
         parent = found or self._create(experiment_id, self.document.name, tags, content.start(self.document))
+        # First, and alone: a dataset that two runs bring at once is refused to one of them.
+        self._log_dataset(parent)
 
         def sync_trial(record: TrialRecord) -> None:
             self._sync_trial(experiment_id, parent.id, trials.get(str(record.number)), record)
@@ -225,7 +227,6 @@ class _Sync:
             self.client.log_inputs(run.id, [self.dataset])
 
     def _sync_search(self, parent: _Run) -> None:
-        self._log_dataset(parent)
         self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))
         digest = content.search_digest(self.document)
         if parent.tags.get(MIRRORED) != digest:

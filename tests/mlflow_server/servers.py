@@ -55,6 +55,7 @@ class Server:
                     return self
             except requests.ConnectionError:
                 time.sleep(0.2)
+        self.kill()
         raise RuntimeError((self.folder / "server.log").read_text()[-3000:])
 
     def kill(self) -> None:
