@@ -456,6 +456,7 @@ def tracking_up(
 def _quiet_mlflow() -> None:
     """MLflow talks on stderr about what is as it should be: called before it is imported, this leaves its errors."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", module=r"mlflow|sqlalchemy|alembic")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import logging
 import re
 import shutil
 import warnings
@@ -18,6 +17,7 @@ import mlflow
 import numpy as np
 from mlflow.models.signature import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.utils.logging_utils import disable_logging, enable_logging
 
 import raysearch
 from raysearch.corpora.corpus import Corpus
@@ -163,13 +163,11 @@ def is_alias(alias: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow talks on stderr about what is as it should be."""
-    logger = logging.getLogger("mlflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """MLflow talks on stderr about what is as it should be; what is not, it raises."""
+    disable_logging()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        enable_logging()
