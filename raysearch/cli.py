@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -457,7 +456,6 @@ def _quiet_mlflow() -> None:
     """MLflow talks on stderr about what is as it should be: called before it is imported, this leaves its errors."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    warnings.filterwarnings("ignore", module=r"mlflow|sqlalchemy|alembic")
 
 
 def _choices(option: str, given: list[str], known: tuple[str, ...]) -> Any:

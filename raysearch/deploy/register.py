@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import re
 import shutil
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,6 @@ import mlflow
 import numpy as np
 from mlflow.models.signature import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-from mlflow.utils.logging_utils import disable_logging, enable_logging
 
 import raysearch
 from raysearch.corpora.corpus import Corpus
@@ -163,11 +162,6 @@ def is_alias(alias: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow talks on stderr about what is as it should be; what is not, it raises."""
-    disable_logging()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        enable_logging()
+    """MLflow talks on stderr about what is as it should be, past its own switches; what is not, it raises."""
+    with redirect_stderr(io.StringIO()):
+        yield
