@@ -27,7 +27,7 @@ from raysearch.tracking.mirror import Mirror, Synced
 
 sys.path.insert(0, str(ROOT / "tests/search"))
 
-from fake_search import MANY, make_search
+from fake_search import make_search
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     with serving(asked.backend, asked.workers) as url, tempfile.TemporaryDirectory() as place:
         errors = np.random.default_rng(0).uniform(10, 90, asked.trials)
         orders: dict[str, object] = {f"error {number}": float(error) for number, error in enumerate(errors)}
-        folder = make_search(Path(place), orders, trials=asked.trials, lanes=asked.lanes, space=MANY, tracking=url)
+        folder = make_search(Path(place), orders, trials=asked.trials, lanes=asked.lanes, tracking=url)
         times = run(folder, asked.lanes)
         state = read_state(folder)
         lacked = Mirror(url).sync(state)
