@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from made_up import DOCUMENT, spec_with
+from ray._private.services import find_bootstrap_address
 
 from raysearch.errors import InputError
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lease import Lease
-from raysearch.search.run import claim, start_search
+from raysearch.search.run import _connect, claim, start_search
 from raysearch.search.study import Study, open_storage
 from raysearch.spec import Spec
 
@@ -74,3 +75,18 @@ def test_name_of_a_search_that_is_being_prepared_is_not(prepared: SearchFolder) 
 
 def test_name_of_a_search_that_began_is_used(used: SearchFolder) -> None:
     assert not claim(spec_with(search={"trials": 9}), used, LINKS)
+
+
+def test_embedded_ray_does_not_find_another_ray_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ray Train's cleaner looks for it so: it asked the other Ray for our controller, and ended our workers."""
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray/ray_current_cluster").write_text("192.0.2.1:6379")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert find_bootstrap_address(None) == "192.0.2.1:6379"
+    started = []
+    monkeypatch.setattr("ray.init", lambda **kwargs: started.append(kwargs["address"]))
+    _connect(None)
+    assert started == ["local"]
+    assert find_bootstrap_address(None) is None
