@@ -126,24 +126,22 @@ def listen(
     search: subprocess.Popen[str], doom: set[str], mortal: Server | None, dead_s: float, watched: Watched
 ) -> None:
     """Kills the server where one of the doomed trials starts; passes on what the search says."""
-    outages = []
     assert search.stderr is not None
-    for line in search.stderr:
-        print(line, end="", file=sys.stderr)
-        words = line.split()
-        if words[:1] == ["trial"] and words[2:3] == ["starts"] and words[1] in doom and mortal:
-            outages.append(threading.Thread(target=outage, args=(mortal, dead_s, watched)))
-            outages[-1].start()
-    for thread in outages:
-        thread.join()
+    # One after the other: an outage begins no earlier than the server is back from the last.
+    with ThreadPoolExecutor(max_workers=1) as outages:
+        for line in search.stderr:
+            print(line, end="", file=sys.stderr)
+            words = line.split()
+            if words[:1] == ["trial"] and words[2:3] == ["starts"] and words[1] in doom and mortal:
+                outages.submit(outage, mortal, dead_s, watched)
 
 
 def outage(server: Server, dead_s: float, watched: Watched) -> None:
     server.kill()
     since = time.monotonic()
     time.sleep(dead_s)
-    watched.dead.append((since, time.monotonic()))
     server.start()
+    watched.dead.append((since, time.monotonic()))
 
 
 def look(folder: SearchFolder, trials: int, watched: Watched) -> None:
@@ -193,6 +191,7 @@ def compare(steady: Watched, killed: Watched) -> dict[str, float | int]:
         "ratio": statistics.median(ratios.values()),
         "dead_ratio": statistics.median(dead),
         "dead_over_alive": statistics.median(dead_ms) / statistics.median(alive_ms),
+        "fastest_trial": min(by_trial),
         "slowest_trial": max(by_trial),
         "steady_s": steady.seconds,
         "killed_s": killed.seconds,
