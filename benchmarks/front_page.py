@@ -1,139 +1,146 @@
-"""How long the page of a big search takes, beside MLflow's own way to read the same trials. One run, one server.
+"""How long a big search takes to be mirrored and shown, beside MLflow's own way to read the same trials.
 
-    python benchmarks/front_page.py --trials 1000 --backend postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE
+    python benchmarks/front_page.py [--trials 1000] [--backend postgres | sqlite | URL] [--workers 2] [--json]
 
-Without --backend: SQLite. No-op trials are written into a study and mirrored; then the page's API is timed beside
-`mlflow.search_runs`, and Chromium, where there is one, draws the page. Prints medians
-of five; the drawing is one cold load.
+Trials are made up and mirrored over HTTP to a server of their own; `postgres` is a throwaway one here.
+Then the page's API is timed beside `mlflow.search_runs`, and Chromium, where there is one, draws the page.
+Medians of five; the drawing is one cold load.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import optuna
 import requests
 
-from raysearch.front.document import Cost
-from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.reading import read_document, read_state
-from raysearch.search.study import Study
+from raysearch.front.document import Cost, SearchDocument, TrialRecord, document
 from raysearch.spec import load_spec
 from raysearch.tracking.mirror import Mirror
+from raysearch.tracking.state import SearchState
 
 ROOT = Path(__file__).parents[1]
-PORT = 5719
-URL = f"http://127.0.0.1:{PORT}"
+sys.path[:0] = [str(ROOT / "tests/search"), str(ROOT / "tests/mlflow_server")]
+
+from servers import Server  # noqa: E402
+from throwaway_postgres import throwaway_postgres  # noqa: E402
+
+BEGAN_S, TRIAL_S, UPDATES = 1.7e9, 60.0, 150
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--backend", default="")
+    parser.add_argument("--backend", default="postgres")
+    parser.add_argument("--workers", type=int, default=2, help="of the server; a deployment has two")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = fill_study(Path(name), asked.trials)
-        server = serve(Path(name), asked.backend or f"sqlite:///{name}/mlflow.db")
-        try:
-            found = measure(folder)
-        finally:
-            server.terminate()
-            server.wait()
-    if asked.json:
+    state = made_up(asked.trials)
+    with serving(asked.backend, asked.workers) as url:
+        start = time.perf_counter()
+        synced = Mirror(url).sync(state)
+        found = {"trials": asked.trials, "mirrored_runs": synced.runs, "mirror_s": time.perf_counter() - start}
+        found |= measure_page(url, state.document)
+    show(found, as_json=asked.json)
+
+
+def show(found: dict[str, float | int | None], *, as_json: bool) -> None:
+    if as_json:
         print(json.dumps(found))
         return
     for key, value in found.items():
         print(f"{key:22s} {value:10.3f}" if isinstance(value, float) else f"{key:22s} {value:>10}")
 
 
-def fill_study(root: Path, trials: int) -> SearchFolder:
-    """A study of so many no-op trials of the quickstart's space, values drawn, nothing trained."""
-    spec = load_spec(ROOT / "search_spaces" / "quickstart.yaml", [], name=f"bench-{os.getpid()}")
-    folder = SearchFolder.of(str(root), spec.name)
-    folder.create(spec, Links(study=f"sqlite:///{root}/study.db", tracking=URL))
-    about = {
-        "digest": f"bench-{os.getpid()}", "versions": {}, "git_commit": None, "seed": 0, "trials": trials,
-        "reference_point": [1000.0, 100.0], "teacher": {"cost": {"macs_g": 900.0, "params_m": 30.0}, "metrics": {}},
-    }  # fmt: skip
-    study = Study.create(folder.study_storage(), spec.name, list(spec.objectives), about)
-    rng, space, sampler = np.random.default_rng(0), spec.search_space, optuna.samplers.RandomSampler(seed=0)
-    for _ in range(trials):
-        number, _ = study.ask(space, sampler)
+@contextmanager
+def serving(backend: str, workers: int) -> Iterator[str]:
+    """The address of a server of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        if backend == "postgres":
+            with throwaway_postgres(durable=True) as url, _server(Path(name), url, workers) as address:
+                yield address
+        else:
+            with _server(Path(name), "" if backend == "sqlite" else backend, workers) as address:
+                yield address
+
+
+@contextmanager
+def _server(folder: Path, backend: str, workers: int) -> Iterator[str]:
+    server = Server(folder, backend=backend, workers=workers).start()
+    try:
+        yield server.url
+    finally:
+        server.kill()
+
+
+def made_up(trials: int) -> SearchState:
+    """A search of the quickstart's space whose errors are drawn, with a short curve for each trial."""
+    spec = load_spec(ROOT / "search_spaces/quickstart.yaml", [], name="made-up")
+    rng = np.random.default_rng(0)
+    space, error = spec.search_space, spec.objectives[-1]
+    records = []
+    for number in range(trials):
         macs_g = float(np.exp(rng.uniform(1, 6)))
-        error = 10 + 60 / macs_g**0.4 + float(rng.gamma(1, 6))
-        study.set_cost(number, Cost(macs_g=macs_g, params_m=macs_g / 10))
-        objective = spec.objectives[-1]
-        study.report(
-            number, 100, {f"eval/{objective}{end}": error + by for end, by in (("", 0), ("_low", -2), ("_high", 2))}
+        rate = 10 + 60 / macs_g**0.4 + float(rng.gamma(1, 6))
+        records.append(
+            TrialRecord(
+                number=number,
+                state="complete",
+                config=space.draw(rng),
+                metrics={f"eval/{error}{end}": rate + by for end, by in (("", 0), ("_low", -2), ("_high", 2))},
+                cost=Cost(macs_g=macs_g, params_m=macs_g / 10),
+                rung=UPDATES,
+                started_s=BEGAN_S + TRIAL_S * number,
+                ended_s=BEGAN_S + TRIAL_S * (number + 1),
+            )
         )
-        study.end(number, "complete")
-    return folder
+    line = {"train/loss": 1.0, "train/grad_norm": 0.5, "train/audio_s_per_s": 200.0}
+    return SearchState(
+        document=document(spec.name, spec.objectives, records, [1000.0, 100.0]),
+        spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        spec_hash=spec.digest,
+        versions={},
+        git_commit=None,
+        seed=0,
+        folder=Path("searches/made-up"),
+        curves=lambda number: [{"step": step, "seconds": step / 10, "metrics": line} for step in range(50, 151, 50)],
+        importances=dict,
+        finished=True,
+    )
 
 
-def serve(folder: Path, backend: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--app-name",
-        "raysearch",
-        "--workers",
-        "1",
-        "--port",
-        str(PORT),
-    ]
-    command += ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "artifacts")]
-    server = subprocess.Popen(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    for _ in range(600):
-        try:
-            if requests.get(f"{URL}/health", timeout=5).ok:
-                return server
-        except requests.ConnectionError:
-            time.sleep(0.2)
-    raise RuntimeError("the server did not start")
-
-
-def measure(folder: SearchFolder) -> dict[str, float | int | None]:
-    document = read_document(folder)
-    mirror = Mirror(URL)
-    start = time.perf_counter()
-    synced = mirror.sync(read_state(folder))
-    mirror_s = time.perf_counter() - start
-    api = f"{URL}/raysearch/api/searches"
-    run_id = next(one["id"] for one in requests.get(api, timeout=60).json()["searches"] if one["name"] == folder.name)
-    mlflow.set_tracking_uri(URL)
-    names = [f"raysearch/{folder.name}"]
+def measure_page(url: str, document: SearchDocument) -> dict[str, float | int | None]:
+    """Of a search that is mirrored at `url`."""
+    api = f"{url}/raysearch/api/searches"
+    run_id = next(one["id"] for one in _get(api)["searches"] if one["name"] == document.name)
+    mlflow.set_tracking_uri(url)
+    names = [f"raysearch/{document.name}"]
     runs = mlflow.search_runs(experiment_names=names, max_results=50_000)
-    page = requests.get(f"{api}/{run_id}", timeout=60).json()
+    page = _get(f"{api}/{run_id}")
     # Both sides must hold the same trials before they are timed.
-    assert len(runs) - 1 == len(page["trials"]) == len(document.trials)
+    assert len(runs) - 1 == len(document.trials)
+    assert len(page["trials"]) == sum(trial.state == "complete" for trial in document.trials)
     assert page["front"] == document.front
-    return {
-        "trials": len(document.trials),
-        "mirrored_runs": synced.runs,
-        "mirror_s": mirror_s,
-        "list_s": median(lambda: requests.get(api, timeout=60).json()),
-        "search_s": median(lambda: requests.get(f"{api}/{run_id}", timeout=60).json()),
+    times = {
+        "list_s": median(lambda: _get(api)),
+        "api_s": median(lambda: _get(f"{api}/{run_id}")),
         "search_runs_s": median(lambda: mlflow.search_runs(experiment_names=names, max_results=50_000)),
-        "draw_s": draw(run_id),
     }
+    return {**times, "ratio": times["search_runs_s"] / times["api_s"], "draw_s": draw(url, run_id)}
+
+
+def _get(url: str) -> dict:
+    return requests.get(url, timeout=300).json()
 
 
 def median(act: Callable[[], object]) -> float:
@@ -145,7 +152,7 @@ def median(act: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def draw(run_id: str) -> float | None:
+def draw(url: str, run_id: str) -> float | None:
     """Seconds from the address to the last point, in a browser that has nothing cached; None without Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -156,7 +163,8 @@ def draw(run_id: str) -> float | None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         start = time.perf_counter()
-        page.goto(f"{URL}/raysearch/#{run_id}", wait_until="commit", timeout=120_000)
+        page.goto(f"{url}/raysearch/#{run_id}", wait_until="commit", timeout=120_000)
+        page.wait_for_selector("#chart .scatterlayer .point", timeout=120_000)
         page.wait_for_selector("#front tbody tr", timeout=120_000)
         seconds = time.perf_counter() - start
         browser.close()

@@ -36,7 +36,7 @@ export function draw(element, searches, within, picked) {
     margin: { l: 60, r: 20, t: 16, b: 56 }, hovermode: "closest", dragmode: "zoom", uirevision: searches.map((s) => s.id).join(),
     xaxis: { ...grid, type: "log", title: { text: plain(x_label) }, dtick: "D2" },
     yaxis: { ...grid, title: { text: plain(y_label) } },
-    legend: { bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" },
+    legend: { bgcolor: "rgba(0,0,0,0)", itemsizing: "constant", y: 0.94 }, // below the buttons
     hoverlabel: { align: "left", bgcolor: ink("shade"), bordercolor: ink("soft"), font: { color: ink("ink") } },
   };
   const config = { displaylogo: false, responsive: true, scrollZoom: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from raysearch.cli.options import Json, Storage, choices, open_search
-from raysearch.cli.output import print_json, say
+from raysearch.cli.output import print_json, quiet_mlflow, say
 from raysearch.errors import InputError
 
 
@@ -32,6 +32,7 @@ def pick(
     as_json: Json = False,
 ) -> None:
     """Choose from the front, export, measure what is shipped, register: raysearch pick NAME --max-macs 160"""
+    quiet_mlflow()
     from raysearch.deploy.latency import Load
     from raysearch.deploy.picking import PickOrder, pick_trials, picks_text
 
@@ -106,6 +107,7 @@ def transcribe(
 ) -> None:
     """Text of 16 kHz mono recordings, from an exported model and without torch."""
     from raysearch.deploy.transcribe import transcribe as read_files
+    from raysearch.deploy.transcribe import transcript
 
     rows = read_files(model, audio, threads)
     if as_json:
@@ -114,7 +116,7 @@ def transcribe(
     for row in rows:
         if not row["whole"]:
             say(f"{row['file']}: {row['seconds']:.0f} s; read in overlapping windows")
-        print(f"{row['file']}: {row['text']}" if len(rows) > 1 else row["text"])
+    print(transcript(rows))
 
 
 def reproduce(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from raysearch.cli.options import Storage, open_search
-from raysearch.cli.output import say
+from raysearch.cli.output import quiet_mlflow, say
 
 
 def sync(
@@ -18,14 +18,16 @@ def sync(
     follow_stdin: Annotated[bool, typer.Option("--follow", hidden=True, help="Go on until stdin closes.")] = False,
 ) -> None:
     """Push to MLflow what it lacks of a search."""
+    quiet_mlflow()
     from raysearch.search.reading import read_state
-    from raysearch.tracking.follow import fail_fast, follow
+    from raysearch.tracking.follow import fail_fast, follow, give_way
     from raysearch.tracking.mirror import Mirror
 
     folder = open_search(storage, name)
     mirror = Mirror(tracking or folder.links().tracking, artifact_root=str(folder.root / "mlartifacts"))
     if follow_stdin:
         fail_fast()
+        give_way()
         complete = follow(lambda: read_state(folder), mirror, stdin_closed, period_s=10.0, last_s=90.0)
         raise typer.Exit(0 if complete else 1)
     print(mirror.sync(read_state(folder)))

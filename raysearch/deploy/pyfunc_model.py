@@ -20,7 +20,8 @@ class RegisteredModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         self._model = OnnxModel(Path(context.artifacts["model"]))
 
-    def predict(self, context: Any, model_input: dict[str, np.ndarray], params: Any = None) -> pd.DataFrame:
+    # Without type hints: MLflow would read them as a schema, beside the signature that it was given.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         rows = zip(model_input["audio"], model_input["samples"], strict=True)
         # One by one: a recording then gets the same text whatever else is in the request.
         texts = [" ".join(self._model.read(np.asarray(row, np.float32)[: int(count)])) for row, count in rows]

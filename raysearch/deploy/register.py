@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
-import logging
 import re
 import shutil
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -163,13 +162,6 @@ def is_alias(alias: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow talks on stderr about what is as it should be."""
-    logger = logging.getLogger("mlflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    """MLflow talks on stderr about what is as it should be, past its own switches; what is not, it raises."""
+    with redirect_stderr(io.StringIO()):
+        yield

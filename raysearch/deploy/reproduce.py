@@ -19,7 +19,7 @@ from raysearch.search.sampler import derived_seed
 from raysearch.settings import Settings
 from raysearch.training.workplace import Workplace
 
-TIMINGS = ("train/audio_s_per_s", "cost/seconds")
+TIMINGS = ("train/audio_s_per_s", "cost/seconds", "system/gpu_memory_gb")
 
 
 class Difference(Settings):

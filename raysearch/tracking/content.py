@@ -7,8 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import yaml
-
 from raysearch.front.document import SearchDocument, TrialRecord
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, interval, value
@@ -53,6 +51,14 @@ def search_tags(state: SearchState) -> dict[str, str]:
     }
     commit = state.git_commit
     return tags | ({"raysearch.git_sha": commit, "mlflow.source.git.commit": commit} if commit else {})
+
+
+def dataset(state: SearchState) -> dict[str, str]:
+    """The corpus, as fields of an MLflow dataset; its digest changes with its settings, not with its files."""
+    source = json.dumps(state.spec["corpus"], sort_keys=True, default=str)
+    return {
+        "name": state.spec["corpus"]["kind"], "digest": _digest(source), "source_type": "raysearch", "source": source
+    }  # fmt: skip
 
 
 def search_points(document: SearchDocument) -> Points:
@@ -109,10 +115,6 @@ def trial_params(record: TrialRecord) -> dict[str, str]:
 
 def trial_digest(record: TrialRecord) -> str:
     return _digest(record.model_dump_json())
-
-
-def config_yaml(record: TrialRecord) -> str:
-    return yaml.safe_dump(json.loads(json.dumps(record.config, default=str)), sort_keys=False)
 
 
 def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: set[tuple[str, int]]) -> Points:

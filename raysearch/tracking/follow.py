@@ -30,6 +30,11 @@ def fail_fast() -> None:
     os.environ.update(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT="10")
 
 
+def give_way() -> None:
+    """Lets trials have the CPU first: pictures of the front are no hurry. For this process and its children."""
+    os.nice(10)
+
+
 def follow(
     read_state: Callable[[], SearchState],
     mirror: Mirror,

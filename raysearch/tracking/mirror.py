@@ -11,17 +11,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, zip_longest
 from math import isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any, TypeVar
 
 import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from raysearch.front.document import TrialRecord
 from raysearch.front.left import LEFT_NAME, draw_left
@@ -31,8 +33,10 @@ from raysearch.tracking import content
 from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, Points
 from raysearch.tracking.state import SearchState
 
-METRICS, PARAMS, TAGS = 800, 100, 100
+METRICS, PARAMS = 800, 100
 """In one `log_batch`: the server takes 1,000 entities together, and at most 100 params and 100 tags."""
+THREADS = 4
+"""Requests at once to a server, which spends most of one waiting for its database. A database file has one writer."""
 T = TypeVar("T")
 Written = set[tuple[str, int, float | None]]
 """(metric, step, value as MLflow keeps it)."""
@@ -63,11 +67,14 @@ class _Run:
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: frozenset[str] = frozenset()
+    has_dataset: bool = False
 
     @classmethod
     def of(cls, run: Any) -> _Run:
-        info, data = run.info, run.data
-        return cls(info.run_id, info.start_time, info.status, data.tags, data.params, frozenset(data.metrics))
+        info, data, inputs = run.info, run.data, run.inputs
+        has_dataset = inputs is not None and bool(inputs.dataset_inputs)
+        metrics = frozenset(data.metrics)
+        return cls(info.run_id, info.start_time, info.status, data.tags, data.params, metrics, has_dataset)
 
 
 class _Guarded:
@@ -107,7 +114,8 @@ class Mirror:
 
         Raises: MlflowException or OSError if the server fails; OutOfTimeError at the first request after `expired()`.
         """
-        return _Sync(_Guarded(self._client, expired), state, self._written).run(self.artifact_root)
+        threads = THREADS if self.tracking_uri.startswith("http") else 1
+        return _Sync(_Guarded(self._client, expired), state, self._written).run(self.artifact_root, threads)
 
 
 class _Sync:
@@ -117,16 +125,25 @@ class _Sync:
         self.document = state.document
         self.written = written
         """Run -> points that MLflow is known to have: saves asking again while one process follows a search."""
+        self.dataset = DatasetInput(Dataset(**content.dataset(state)), [InputTag("mlflow.data.context", "search")])
         self.synced = Synced()
+        self.counting = Lock()
 
-    def run(self, artifact_root: str | None) -> Synced:
+    def run(self, artifact_root: str | None, threads: int) -> Synced:
         experiment_id = self._experiment(artifact_root)
-        parent, trials = self._without_twins(self._runs(experiment_id))
-        if parent is None:
-            tags = content.search_tags(self.state)
-            parent = self._create(experiment_id, self.document.name, tags, content.start(self.document))
-        for record in self.document.trials:
+        found, trials = self._without_twins(self._runs(experiment_id))
+        tags = content.search_tags(self.state)
+        parent = found or self._create(experiment_id, self.document.name, tags, content.start(self.document))
+        # First, and alone: a dataset that two runs bring at once is refused to one of them.
+        self._log_dataset(parent)
+
+        def sync_trial(record: TrialRecord) -> None:
             self._sync_trial(experiment_id, parent.id, trials.get(str(record.number)), record)
+
+        with ThreadPoolExecutor(threads) as pool:
+            # At the first failure `map` drops the trials that have not begun.
+            for _ in pool.map(sync_trial, self.document.trials):
+                pass
         self._sync_search(parent)
         return self.synced
 
@@ -170,7 +187,7 @@ class _Sync:
     def _create(self, experiment_id: str, name: str, tags: dict[str, str], start_s: float | None) -> _Run:
         start_ms = round((time.time() if start_s is None else start_s) * 1000)
         run = self.client.create_run(experiment_id, start_time=start_ms, tags=tags, run_name=name)
-        self.synced.runs += 1
+        self._count(runs=1)
         return _Run.of(run)
 
     def _sync_trial(self, experiment_id: str, parent_id: str, run: _Run | None, record: TrialRecord) -> None:
@@ -186,16 +203,14 @@ class _Sync:
         if run.tags.get(MIRRORED) == digest:
             self._write(run, tags)
             return
-        if not run.params:  # they are written after it
-            self.client.log_text(run.id, content.config_yaml(record), "config.yaml")
-            self.synced.artifacts += 1
+        self._log_dataset(run)
         kept = {(key, step) for key, step, _ in self._known_points(run)}
         points = content.trial_points(record, self.state.curves(record.number), kept)
-        self._write(run, tags, content.trial_params(record), points)
         self._set_status(run, content.STATUS[record.state], record.ended_s)
         if record.state != "running":
             self._upload_left(run, record)
-            self._write(run, {MIRRORED: digest})
+            tags[MIRRORED] = digest
+        self._write(run, tags, content.trial_params(record), points)
 
     def _upload_student(self, run: _Run, record: TrialRecord) -> None:
         """A front member's student, so that it can be registered from MLflow alone."""
@@ -206,7 +221,7 @@ class _Sync:
             return
         for file in files:
             self.client.log_artifact(run.id, str(file), "student")
-            self.synced.artifacts += 1
+            self._count(artifacts=1)
         self._write(run, {content.STUDENT: record.checkpoint})
 
     def _upload_left(self, run: _Run, record: TrialRecord) -> None:
@@ -219,7 +234,11 @@ class _Sync:
         with TemporaryDirectory() as name:
             draw_left(trial_folder, Path(name) / "left.png")
             self.client.log_artifact(run.id, str(Path(name) / "left.png"))
-        self.synced.artifacts += 1
+        self._count(artifacts=1)
+
+    def _log_dataset(self, run: _Run) -> None:
+        if not run.has_dataset:
+            self.client.log_inputs(run.id, [self.dataset])
 
     def _sync_search(self, parent: _Run) -> None:
         self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))
@@ -242,7 +261,7 @@ class _Sync:
             (folder / "importances.json").write_text(json.dumps(importances, indent=1))
             draw_settings(self.document, importances, folder / "settings.html")
             self.client.log_artifacts(parent.id, name)
-        self.synced.artifacts += 6
+        self._count(artifacts=6)
 
     def _write(
         self, run: _Run, tags: Mapping[str, str], params: Mapping[str, str] | None = None, points: Points | None = None
@@ -260,16 +279,21 @@ class _Sync:
             Metric(key, point.value, run.start_ms + round(1000 * point.after_s), step)
             for (key, step, _), point in new_points.items()
         ]
-        batches = zip_longest(
-            _chunks(metrics, METRICS), _chunks(new_params, PARAMS), _chunks(new_tags, TAGS), fillvalue=()
-        )
-        for some_metrics, some_params, some_tags in batches:
-            self.client.log_batch(run.id, metrics=some_metrics, params=some_params, tags=some_tags)
+        batches = list(zip_longest(_chunks(metrics, METRICS), _chunks(new_params, PARAMS), fillvalue=()))
+        # Tags go with the last batch, in which the server writes them last: among them may be `MIRRORED`.
+        for some_metrics, some_params in batches[:-1]:
+            self.client.log_batch(run.id, metrics=some_metrics, params=some_params)
+        if batches or new_tags:
+            last_metrics, last_params = batches[-1] if batches else ((), ())
+            self.client.log_batch(run.id, metrics=last_metrics, params=last_params, tags=new_tags)
         if new_points:
             self.written[run.id] = known | set(new_points)
-        self.synced.metrics += len(metrics)
-        self.synced.params += len(new_params)
-        self.synced.tags += len(new_tags)
+        self._count(metrics=len(metrics), params=len(new_params), tags=len(new_tags))
+
+    def _count(self, **written: int) -> None:
+        with self.counting:
+            for kind, more in written.items():
+                setattr(self.synced, kind, getattr(self.synced, kind) + more)
 
     def _known_points(self, run: _Run) -> Written:
         if run.id not in self.written:

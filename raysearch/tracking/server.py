@@ -10,8 +10,9 @@ from pathlib import Path
 def serve(root: Path, host: str, port: int) -> None:
     """Becomes the server; returns never. SQLite and artifacts lie where searches put them by default."""
     root.mkdir(parents=True, exist_ok=True)
-    # The page needs none of MLflow's background jobs, which would be two more processes.
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | os.environ
+    # The page needs none of MLflow's background jobs, which would be two more processes; and what its libraries
+    # deprecate is not for whoever starts it.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"} | os.environ
     sys.stdout.flush()
     os.execve(sys.executable, command(root, host, port), environment)
 

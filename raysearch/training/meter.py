@@ -33,11 +33,15 @@ class Meter:
     def read(self) -> tuple[dict[str, float], float]:
         """Means named `train/...` and the seconds they took, then restarts.
 
-        `train/audio_s_per_s` is speech per second of training, all processes together (each taken for this one's like).
+        `train/audio_s_per_s` is speech per second of training, all processes together (each taken for this one's like);
+        `system/gpu_memory_gb` the most that this process held since the last reading, on a GPU only.
         """
         totals = torch.stack([value.float() for value in self._sums.values()]).tolist()
         elapsed_s = time.perf_counter() - self._since
         metrics = {f"train/{name}": total / self._updates for name, total in zip(self._sums, totals, strict=True)}
         metrics["train/audio_s_per_s"] = self._audio_s / elapsed_s
+        if torch.cuda.is_available():
+            metrics["system/gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+            torch.cuda.reset_peak_memory_stats()
         self.restart()
         return metrics, elapsed_s

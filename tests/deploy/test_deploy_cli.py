@@ -1,27 +1,11 @@
 """Each verb through the command line, as users meet it: exit code, one document or one line, no traceback."""
 
 import json
-import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-
-from raysearch import cli
-
-
-@pytest.fixture
-def raysearch(monkeypatch, capsys):
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["raysearch", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def test_export_writes_safetensors_without_tracing(raysearch, search, tmp_path: Path) -> None:
@@ -64,17 +48,3 @@ def test_wrong_input_is_one_line(raysearch, search, words, fault: str) -> None:
     code, out, err = raysearch(*words, "--storage", search.root)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
     assert fault in err
-
-
-def test_trial_without_its_head_or_with_pickled_weights_is_refused(raysearch, search, tmp_path: Path) -> None:
-    shutil.copytree(search.path, tmp_path / search.name)
-    trial = tmp_path / search.name / "trials/0000"
-    words = ("export", search.name, 0, "-o", tmp_path / "out", "--storage", tmp_path)
-    (trial / "student/model.safetensors").rename(trial / "student/model.pt")
-    code, _, err = raysearch(*words)
-    assert code == 2
-    assert "model.pt: pickles are not loaded" in err
-    shutil.rmtree(trial / "head-phonemes")
-    code, _, err = raysearch(*words)
-    assert (code, len(err.splitlines())) == (2, 1)
-    assert "head.json: No such file or directory; expected the head that was trained on this student" in err

@@ -99,9 +99,15 @@ def test_registered_model_needs_neither_torch_nor_our_package(search: SearchFold
     assert Path(package).parent.parent.name == "code"
 
 
-def test_several_budgets_get_aliases_of_their_own(search: SearchFolder, registered) -> None:
-    found = pick(search, budgets=[1.5, 100.0], model="asr", objective=None)
-    assert [one.registered["alias"] for one in found] == ["candidate-1-5g", "candidate-100g"]
+def test_several_budgets_get_aliases_of_their_own_and_stderr_is_ours(
+    raysearch, search: SearchFolder, registered
+) -> None:
+    words = ["--max-macs", 1.5, "--max-macs", 100, "--seconds", 0.5, "--precision", "fp32", "--precision", "int8"]
+    code, out, err = raysearch("pick", search.name, *words, "--register", "asr", "--storage", search.root, "--json")
+    assert code == 0
+    aliases = [one["registered"]["alias"] for one in json.loads(out)["picks"]]
+    assert aliases == ["candidate-1-5g", "candidate-100g"]
+    assert all(line.startswith(("trial ", "model.")) for line in err.splitlines()), err
 
 
 def test_export_that_differs_is_not_registered(search: SearchFolder, registered, tmp_path: Path) -> None:

@@ -62,6 +62,23 @@ def test_transcribe_needs_no_torch(exported: Path, tmp_path: Path) -> None:
     assert row["text"].split() == OnnxModel(exported / "model.onnx").read(read_audio(file))
 
 
+def test_transcribe_runs_where_only_onnxruntime_and_soundfile_are(exported: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.wav", noise(1.0))
+    words = [str(exported / "model.onnx"), str(file)]
+    code = (
+        "import runpy, sys\n"
+        "for name in ('torch', 'typer', 'pydantic', 'yaml', 'rich'): sys.modules[name] = None\n"
+        f"sys.argv[1:] = {words!r}\n"
+        "runpy.run_module('raysearch.deploy.transcribe', run_name='__main__')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == OnnxModel(exported / "model.onnx").read(read_audio(file))
+    code = code.replace("a.wav", "b.wav")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, len(found.stderr.splitlines())) == (2, 1)
+
+
 def test_windows_lie_on_one_grid() -> None:
     """A stand-in whose frame says which sample it begins with: stitched, no frame may be lost or doubled."""
     hop = 640

@@ -25,6 +25,7 @@ class Server:
     env: dict[str, str] = field(default_factory=dict)
     backend: str = ""
     port: int = 0
+    workers: int = 1
     process: Any = None
 
     @property
@@ -37,15 +38,16 @@ class Server:
 
     def start(self) -> Server:
         self.port = self.port or free_port()
-        command = [sys.executable, "-m", "mlflow", "server", "--app-name", "raysearch", "--workers", "1"]
-        command += ["--port", str(self.port), "--artifacts-destination", str(self.folder / "artifacts")]
+        command = [sys.executable, "-m", "mlflow", "server", "--app-name", "raysearch"]
+        command += ["--workers", str(self.workers), "--port", str(self.port)]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
         command += ["--backend-store-uri", self.backend or f"sqlite:///{self.folder / 'mlflow.db'}"]
         env = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | self.env
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=env, stdout=log, stderr=log, start_new_session=True
             )
-        for _ in range(600):
+        for _ in range(1200):
             if self.process.poll() is not None:
                 break
             try:
@@ -53,6 +55,7 @@ class Server:
                     return self
             except requests.ConnectionError:
                 time.sleep(0.2)
+        self.kill()
         raise RuntimeError((self.folder / "server.log").read_text()[-3000:])
 
     def kill(self) -> None:

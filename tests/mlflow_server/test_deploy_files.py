@@ -3,12 +3,16 @@
 import configparser
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
+from compose_spec import PyCompose
 
 DEPLOY = Path(__file__).parents[2] / "mlflow_server" / "deploy"
 LANES = 16
 """More lanes than any search space of the repository asks for."""
+KUBERNETES = ("1.30", kubernetes_validate.latest_version())
+"""The oldest and the newest release whose API the manifests must fit."""
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +27,21 @@ def manifests():
 
 def pods(manifests):
     return [one["spec"]["template"]["spec"] for one in manifests if "template" in one["spec"]]
+
+
+def test_compose_fits_its_specification():
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert PyCompose.from_yaml(text).service_names() == ["postgres", "store", "bucket", "mlflow"]
+    with pytest.raises(ValueError, match="helthcheck"):
+        PyCompose.from_yaml(text.replace("healthcheck:", "helthcheck:", 1))
+
+
+@pytest.mark.parametrize("release", KUBERNETES)
+def test_manifests_fit_the_api(manifests, release):
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, release, strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**manifests[0], "spce": {}}, release, strict=True)
 
 
 def test_services_wait_for_healthy_ones_and_pin_their_images(compose):

@@ -22,8 +22,8 @@ def search(visitor):
 
 
 def test_list_holds_each_search_once(visitor):
-    listed = visitor.api("searches")["searches"]
-    assert sorted(search["name"] for search in listed) == sorted(["an4", "other", SCRIPT])
+    names = [search["name"] for search in visitor.api("searches")["searches"]]
+    assert [names.count(name) for name in ("an4", "other", SCRIPT)] == [1, 1, 1]
     an4 = visitor.search("an4")
     assert (an4["ended"], an4["front"], an4["status"], an4["objectives"]) == (5, 4, "finished", ["macs", "wer"])
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from glob import glob
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
 from made_up import TEACHER
+from throwaway_postgres import throwaway_postgres
 
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
@@ -27,21 +22,9 @@ def journal(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """URL of a throwaway PostgreSQL, without any study; it must be installed."""
-    # Not below pytest's own folder, which is closed to all but its user: PostgreSQL refuses to be run by root.
-    place = Path(tempfile.mkdtemp(prefix="raysearch-postgres-"))
-    as_user: dict[str, Any] = {}
-    if os.getuid() == 0:
-        as_user = {"user": "postgres", "group": "postgres", "extra_groups": []}
-        shutil.chown(place, "postgres", "postgres")
-    tools = Path(sorted(glob("/usr/lib/postgresql/*/bin"))[-1])
-    data, options = place / "data", f"-k {place} -c listen_addresses='' -c fsync=off"
-    quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **as_user}
-    subprocess.run([tools / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], **quiet)
-    subprocess.run([tools / "pg_ctl", "-D", data, "-o", options, "-l", place / "log", "-w", "start"], **quiet)
-    yield f"postgresql+psycopg2://postgres@/postgres?host={place}"
-    subprocess.run([tools / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
-    shutil.rmtree(place)
+    """URL of a throwaway PostgreSQL, without any study."""
+    with throwaway_postgres() as url:
+        yield url
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def make_search(
     lanes: int,
     rungs: tuple[float, ...] = (0.5, 1.0),
     database: str = "",
+    tracking: str = "",
 ) -> SearchFolder:
     """The folder of a search that can be driven, with what its trials are to do; its study is a journal by default."""
     _teacher(root / "teacher")
@@ -62,7 +63,7 @@ def make_search(
         "workers": {"lanes": lanes},
     }
     folder = SearchFolder(root, "fake")
-    folder.create(parse_spec(document, where="fake.yaml"), Links(study=database, tracking=""))
+    folder.create(parse_spec(document, where="fake.yaml"), Links(study=database, tracking=tracking))
     (folder.path / "orders.json").write_text(json.dumps(orders))
     return folder
 

@@ -31,7 +31,7 @@ def curve(lines: int) -> list[dict[str, Any]]:
 
 def state(records: list[TrialRecord], name: str = "an4", lines: int = 10, **kept: Any) -> SearchState:
     fields: dict[str, Any] = {
-        "spec": {"name": name, "objectives": ["macs", "wer"]},
+        "spec": {"name": name, "corpus": {"kind": "an4", "root": "/data/an4"}, "objectives": ["macs", "wer"]},
         "spec_hash": "abc123",
         "versions": {"torch": "2.13"},
         "git_commit": "f00d",

@@ -93,7 +93,7 @@ def test_empty_store_is_filled_and_a_second_sync_writes_nothing(store, client, m
     records.append(record(4, "infeasible", metrics={}, rung=None, ended_s=1.7e9 + 400))
     example = state(records, "fill")
     synced = Mirror(*store).sync(example)
-    assert (synced.runs, synced.artifacts) == (6, 11)
+    assert (synced.runs, synced.artifacts) == (6, 6)
     before = contents(client, "fill")
     assert Mirror(*store).sync(example) == Synced()
     assert contents(client, "fill") == before
@@ -112,9 +112,9 @@ def test_empty_store_is_filled_and_a_second_sync_writes_nothing(store, client, m
     assert [(point.step, point.value) for point in history] == [(n, 360 * 60) for n in (1, 2, 3, 4)]
     files = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert files == {"front.json", "front.html", "front.png", "importances.json", "settings.html", "spec.yaml"}
-    config = client.download_artifacts(children[0].info.run_id, "config.yaml")
-    with open(config) as file:
-        assert yaml.safe_load(file) == records[0].config
+    spec = client.download_artifacts(parent.info.run_id, "spec.yaml")
+    with open(spec) as file:
+        assert yaml.safe_load(file) == example.spec
 
 
 def test_pruned_trial_then_its_run_has_the_picture_of_what_is_left_once(store, client, tmp_path):
@@ -167,7 +167,7 @@ def test_sync_cut_off_at_each_request_is_completed_without_doubles(store, client
             break
         except MlflowException:
             continue
-    assert 10 < requests < 99
+    assert 5 < requests < 99
     Mirror(*store).sync(whole)
     cut, uncut = (repr(contents(client, s.document.name)).replace(s.document.name, "X") for s in (example, whole))
     assert cut == uncut
