@@ -34,6 +34,26 @@ class ReadingSettings(Settings):
         return self
 
 
+class SpeakerList(Settings):
+    """Recordings and who speaks in them: lines `<speaker> <path>`, as VoxCeleb's training lists have them."""
+
+    file: LocalPath
+    """The list."""
+    root: LocalPath | None = None
+    """Where its paths start; by default `wav` beside the list where that exists, else the list's own folder."""
+
+
+class TrialList(Settings):
+    """Pairs of recordings: lines `1 <path> <path>` of one speaker, `0 <path> <path>` of two, as VoxCeleb's lists are.
+
+    Paths end with `<speaker>/<session>/<utterance>`."""
+
+    file: LocalPath
+    """The list."""
+    root: LocalPath | None = None
+    """Where its paths start; by default `wav` beside the list where that exists, else the list's own folder."""
+
+
 class An4Settings(ReadingSettings):
     """AN4 (census answers, 16 kHz) laid out like LibriSpeech, in folders `train`, `dev` and `test`."""
 
@@ -43,6 +63,8 @@ class An4Settings(ReadingSettings):
     phones: LocalPath | None = None
     """Folder of `an4-<split>.txt` files with lines `<utterance> PH PH ...`; by default `phones`, two folders above
     root, where it exists."""
+    more: list[SpeakerList] = []
+    """Lists of recordings of other speakers, without transcripts, that are trained on as well."""
 
 
 class SplitFolders(Settings):
@@ -74,6 +96,18 @@ class LibriSpeechSettings(ReadingSettings):
     phones: LocalPath | None = None
     """Folder of `<name of root>-<folder>.txt` files with lines `<utterance> PH PH ...`, one for each folder named in
     `splits`; needed for PER only."""
+
+
+class VoxCelebSettings(ReadingSettings):
+    """VoxCeleb, or any recordings in its layout: speakers and trial lists, no transcripts."""
+
+    kind: Literal["voxceleb"] = "voxceleb"
+    train: list[SpeakerList] = Field(min_length=1)
+    """Lists to train on, of one corpus or several."""
+    dev: TrialList
+    """Pairs that choose; their recordings are the dev split."""
+    test: TrialList
+    """Pairs that are reported on, and choose nothing."""
 
 
 class SplitManifests(Settings):
@@ -128,5 +162,6 @@ class SyntheticSettings(ReadingSettings):
 
 
 CorpusSettings = Annotated[
-    An4Settings | LibriSpeechSettings | ManifestSettings | SyntheticSettings, Field(discriminator="kind")
+    An4Settings | LibriSpeechSettings | VoxCelebSettings | ManifestSettings | SyntheticSettings,
+    Field(discriminator="kind"),
 ]

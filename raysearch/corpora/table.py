@@ -14,8 +14,10 @@ from raysearch.corpora.settings import (
     LibriSpeechSettings,
     ManifestSettings,
     SyntheticSettings,
+    VoxCelebSettings,
 )
 from raysearch.corpora.synthetic import synthesise
+from raysearch.corpora.voxceleb import read_voxceleb
 
 
 def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
@@ -31,6 +33,8 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
             return read_an4(settings, verdicts)
         case LibriSpeechSettings():
             return read_librispeech(settings, verdicts)
+        case VoxCelebSettings():
+            return read_voxceleb(settings, verdicts)
         case ManifestSettings():
             return read_manifests(settings, verdicts)
         case SyntheticSettings():
