@@ -161,6 +161,21 @@ class SyntheticSettings(ReadingSettings):
         return self
 
 
+class AugmentationSettings(Settings):
+    """How training speech is disturbed, one way a crop. Needs no recordings of noise or rooms, but takes them."""
+
+    prob: float = Field(0.6, ge=0, le=1)
+    """Share of the crops that are disturbed."""
+    kinds: list[Literal["noise", "babble", "reverb", "speed"]] = Field(["noise", "babble", "reverb", "speed"], min_length=1)
+    """Ways, drawn evenly: coloured noise; three other cuts; a made-up room; a tenth faster or slower."""
+    snr_db: tuple[float, float] = (5.0, 20.0)
+    """Range of the speech's level above noise or babble, in decibels."""
+    musan: LocalPath | None = None
+    """Folder of noise recordings at 16 kHz, such as MUSAN's, in place of coloured noise."""
+    rirs: LocalPath | None = None
+    """Folder of room impulse responses at 16 kHz in place of made-up rooms."""
+
+
 CorpusSettings = Annotated[
     An4Settings | LibriSpeechSettings | VoxCelebSettings | ManifestSettings | SyntheticSettings,
     Field(discriminator="kind"),
