@@ -23,7 +23,10 @@ from raysearch.training.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
-SETTINGS_GROUPS = ("student", "targets", "prediction", "distillation", "ctc", "pruning", "training")
+SETTINGS_GROUPS = (
+    *("student", "targets", "prediction", "distillation", "ctc", "pruning"),
+    *("adapter", "backend", "verification", "augmentation", "training"),
+)
 
 
 class MethodChoice(Settings):
@@ -104,6 +107,14 @@ class Spec(Settings):
     """Fixed settings of supervised pruning."""
     pruning: dict[str, Any] = {}
     """Fixed settings of pruning."""
+    adapter: dict[str, Any] = {}
+    """Fixed settings of adapters."""
+    backend: dict[str, Any] = {}
+    """Fixed settings of a speaker back end."""
+    verification: dict[str, Any] = {}
+    """Fixed settings of the loss on speakers."""
+    augmentation: dict[str, Any] = {}
+    """Fixed settings of how training speech is disturbed."""
     training: dict[str, Any] = {}
     """Fixed settings of training."""
 

@@ -18,8 +18,8 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.probe import probe
 from raysearch.corpora.reading import select, whole_cut
-from raysearch.corpora.trial_list import pairs_of, read_speaker_lists
 from raysearch.corpora.settings import An4Settings, LibriSpeechSettings, ReadingSettings, TrialList
+from raysearch.corpora.trial_list import pairs_of, read_speaker_lists
 from raysearch.errors import InputError
 
 SPLITS = ("train", "dev", "test")

@@ -36,9 +36,7 @@ def whole_cut(
         gender=sex,
         custom={"phones": phones} if phones else None,
     )
-    recording = Recording(
-        id=key, sources=[source], sampling_rate=SAMPLE_RATE_HZ, num_samples=samples, duration=seconds
-    )
+    recording = Recording(id=key, sources=[source], sampling_rate=SAMPLE_RATE_HZ, num_samples=samples, duration=seconds)
     return MonoCut(id=key, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording)
 
 

@@ -166,7 +166,9 @@ class AugmentationSettings(Settings):
 
     prob: float = Field(0.6, ge=0, le=1)
     """Share of the crops that are disturbed."""
-    kinds: list[Literal["noise", "babble", "reverb", "speed"]] = Field(["noise", "babble", "reverb", "speed"], min_length=1)
+    kinds: list[Literal["noise", "babble", "reverb", "speed"]] = Field(
+        ["noise", "babble", "reverb", "speed"], min_length=1
+    )
     """Ways, drawn evenly: coloured noise; three other cuts; a made-up room; a tenth faster or slower."""
     snr_db: tuple[float, float] = (5.0, 20.0)
     """Range of the speech's level above noise or babble, in decibels."""

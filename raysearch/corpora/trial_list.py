@@ -33,9 +33,7 @@ class Line:
     other: Path
 
 
-def read_speaker_lists(
-    lists: Sequence[SpeakerList], key: str, cache: Path | None
-) -> tuple[list[MonoCut], list[Fault]]:
+def read_speaker_lists(lists: Sequence[SpeakerList], key: str, cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
     """Cuts of all the recordings listed, and those that cannot be used.
 
     Raises: InputError naming the file and line, `key` naming the setting.
@@ -79,7 +77,10 @@ def read_trial_list(settings: TrialList, key: str) -> list[Line]:
         line = Line(where, label == "1", root / names[0], root / names[1])
         _refuse_unlike(line)
         lines.append(line)
-    for same, what in ((True, "1: no line compares a speaker with himself"), (False, "0: no line compares two speakers")):
+    for same, what in (
+        (True, "1: no line compares a speaker with himself"),
+        (False, "0: no line compares two speakers"),
+    ):
         if not any(line.same == same for line in lines):
             raise InputError(f"{settings.file}:{len(lines)}: end of list without a {what}; expected both kinds")
     return lines

@@ -39,8 +39,3 @@ def with_margin(cosine: Tensor, margin: float) -> Tensor:
     sine = (1 - cosine.square()).clamp(min=1e-12).sqrt()
     turned = cosine * math.cos(margin) - sine * math.sin(margin)
     return torch.where(cosine > -math.cos(margin), turned, cosine - margin * math.sin(margin))
-
-
-def margin_at(progress: float, margin: float, warmup: float) -> float:
-    """The margin after this share of the updates."""
-    return margin * min(1.0, progress / warmup) if warmup else margin

@@ -71,6 +71,10 @@ class AamSettings(Settings):
     scale: float = Field(30.0, gt=0)
     """Factor on the cosines."""
 
+    def margin_at(self, progress: float) -> float:
+        """The margin after this share of the updates."""
+        return self.margin * (min(1.0, progress / self.margin_warmup) if self.margin_warmup else 1.0)
+
 
 class SpeakerSettings(Settings):
     """Whether one person speaks in two cuts. A method that trains a back end of its own is judged by that one; for
