@@ -30,6 +30,7 @@ KNOWS = {
     "tracking": {"front"},
     "search": {"encoder", "corpora", "targets", "methods", "training", "front", "tracking"},
     "deploy": {"encoder", "corpora", "tasks", "front", "search", "training"},
+    "cli": {"encoder", "corpora", "targets", "front", "search", "tracking", "deploy"},
 }
 
 
