@@ -5,9 +5,10 @@ Shapes: B batch of this process, C channels, T frames.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -22,9 +23,9 @@ class BatchNorm(nn.BatchNorm1d):
     def _over_processes(self, x_BCT: Tensor) -> Tensor:
         axes = [0, *range(2, x_BCT.ndim)]
         count = x_BCT.numel() // x_BCT.shape[1] * distributed.get_world_size()
-        mean_C = all_reduce(x_BCT.sum(axes)) / count
+        mean_C = _Sum.apply(x_BCT.sum(axes)) / count
         centred_BCT = x_BCT - _beside(mean_C, x_BCT)
-        variance_C = all_reduce(centred_BCT.square().sum(axes)) / count
+        variance_C = _Sum.apply(centred_BCT.square().sum(axes)) / count
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -39,3 +40,17 @@ class BatchNorm(nn.BatchNorm1d):
 
 def _beside(x_C: Tensor, like_BCT: Tensor) -> Tensor:
     return x_C.view(1, -1, *[1] * (like_BCT.ndim - 2))
+
+
+class _Sum(torch.autograd.Function):
+    """Over all processes; each process's loss depends on every process's part, and so does its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x_C: Tensor) -> Tensor:
+        total_C = x_C.clone()
+        distributed.all_reduce(total_C)
+        return total_C
+
+    @staticmethod
+    def backward(ctx: Any, grad_C: Tensor) -> Tensor:
+        return _Sum.forward(ctx, grad_C)
