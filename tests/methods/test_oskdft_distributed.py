@@ -22,7 +22,7 @@ METHODS = {
 def train(folder, name, corpus, teacher):
     torch.set_num_threads(1)
     method, changes = METHODS[name]
-    settings = settings_of(training={"lr": 1e-2, "batch_s": 4.0, "crop_s": 0.5, "checkpoint_updates": 1})
+    settings = settings_of(training={"lr": 1e-3, "batch_s": 8.0, "crop_s": 0.5, "checkpoint_updates": 1})
     if method is KdThenFt:
         settings = TwoStepSettings.model_validate(settings.model_dump(exclude={"distillation"}) | changes)
     else:
