@@ -161,7 +161,8 @@ class Spec(Settings):
         nested: dict[str, Any] = {}
         for group in SETTINGS_GROUPS:
             if has_setting(method, group):
-                nested[group] = dict(getattr(self, group))
+                fixed = getattr(self, group).items()
+                nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
         for key, value in config.items():
             if key != "method":
                 *path, last = key.split(".")
