@@ -28,6 +28,17 @@ def eer(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
     return float(_crossing(misses_K[None], alarms_K[None])[0])
 
 
+def eer_threshold(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
+    """The score from which on to accept, so that misses and false acceptances are nearest to each other.
+
+    Raises: ValueError as `eer`.
+    """
+    misses_K, alarms_K = det_curve(targets_P, impostors_Q)
+    # The first threshold accepts nothing, and is no score.
+    scores_K = np.unique(np.concatenate([np.asarray(targets_P), np.asarray(impostors_Q)]))[::-1]
+    return float(scores_K[np.abs(misses_K - alarms_K)[1:].argmin()])
+
+
 def det_curve(targets_P: ArrayLike, impostors_Q: ArrayLike) -> tuple[Floats, Floats]:
     """Shares of missed targets and of accepted impostors, by falling threshold: from (1, 0) to (0, 1).
 

@@ -57,6 +57,8 @@ class SpeakerHeadConfig(Settings):
     """Hidden states of the encoder: the front end's and each block's."""
     width: PositiveInt
     """Width of the encoder."""
+    threshold: float
+    """The cosine at which dev has as many misses as false acceptances."""
 
     def build(self) -> SpeakerBackend:
         return SpeakerBackend(self.backend, self.width, self.layers)

@@ -24,7 +24,7 @@ from raysearch.tasks.aam import AamSoftmax
 from raysearch.tasks.backend import SpeakerBackend
 from raysearch.tasks.base import Evaluated
 from raysearch.tasks.det_plot import draw_det
-from raysearch.tasks.detection import eer_score, min_dcf
+from raysearch.tasks.detection import eer_score, eer_threshold, min_dcf
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.layers import FrozenLayers, at_rest
 from raysearch.tasks.optimiser import Optimiser
@@ -66,7 +66,9 @@ class Speaker:
     ) -> Evaluated:
         """Errors of an encoder with its back end, as they are. Nothing is chosen on dev."""
         splits = ["dev", "test"] if test else ["dev"]
-        found = {split: self._score(encoder, head, corpus, split, device, seed) for split in splits}
+        found, thresholds = {}, {}
+        for split in splits:
+            found[split], thresholds[split] = self._score(encoder, head, corpus, split, device, seed)
         dev, (scores_N, same_N) = found["dev"]
         p_target = self.settings.p_target
         details = {f"min_dcf_p{p_target:g}": min_dcf(scores_N[same_N], scores_N[~same_N], p_target)}
@@ -104,21 +106,25 @@ class Speaker:
 
     def _score(
         self, encoder: Encoder, backend: SpeakerBackend, corpus: Corpus, split: str, device: torch.device, seed: int
-    ) -> tuple[Score, Scored]:
+    ) -> tuple[tuple[Score, Scored], float]:
+        """The error, what it rests on, and the threshold of plain cosines."""
         cuts = {cut.id: cut for cut in _spoken(corpus, split)}
         pairs = corpus.pairs.get(split) or draw_pairs(list(cuts.values()))
         wanted = dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other))
         embedded = embed(encoder, backend, [cuts[key] for key in wanted], corpus, device)
-        scores_N = score(pairs, embedded, self._cohort(encoder, backend, corpus, device), self.settings.as_norm)
         same_N = np.array([pair.same for pair in pairs])
         speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
-        return eer_score(scores_N, same_N, speakers, seed=seed), (scores_N, same_N)
+        plain_N = score(pairs, embedded, None, 0)
+        nearest = self.settings.as_norm
+        scores_N = (
+            score(pairs, embedded, self._cohort(encoder, backend, corpus, device), nearest) if nearest else plain_N
+        )
+        threshold = eer_threshold(plain_N[same_N], plain_N[~same_N])
+        return (eer_score(scores_N, same_N, speakers, seed=seed), (scores_N, same_N)), threshold
 
     def _cohort(
         self, encoder: Encoder, backend: SpeakerBackend, corpus: Corpus, device: torch.device
-    ) -> NDArray[np.float64] | None:
-        if not self.settings.as_norm:
-            return None
+    ) -> NDArray[np.float64]:
         cuts = _spoken(corpus, "train")
         found = cohort(
             np.stack(list(embed(encoder, backend, cuts, corpus, device).values())), [speaker_of(cut) for cut in cuts]
