@@ -49,7 +49,7 @@ class Augmenter:
             return reverberated(audio_S, response_R)
         snr_db = rng.uniform(*self.settings.snr_db)
         if kind == "babble":
-            noise_S = sum(draw_speech(rng, len(audio_S)) for _ in range(BABBLERS))
+            noise_S = np.sum([draw_speech(rng, len(audio_S)) for _ in range(BABBLERS)], axis=0)
         elif self._noises:
             noise_S = _fitted(self._recorded(self._noises, rng, len(audio_S)), len(audio_S))
         else:
@@ -59,7 +59,7 @@ class Augmenter:
     @staticmethod
     def _recorded(files: Sequence[Path], rng: np.random.Generator, samples: int = -1) -> Audio:
         """A file of the folder, from a random place where it is longer than needed."""
-        file = files[rng.integers(len(files))]
+        file = files[int(rng.integers(len(files)))]
         length = soundfile.info(file).frames
         start = int(rng.integers(length - samples)) if 0 < samples < length else 0
         return decode(file, start, samples if 0 < samples < length else -1).astype(np.float32) / np.float32(FULL_SCALE)

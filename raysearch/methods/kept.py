@@ -46,12 +46,12 @@ def kept_student(teacher: Encoder, kept: KeptSettings, adapter: AdapterSettings,
     shallow.load_state_dict({name: weights[name] for name in shallow.state_dict()}, assign=True)
     sizes = _sizes(config, kept)
     importances = _importances(shallow)
-    values = [
+    channels, heads, ffn = (
         [_heaviest(weight_U, count) for weight_U, count in zip(layers, counts, strict=True)]
         for layers, counts in zip(importances, sizes, strict=True)
-    ]
+    )
     whole = torch.ones(config.depth, device=teacher.projection.weight.device)
-    sliced, _ = slice_encoder(shallow, GateValues(*values, attention_layers=whole, ffn_layers=whole))
+    sliced, _ = slice_encoder(shallow, GateValues(channels, heads, ffn, whole, whole))
     student = Encoder(kept_config(teacher.config, kept, adapter), dropout=dropout)
     fresh = {name: tensor for name, tensor in student.state_dict().items() if ".adapter." in name}
     student.load_state_dict({**sliced.state_dict(), **fresh})
@@ -95,15 +95,25 @@ def _renumbered(weights: dict[str, Tensor], blocks: list[int]) -> dict[str, Tens
 
 def _importances(encoder: Encoder) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Of each channel, head and FFN unit: the length of the weights that read it."""
-    readers = [*(conv.weight.transpose(0, 1).flatten(1) for conv in encoder.front_end.convs[1:])]
-    channels = [reader_UX.norm(dim=1) for reader_UX in (*readers, encoder.projection.weight.T)]
-    heads, ffn = [], []
-    for block, settings in zip(encoder.blocks, encoder.config.block_list, strict=True):
-        out = block.attention.out.weight.T.unflatten(0, (settings.heads, -1)).flatten(1) if settings.heads else None
-        down = block.ffn.down.weight.T if settings.ffn else None
-        for found, reader in ((heads, out), (ffn, down)):
-            found.append(encoder.projection.weight.new_zeros(0) if reader is None else reader.norm(dim=1))
+    weights = encoder.state_dict()
+    convs = [weights[f"front_end.convs.{layer}.weight"] for layer in range(1, len(encoder.config.front_end.channels))]
+    channels = [_lengths(weight.transpose(0, 1)) for weight in (*convs, encoder.projection.weight.detach()[..., None])]
+    heads: list[Tensor] = []
+    ffn: list[Tensor] = []
+    nothing_11 = channels[0].new_zeros(1, 1)
+    for index, block in enumerate(encoder.config.block_list):
+        # A sub-layer that was emptied has no weights.
+        out, down = (
+            weights.get(f"blocks.{index}.{name}.weight", nothing_11).T for name in ("attention.out", "ffn.down")
+        )
+        heads.append(_lengths(out.reshape(max(1, block.heads), -1))[: block.heads])
+        ffn.append(_lengths(down)[: block.ffn])
     return channels, heads, ffn
+
+
+def _lengths(reader_UX: Tensor) -> Tensor:
+    """Of all that reads each unit."""
+    return reader_UX.flatten(1).norm(dim=1)
 
 
 def _heaviest(weight_U: Tensor, count: int) -> Tensor:

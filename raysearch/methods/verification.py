@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import mse_loss
 
+from raysearch.corpora.batches import Batch
 from raysearch.corpora.crops import Crops
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.methods.plans import Plan
@@ -100,7 +101,8 @@ class Imitated:
     precision: str
 
     @torch.no_grad()
-    def __call__(self, step: int, batch: Crops) -> Mapping[str, Any]:
+    def __call__(self, step: int, batch: Batch) -> Mapping[str, Any]:
+        assert isinstance(batch, Crops)
         samples_B = batch.samples_B.to(self.device)
         targets_BTD = None
         if self.plan.at(step).kd_weight > 0:

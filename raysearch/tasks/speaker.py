@@ -72,7 +72,12 @@ class Speaker:
         dev, (scores_N, same_N) = found["dev"]
         p_target = self.settings.p_target
         details = {f"min_dcf_p{p_target:g}": min_dcf(scores_N[same_N], scores_N[~same_N], p_target)}
-        config = SpeakerHeadConfig(backend=head.settings, layers=encoder.config.depth + 1, width=encoder.config.width)
+        config = SpeakerHeadConfig(
+            backend=head.settings,
+            layers=encoder.config.depth + 1,
+            width=encoder.config.width,
+            threshold=thresholds["dev"],
+        )
         return Evaluated(
             dev,
             found["test"][0] if test else None,
