@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
+from raysearch.encoder.config import Adapter, Block, EncoderConfig, LogMel, PositionConv, Waveform
 
 FRONT_ENDS = {
     "group": Waveform(channels=[8] * 7),
@@ -42,14 +42,16 @@ def _layers(draw: st.DrawFn, kernels: list[int]) -> dict[str, list[int]]:
 
 @st.composite
 def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
-    """Any front end, unequal blocks, emptied sub-layers."""
+    """Any front end, unequal blocks, emptied sub-layers, adapters."""
     if draw(st.booleans()):
         norm = draw(st.sampled_from(["group", "layer"]))
         front_end = Waveform(**_layers(draw, [1, 2, 3, 5]), norm=norm, bias=draw(st.booleans()))
     else:
         front_end = LogMel(**_layers(draw, [1, 3, 5]), bins=draw(st.integers(4, 20)))
     groups = draw(st.sampled_from([1, 2, 4]))
-    block = st.builds(Block, heads=st.integers(0, 3), head_width=st.integers(1, 5), ffn=st.integers(0, 9))
+    adapter = st.none() | st.builds(Adapter, width=st.integers(1, 4), scale=st.sampled_from([0.5, 1.0]))
+    sizes = {"heads": st.integers(0, 3), "head_width": st.integers(1, 5), "ffn": st.integers(0, 9)}
+    block = st.builds(Block, **sizes, adapter=adapter)
     return EncoderConfig(
         front_end=front_end,
         width=groups * draw(st.integers(1, 4)),
