@@ -18,8 +18,8 @@ class TrainedTeacher(Settings):
     source: Literal["train"] = "train"
     """`train`."""
     method: Literal["ctc", "speaker", "hubert"] = "ctc"
-    """`ctc`: supervised by the corpus's phones, else its transcripts; `speaker`: by its speakers; `hubert`: two iterations without supervision,
-    which under an hour of speech and a few hundred updates learn nothing useful."""
+    """`ctc`: supervised by the corpus's phones, else its transcripts; `speaker`: by its speakers; `hubert`: two
+    iterations without supervision, which under an hour of speech and a few hundred updates learn nothing useful."""
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
     """As of a student."""
     channels: PositiveInt = 256

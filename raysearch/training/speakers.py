@@ -22,7 +22,7 @@ from raysearch.training.settings import TrainedTeacher
 from raysearch.training.student import build_student
 from raysearch.training.trainer import Group, Run
 
-BACKEND = BackendSettings(kind="ecapa", channels=64)
+BACKEND = BackendSettings(kind="linear", layers="sum")
 CROP_S = 2.0
 MARGIN_WARMUP = 0.5
 

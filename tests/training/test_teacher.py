@@ -1,6 +1,7 @@
 """Teachers: trained once, frozen when loaded, refused in one line when they are not there."""
 
 import json
+from dataclasses import replace
 from urllib.error import URLError
 
 import pytest
@@ -86,3 +87,15 @@ def test_teacher_from_a_bundle_without_a_network_then_input_error(tones, store, 
     monkeypatch.setattr(pipelines.Wav2Vec2Bundle, "get_model", refuse)
     with pytest.raises(InputError, match=r"HUBERT_BASE; expected its weights to be .*no network"):
         prepare_teacher(ReadyTeacher(source="torchaudio:HUBERT_BASE"), tones, store, CPU)
+
+
+def test_speaker_teacher_then_learns_who_speaks_and_says_its_errors(tones, store):
+    settings = TrainedTeacher(method="speaker", updates=3, lr=1e-3, **SHAPE)
+    # The test split has no two cuts of one speaker.
+    corpus = replace(tones, splits={split: tones.splits[split] for split in ("train", "dev")})
+    folder = prepare_teacher(settings, corpus, store, CPU)
+    teacher = load_teacher(folder, CPU)
+    assert teacher.metrics.keys() == {"eval/eer", "eval/eer_low", "eval/eer_high"}
+    assert teacher.encoder.config == settings.encoder()
+    with pytest.raises(InputError, match="task speaker: corpus tones: split test: 2 speakers in 2 cuts"):
+        prepare_teacher(settings, tones, FolderStore(store.folder.parent / "other"), CPU)
