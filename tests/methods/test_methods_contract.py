@@ -25,6 +25,7 @@ SPEAKERS = {
 OWN = {
     "hubert": {"targets": {"clusters": 4}},
     "dicehubert": {"targets": {"clusters": 4}, "prediction": {"layers": [1, -1], "unmasked_weight": 0.5}},
+    "fasthubert": {"targets": {"clusters": 4}},
     "distilhubert": {"distillation": {"layers": [1, 2]}},
     "hjpruning": {"pruning": {"share": 0.3, "macs_ratio": 0.5}},
     "oskdft": SPEAKERS,
