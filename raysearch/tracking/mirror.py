@@ -193,6 +193,7 @@ class _Sync:
         self._write(run, tags, content.trial_params(record), points)
         self._set_status(run, content.STATUS[record.state], record.ended_s)
         if record.state != "running":
+            self._upload_pictures(run, record)
             self._write(run, {MIRRORED: digest})
 
     def _upload_student(self, run: _Run, record: TrialRecord) -> None:
@@ -206,6 +207,14 @@ class _Sync:
             self.client.log_artifact(run.id, str(file), "student")
             self.synced.artifacts += 1
         self._write(run, {content.STUDENT: record.checkpoint})
+
+    def _upload_pictures(self, run: _Run, record: TrialRecord) -> None:
+        """What tasks drew of an ended trial's errors, such as a DET plot."""
+        if record.checkpoint is None:
+            return
+        for picture in sorted((self.state.folder / record.checkpoint).parent.glob("*.png")):
+            self.client.log_artifact(run.id, str(picture))
+            self.synced.artifacts += 1
 
     def _sync_search(self, parent: _Run) -> None:
         self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))
