@@ -34,8 +34,8 @@ def first_fault(err: ValidationError) -> str:
 
 
 # Pydantic names the member of a union it tried; to the user `corpus.an4.root` is `corpus.root`.
-_UNION_MEMBERS = {"an4", "librispeech", "manifest", "synthetic", "phonemes", "asr", "train", "ready", "str"}
-_UNION_MEMBERS |= {"waveform", "logmel", "Blocks", "list", "MethodChoice"}
+_UNION_MEMBERS = {"an4", "librispeech", "voxceleb", "manifest", "synthetic", "phonemes", "asr", "speaker", "ready"}
+_UNION_MEMBERS |= {"str", "waveform", "logmel", "Blocks", "list", "MethodChoice"}
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
@@ -43,6 +43,6 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
     for depth, part in enumerate(loc):
         if isinstance(part, int):
             key += f"[{part}]"
-        elif depth == 0 or part.partition("[")[0] not in _UNION_MEMBERS:
+        elif depth == 0 or not (part.partition("[")[0] in _UNION_MEMBERS or loc[: depth + 1] == ("teacher", "train")):
             key += f".{part}" if key else part
     return key

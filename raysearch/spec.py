@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
-from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
+from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError, first_fault
 from raysearch.methods.table import load_method
 from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting, setting_keys
@@ -23,7 +23,10 @@ from raysearch.training.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
-SETTINGS_GROUPS = ("student", "targets", "prediction", "distillation", "ctc", "pruning", "training")
+SETTINGS_GROUPS = (
+    *("student", "targets", "prediction", "distillation", "ctc", "pruning"),
+    *("adapter", "backend", "verification", "augmentation", "training"),
+)
 
 
 class MethodChoice(Settings):
@@ -104,6 +107,14 @@ class Spec(Settings):
     """Fixed settings of supervised pruning."""
     pruning: dict[str, Any] = {}
     """Fixed settings of pruning."""
+    adapter: dict[str, Any] = {}
+    """Fixed settings of adapters."""
+    backend: dict[str, Any] = {}
+    """Fixed settings of a speaker back end."""
+    verification: dict[str, Any] = {}
+    """Fixed settings of the loss on speakers."""
+    augmentation: dict[str, Any] = {}
+    """Fixed settings of how training speech is disturbed."""
     training: dict[str, Any] = {}
     """Fixed settings of training."""
 
@@ -150,7 +161,8 @@ class Spec(Settings):
         nested: dict[str, Any] = {}
         for group in SETTINGS_GROUPS:
             if has_setting(method, group):
-                nested[group] = dict(getattr(self, group))
+                fixed = getattr(self, group).items()
+                nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
         for key, value in config.items():
             if key != "method":
                 *path, last = key.split(".")
@@ -184,8 +196,8 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = N
         raise InputError(
             f"{path}: {type(document).__name__}; expected a mapping with name, corpus, teacher, task, method"
         )
-    for override in overrides:
-        _override(document, override)
+    for one in overrides:
+        override(document, one)
     if name is not None:
         document["name"] = name
     return parse_spec(document, where=str(path))
@@ -227,10 +239,11 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def _override(document: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(document: dict[str, Any], change: str) -> None:
+    """Puts `a.b=v` into a document. Raises: InputError"""
+    key, equals, text = change.partition("=")
     if not equals or not key:
-        raise InputError(f"--set: {override!r}; expected KEY=VALUE, e.g. search.trials=8")
+        raise InputError(f"--set: {change!r}; expected KEY=VALUE, e.g. search.trials=8")
     # Keys of the space are dotted themselves: they are one step below `space`.
     path = key.split(".", 1) if key.startswith("space.") else key.split(".")
     at: Any = document
@@ -316,30 +329,3 @@ def _check_start(spec: Spec) -> None:
 def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:
     if not fits:
         raise InputError(f"{where}: {value!r}; expected {expected}")
-
-
-def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig:
-    """The encoder of an encoder document, or the student of a search document's first start point or settings.
-
-    Raises: InputError
-    """
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as err:
-        raise InputError(f"{path}: {err.strerror}; expected an encoder or search document") from err
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
-    if "front_end" not in document:
-        spec = load_spec(path, overrides)
-        start = spec.search.start[0] if spec.search.start else {}
-        config: Config = {"method": spec.methods[0], **start}
-        return spec.student_config(config, EncoderConfig(front_end=LogMel(), width=768, blocks=_BASE_BLOCKS))
-    for override in overrides:
-        _override(document, override)
-    try:
-        return EncoderConfig.model_validate(document)
-    except ValidationError as err:
-        raise InputError(f"{path}: {first_fault(err)}") from err
-
-
-_BASE_BLOCKS = Blocks(count=12, heads=12, head_width=64, ffn=3072)

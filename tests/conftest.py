@@ -23,7 +23,7 @@ TONES_HZ = (200, 500, 1200, 3000)
 
 
 def _cut(folder, name, seconds, rng):
-    """Half-second tones in noise; `phones` names them."""
+    """Half-second tones in noise; `phones` names them. Two speakers in turn."""
     tones = rng.integers(len(TONES_HZ), size=round(2 * seconds))
     time_S = np.arange(8000) / 16_000
     audio = np.concatenate([np.sin(2 * np.pi * TONES_HZ[tone] * time_S) for tone in tones])
@@ -34,7 +34,9 @@ def _cut(folder, name, seconds, rng):
     phones = [f"T{tone}" for tone in tones]
     text = " ".join(phones)
     cut.supervisions = [
-        SupervisionSegment(name, name, 0.0, cut.duration, text=text, speaker="s", custom={"phones": phones})
+        SupervisionSegment(
+            name, name, 0.0, cut.duration, text=text, speaker=f"s{int(name[-1]) % 2}", custom={"phones": phones}
+        )
     ]
     return cut
 

@@ -29,6 +29,7 @@ for verb in (
     deploying.export,
     deploying.verify,
     deploying.transcribe,
+    deploying.verify_speaker,
     deploying.reproduce,
     searching.table,
     searching.simulate,

@@ -119,6 +119,24 @@ def transcribe(
     print(transcript(rows))
 
 
+def verify_speaker(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    one: Path,
+    other: Path,
+    threads: Annotated[int, typer.Option(min=0, help="0: onnxruntime decides.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Whether one person speaks in two 16 kHz mono recordings, by an exported model and without torch."""
+    from raysearch.deploy.verify_speaker import verify_speaker as compare_files
+
+    found = compare_files(model, one, other, threads)
+    if as_json:
+        print_json(found)
+        return
+    verdict = "one speaker" if found["same"] else "two speakers"
+    print(f"{verdict}: cosine {found['score']:.3f}, threshold {found['threshold']:.3f}")
+
+
 def reproduce(
     name: str,
     trial: int,

@@ -16,34 +16,28 @@ def cost(
     document: Path,
     overrides: Set = None,
     seconds: Annotated[float | None, typer.Option(min=0.025, help="MACs at one length instead of SUPERB's 32.")] = None,
+    ecapa: Annotated[int | None, typer.Option(min=8, help="Channels of an ECAPA-TDNN behind it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Parameters and MACs of an encoder document or of a spec's student, without training."""
-    from raysearch.encoder import cost as closed_form
+    from raysearch.cost_sheet import cost_sheet
     from raysearch.encoder.config import SAMPLE_RATE_HZ
-    from raysearch.spec import load_encoder_document
+    from raysearch.encoder.cost import SUPERB_SAMPLES
 
-    config = load_encoder_document(document, overrides or [])
-    samples = closed_form.SUPERB_SAMPLES if seconds is None else [round(seconds * SAMPLE_RATE_HZ)]
-    parts: dict[str, int] = {}
-    for length in samples:
-        for part, macs in closed_form.parts(config, length).items():
-            parts[part] = parts.get(part, 0) + macs
-    total = sum(parts.values())
-    found = {
-        "params": closed_form.params(config),
-        "macs_g": total / 1e9,
-        "seconds": seconds or sum(samples) / SAMPLE_RATE_HZ,
-        "parts_g": {part: macs / 1e9 for part, macs in parts.items()},
-    }
+    sheet = cost_sheet(document, overrides or [], ecapa)
+    samples = SUPERB_SAMPLES if seconds is None else [round(seconds * SAMPLE_RATE_HZ)]
+    found = {**sheet.document(samples), "seconds": seconds or sum(samples) / SAMPLE_RATE_HZ}
     if as_json:
         print_json(found)
         return
     print(f"params: {found['params']:,}")
     over = f"{seconds:g} s of audio" if seconds else f"SUPERB's 32 utterances, {found['seconds']:.2f} s"
-    print(f"macs: {total / 1e9:.2f} GMAC over {over}")
-    for part, macs in parts.items():
-        print(f"  {part:18s} {macs / 1e9:10.2f} GMAC  {100 * macs / total:5.1f} %")
+    print(f"macs: {found['macs_g']:.2f} GMAC over {over}")
+    for part, macs_g in found["parts_g"].items():
+        print(f"  {part:18s} {macs_g:10.2f} GMAC  {100 * macs_g / found['macs_g']:5.1f} %")
+    if "params_total" in found:
+        print(f"params_total: {found['params_total']:,} with the back end")
+        print(f"macs_total: {found['macs_total_g']:.2f} GMAC with the back end")
 
 
 def schema() -> None:

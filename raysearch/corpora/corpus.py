@@ -27,12 +27,23 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two cuts of a split, by id, and whether one person speaks in both."""
+
+    same: bool
+    one: str
+    other: str
+
+
+@dataclass(frozen=True)
 class Corpus:
     name: str
     splits: Mapping[str, CutSet]
     """Eager cut sets by split: `train`, `dev`, `test`; sorted by id. Dev chooses, test reports."""
     faults: tuple[Fault, ...] = field(default=())
     """What was skipped while reading."""
+    pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    """What the corpus's own trial lists compare, by split; empty where it has none."""
     audio: AudioStore = field(default_factory=AudioStore, compare=False, repr=False)
     """Decoded audio, shared by all that is done with this corpus in this process."""
 

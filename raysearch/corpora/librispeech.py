@@ -10,16 +10,16 @@ and at the root, where there is one, `SPEAKERS.TXT` with lines `ID | SEX | ...` 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from lhotse import AudioSource, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.probe import probe
-from raysearch.corpora.reading import select
-from raysearch.corpora.settings import An4Settings, LibriSpeechSettings, ReadingSettings
-from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.corpora.reading import select, whole_cut
+from raysearch.corpora.settings import An4Settings, LibriSpeechSettings, ReadingSettings, TrialList
+from raysearch.corpora.trial_list import pairs_of, read_speaker_lists
 from raysearch.errors import InputError
 
 SPLITS = ("train", "dev", "test")
@@ -41,10 +41,16 @@ def read_librispeech(settings: LibriSpeechSettings, cache: Path | None) -> Corpu
 
 
 def read_an4(settings: An4Settings, cache: Path | None) -> Corpus:
-    """As `read_librispeech`, with AN4's folders and its phones where they usually lie."""
+    """As `read_librispeech`, with AN4's folders, its phones where they usually lie, and the trial lists at its root."""
     folder = settings.phones or settings.root.resolve().parent.parent / "phones"
     phones = {split: folder / f"an4-{split}.txt" for split in SPLITS if settings.phones or folder.is_dir()}
-    return read_tree("an4", settings.root, {split: [split] for split in SPLITS}, phones, settings, cache)
+    corpus = read_tree("an4", settings.root, {split: [split] for split in SPLITS}, phones, settings, cache)
+    if settings.more:
+        cuts, faults = read_speaker_lists(settings.more, "corpus.more", cache)
+        train, left_out = select("train", [*corpus.splits["train"], *cuts], faults, settings)
+        corpus = replace(corpus, splits={**corpus.splits, "train": train}, faults=(*corpus.faults, *left_out))
+    lists = {split: TrialList(file=settings.root / f"veri_{split}.txt") for split in ("dev", "test")}
+    return pairs_of(corpus, {split: one for split, one in lists.items() if one.file.is_file()})
 
 
 def read_tree(
@@ -92,31 +98,9 @@ def _read_split(
             path = paths[key]
             speaker = path.parent.parent.name
             samples = verdicts[path].samples
-            cuts.append(_cut(path, samples, texts[key], speaker, sexes.get(speaker), phones.get(key)))
+            text = " ".join(texts[key]).upper()
+            cuts.append(whole_cut(key, path, samples, speaker, text, sexes.get(speaker), phones.get(key)))
     return cuts, faults
-
-
-def _cut(
-    path: Path, samples: int, words: list[str], speaker: str, sex: str | None, phones: list[str] | None
-) -> MonoCut:
-    seconds = samples / SAMPLE_RATE_HZ
-    source = AudioSource(type="file", channels=[0], source=str(path))
-    supervision = SupervisionSegment(
-        id=path.stem,
-        recording_id=path.stem,
-        start=0.0,
-        duration=seconds,
-        text=" ".join(words).upper(),
-        speaker=speaker,
-        gender=sex,
-        custom={"phones": phones} if phones else None,
-    )
-    recording = Recording(
-        id=path.stem, sources=[source], sampling_rate=SAMPLE_RATE_HZ, num_samples=samples, duration=seconds
-    )
-    return MonoCut(
-        id=path.stem, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording
-    )
 
 
 def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Fault]]:

@@ -1,15 +1,43 @@
-"""What readers share: which cuts stay, and how much may be left out before it is an error."""
+"""What readers share: how a cut is made, which cuts stay, and how much may be left out before it is an error."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from lhotse import CutSet
+from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 
 from raysearch.corpora.corpus import Fault
 from raysearch.corpora.settings import ReadingSettings
+from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError
+
+
+def whole_cut(
+    key: str,
+    path: Path,
+    samples: int,
+    speaker: str,
+    text: str | None = None,
+    sex: str | None = None,
+    phones: list[str] | None = None,
+) -> MonoCut:
+    """A cut that is a whole file."""
+    seconds = samples / SAMPLE_RATE_HZ
+    source = AudioSource(type="file", channels=[0], source=str(path))
+    supervision = SupervisionSegment(
+        id=key,
+        recording_id=key,
+        start=0.0,
+        duration=seconds,
+        text=text,
+        speaker=speaker,
+        gender=sex,
+        custom={"phones": phones} if phones else None,
+    )
+    recording = Recording(id=key, sources=[source], sampling_rate=SAMPLE_RATE_HZ, num_samples=samples, duration=seconds)
+    return MonoCut(id=key, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording)
 
 
 def select(

@@ -34,6 +34,26 @@ class ReadingSettings(Settings):
         return self
 
 
+class SpeakerList(Settings):
+    """Recordings and who speaks in them: lines `<speaker> <path>`, as VoxCeleb's training lists have them."""
+
+    file: LocalPath
+    """The list."""
+    root: LocalPath | None = None
+    """Where its paths start; by default `wav` beside the list where that exists, else the list's own folder."""
+
+
+class TrialList(Settings):
+    """Pairs of recordings: lines `1 <path> <path>` of one speaker, `0 <path> <path>` of two, as VoxCeleb's lists are.
+
+    Paths end with `<speaker>/<session>/<utterance>`."""
+
+    file: LocalPath
+    """The list."""
+    root: LocalPath | None = None
+    """Where its paths start; by default `wav` beside the list where that exists, else the list's own folder."""
+
+
 class An4Settings(ReadingSettings):
     """AN4 (census answers, 16 kHz) laid out like LibriSpeech, in folders `train`, `dev` and `test`."""
 
@@ -43,6 +63,8 @@ class An4Settings(ReadingSettings):
     phones: LocalPath | None = None
     """Folder of `an4-<split>.txt` files with lines `<utterance> PH PH ...`; by default `phones`, two folders above
     root, where it exists."""
+    more: list[SpeakerList] = []
+    """Lists of recordings of other speakers, without transcripts, that are trained on as well."""
 
 
 class SplitFolders(Settings):
@@ -74,6 +96,18 @@ class LibriSpeechSettings(ReadingSettings):
     phones: LocalPath | None = None
     """Folder of `<name of root>-<folder>.txt` files with lines `<utterance> PH PH ...`, one for each folder named in
     `splits`; needed for PER only."""
+
+
+class VoxCelebSettings(ReadingSettings):
+    """VoxCeleb, or any recordings in its layout: speakers and trial lists, no transcripts."""
+
+    kind: Literal["voxceleb"] = "voxceleb"
+    train: list[SpeakerList] = Field(min_length=1)
+    """Lists to train on, of one corpus or several."""
+    dev: TrialList
+    """Pairs that choose; their recordings are the dev split."""
+    test: TrialList
+    """Pairs that are reported on, and choose nothing."""
 
 
 class SplitManifests(Settings):
@@ -151,6 +185,24 @@ class SyntheticSettings(ReadingSettings):
         return self
 
 
+class AugmentationSettings(Settings):
+    """How training speech is disturbed, one way a crop. Needs no recordings of noise or rooms, but takes them."""
+
+    prob: float = Field(0.6, ge=0, le=1)
+    """Share of the crops that are disturbed."""
+    kinds: list[Literal["noise", "babble", "reverb", "speed"]] = Field(
+        ["noise", "babble", "reverb", "speed"], min_length=1
+    )
+    """Ways, drawn evenly: coloured noise; three other cuts; a made-up room; a tenth faster or slower."""
+    snr_db: tuple[float, float] = (5.0, 20.0)
+    """Range of the speech's level above noise or babble, in decibels."""
+    musan: LocalPath | None = None
+    """Folder of noise recordings at 16 kHz, such as MUSAN's, in place of coloured noise."""
+    rirs: LocalPath | None = None
+    """Folder of room impulse responses at 16 kHz in place of made-up rooms."""
+
+
 CorpusSettings = Annotated[
-    An4Settings | LibriSpeechSettings | ManifestSettings | SharSettings | SyntheticSettings, Field(discriminator="kind")
+    An4Settings | LibriSpeechSettings | VoxCelebSettings | ManifestSettings | SharSettings | SyntheticSettings,
+    Field(discriminator="kind"),
 ]

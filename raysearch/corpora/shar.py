@@ -52,7 +52,7 @@ def read_shar(settings: SharSettings) -> Corpus:
         total += len(cuts)
     archives = Archives(most_unreadable=int(settings.max_skipped * total))
     name = settings.splits.train.rstrip("/").rpartition("/")[2]
-    return Corpus(name, splits, tuple(everything), AudioStore(read=archives.read))
+    return Corpus(name, splits, tuple(everything), audio=AudioStore(read=archives.read))
 
 
 class Archives:

@@ -15,9 +15,11 @@ from raysearch.corpora.settings import (
     ManifestSettings,
     SharSettings,
     SyntheticSettings,
+    VoxCelebSettings,
 )
 from raysearch.corpora.shar import read_shar
 from raysearch.corpora.synthetic import synthesise
+from raysearch.corpora.voxceleb import read_voxceleb
 
 
 def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
@@ -33,6 +35,8 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
             return read_an4(settings, verdicts)
         case LibriSpeechSettings():
             return read_librispeech(settings, verdicts)
+        case VoxCelebSettings():
+            return read_voxceleb(settings, verdicts)
         case ManifestSettings():
             return read_manifests(settings, verdicts)
         case SharSettings():

@@ -12,7 +12,7 @@ from raysearch.corpora.table import read_corpus
 from raysearch.deploy.export import export_trial, onnx_name, source_digests
 from raysearch.deploy.latency import Load, measure_latency
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, Measured, load_manifest
-from raysearch.deploy.measure import labelled_cuts, measure_error
+from raysearch.deploy.measure import measure_error, measured_cuts
 from raysearch.deploy.onnx_file import Precision, layout
 from raysearch.deploy.pick import Limits, Pick, Shipped, choose, feasible, within
 from raysearch.deploy.runners import run_file
@@ -83,10 +83,10 @@ class Deployment:
     def _row(self, file: Path, metric: str) -> Measured:
         recogniser = Recogniser.load(file.parent / CHECKPOINT_NAME)
         torch.set_num_threads(self._load.threads)
-        cuts = labelled_cuts(self.corpus, "test", recogniser.head.config.unit)
-        self._say(f"{file.name}: reading {len(cuts)} test cuts")
+        meaning = layout(recogniser)
+        self._say(f"{file.name}: measuring on {len(measured_cuts(self.corpus, 'test', meaning))} test cuts")
         run = run_file(file, self._load.threads)
-        error, groups = measure_error(run, layout(recogniser), self.corpus, cuts, self._seed)
+        error, groups = measure_error(run, meaning, self.corpus, "test", self._seed)
         return Measured(
             file=file.name,
             size_bytes=file.stat().st_size,

@@ -19,9 +19,8 @@ def model_card(
     settings = ", ".join(f"`{key}` {value}" for key, value in record.config.items())
     sections = [
         f"# {manifest.search}, trial {manifest.trial}",
-        f"A speech encoder with a CTC head for {manifest.task}: 16 kHz waveform in, text out. Trained by "
-        f"`{record.method}` to imitate a larger teacher; chosen from the front of a search over {len(document.trials)} "
-        f"trials.",
+        f"{_what(manifest)} Trained by `{record.method}` from a larger teacher; chosen from the front of a search over "
+        f"{len(document.trials)} trials.",
         "## Size",
         f"{manifest.macs_g:.4g} GMAC over SUPERB's 32 utterances, {manifest.params_m:.4g} M parameters, head excluded."
         f" Settings: {settings}.",
@@ -29,7 +28,7 @@ def model_card(
         f"Corpus `{corpus.name}`: {hours}. Trained on train, chosen on dev, measured on test.",
         "## Measured",
         f"Of the exported files, on this corpus' test split; {manifest.metric.upper()} in percent with 95 % bootstrap "
-        "intervals over cuts.",
+        f"intervals over {'speakers' if manifest.task == 'speaker' else 'cuts'}.",
         _table(manifest.measured),
         *_groups(manifest.measured),
         "## Front",
@@ -39,6 +38,12 @@ def model_card(
         _limits(manifest, spec, corpus),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _what(manifest: Manifest) -> str:
+    if manifest.task == "speaker":
+        return "A speech encoder with a speaker back end: 16 kHz waveform in, an embedding of length 1 out."
+    return f"A speech encoder with a CTC head for {manifest.task}: 16 kHz waveform in, text out."
 
 
 def _table(rows: list[Measured]) -> str:
@@ -56,7 +61,7 @@ def _table(rows: list[Measured]) -> str:
 
 def _groups(rows: list[Measured]) -> list[str]:
     if not rows[0].groups:
-        return ["The corpus says nothing of its speakers' gender: no error by group."]
+        return ["No error by group: none was measured."]
     shown = "; ".join(f"{name}: {_rate(rate)} of {rate.cuts} cuts" for name, rate in rows[0].groups.items())
     return [f"By the speakers' gender ({rows[0].file}): {shown}."]
 
@@ -66,14 +71,20 @@ def _rate(rate: Rate) -> str:
 
 
 def _limits(manifest: Manifest, spec: Spec, corpus: Corpus) -> str:
+    speaks = manifest.task == "speaker"
     train_h, test_cuts = corpus.hours("train"), len(corpus.splits["test"])
     lines = [
         f"Read it as what {train_h:.2f} h of training speech and {test_cuts} test cuts can show: intervals are over "
-        "cuts, and say little of other speakers, rooms, microphones or languages.",
+        f"{'speakers' if speaks else 'cuts'}, and say little of other speakers, rooms, microphones or languages.",
         "16 kHz mono only; nothing is resampled. Not streaming: every frame sees the whole recording. Recordings over "
-        f"{WINDOW_S} s are read in windows that overlap by {OVERLAP_S} s.",
-        "Greedy reading without a language model; only symbols of the training split can be emitted.",
+        f"{WINDOW_S} s are {'averaged over windows' if speaks else f'read in windows that overlap by {OVERLAP_S} s'}.",
     ]
+    if speaks:
+        lines.append(
+            "Plain cosines; a threshold set on dev may be off elsewhere. Voices change: it is no proof of who spoke."
+        )
+    else:
+        lines.append("Greedy reading without a language model; only symbols of the training split can be emitted.")
     if spec.corpus.kind == "synthetic":
         lines.insert(0, "The speech is synthetic: these errors say nothing about people.")
     return "\n".join(f"- {line}" for line in lines)

@@ -59,9 +59,10 @@ def export_trial(
         if "pt2" in formats:
             write_pt2(program, part / "model.pt2")
         if "onnx" in formats:
-            model = to_onnx(program)
+            meaning = layout(recogniser)
+            model = to_onnx(program, "embedding" if meaning.unit == "speaker" else "log_probs")
             for precision in precisions:
-                write_onnx(model, layout(recogniser), precision, part / onnx_name(precision))
+                write_onnx(model, meaning, precision, part / onnx_name(precision))
     config = recogniser.encoder.config
     files = sorted(path for path in part.rglob("*") if path.is_file())
     manifest = Manifest(

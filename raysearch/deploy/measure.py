@@ -6,30 +6,54 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from raysearch.corpora.corpus import Corpus
+import numpy as np
+
+from raysearch.corpora.corpus import Corpus, Pair
+from raysearch.corpora.crops import speaker_of
 from raysearch.deploy.manifest import Rate
 from raysearch.deploy.transcribe import Layout, Run, log_probs
+from raysearch.deploy.verify_speaker import embedding
 from raysearch.errors import InputError
 from raysearch.tasks.ctc import Unit, is_labelled, reference
+from raysearch.tasks.detection import eer_score
 from raysearch.tasks.recognition import Reading
+from raysearch.tasks.scoring import cosines
+from raysearch.tasks.speaker import draw_pairs
 
 LEAST_CUTS = 2
 """A group of fewer has no interval worth the name."""
 
 
-def labelled_cuts(corpus: Corpus, split: str, unit: Unit) -> list[Any]:
-    """Raises: InputError if the split has no cut with a transcript."""
-    cuts = [cut for cut in corpus.splits.get(split, []) if is_labelled(cut, unit)]
-    if not any(reference(cut, unit) for cut in cuts):
-        raise InputError(f"corpus {corpus.name}: split {split}: no cut with {unit}; expected some to measure on")
-    return cuts
-
-
 def measure_error(
+    run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None = None
+) -> tuple[Rate, dict[str, Rate]]:
+    """Over all cuts of the split, or `most` of them, and by the gender of their speakers where text is read.
+
+    Raises: InputError if the split has nothing to measure on.
+    """
+    if layout.unit == "speaker":
+        return _speaker_error(run, layout, corpus, split, seed, most), {}
+    cuts = measured_cuts(corpus, split, layout)
+    return _reading_error(run, layout, corpus, cuts if most is None else cuts[:: -(-len(cuts) // most)], seed)
+
+
+def measured_cuts(corpus: Corpus, split: str, layout: Layout) -> list[Any]:
+    """The cuts that an error rests on. Raises: InputError if there are none."""
+    cuts = list(corpus.splits.get(split, []))
+    if layout.unit == "speaker":
+        keys = {key for pair in _pairs(corpus, split) for key in (pair.one, pair.other)}
+        return [cut for cut in cuts if cut.id in keys]
+    unit = _unit(layout)
+    labelled = [cut for cut in cuts if is_labelled(cut, unit)]
+    if not any(reference(cut, unit) for cut in labelled):
+        raise InputError(f"corpus {corpus.name}: split {split}: no cut with {unit}; expected some to measure on")
+    return labelled
+
+
+def _reading_error(
     run: Run, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int
 ) -> tuple[Rate, dict[str, Rate]]:
-    """Over all cuts, and by the gender of their speakers."""
-    unit: Unit = "phones" if layout.unit == "phones" else "characters"
+    unit = _unit(layout)
     whole, groups = Reading([], []), defaultdict[str, Reading](lambda: Reading([], []))
     for cut in cuts:
         expected, got = reference(cut, unit), layout.decode(log_probs(run, layout, corpus.audio.audio(cut)))
@@ -39,6 +63,36 @@ def measure_error(
             reading.hypotheses.append(got)
     scored = {name: one for name, one in sorted(groups.items()) if len(one.references) >= LEAST_CUTS}
     return _rate(whole, seed), {name: _rate(one, seed) for name, one in scored.items() if any(one.references)}
+
+
+def _speaker_error(run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Rate:
+    """The equal error rate of plain cosines, of the pairs among the first `most` cuts."""
+    cuts = {cut.id: cut for cut in measured_cuts(corpus, split, layout)}
+    pairs = _pairs(corpus, split)
+    if most is not None:
+        kept = set(list(dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other)))[:most])
+        pairs = [pair for pair in pairs if {pair.one, pair.other} <= kept]
+    embedded = {
+        key: embedding(run, layout, corpus.audio.audio(cuts[key]))
+        for key in dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other))
+    }
+    one_NE, other_NE = (np.stack([embedded[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))
+    speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
+    score = eer_score(cosines(one_NE, other_NE), [pair.same for pair in pairs], speakers, seed=seed)
+    return Rate(value=score.value, low=score.low, high=score.high, cuts=len(embedded))
+
+
+def _pairs(corpus: Corpus, split: str) -> Sequence[Pair]:
+    pairs = corpus.pairs.get(split) or draw_pairs(list(corpus.splits.get(split, [])))
+    if len({pair.same for pair in pairs}) < 2:
+        raise InputError(
+            f"corpus {corpus.name}: split {split}: no pairs to compare; expected speakers with several cuts"
+        )
+    return pairs
+
+
+def _unit(layout: Layout) -> Unit:
+    return "phones" if layout.unit == "phones" else "characters"
 
 
 def _rate(reading: Reading, seed: int) -> Rate:

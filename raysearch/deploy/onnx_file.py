@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.deploy.transcribe import METADATA_KEY, Layout
+from raysearch.tasks.head import CtcHeadConfig, SpeakerHeadConfig
 
 Precision = Literal["fp32", "fp16", "int8"]
 OPSET = 20
@@ -27,17 +28,19 @@ _EXAMPLE_SAMPLES = (16_000, 12_345)
 
 
 def layout(recogniser: Recogniser) -> Layout:
+    head = recogniser.head.config
     return Layout(
-        unit=recogniser.head.config.unit,
-        symbols=tuple(recogniser.head.config.symbols),
+        unit=head.unit if isinstance(head, CtcHeadConfig) else "speaker",
+        symbols=tuple(head.symbols) if isinstance(head, CtcHeadConfig) else (),
         hop_samples=recogniser.encoder.config.hop_samples,
         min_samples=recogniser.min_samples,
         equal_lengths=recogniser.equal_lengths,
+        threshold=head.threshold if isinstance(head, SpeakerHeadConfig) else None,
     )
 
 
 def trace(recogniser: Recogniser) -> ExportedProgram:
-    """The program from waveform to log-probabilities, for any batch and length."""
+    """The program from waveform to log-probabilities or embeddings, for any batch and length."""
     samples_B = torch.tensor(_EXAMPLE_SAMPLES)
     audio_BS = torch.zeros(len(samples_B), int(samples_B.max()))
     batch = Dim("batch", min=1)
@@ -52,12 +55,12 @@ def write_pt2(program: ExportedProgram, file: Path) -> None:
         torch.export.save(program, file)
 
 
-def to_onnx(program: ExportedProgram) -> onnx.ModelProto:
+def to_onnx(program: ExportedProgram, output: str = "log_probs") -> onnx.ModelProto:
     with _quiet():
         exported = torch.onnx.export(
             program,
             input_names=["audio", "samples"],
-            output_names=["log_probs", "frames"],
+            output_names=[output, "frames"],
             dynamo=True,
             opset_version=OPSET,
             verbose=False,

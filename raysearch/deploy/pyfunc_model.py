@@ -1,7 +1,8 @@
 """The registered model, as MLflow loads it: code, not a pickle. Needs mlflow, numpy and onnxruntime only.
 
 Input `audio`, float32 (recordings, samples) at 16 kHz in [-1, 1], and `samples`, int64 (recordings): how many samples
-of each row are audio. Output: one text a recording, phones or words with spaces between them.
+of each row are audio. Output: one text a recording, phones or words with spaces between them; of a speaker model one
+embedding of length 1 a recording.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from raysearch.deploy.transcribe import OnnxModel
+from raysearch.deploy.verify_speaker import embedding
 
 
 class RegisteredModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -23,9 +25,12 @@ class RegisteredModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     # Without type hints: MLflow would read them as a schema, beside the signature that it was given.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         rows = zip(model_input["audio"], model_input["samples"], strict=True)
-        # One by one: a recording then gets the same text whatever else is in the request.
-        texts = [" ".join(self._model.read(np.asarray(row, np.float32)[: int(count)])) for row, count in rows]
-        return pd.DataFrame({"text": texts})
+        # One by one: a recording then gets the same answer whatever else is in the request.
+        recordings = [np.asarray(row, np.float32)[: int(count)] for row, count in rows]
+        if self._model.layout.unit == "speaker":
+            heard = [embedding(self._model.run, self._model.layout, audio_S) for audio_S in recordings]
+            return pd.DataFrame({"embedding": [x_E.tolist() for x_E in heard]})
+        return pd.DataFrame({"text": [" ".join(self._model.read(audio_S)) for audio_S in recordings]})
 
 
 mlflow.models.set_model(RegisteredModel())

@@ -17,6 +17,7 @@ import mlflow
 import numpy as np
 from mlflow.models.signature import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import Array
 
 import raysearch
 from raysearch.corpora.corpus import Corpus
@@ -32,7 +33,10 @@ from raysearch.search.reading import read_document
 from raysearch.settings import Settings
 
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
-RUNTIME = ("__init__.py", "errors.py", "deploy/__init__.py", "deploy/transcribe.py", "deploy/pyfunc_model.py")
+RUNTIME = (
+    *("__init__.py", "errors.py", "deploy/__init__.py"),
+    *("deploy/transcribe.py", "deploy/verify_speaker.py", "deploy/pyfunc_model.py"),
+)
 """What of this package a registered model needs; it is kept with it."""
 
 
@@ -88,7 +92,7 @@ def register(
                 python_model=str(code / "raysearch/deploy/pyfunc_model.py"),
                 artifacts={"model": str(out / file), "card": str(card)},
                 code_paths=[str(code / "raysearch")],
-                signature=_signature(),
+                signature=_signature(manifest.task),
                 input_example=_example(),
                 pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
                 registered_model_name=model,
@@ -143,10 +147,11 @@ def _runtime(folder: Path) -> Path:
     return folder / "code"
 
 
-def _signature() -> ModelSignature:
+def _signature(task: str) -> ModelSignature:
     audio = TensorSpec(np.dtype(np.float32), (-1, -1), "audio")
     samples = TensorSpec(np.dtype(np.int64), (-1,), "samples")
-    return ModelSignature(Schema([audio, samples]), Schema([ColSpec(DataType.string, "text")]))
+    text, embedding = ColSpec(DataType.string, "text"), ColSpec(Array(DataType.double), "embedding")
+    return ModelSignature(Schema([audio, samples]), Schema([embedding if task == "speaker" else text]))
 
 
 def _example() -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""A student and its head as one module: waveform in, log-probabilities of tokens out.
+"""A student and its head as one module: waveform in, log-probabilities of tokens or an embedding of the speaker out.
 
-Shapes: B recordings, S samples, L layers, T frames, N frames of all recordings end to end, D width, V tokens.
+Shapes: B recordings, S samples, L layers, T frames, N frames of all recordings end to end, D width, V tokens, E width
+of an embedding.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
-from raysearch.tasks.head import ChosenHead, head_folder, load_head
+from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig, head_folder, load_head
 
 
 class SpeechModel(nn.Module):
@@ -35,6 +36,20 @@ class SpeechModel(nn.Module):
         x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])
         logits_NV = self.head(x_LBTD.flatten(1, 2))
         return logits_NV.unflatten(0, x_LBTD.shape[1:3]).log_softmax(-1), encoded.frames_B
+
+
+class SpeakerModel(nn.Module):
+    """The recordings of a batch must be equally long: padding would be heard."""
+
+    def __init__(self, encoder: Encoder, backend: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.backend = backend
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (B, E) of length 1, and the frames of each row (B)."""
+        encoded = self.encoder(audio_BS, samples_B)
+        return F.normalize(self.backend(encoded)), encoded.frames_B
 
 
 @dataclass(frozen=True)
@@ -72,13 +87,14 @@ class Recogniser:
         save_encoder(self.encoder, folder)
         ChosenHead(self.head.config, self.head.module, None).save(folder)
 
-    def model(self) -> SpeechModel:
+    def model(self) -> SpeechModel | SpeakerModel:
         """For inference: the position convolution's normalised weight is one tensor, worked out once."""
         # Built anew: a deep copy shares its parametrised class with the original, which would lose its weight.
         encoder = Encoder(self.encoder.config)
         encoder.load_state_dict(self.encoder.state_dict())
         remove_parametrizations(encoder.position_conv.conv, "weight")
-        return SpeechModel(encoder, self.head.module).eval().requires_grad_(False)
+        kind = SpeakerModel if isinstance(self.head.config, SpeakerHeadConfig) else SpeechModel
+        return kind(encoder, self.head.module).eval().requires_grad_(False)
 
     @property
     def min_samples(self) -> int:
@@ -87,6 +103,9 @@ class Recogniser:
 
     @property
     def equal_lengths(self) -> bool:
-        """Whether recordings of one batch must be equally long: padding changes what GroupNorm over time sees."""
+        """Whether recordings of one batch must be equally long: padding changes what GroupNorm over time sees, and
+        what is pooled into an embedding."""
+        if isinstance(self.head.config, SpeakerHeadConfig):
+            return True
         front_end = self.encoder.config.front_end
         return front_end.kind == "waveform" and front_end.norm == "group"

@@ -32,7 +32,7 @@ MANIFEST_NAME = "export.json"
 
 Audio = NDArray[np.float32]
 Run = Callable[[Audio, NDArray[np.int64]], tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""`audio_BS`, `samples_B` -> log-probabilities `(B, T, V)` and valid frames `(B)`."""
+"""`audio_BS`, `samples_B` -> log-probabilities `(B, T, V)`, or embeddings `(B, E)`, and valid frames `(B)`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Layout:
     """What a model's numbers mean; kept in the ONNX file's metadata."""
 
     unit: str
-    """`phones` or `characters`."""
+    """`phones` or `characters`; `speaker` where a recording gives one embedding of length 1."""
     symbols: tuple[str, ...]
     """Symbol i has token i + 1; 0 is the blank."""
     hop_samples: int
@@ -49,6 +49,8 @@ class Layout:
     """Of the shortest recording that can be read."""
     equal_lengths: bool
     """Whether the recordings of one batch must be equally long."""
+    threshold: float | None = None
+    """Of a speaker model: the cosine at which dev has as many misses as false acceptances."""
 
     def decode(self, log_probs_TV: NDArray[np.float32]) -> list[str]:
         """Phones or words: the likeliest token of each frame, repeats merged, blanks dropped."""
@@ -80,8 +82,8 @@ class OnnxModel:
         self.layout = _layout(self._session.get_modelmeta().custom_metadata_map, file)
 
     def run(self, audio_BS: Audio, samples_B: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        log_probs_BTV, frames_B = self._session.run(None, {"audio": audio_BS, "samples": samples_B})
-        return log_probs_BTV, frames_B
+        outputs, frames_B = self._session.run(None, {"audio": audio_BS, "samples": samples_B})
+        return outputs, frames_B
 
     def read(self, audio_S: Audio) -> list[str]:
         """Phones or words of one recording of any length.
@@ -139,6 +141,8 @@ def transcribe(model: Path, files: list[Path], threads: int = 0) -> list[dict[st
     Raises: InputError naming the file.
     """
     recogniser = OnnxModel(model, threads)
+    if recogniser.layout.unit == "speaker":
+        raise InputError(f"{model}: tells speakers apart; expected a model that reads: see raysearch verify-speaker")
     rows = []
     for file in files:
         audio_S = read_audio(file)

@@ -17,7 +17,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.table import read_corpus
 from raysearch.deploy.export import source_digests
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, load_manifest
-from raysearch.deploy.measure import labelled_cuts, measure_error
+from raysearch.deploy.measure import measure_error, measured_cuts
 from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.onnx_file import layout
 from raysearch.deploy.runners import run_checkpoint, run_file
@@ -27,12 +27,15 @@ from raysearch.encoder import cost
 from raysearch.errors import InputError
 from raysearch.front.table import Column, plain
 from raysearch.search.folder import SearchFolder
+from raysearch.tasks.backend_cost import backend_macs
+from raysearch.tasks.head import SpeakerHeadConfig
 
 LENGTHS = (1_600, 12_345, 16_000, 16_077, 240_000)
 """0.1 s, 1 s, 15 s, and two that end within a frame."""
 EXACT, EXACT_MEAN = 5e-3, 5e-4
-"""Most that a log-probability may differ in fp32, and that they may on average. Sums in another order differ by 1e-5
-to 1e-4; in mel bins that are nearly empty the logarithm magnifies an FFT's rounding to 1e-3 in single frames."""
+"""Most that a log-probability, or a part of an embedding, may differ in fp32, and that they may on average. Sums in
+another order differ by 1e-5 to 1e-4; in mel bins that are nearly empty the logarithm magnifies an FFT's rounding to
+1e-3 in single frames."""
 SAME_POINTS = 0.1
 """Most that an fp32 error rate may differ, in percent: one token of a thousand."""
 LOSSY_POINTS = 1.0
@@ -88,20 +91,18 @@ def verify_against(out: Path, manifest: Manifest, trial: Path, corpus: Corpus, s
     recogniser = Recogniser.load(out / CHECKPOINT_NAME)
     checks = [_source(manifest, trial)]
     reference = run_checkpoint(recogniser)
-    unit = recogniser.head.config.unit
-    cuts = labelled_cuts(corpus, "dev", unit)
-    audio_S = _speech(cuts, corpus)
-    spread = cuts[:: -(-len(cuts) // ERROR_CUTS)]
-    expected = measure_error(reference, layout(recogniser), corpus, spread, seed)[0].value
+    meaning = layout(recogniser)
+    audio_S = _speech(measured_cuts(corpus, "dev", meaning), corpus)
+    expected = measure_error(reference, meaning, corpus, "dev", seed, ERROR_CUTS)[0]
     for name in manifest.models:
         lossy = ".fp16." in name or ".int8." in name
         run = run_file(out / name)
         checks += _outputs(name, run, reference, audio_S, lossy, recogniser.equal_lengths)
-        got = measure_error(run, layout(recogniser), corpus, spread, seed)[0].value
+        got = measure_error(run, meaning, corpus, "dev", seed, ERROR_CUTS)[0].value
         limit = LOSSY_POINTS if lossy else SAME_POINTS
-        ok = got - expected <= limit if lossy else abs(got - expected) <= limit
-        what = f"{name}: {manifest.metric} of {len(spread)} dev cuts"
-        checks.append(Check(what, f"{expected:.2f} %", f"{got:.2f} %", f"{limit} points", ok))
+        ok = got - expected.value <= limit if lossy else abs(got - expected.value) <= limit
+        what = f"{name}: {manifest.metric} of {expected.cuts} dev cuts"
+        checks.append(Check(what, f"{expected.value:.2f} %", f"{got:.2f} %", f"{limit} points", ok))
         if name == "model.onnx":
             checks.append(_macs(out / name, recogniser))
     return Verdict(tuple(checks))
@@ -135,7 +136,7 @@ def _outputs(name: str, run: Run, reference: Run, audio_S: Audio, lossy: bool, e
 
 def _name(name: str, recordings: list[Audio]) -> str:
     lengths = ", ".join(f"{len(audio_S) / SAMPLE_RATE_HZ:.4g}" for audio_S in recordings)
-    return f"{name}: log-probabilities, batch {len(recordings)} of {lengths} s"
+    return f"{name}: outputs, batch {len(recordings)} of {lengths} s"
 
 
 def _difference(run: Run, reference: Run, recordings: list[Audio]) -> tuple[float, float, bool]:
@@ -144,20 +145,26 @@ def _difference(run: Run, reference: Run, recordings: list[Audio]) -> tuple[floa
     audio_BS = np.zeros((len(recordings), samples_B.max()), dtype=np.float32)
     for row_S, audio_S in zip(audio_BS, recordings, strict=True):
         row_S[: len(audio_S)] = audio_S
-    log_probs_BTV, frames_B = run(audio_BS, samples_B)
+    outputs, frames_B = run(audio_BS, samples_B)
     differences = []
     for row, audio_S in enumerate(recordings):
-        alone_BTV, alone_B = reference(audio_S[None].copy(), samples_B[row : row + 1])
+        alone, alone_B = reference(audio_S[None].copy(), samples_B[row : row + 1])
         if alone_B[0] != frames_B[row]:
             return float("inf"), float("inf"), False
-        differences.append(np.abs(log_probs_BTV[row, : alone_B[0]] - alone_BTV[0]).ravel())
+        # Log-probabilities of the valid frames, or an embedding.
+        got = outputs[row, : alone_B[0]] if outputs.ndim == 3 else outputs[row]
+        differences.append(np.abs(got - alone[0]).ravel())
     flat = np.concatenate(differences)
     return float(flat.max()), float(flat.mean()), True
 
 
 def _macs(file: Path, recogniser: Recogniser) -> Check:
     samples = 10 * SAMPLE_RATE_HZ
-    expected, got = cost.macs(recogniser.encoder.config, samples), graph_macs(onnx.load(file), samples).encoder
+    config, head = recogniser.encoder.config, recogniser.head.config
+    expected, found = cost.macs(config, samples), graph_macs(onnx.load(file), samples)
+    got = found.encoder
+    if isinstance(head, SpeakerHeadConfig):
+        expected, got = expected + backend_macs(head.backend, config, samples), found.encoder + found.head
     return Check(f"{file.name}: MACs of 10 s", f"{expected:,}", f"{got:,}", "0", got == expected)
 
 

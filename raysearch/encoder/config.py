@@ -78,6 +78,15 @@ class RelativePositions(Settings):
         return self
 
 
+class Adapter(Settings):
+    """Two linear layers with ReLU between them, beside a feed-forward sub-layer, with a LayerNorm of their own."""
+
+    width: PositiveInt
+    """Hidden units."""
+    scale: float = Field(0.1, gt=0)
+    """Factor on what it adds."""
+
+
 class Block(Settings):
     """One transformer block. A sub-layer that lost all its units keeps its output bias."""
 
@@ -87,6 +96,8 @@ class Block(Settings):
     """Width of one head; heads x head_width need not be the encoder's width."""
     ffn: int = Field(ge=0)
     """Hidden units of the feed-forward sub-layer."""
+    adapter: Adapter | None = None
+    """Where there is one, an encoder has two routes: with its adapters and without."""
 
 
 class Blocks(Block):
@@ -129,8 +140,8 @@ class EncoderConfig(Settings):
         """One entry a block, however the document writes them."""
         if isinstance(self.blocks, list):
             return self.blocks
-        one = Block(heads=self.blocks.heads, head_width=self.blocks.head_width, ffn=self.blocks.ffn)
-        return [one] * self.blocks.count
+        one = self.blocks
+        return [Block(heads=one.heads, head_width=one.head_width, ffn=one.ffn, adapter=one.adapter)] * one.count
 
     @property
     def depth(self) -> int:

@@ -58,6 +58,7 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
     gated = sum(heads) * GATE_OUTPUTS * _gate_inputs(config)
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
+    adapters = _adapter_units(config)
     # Padded by half: an even kernel makes one frame more than goes in.
     positions = sums.total + sums.utterances * (1 - kernel % 2)
     return {
@@ -67,6 +68,7 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
         "attention_linear": sums.total * (4 * width * sum(inner) + gated),
         "attention_matmul": 2 * sums.squares * sum(inner),
         "ffn": 2 * sums.total * width * sum(ffn),
+        **({"adapters": 2 * sums.total * width * sum(adapters)} if adapters else {}),
     }
 
 
@@ -81,6 +83,7 @@ def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, 
     width, pre, blocks = config.width, config.norm == "pre", config.block_list
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
     inner = [count * block.head_width for count, block in zip(heads, blocks, strict=True)]
+    adapters = _adapter_units(config)
     attention = sum(_sub_layer_params(width, pre, count, 4 * width + 3) for count in inner)
     if (relative := config.relative_positions) is not None:
         # A length of each head's bias, the gates that a block's heads share, and the table that all blocks share.
@@ -93,6 +96,7 @@ def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, 
         "position_conv": width * (width // groups) * kernel + width + kernel + 2 * width,
         "attention": attention,
         "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
+        **({"adapters": sum((2 * width + 1) * units + 3 * width for units in adapters)} if adapters else {}),
     }
 
 
@@ -106,7 +110,7 @@ def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
     channels, heads, ffn = sizes
     front_end = config.front_end.model_copy(update={"channels": list(channels)})
     blocks = [
-        Block(heads=h, head_width=block.head_width, ffn=f)
+        Block(heads=h, head_width=block.head_width, ffn=f, adapter=block.adapter)
         for block, h, f in zip(config.block_list, heads, ffn, strict=True)
     ]
     return config.model_copy(update={"front_end": front_end, "blocks": blocks})
@@ -138,6 +142,10 @@ def _frame_sums(kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], l
     frames = [count[-1] for count in counts]
     convs = tuple(sum(layer) for layer in zip(*counts, strict=True))[1:]
     return _FrameSums(convs, sum(frames), sum(count * count for count in frames), sum(count > 0 for count in frames))
+
+
+def _adapter_units(config: EncoderConfig) -> list[int]:
+    return [block.adapter.width for block in config.block_list if block.adapter]
 
 
 def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list[Any]:

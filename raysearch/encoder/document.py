@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -13,12 +14,21 @@ from raysearch.errors import InputError, first_fault
 
 def read_config(file: Path | str) -> EncoderConfig:
     """Raises: InputError if the file is missing, is not YAML or JSON, or does not describe an encoder."""
+    return as_config(read_document(file), file)
+
+
+def read_document(file: Path | str) -> Any:
+    """Raises: InputError if the file is missing, or is not YAML or JSON."""
     try:
-        document = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except OSError as err:
         raise InputError(f"{file}: {err.strerror}; expected an encoder document") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise InputError(f"{file}: {' '.join(str(err).split())}; expected YAML or JSON") from err
+
+
+def as_config(document: Any, file: Path | str) -> EncoderConfig:
+    """Raises: InputError, naming the file, if the document does not describe an encoder."""
     try:
         return EncoderConfig.model_validate(document)
     except ValidationError as err:

@@ -61,8 +61,9 @@ class Encoder(nn.Module):
         x_BTC = self.front_end(audio_BS, samples_B)
         return self.projection(self.feature_norm(x_BTC)), self.frames(samples_B)
 
-    def encode(self, x_BTD: Tensor, frames_B: Tensor) -> Encoded:
-        """Zeroes what lies past `frames_B`, tells positions, runs the blocks."""
+    def encode(self, x_BTD: Tensor, frames_B: Tensor, plain: int = 0) -> Encoded:
+        """Zeroes what lies past `frames_B`, tells positions, runs the blocks: for the first `plain` rows without their
+        adapters."""
         valid_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < frames_B[:, None]
         x_BTD = x_BTD.masked_fill(~valid_BT[:, :, None], 0.0)
         x_BTD = x_BTD + self.position_conv(x_BTD)
@@ -72,9 +73,21 @@ class Encoder(nn.Module):
         positions_NTK = self.relative_positions(x_BTD.shape[1]) if self.config.relative_positions else None
         hidden = [x_BTD]
         for block in self.blocks:
-            hidden.append(block(hidden[-1], mask_B11K, positions_NTK))
+            hidden.append(block(hidden[-1], mask_B11K, positions_NTK, plain))
         output_BTD = self.norm(hidden[-1]) if self.config.norm == "pre" else hidden[-1]
         return Encoded(output_BTD, tuple(hidden), frames_B)
+
+    def routes(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Encoded, Encoded]:
+        """What the encoder gives without its adapters, and with them, in one pass over the blocks.
+
+        Front end and projection have no adapters: both routes share them.
+        """
+        x_BTD, frames_B = self.features(audio_BS, samples_B)
+        rows = len(x_BTD)
+        both = self.encode(x_BTD.repeat(2, 1, 1), frames_B.repeat(2), plain=rows)
+        plain, adapted = zip(*(x_BTD.split(rows) for x_BTD in both.hidden), strict=True)
+        outputs = both.output_BTD.split(rows)
+        return Encoded(outputs[0], plain, frames_B), Encoded(outputs[1], adapted, frames_B)
 
     def frames(self, samples: Count) -> Count:
         """Frames of so many samples, exactly."""

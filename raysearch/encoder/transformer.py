@@ -100,9 +100,31 @@ class Emptied(nn.Module):
         return self.bias.expand_as(x_BTD)
 
 
+class Adapter(nn.Module):
+    """What a block learns beside its feed-forward sub-layer. It starts at zero: at first both routes are one.
+
+    Source: OS-KDFT, Heo et al., Interspeech 2023 (arXiv 2305.17394), section 3; LoRA's start.
+    """
+
+    def __init__(self, width: int, settings: config.Adapter) -> None:
+        super().__init__()
+        self.scale = settings.scale
+        self.norm = nn.LayerNorm(width)
+        self.down = nn.Linear(width, settings.width)
+        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.down.bias)
+        self.up = nn.Linear(settings.width, width)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.scale * self.up(F.relu(self.down(self.norm(x_BTD))))
+
+
 class TransformerBlock(nn.Module):
     """Attention, then feed-forward, each added to its input; LayerNorm before (pre) or after (post) each.
 
+    An adapter reads what the feed-forward sub-layer reads, before any norm, and its output is added to that one's.
     A pre-norm in front of an emptied sub-layer has nothing to do and does not exist.
     """
 
@@ -117,15 +139,24 @@ class TransformerBlock(nn.Module):
         self.ffn = FeedForward(width, block.ffn) if block.ffn else Emptied(width)
         self.ffn_norm = nn.LayerNorm(width) if block.ffn or not self.pre else nn.Identity()
         self.dropout = nn.Dropout(dropout)
+        if block.adapter:
+            self.adapter = Adapter(width, block.adapter)
 
-    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None, plain: int = 0) -> Tensor:
         """`mask_B11K`: True where a key may be attended to; None where all may. `positions_NTK`: see
-        `RelativePositions`; None in an encoder without them."""
+        `RelativePositions`; None in an encoder without them. The first `plain` rows take the route past the adapter."""
         if self.pre:
             x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), mask_B11K, positions_NTK))
-            return x_BTD + self.dropout(self.ffn(self.ffn_norm(x_BTD)))
+            return self._adapted(x_BTD, x_BTD + self.dropout(self.ffn(self.ffn_norm(x_BTD))), plain)
         x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, mask_B11K, positions_NTK)))
-        return self.ffn_norm(x_BTD + self.dropout(self.ffn(x_BTD)))
+        return self.ffn_norm(self._adapted(x_BTD, x_BTD + self.dropout(self.ffn(x_BTD)), plain))
+
+    def _adapted(self, x_BTD: Tensor, y_BTD: Tensor, plain: int) -> Tensor:
+        if not hasattr(self, "adapter"):
+            return y_BTD
+        if not plain:
+            return y_BTD + self.adapter(x_BTD)
+        return torch.cat([y_BTD[:plain], y_BTD[plain:] + self.adapter(x_BTD[plain:])])
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

@@ -52,8 +52,9 @@ class Trial:
     teacher: Teacher
     label_set: Callable[[TargetSettings], LabelSet]
     """Builds the label set, or takes it from the store."""
-    evaluate: Callable[[Encoder, bool], Mapping[str, float]]
-    """Errors of a student on dev (`eval/...`); with True also on test (`test/...`), for reports only."""
+    evaluate: Callable[..., Mapping[str, float]]
+    """`evaluate(student, final)`: errors on dev (`eval/...`); with True also on test (`test/...`), for reports only. A
+    third argument holds heads by task that were trained with the student, which then are judged as they are."""
     rungs: tuple[int, ...]
     """Updates after which to report; the last one is the budget."""
     folder: Path

@@ -15,6 +15,9 @@ METHODS = {
     "distilhubert": "raysearch.methods.distilhubert:DistilHubert",
     "hjpruning": "raysearch.methods.hjpruning:HJPruning",
     "dphubert": "raysearch.methods.hjpruning:DPHubert",
+    "oskdft": "raysearch.methods.oskdft:Oskdft",
+    "kd-then-ft": "raysearch.methods.oskdft:KdThenFt",
+    "ft-only": "raysearch.methods.oskdft:FtOnly",
 }
 
 

@@ -10,7 +10,7 @@ from raysearch.front.document import Cost
 from raysearch.search.space import Config
 from raysearch.spec import Spec
 
-SHAPELESS = ("training.", "targets.", "prediction.", "ctc.")
+SHAPELESS = ("training.", "targets.", "prediction.", "ctc.", "backend.", "verification.", "augmentation.")
 """Settings that no student's shape depends on: heads and label sets are not counted."""
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from raysearch.tasks.score import Score
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from raysearch.corpora.corpus import Corpus
@@ -23,10 +25,13 @@ class Evaluated:
     dev: Score
     test: Score | None
     details: Mapping[str, float] = field(default_factory=dict)
-    """`lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `at_lr_X` (dev error of each rate); of train,
-    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing)."""
+    """Of CTC: `lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `at_lr_X` (dev error of each rate); of train,
+    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing). Of speakers:
+    `min_dcf_pX`, the least detection cost on dev where a target's prior is X."""
     head: ChosenHead | None = field(default=None, compare=False)
     """The head whose errors these are, for those who want to keep it."""
+    draw: Callable[[Path], None] | None = field(default=None, compare=False)
+    """Draws the errors into a PNG, where a task has a picture of them."""
 
 
 class Task(Protocol):
@@ -40,3 +45,12 @@ class Task(Protocol):
 
         Raises: InputError if a split that is needed is missing or lacks what the task reads.
         """
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A task that can also judge an encoder by a head that was trained with it."""
+
+    def judge(
+        self, encoder: Encoder, head: Any, corpus: Corpus, *, test: bool, device: torch.device, seed: int
+    ) -> Evaluated: ...

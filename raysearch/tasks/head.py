@@ -1,6 +1,6 @@
 """The head that dev chose, kept beside its student: `head.json` and `head.safetensors`, and the encoder if it is tuned.
 
-A search's trial keeps one such folder a task, `head-phonemes` for one: with it a student is a whole recogniser.
+A search's trial keeps one such folder a task, `head-phonemes` for one: with it a student is a whole model.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt, ValidationError
+from pydantic import BaseModel, PositiveInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, first_fault
 from raysearch.settings import Settings
+from raysearch.tasks.backend import SpeakerBackend
 from raysearch.tasks.ctc import CtcHead, Tokens, Unit
+from raysearch.tasks.settings import BackendSettings
 
 DOCUMENT_NAME, HEAD_WEIGHTS_NAME = "head.json", "head.safetensors"
 
 
-class HeadConfig(Settings):
-    """What a head reads and emits. Its kind is one word, so that heads of other tasks find a place here."""
+class CtcHeadConfig(Settings):
+    """What a CTC head reads and emits."""
 
     kind: Literal["ctc"] = "ctc"
     unit: Unit
@@ -41,18 +44,47 @@ class HeadConfig(Settings):
     def tokens(self) -> Tokens:
         return Tokens(self.unit, tuple(self.symbols))
 
+    def build(self) -> CtcHead:
+        return CtcHead(self.layers, self.width, self.tokens.count)
+
+
+class SpeakerHeadConfig(Settings):
+    """What a back end reads and emits."""
+
+    kind: Literal["speaker"] = "speaker"
+    backend: BackendSettings
+    layers: PositiveInt
+    """Hidden states of the encoder: the front end's and each block's."""
+    width: PositiveInt
+    """Width of the encoder."""
+    threshold: float
+    """The cosine at which dev has as many misses as false acceptances."""
+
+    def build(self) -> SpeakerBackend:
+        return SpeakerBackend(self.backend, self.width, self.layers)
+
+
+class _Kind(BaseModel):
+    kind: Literal["ctc", "speaker"] = "ctc"
+
+
+_CONFIGS: dict[str, type[CtcHeadConfig] | type[SpeakerHeadConfig]] = {
+    "ctc": CtcHeadConfig,
+    "speaker": SpeakerHeadConfig,
+}
+
 
 @dataclass(frozen=True)
 class ChosenHead:
-    config: HeadConfig
-    module: CtcHead
+    config: CtcHeadConfig | SpeakerHeadConfig
+    module: nn.Module
     tuned: Encoder | None
     """The encoder that was trained with the head; None where the head sits on the student as it is."""
 
     @classmethod
     def of(cls, head: CtcHead, tokens: Tokens, tuned: Encoder | None) -> ChosenHead:
         layers, width = len(head.mix_L), head.weight_VD.shape[1]
-        config = HeadConfig(unit=tokens.unit, symbols=list(tokens.symbols), layers=layers, width=width)
+        config = CtcHeadConfig(unit=tokens.unit, symbols=list(tokens.symbols), layers=layers, width=width)
         return cls(config, head, tuned)
 
     def save(self, folder: Path) -> None:
@@ -77,17 +109,20 @@ def load_head(folder: Path) -> ChosenHead:
     """Raises: InputError if a file is missing or unreadable, or if the weights are not those of the document."""
     file = folder / DOCUMENT_NAME
     try:
-        config = HeadConfig.model_validate_json(file.read_bytes())
+        document = file.read_bytes()
+        config = _CONFIGS[_Kind.model_validate_json(document).kind].model_validate_json(document)
     except OSError as err:
         raise InputError(f"{file}: {err.strerror}; expected the head that was trained on this student") from err
     except ValidationError as err:
         raise InputError(f"{file}: {first_fault(err)}") from err
-    head = CtcHead(config.layers, config.width, config.tokens.count)
+    head = config.build()
     weights = _read(folder / HEAD_WEIGHTS_NAME)
     shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
     expected = {key: tuple(tensor.shape) for key, tensor in head.state_dict().items()}
     if shapes != expected:
-        raise InputError(f"{folder / HEAD_WEIGHTS_NAME}: {shapes}; expected {expected}, as {DOCUMENT_NAME} says")
+        differ = sorted(key for key in shapes.keys() | expected.keys() if shapes.get(key) != expected.get(key))
+        got, wanted = ({key: found.get(key) for key in differ} for found in (shapes, expected))
+        raise InputError(f"{folder / HEAD_WEIGHTS_NAME}: {got}; expected {wanted}, as {DOCUMENT_NAME} says")
     head.load_state_dict(weights)
     tuned = load_encoder(folder) if (folder / WEIGHTS_NAME).exists() else None
     return ChosenHead(config, head.eval(), tuned)

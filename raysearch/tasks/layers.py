@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 from lhotse.cut import MonoCut
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
@@ -45,15 +45,15 @@ def _normalised(encoder: Encoder, audio_BS: Tensor, samples_B: Tensor) -> list[T
 
 
 @contextmanager
-def at_rest(encoder: Encoder) -> Iterator[None]:
-    """Eval mode and no gradients inside; the encoder's own mode again after."""
-    training = encoder.training
-    encoder.eval()
+def at_rest(module: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients inside; the module's own mode again after."""
+    training = module.training
+    module.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        encoder.train(training)
+        module.train(training)
 
 
 def encode(

@@ -48,4 +48,57 @@ class PhonemesSettings(CtcSettings):
     metric: ClassVar[str] = "per"
 
 
-TaskSettings = Annotated[AsrSettings | PhonemesSettings, Field(discriminator="kind")]
+class BackendSettings(Settings):
+    """What turns an encoder's frames into one embedding of the speaker."""
+
+    kind: Literal["ecapa", "linear"] = "ecapa"
+    """`ecapa`: ECAPA-TDNN; `linear`: mean and deviation over time, then one linear layer, as in an x-vector's end."""
+    channels: int = Field(512, ge=8, multiple_of=8)
+    """Channels C of ECAPA-TDNN; a linear back end has none."""
+    embedding: PositiveInt = 192
+    """Width of the embedding."""
+    layers: Literal["last", "sum"] = "last"
+    """`last`: the encoder's output; `sum`: a learned average of all LayerNormed hidden states."""
+
+
+class AamSettings(Settings):
+    """Additive angular margin softmax over the training speakers."""
+
+    margin: float = Field(0.2, ge=0, lt=1)
+    """Radians by which a cut must be nearer to its own speaker than to any other."""
+    margin_warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the updates over which the margin rises from 0."""
+    scale: float = Field(30.0, gt=0)
+    """Factor on the cosines."""
+
+    def margin_at(self, progress: float) -> float:
+        """The margin after this share of the updates."""
+        return self.margin * (min(1.0, progress / self.margin_warmup) if self.margin_warmup else 1.0)
+
+
+class SpeakerSettings(Settings):
+    """Whether one person speaks in two cuts. A method that trains a back end of its own is judged by that one; for
+    other students a back end is trained here on their frozen hidden states."""
+
+    kind: Literal["speaker"] = "speaker"
+    metric: ClassVar[str] = "eer"
+    p_target: float = Field(0.05, gt=0, lt=1)
+    """Prior of a target pair in minDCF."""
+    as_norm: int = Field(0, ge=0)
+    """Cohort speakers nearest to either side that scores are normalised by; 0 leaves cosines as they are. The cohort
+    are the training speakers."""
+    backend: BackendSettings = BackendSettings(kind="linear", layers="sum")
+    """The back end trained here."""
+    aam: AamSettings = AamSettings()
+    """Its loss."""
+    updates: PositiveInt = 300
+    """Its updates."""
+    batch: PositiveInt = 64
+    """Crops in an update."""
+    crop_s: float = Field(2.0, gt=0)
+    """Length of a crop."""
+    lr: float = Field(3e-3, gt=0)
+    """Its peak learning rate."""
+
+
+TaskSettings = Annotated[AsrSettings | PhonemesSettings | SpeakerSettings, Field(discriminator="kind")]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysearch.tasks.base import Task
+from raysearch.tasks.base import Judge, Task
 from raysearch.tasks.head import head_folder
-from raysearch.tasks.settings import AsrSettings, PhonemesSettings
+from raysearch.tasks.settings import AsrSettings, PhonemesSettings, SpeakerSettings
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 TASKS = {
     "asr": "raysearch.tasks.asr:Asr",
     "phonemes": "raysearch.tasks.phonemes:Phonemes",
+    "speaker": "raysearch.tasks.speaker:Speaker",
 }
 
 
-def load_task(settings: AsrSettings | PhonemesSettings) -> Task:
+def load_task(settings: AsrSettings | PhonemesSettings | SpeakerSettings) -> Task:
     """The task that these settings describe; keep it between evaluations, since it keeps decoded audio."""
     module, name = TASKS[settings.kind].split(":")
     task: Task = getattr(import_module(module), name)(settings)
@@ -38,18 +40,26 @@ def evaluate_all(
     device: torch.device,
     seed: int,
     keep: Path | None = None,
+    trained: Mapping[str, nn.Module] | None = None,
 ) -> dict[str, float]:
     """Errors in percent: `eval/per`, `eval/per_low`, `eval/per_high`, `eval/per_lr`, ...; `test/per`, ... if asked.
 
-    `keep`: a trial's folder, which gets the head of each task, `head-phonemes` for one.
+    `keep`: a trial's folder, which gets the head of each task, `head-phonemes` for one, and its picture.
+    `trained`: heads by task that were trained with the encoder, and are judged in place of new ones.
     """
     metrics: dict[str, float] = {}
     for task in tasks:
-        found = task.evaluate(encoder, corpus, test=test, device=device, seed=seed)
+        if trained and task.name in trained:
+            assert isinstance(task, Judge)
+            found = task.judge(encoder, trained[task.name], corpus, test=test, device=device, seed=seed)
+        else:
+            found = task.evaluate(encoder, corpus, test=test, device=device, seed=seed)
         metrics |= found.dev.metrics(f"eval/{task.metric}")
         metrics |= {f"eval/{task.metric}_{name}": value for name, value in found.details.items()}
         if keep is not None and found.head is not None:
             found.head.save(head_folder(keep, task.name))
+        if keep is not None and found.draw is not None:
+            found.draw(keep / f"{task.name}.png")
         if found.test is not None:
             metrics |= found.test.metrics(f"test/{task.metric}")
     return metrics

@@ -209,6 +209,7 @@ class _Sync:
         self._set_status(run, content.STATUS[record.state], record.ended_s)
         if record.state != "running":
             self._upload_left(run, record)
+            self._upload_pictures(run, record)
             tags[MIRRORED] = digest
         self._write(run, tags, content.trial_params(record), points)
 
@@ -239,6 +240,14 @@ class _Sync:
     def _log_dataset(self, run: _Run) -> None:
         if not run.has_dataset:
             self.client.log_inputs(run.id, [self.dataset])
+
+    def _upload_pictures(self, run: _Run, record: TrialRecord) -> None:
+        """What tasks drew of an ended trial's errors, such as a DET plot."""
+        if record.checkpoint is None:
+            return
+        for picture in sorted((self.state.folder / record.checkpoint).parent.glob("*.png")):
+            self.client.log_artifact(run.id, str(picture))
+            self._count(artifacts=1)
 
     def _sync_search(self, parent: _Run) -> None:
         self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))

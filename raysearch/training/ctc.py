@@ -16,8 +16,9 @@ from raysearch.corpora.batches import Batch, TrainingBatches, evaluation_batches
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder
+from raysearch.errors import InputError
 from raysearch.methods.settings import TrainingSettings
-from raysearch.tasks.ctc import Tokens, Unit, ctc_loss, greedy, reference
+from raysearch.tasks.ctc import Tokens, Unit, ctc_loss, greedy, is_labelled, reference
 from raysearch.tasks.recognition import Reading
 from raysearch.training.loop import Objective, fit
 from raysearch.training.settings import TrainedTeacher
@@ -52,10 +53,14 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
     They are named `eval/per` and `test/per`, or `.../wer` where the units are characters.
     """
     unit: Unit = "phones" if _has_phones(corpus) else "characters"
-    tokens = Tokens.from_cuts(corpus.splits["train"], unit)
+    # A corpus may hold cuts without transcripts, for other tasks.
+    cuts = [cut for cut in corpus.splits["train"] if is_labelled(cut, unit)]
+    if not cuts:
+        raise InputError(f"teacher.method: ctc: corpus {corpus.name} has no transcripts; expected some to train on")
+    tokens = Tokens.from_cuts(cuts, unit)
     encoder = build_student(settings.encoder(), None, corpus, settings.seed)
     module = CtcObjective(encoder, tokens.count)
-    batches = TrainingBatches(corpus.splits["train"], corpus.audio, settings.batch_s, settings.seed)
+    batches = TrainingBatches(cuts, corpus.audio, settings.batch_s, settings.seed)
 
     def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
         targets = [tokens.encode(cut) for cut in batch.cuts]
@@ -83,7 +88,8 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
 
 
 def _has_phones(corpus: Corpus) -> bool:
-    return all("phones" in (cut.supervisions[0].custom or {}) for cut in corpus.splits["train"])
+    spoken = [cut for cut in corpus.splits["train"] if is_labelled(cut, "characters")]
+    return all(is_labelled(cut, "phones") for cut in spoken)
 
 
 @torch.inference_mode()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.config import SAMPLE_RATE_HZ
@@ -31,12 +31,15 @@ class Meter:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def read(self) -> tuple[dict[str, float], float]:
-        """Means named `train/...` and the seconds they took, then restarts.
+        """Means named `train/...`, over all processes, and the seconds they took, then restarts.
 
         `train/audio_s_per_s` is speech per second of training, all processes together (each taken for this one's like);
         `system/gpu_memory_gb` the most that this process held since the last reading, on a GPU only.
         """
-        totals = torch.stack([value.float() for value in self._sums.values()]).tolist()
+        totals_M = torch.stack([value.float() for value in self._sums.values()])
+        if world_size() > 1:
+            distributed.all_reduce(totals_M)
+        totals = (totals_M / world_size()).tolist()
         elapsed_s = time.perf_counter() - self._since
         metrics = {f"train/{name}": total / self._updates for name, total in zip(self._sums, totals, strict=True)}
         metrics["train/audio_s_per_s"] = self._audio_s / elapsed_s

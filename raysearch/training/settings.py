@@ -17,9 +17,9 @@ class TrainedTeacher(Settings):
 
     source: Literal["train"] = "train"
     """`train`."""
-    method: Literal["ctc", "hubert"] = "ctc"
-    """`ctc`: supervised by the corpus's phones, else its transcripts; `hubert`: two iterations without supervision,
-    which under an hour of speech and a few hundred updates learn nothing useful."""
+    method: Literal["ctc", "speaker", "hubert"] = "ctc"
+    """`ctc`: supervised by the corpus's phones, else its transcripts; `speaker`: by its speakers; `hubert`: two
+    iterations without supervision, which under an hour of speech and a few hundred updates learn nothing useful."""
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
     """As of a student."""
     channels: PositiveInt = 256
@@ -39,7 +39,7 @@ class TrainedTeacher(Settings):
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate of AdamW."""
     head_lr: float = Field(1e-2, gt=0)
-    """Peak learning rate of the CTC head."""
+    """Peak learning rate of the CTC head, or of the speaker back end."""
     batch_s: float = Field(40.0, gt=0)
     """Seconds of audio in a batch, padding included."""
     seed: int = Field(0, ge=0)

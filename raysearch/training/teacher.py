@@ -29,6 +29,7 @@ from raysearch.targets.store import FolderStore, LabelStore
 from raysearch.training.ctc import train_ctc
 from raysearch.training.process import world_size
 from raysearch.training.settings import ReadyTeacher, TrainedTeacher
+from raysearch.training.speakers import train_speakers
 from raysearch.training.student import build_student
 
 _DOCUMENT, _WEIGHTS = "teacher.json", "model.safetensors"
@@ -89,12 +90,12 @@ def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch
     assert world_size() == 1, "the other processes would wait for the store's lock, and this one for them"
     started = time.perf_counter()
     work = folder / "work"
-    train = train_ctc if settings.method == "ctc" else _train_hubert
-    metrics = train(work, settings, corpus, device)
+    train = {"ctc": train_ctc, "speaker": train_speakers, "hubert": _train_hubert}
+    metrics = train[settings.method](work, settings, corpus, device)
     document = {
         "metrics": metrics,
         "settings": settings.model_dump(mode="json"),
-        "updates": settings.updates * (1 if settings.method == "ctc" else 2),
+        "updates": settings.updates * (2 if settings.method == "hubert" else 1),
         "seconds": round(time.perf_counter() - started, 1),
     }
     for file in (work / "student").iterdir():

@@ -52,6 +52,8 @@ class Run:
     """Factor on the learning rate of the parameters whose names begin so."""
     groups: tuple[Group, ...] = ()
     """Parameters with their own rate, schedule and clip; `settings` govern the others."""
+    schedule: Callable[[int], float] | None = None
+    """Update, counted from 0 -> factor on the others' rate; None: up as the settings say, then to zero in a line."""
     start: int = 0
     """Updates that were done before this run, in another one that it follows: it counts on from there."""
     curve: Path | None = None
@@ -97,6 +99,8 @@ class Trainer:
     def lr(self) -> float:
         """Rate of the next update, without the scales of groups."""
         run = self._run
+        if run.schedule:
+            return run.settings.lr * run.schedule(self.step)
         return run.settings.lr * linear(self.step - run.start, run.budget - run.start, run.settings.warmup)
 
     def update(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.table import read_corpus
@@ -56,10 +57,14 @@ class Workplace:
         audio, sets = self.corpus.audio, self.store.label_sets
         return build_label_set(settings, self.teacher, self.corpus, audio, sets, self.device, LABELLING_BATCH_S)
 
-    def evaluate(self, encoder: Encoder, test: bool, *, keep: Path) -> Mapping[str, float]:
-        """The student's errors; its heads go to the folder `keep`."""
+    def evaluate(
+        self, encoder: Encoder, test: bool, trained: Mapping[str, nn.Module] | None = None, *, keep: Path
+    ) -> Mapping[str, float]:
+        """The student's errors, by the heads that were trained with it where there are any; heads go to `keep`."""
         seed = self.spec.search.seed
-        return evaluate_all(self.tasks, encoder, self.corpus, test=test, device=self.device, seed=seed, keep=keep)
+        return evaluate_all(
+            self.tasks, encoder, self.corpus, test=test, device=self.device, seed=seed, keep=keep, trained=trained
+        )
 
     def run(
         self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str = "fp32"

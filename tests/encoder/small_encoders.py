@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, RelativePositions, Waveform
+from raysearch.encoder.config import Adapter, Block, EncoderConfig, LogMel, PositionConv, RelativePositions, Waveform
 
 FRONT_ENDS = {
     "group": Waveform(channels=[8] * 7),
@@ -55,7 +55,8 @@ def _layers(draw: st.DrawFn, kernels: list[int]) -> dict[str, list[int]]:
 
 @st.composite
 def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
-    """Any front end, unequal blocks, emptied sub-layers; a LayerNorm of one or two channels is little but rounding."""
+    """Any front end, unequal blocks, emptied sub-layers, adapters; a LayerNorm of one or two channels is little but
+    rounding."""
     if draw(st.booleans()):
         norm = draw(st.sampled_from(["group", "layer"]))
         front_end = Waveform(**_layers(draw, [1, 2, 3, 5]), norm=norm, bias=draw(st.booleans()))
@@ -64,7 +65,9 @@ def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
     groups = draw(st.sampled_from([1, 2, 4]))
     relative_positions = draw(st.sampled_from([None, RelativePositions(buckets=8, distance=9, heads=groups)]))
     most_heads = relative_positions.heads if relative_positions else 3
-    block = st.builds(Block, heads=st.integers(0, most_heads), head_width=st.integers(1, 5), ffn=st.integers(0, 9))
+    adapter = st.none() | st.builds(Adapter, width=st.integers(1, 4), scale=st.sampled_from([0.5, 1.0]))
+    sizes = {"heads": st.integers(0, most_heads), "head_width": st.integers(1, 5), "ffn": st.integers(0, 9)}
+    block = st.builds(Block, **sizes, adapter=adapter)
     return EncoderConfig(
         front_end=front_end,
         width=4 * draw(st.integers(1, 4)),

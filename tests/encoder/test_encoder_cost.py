@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raysearch.encoder.import_torchaudio import config_of
 from small_encoders import encoder_configs, small
 from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, macs, macs_superb, params, parts, sizes_of
+from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, macs, macs_superb, param_parts, params, parts, sizes_of
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.published import PUBLISHED
+from raysearch.tasks.backend_cost import backend_params
+from raysearch.tasks.settings import BackendSettings
 
 DOCUMENTS = Path(__file__).parents[2] / "encoders"
 
@@ -33,7 +38,7 @@ def document(name: str) -> EncoderConfig:
 
 
 def test_every_document_is_a_fixed_point() -> None:
-    assert {file.stem for file in DOCUMENTS.glob("*.yaml")} == FIXED_POINTS.keys()
+    assert {file.stem for file in DOCUMENTS.glob("*.yaml")} == FIXED_POINTS.keys() | {"xlsr-53", "oskdft-4x1024"}
 
 
 @pytest.mark.parametrize("name", FIXED_POINTS)
@@ -105,3 +110,24 @@ def test_parts_of_expected_sizes_are_differentiable() -> None:
 def test_cost_is_known_without_torch() -> None:
     code = "import sys, raysearch.encoder.cost, raysearch.encoder.document; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=DOCUMENTS.parent, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_published_shape_is_the_bundles(name: str) -> None:
+    with torch.device("meta"):
+        model = torchaudio.models.wav2vec2_model(**getattr(torchaudio.pipelines, name)._params)
+    shape = PUBLISHED[name]
+    assert config_of(model).block_list == shape.block_list
+    assert config_of(model).model_dump(exclude={"blocks"}) == shape.model_dump(exclude={"blocks"})
+
+
+def test_oskdft_saves_what_is_published() -> None:
+    teacher, student = document("xlsr-53"), document("oskdft-4x1024")
+    # HF's count of XLSR-53, 315,438,720, has a mask embedding of 1,024 that verification never uses.
+    assert params(teacher) == 315_438_720 - 1_024
+    assert params(student) == 64_051_072 - 1_024
+    assert param_parts(student)["adapters"] == 4 * 134_208
+    assert macs(student, 64_000) / macs(teacher, 64_000) == pytest.approx(0.30, abs=0.002)
+    backend = BackendSettings(channels=512)
+    whole = params(student) + backend_params(backend, student), params(teacher) + backend_params(backend, teacher)
+    assert 1 - whole[0] / whole[1] == pytest.approx(0.774, abs=5e-4)

@@ -16,12 +16,21 @@ from raysearch.methods.table import METHODS, load_method
 RUNGS = (2, 4, 6)
 STUDENT = {"depth": 2, "width": 16, "heads": 2, "channels": 8, "position_kernel": 3}
 DOCUMENT = {"student": STUDENT, "training": {"batch_s": 8.0, "lr": 1e-3, "checkpoint_updates": 3}}
+SPEAKERS = {
+    "student": {"blocks": 2},
+    "adapter": {"width": 4},
+    "backend": {"kind": "linear", "embedding": 8},
+    "training": DOCUMENT["training"] | {"batch_s": 3.0, "crop_s": 0.5},
+}
 OWN = {
     "hubert": {"targets": {"clusters": 4}},
     "dicehubert": {"targets": {"clusters": 4}, "prediction": {"layers": [1, -1], "unmasked_weight": 0.5}},
     "fasthubert": {"targets": {"clusters": 4}},
     "distilhubert": {"distillation": {"layers": [1, 2]}},
     "hjpruning": {"pruning": {"share": 0.3, "macs_ratio": 0.5}},
+    "oskdft": SPEAKERS,
+    "kd-then-ft": SPEAKERS | {"distillation": {"share": 0.2}},
+    "ft-only": SPEAKERS,
     "dphubert": {"pruning": {"share": 0.3, "size_ratio": 0.5}, "distillation": {"layers": [0, 1, -1]}},
 }
 
@@ -42,7 +51,7 @@ def trial(method, tones, small_teacher, tone_labels, tmp_path):
             corpus=tones,
             teacher=small_teacher,
             label_set=tone_labels,
-            evaluate=lambda encoder, final: {"eval/norm": encoder.projection.weight.norm().item()},
+            evaluate=lambda encoder, final, trained=None: {"eval/norm": encoder.projection.weight.norm().item()},
             rungs=RUNGS,
             folder=tmp_path / folder,
             device=torch.device("cpu"),

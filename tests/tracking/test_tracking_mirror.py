@@ -213,3 +213,12 @@ def test_mirror_leaves_the_working_directory_alone(store, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     Mirror(*store).sync(state([record(0)], "tidy"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_a_trial_are_artifacts_of_its_run(store, client, tmp_path):
+    student = tmp_path / "trials/0000/student"
+    student.mkdir(parents=True)
+    (student.parent / "speaker.png").write_bytes(b"a DET plot")
+    Mirror(*store).sync(state([record(0, checkpoint="trials/0000/student")], "det", folder=tmp_path))
+    (run,) = all_runs(client, "det")[1]
+    assert "speaker.png" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]

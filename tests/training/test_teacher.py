@@ -1,6 +1,7 @@
 """Teachers: trained once, frozen when loaded, refused in one line when they are not there."""
 
 import json
+from dataclasses import replace
 from urllib.error import URLError
 
 import pytest
@@ -111,3 +112,15 @@ def test_teacher_from_transformers_then_imported_once_and_anew_when_its_files_ch
 def test_teacher_from_no_file_then_input_error(source, tones, store):
     with pytest.raises(InputError, match=r"teacher\.source: .*nowhere.*; expected a f"):
         prepare_teacher(ReadyTeacher(source=source), tones, store, CPU)
+
+
+def test_speaker_teacher_then_learns_who_speaks_and_says_its_errors(tones, store):
+    settings = TrainedTeacher(method="speaker", updates=3, lr=1e-3, **SHAPE)
+    # The test split has no two cuts of one speaker.
+    corpus = replace(tones, splits={split: tones.splits[split] for split in ("train", "dev")})
+    folder = prepare_teacher(settings, corpus, store, CPU)
+    teacher = load_teacher(folder, CPU)
+    assert teacher.metrics.keys() == {"eval/eer", "eval/eer_low", "eval/eer_high"}
+    assert teacher.encoder.config == settings.encoder()
+    with pytest.raises(InputError, match="task speaker: corpus tones: split test: 2 speakers in 2 cuts"):
+        prepare_teacher(settings, tones, FolderStore(store.folder.parent / "other"), CPU)

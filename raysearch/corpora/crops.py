@@ -1,0 +1,101 @@
+"""Batches of equally long crops with their speakers, and the same crops disturbed.
+
+Shapes: B crops of this process, S samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lhotse.cut import MonoCut
+from torch import Tensor
+
+from raysearch.corpora.augmentation import Audio, Augmenter
+from raysearch.corpora.batches import AudioStore, Batch
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Crops(Batch):
+    """All rows are full: `samples_B` is S everywhere."""
+
+    disturbed_BS: Tensor
+    """The crops as an augmenter leaves them."""
+    speakers_B: Tensor
+    """Numbers of the speakers, int64."""
+
+
+class SpeakerCrops:
+    """Endless batches: every cut once, in a new order, before any comes again, and each time another crop of it.
+
+    A cut that is shorter than a crop is repeated: silence would tell cuts apart. Every crop has randomness of its own,
+    by its place in the batch of all processes together: how many processes share a batch changes nothing.
+    """
+
+    def __init__(
+        self,
+        cuts: Sequence[MonoCut],
+        store: AudioStore,
+        *,
+        batch: int,
+        crop_s: float,
+        augmenter: Augmenter | None,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """`batch`: crops of all processes together, a multiple of `world_size`."""
+        assert batch % world_size == 0, f"{batch} crops among {world_size} processes"
+        self._cuts = sorted(cuts, key=lambda cut: cut.id)
+        self._store, self._augmenter, self._seed = store, augmenter, seed
+        self.speakers = sorted({speaker_of(cut) for cut in self._cuts})
+        self._numbers = {name: number for number, name in enumerate(self.speakers)}
+        self._batch, self._samples = batch, round(crop_s * SAMPLE_RATE_HZ)
+        share = batch // world_size
+        self._rows = range(rank * share, (rank + 1) * share)
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def from_step(self, step: int) -> Iterator[Crops]:
+        """This process's batches of the updates `step`, `step` + 1, ..."""
+        while True:
+            yield self._crops(step)
+            step += 1
+
+    def _crops(self, step: int) -> Crops:
+        cuts = [self._cuts[self._index(step * self._batch + row)] for row in self._rows]
+        clean, disturbed = [], []
+        for cut, row in zip(cuts, self._rows, strict=True):
+            rng = np.random.default_rng([self._seed, step, row])
+            clean.append(crop(self._store.audio(cut), self._samples, rng))
+            disturbed.append(self._augmenter(clean[-1], rng, self._speech) if self._augmenter else clean[-1])
+        return Crops(
+            torch.from_numpy(np.stack(clean)),
+            torch.full((len(cuts),), self._samples),
+            cuts,
+            torch.from_numpy(np.stack(disturbed)),
+            torch.tensor([self._numbers[speaker_of(cut)] for cut in cuts]),
+        )
+
+    def _index(self, place: int) -> int:
+        epoch, within = divmod(place, len(self._cuts))
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self._cuts))
+        return int(self._order[1][within])
+
+    def _speech(self, rng: np.random.Generator, samples: int) -> Audio:
+        return crop(self._store.audio(self._cuts[rng.integers(len(self._cuts))]), samples, rng)
+
+
+def crop(audio_S: Audio, samples: int, rng: np.random.Generator) -> Audio:
+    """From a random place; a shorter recording is repeated."""
+    if len(audio_S) < samples:
+        return np.resize(audio_S, samples)
+    start = int(rng.integers(len(audio_S) - samples + 1))
+    return audio_S[start : start + samples]
+
+
+def speaker_of(cut: MonoCut) -> str:
+    return str(cut.supervisions[0].speaker)

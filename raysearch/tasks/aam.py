@@ -1,0 +1,41 @@
+"""Additive angular margin softmax: a cut must be nearer to its speaker by an angle.
+
+Shapes: B batch, E width of an embedding, S speakers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class AamSoftmax(nn.Module):
+    """Source: Deng et al., ArcFace, CVPR 2019, section 2.1, with its guard past pi."""
+
+    def __init__(self, speakers: int, embedding: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight_SE = nn.Parameter(torch.empty(speakers, embedding))
+        nn.init.xavier_normal_(self.weight_SE)
+
+    def forward(self, embedding_BE: Tensor, speakers_B: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+        """Each cut's loss (B), in nats, and whether its own speaker is the nearest (B), margin aside."""
+        with torch.autocast(embedding_BE.device.type, enabled=False):
+            cosine_BS = F.linear(F.normalize(embedding_BE.float()), F.normalize(self.weight_SE.float()))
+            own_B1 = cosine_BS.gather(1, speakers_B[:, None])
+            logits_BS = self.scale * cosine_BS.scatter(1, speakers_B[:, None], with_margin(own_B1, margin))
+            loss_B = F.cross_entropy(logits_BS, speakers_B, reduction="none")
+        return loss_B, (cosine_BS.argmax(1) == speakers_B).float()
+
+
+def with_margin(cosine: Tensor, margin: float) -> Tensor:
+    """cos(angle + margin), and past pi - margin, where that would rise again, a line that goes on falling."""
+    if margin == 0:
+        return cosine
+    # The root's slope is infinite at cosines of 1 and -1.
+    sine = (1 - cosine.square()).clamp(min=1e-12).sqrt()
+    turned = cosine * math.cos(margin) - sine * math.sin(margin)
+    return torch.where(cosine > -math.cos(margin), turned, cosine - margin * math.sin(margin))

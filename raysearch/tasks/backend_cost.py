@@ -1,0 +1,43 @@
+"""What a back end costs, in closed form and without torch. As in `raysearch.encoder.cost`, sums and norms are free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.frames import frames
+from raysearch.tasks.settings import BackendSettings
+
+KERNEL, DILATIONS, SCALE, BOTTLENECK = 5, (2, 3, 4), 8, 128
+"""Of ECAPA-TDNN: the first convolution's kernel, the blocks' dilations, the parts of a block, its squeeze."""
+POOLED, ATTENTION = 1536, 256
+"""Channels that are pooled, and hidden units of the attention that pools them."""
+
+
+def backend_macs(settings: BackendSettings, config: EncoderConfig, samples: int | Sequence[int]) -> int:
+    """MACs of one utterance, or of several together, behind this encoder."""
+    lengths = (samples,) if isinstance(samples, int) else samples
+    counts = [frames(config, length) for length in lengths]
+    spoken = sum(count > 0 for count in counts)
+    if settings.kind == "linear":
+        return spoken * 2 * config.width * settings.embedding
+    c = settings.channels
+    block = 2 * c * c + (SCALE - 1) * 3 * (c // SCALE) ** 2
+    per_frame = KERNEL * config.width * c + len(DILATIONS) * (block + c * POOLED) + 4 * POOLED * ATTENTION
+    once = len(DILATIONS) * 2 * c * BOTTLENECK + 2 * POOLED * settings.embedding
+    return sum(counts) * per_frame + spoken * once
+
+
+def backend_params(settings: BackendSettings, config: EncoderConfig) -> int:
+    """Parameters behind this encoder."""
+    width, embedding = config.width, settings.embedding
+    mix = config.depth + 1 if settings.layers == "sum" else 0
+    if settings.kind == "linear":
+        return mix + 2 * width * embedding + 3 * embedding
+    c, part = settings.channels, settings.channels // SCALE
+    # A layer: weights, biases, and two of a norm for each output.
+    block = 2 * (c * c + 3 * c) + (SCALE - 1) * (3 * part * part + 3 * part) + 2 * c * BOTTLENECK + BOTTLENECK + c
+    join = len(DILATIONS) * c * POOLED + POOLED
+    attention = 4 * POOLED * ATTENTION + 3 * ATTENTION + POOLED
+    end = 4 * POOLED + 2 * POOLED * embedding + 3 * embedding
+    return mix + KERNEL * width * c + 3 * c + len(DILATIONS) * block + join + attention + end
