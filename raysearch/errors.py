@@ -36,6 +36,7 @@ def first_fault(err: ValidationError) -> str:
 # Pydantic names the member of a union it tried; to the user `corpus.an4.root` is `corpus.root`.
 _UNION_MEMBERS = {"an4", "librispeech", "manifest", "synthetic", "phonemes", "asr", "train", "ready", "str"}
 _UNION_MEMBERS |= {"waveform", "logmel", "Blocks", "list", "MethodChoice"}
+_UNION_MEMBERS |= {"labelled", "intents", "slurp", "several", "classification", "intent"}
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
