@@ -35,7 +35,7 @@ def read_slurp(settings: SlurpSettings, cache: Path | None) -> Corpus:
     """SLURP: every recording of a sentence is a cut. Raises: InputError as `read_intents`."""
     root = settings.root.resolve()
     audio = settings.audio or root / "audio" / "slurp_real"
-    rows = []
+    rows: list[Row] = []
     for split, file in _SLURP_SPLITS.items():
         for document, where in _lines(root / "dataset" / "slurp" / f"{file}.jsonl", "corpus.root"):
             rows += _slurp_rows(audio, document, split, where)

@@ -7,11 +7,11 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, parse_config
 from raysearch.errors import InputError, first_fault
 
 
-def read_config(file: Path | str) -> EncoderConfig:
+def read_config(file: Path | str) -> AnyConfig:
     """Raises: InputError if the file is missing, is not YAML or JSON, or does not describe an encoder."""
     try:
         document = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
@@ -20,6 +20,6 @@ def read_config(file: Path | str) -> EncoderConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise InputError(f"{file}: {' '.join(str(err).split())}; expected YAML or JSON") from err
     try:
-        return EncoderConfig.model_validate(document)
+        return parse_config(document)
     except ValidationError as err:
         raise InputError(f"{file}: {first_fault(err)}") from err

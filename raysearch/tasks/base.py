@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from raysearch.tasks.score import Score
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
-    from raysearch.tasks.head import ChosenHead
+
+
+class KeptHead(Protocol):
+    """A trained head, and the encoder if it was trained with it."""
+
+    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,9 @@ class Evaluated:
     test: Score | None
     details: Mapping[str, float] = field(default_factory=dict)
     """`lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `at_lr_X` (dev error of each rate); of train,
-    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing)."""
-    head: ChosenHead | None = field(default=None, compare=False)
+    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing), or `labels`
+    (cuts whose labels were used)."""
+    head: KeptHead | None = field(default=None, compare=False)
     """The head whose errors these are, for those who want to keep it."""
 
 

@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt, field_validator
 from raysearch.settings import Settings
 
 
-class CtcSettings(Settings):
-    """Fields of every task that reads symbols from frames with a linear CTC head."""
+class HeadSettings(Settings):
+    """Fields of every task that trains a linear head on the encoder's hidden states."""
 
     mode: Literal["probe", "finetune"] = "probe"
     """`probe`: the encoder is frozen and only the head is trained; `finetune`: a copy of the encoder is trained too."""
@@ -34,6 +34,10 @@ class CtcSettings(Settings):
         return lrs
 
 
+class CtcSettings(HeadSettings):
+    """Fields of every task that reads symbols from frames with a linear CTC head."""
+
+
 class AsrSettings(CtcSettings):
     """Words, read as characters."""
 
@@ -48,4 +52,25 @@ class PhonemesSettings(CtcSettings):
     metric: ClassVar[str] = "per"
 
 
-TaskSettings = Annotated[AsrSettings | PhonemesSettings, Field(discriminator="kind")]
+class ClassificationSettings(HeadSettings):
+    """One class a recording, as the corpus says it in `custom.label`. Of several corpora joined, each has its own head,
+    and figures are means over them (the LAPE benchmark's way)."""
+
+    kind: Literal["classification"] = "classification"
+    metric: ClassVar[str] = "error"
+    labels: float = Field(1.0, gt=0, le=1)
+    """Share of the training split's labels that is used: as much of each class, and at least one cut."""
+
+
+class IntentSettings(HeadSettings):
+    """Intent and slots of a spoken request, as the corpus says them in `custom.intent` and `custom.slots`."""
+
+    kind: Literal["intent"] = "intent"
+    metric: ClassVar[str] = "error"
+    slots: list[str] | None = None
+    """Slots to read, each from the values that train has for it; by default all. `[]` reads the intent alone."""
+
+
+TaskSettings = Annotated[
+    AsrSettings | PhonemesSettings | ClassificationSettings | IntentSettings, Field(discriminator="kind")
+]

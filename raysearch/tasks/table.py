@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 
 from raysearch.tasks.base import Task
 from raysearch.tasks.head import head_folder
-from raysearch.tasks.settings import AsrSettings, PhonemesSettings
 
 if TYPE_CHECKING:
     import torch
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
+    from raysearch.tasks.settings import TaskSettings
 
 TASKS = {
     "asr": "raysearch.tasks.asr:Asr",
     "phonemes": "raysearch.tasks.phonemes:Phonemes",
+    "classification": "raysearch.tasks.classification:Classification",
+    "intent": "raysearch.tasks.intent:Intent",
 }
 
 
-def load_task(settings: AsrSettings | PhonemesSettings) -> Task:
+def load_task(settings: TaskSettings) -> Task:
     """The task that these settings describe; keep it between evaluations, since it keeps decoded audio."""
     module, name = TASKS[settings.kind].split(":")
     task: Task = getattr(import_module(module), name)(settings)
