@@ -39,6 +39,8 @@ class LogMel(Settings):
     """Kernel of each convolution, in frames; odd, so that frames stay centred."""
     strides: list[PositiveInt] = [2, 2]
     """Stride of each convolution: [2, 2] gives 25 Hz, [2] or [2, 1] gives 50 Hz."""
+    centred: bool = False
+    """Subtract each bin's mean over the recording: takes out what microphone and level add."""
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> LogMel:
@@ -87,6 +89,8 @@ class ConvConfig(Settings):
     """Channels of each stage: a 3 x 3 convolution, batch norm, ReLU, and a halving of time and frequency."""
     width: PositiveInt = 2048
     """Width of both linear layers."""
+    centred: bool = False
+    """Subtract each bin's mean over the recording: takes out what microphone and level add."""
 
     @model_validator(mode="after")
     def _bins_left(self) -> ConvConfig:

@@ -13,7 +13,7 @@ from raysearch.encoder.config import ConvConfig
 from raysearch.encoder.cost import conv_features
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.frames import mel_frames
-from raysearch.encoder.log_mel import LogMelFilterbank
+from raysearch.encoder.log_mel import LogMelFilterbank, centre
 
 
 class ConvEncoder(Encoder):
@@ -68,8 +68,9 @@ class PictureFrontEnd(nn.Module):
             nn.init.zeros_(conv.bias)
 
     def stages(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
-        x_BCTM = self.log_mel(audio_BS)[:, None]
         frames_B = mel_frames(samples_B.to(audio_BS.device, torch.int64))
+        x_BTM = self.log_mel(audio_BS)
+        x_BCTM = (centre(x_BTM, frames_B) if self.config.centred else x_BTM)[:, None]
         found = []
         for conv, norm in zip(self.convs, self.norms, strict=True):
             valid_BT = torch.arange(x_BCTM.shape[2], device=x_BCTM.device) < frames_B[:, None]

@@ -14,6 +14,7 @@ METHODS = {
     "distilhubert": "raysearch.methods.distilhubert:DistilHubert",
     "hjpruning": "raysearch.methods.hjpruning:HJPruning",
     "dphubert": "raysearch.methods.hjpruning:DPHubert",
+    "unfused": "raysearch.methods.unfused:Unfused",
 }
 
 

@@ -1,6 +1,7 @@
 """The head that decides fields, what teaches it, and how it is kept beside its student.
 
-Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, F fields, V values of all fields.
+Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, F fields, V values of all fields,
+X what is pooled.
 """
 
 from __future__ import annotations
@@ -21,44 +22,80 @@ from torch.nn import functional as F
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.settings import Settings
+from raysearch.tasks.ctc import pad
 from raysearch.tasks.fields import UNKNOWN, Fields
 from raysearch.tasks.head import DOCUMENT_NAME, HEAD_WEIGHTS_NAME
 
 
 class FieldHead(nn.Module):
-    """A learned sum of LayerNormed hidden states, its mean and its maximum over time, one linear layer.
+    """Logits of every value of every field, from a learned sum of LayerNormed hidden states.
 
-    All start at zero, so that a head depends on no random draw.
+    All weights start at zero, so that a head depends on no random draw.
     """
 
-    def __init__(self, layers: int, width: int, sizes: Sequence[int]) -> None:
+    weight_VX: nn.Parameter
+
+    def __init__(self, layers: int, width: int, sizes: Sequence[int], pooled: int) -> None:
+        """`sizes`: values of each field; `pooled`: inputs of the last linear layer."""
         super().__init__()
-        self.sizes = list(sizes)
+        self.layers, self.width, self.sizes = layers, width, list(sizes)
         self.mix_L = nn.Parameter(torch.zeros(layers))
-        self.weight_VD = nn.Parameter(torch.zeros(sum(sizes), 2 * width))
+        self.weight_VX = nn.Parameter(torch.zeros(sum(sizes), pooled))
         self.bias_V = nn.Parameter(torch.zeros(sum(sizes)))
 
     def forward(self, x_LND: Tensor, frames: Sequence[int]) -> Tensor:
-        """Logits of all values, field after field (B, V), of cuts with so many frames each."""
-        mixed_ND = torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND)
-        pooled_BD = torch.stack([torch.cat([x_TD.mean(0), x_TD.amax(0)]) for x_TD in mixed_ND.split(list(frames))])
-        return F.linear(pooled_BD, self.weight_VD, self.bias_V)
+        """Logits, field after field (B, V), of cuts with so many frames each."""
+        x_BTD = pad(torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND), frames)
+        real_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < torch.tensor(frames, device=x_BTD.device)[:, None]
+        return self.score(x_BTD, real_BT) + self.bias_V
+
+    def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        """(B, V); frames that are not real are padding."""
+        raise NotImplementedError
 
     def best(self, logits_BV: Tensor) -> Tensor:
         """Index of each field's likeliest value (B, F)."""
         return torch.stack([logits.argmax(-1) for logits in logits_BV.split(self.sizes, -1)], dim=1)
 
 
+class StatisticsHead(FieldHead):
+    """One linear layer on the mean and the maximum over time."""
+
+    def __init__(self, layers: int, width: int, sizes: Sequence[int]) -> None:
+        super().__init__(layers, width, sizes, 2 * width)
+
+    def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        mean_BD = (x_BTD * real_BT[..., None]).sum(1) / real_BT.sum(1, keepdim=True)
+        max_BD = x_BTD.masked_fill(~real_BT[..., None], -torch.inf).amax(1)
+        return F.linear(torch.cat([mean_BD, max_BD], dim=-1), self.weight_VX)
+
+
+class AttentionHead(FieldHead):
+    """Every value attends to its own frames: it is a word or a few, said somewhere in the cut.
+
+    Its logit is the mean of a linear score of frames, weighted by a softmax over time of another one.
+    """
+
+    def __init__(self, layers: int, width: int, sizes: Sequence[int]) -> None:
+        super().__init__(layers, width, sizes, width)
+        self.query_VD = nn.Parameter(torch.zeros(sum(sizes), width))
+
+    def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        attention_BTV = F.linear(x_BTD, self.query_VD).masked_fill(~real_BT[..., None], -torch.inf).softmax(1)
+        return (attention_BTV * F.linear(x_BTD, self.weight_VX)).sum(1)
+
+
 class FieldLearner:
     """Teaches a head the fields of these cuts: cross-entropy summed over fields, mean over cuts."""
 
-    def __init__(self, fields: Fields, values: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, fields: Fields, values: Mapping[str, Mapping[str, str]], pooling: str) -> None:
         """`values`: each field's value by cut id."""
         self.fields = fields
         self._wanted = {cut: fields.encode(own) for cut, own in values.items()}
+        self._build = AttentionHead if pooling == "attention" else StatisticsHead
 
     def head(self, layers: int, width: int) -> FieldHead:
-        return FieldHead(layers, width, self.fields.sizes)
+        return self._build(layers, width, self.fields.sizes)
 
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
         logits_BV = head(x_LND, frames).float()
@@ -76,6 +113,8 @@ class FieldHeadConfig(Settings):
     kind: Literal["fields"] = "fields"
     fields: dict[str, list[str]]
     """Values of each field, in the order of the head's outputs."""
+    pooling: Literal["attention", "mean+max"]
+    """Of frames."""
     layers: PositiveInt
     """Hidden states that it mixes: the front end's and each block's."""
     width: PositiveInt
@@ -99,8 +138,9 @@ class ChosenFieldHead:
         os.replace(part, folder / HEAD_WEIGHTS_NAME)
         config = FieldHeadConfig(
             fields={name: list(values) for name, values in self.fields.values.items()},
-            layers=len(self.module.mix_L),
-            width=self.module.weight_VD.shape[1] // 2,
+            pooling="attention" if isinstance(self.module, AttentionHead) else "mean+max",
+            layers=self.module.layers,
+            width=self.module.width,
         )
         part = folder / f"{DOCUMENT_NAME}.part"
         part.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")

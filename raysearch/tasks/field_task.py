@@ -23,7 +23,7 @@ from raysearch.tasks.finetune import finetune
 from raysearch.tasks.layers import encode
 from raysearch.tasks.probe import Trained, probe
 from raysearch.tasks.score import Score
-from raysearch.tasks.settings import HeadSettings
+from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class FieldTask:
     name: ClassVar[str]
     metric: ClassVar[str] = "error"
 
-    def __init__(self, settings: HeadSettings) -> None:
+    def __init__(self, settings: ClassificationSettings | IntentSettings) -> None:
         self.settings = settings
 
     def values(self, cut: MonoCut) -> Values | None:
@@ -124,7 +124,7 @@ class FieldTask:
         if others:
             raise InputError(f"task {self.name}: corpus {corpus.name}: several corpora; expected one for this method")
         values = {cut.id: part.values[cut.id] for cut in part.cuts["train"]}
-        return FieldLearner(Fields.from_values(values.values()), values)
+        return FieldLearner(Fields.from_values(values.values()), values, self.settings.pooling)
 
     def _parts(self, corpus: Corpus, test: bool) -> list[_Part]:
         found: dict[str, dict[str, list[MonoCut]]] = {}
@@ -150,7 +150,7 @@ class FieldTask:
         used = self.used(part.cuts["train"], part.values, seed)
         part = replace(part, cuts={**part.cuts, "used": used})
         fields = Fields.from_values(part.values[cut.id] for cut in used)
-        learner = FieldLearner(fields, {cut.id: part.values[cut.id] for cut in used})
+        learner = FieldLearner(fields, {cut.id: part.values[cut.id] for cut in used}, self.settings.pooling)
         learn = probe if self.settings.mode == "probe" else finetune
         trained = learn(encoder, used, learner, self.settings, corpus.audio, device, seed)
         dev = self._read(trained, part, "dev", fields, corpus, device)

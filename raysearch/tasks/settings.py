@@ -58,6 +58,8 @@ class ClassificationSettings(HeadSettings):
 
     kind: Literal["classification"] = "classification"
     metric: ClassVar[str] = "error"
+    pooling: Literal["attention", "mean+max"] = "mean+max"
+    """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
     labels: float = Field(1.0, gt=0, le=1)
     """Share of the training split's labels that is used: as much of each class, and at least one cut."""
 
@@ -67,6 +69,8 @@ class IntentSettings(HeadSettings):
 
     kind: Literal["intent"] = "intent"
     metric: ClassVar[str] = "error"
+    pooling: Literal["attention", "mean+max"] = "attention"
+    """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
     slots: list[str] | None = None
     """Slots to read, each from the values that train has for it; by default all. `[]` reads the intent alone."""
 

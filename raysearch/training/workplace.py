@@ -18,8 +18,11 @@ from raysearch.methods.table import load_method
 from raysearch.spec import Spec
 from raysearch.targets.build import build_label_set
 from raysearch.targets.label_set import LabelSet
-from raysearch.targets.settings import TargetSettings
+from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
+from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import FolderStore, LabelStore
+from raysearch.tasks.field_task import FieldTask
+from raysearch.tasks.learner import Learner
 from raysearch.tasks.table import evaluate_all, load_task
 from raysearch.training.teacher import load_teacher, prepare_teacher
 
@@ -57,6 +60,14 @@ class Workplace:
         audio = self.corpus.audio
         return build_label_set(settings, self.teacher, self.corpus, audio, store, self.device, LABELLING_BATCH_S)
 
+    def pseudo_labels(self, settings: PseudoLabelSettings) -> PseudoLabels:
+        store = FolderStore(self.store / "pseudo_labels")
+        return build_pseudo_labels(settings, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
+
+    def learner(self) -> Learner | None:
+        """What the first task with fields teaches."""
+        return next((task.learner(self.corpus) for task in self.tasks if isinstance(task, FieldTask)), None)
+
     def evaluate(self, encoder: Encoder, test: bool, *, keep: Path) -> Mapping[str, float]:
         """The student's errors; its heads go to the folder `keep`."""
         seed = self.spec.search.seed
@@ -79,5 +90,7 @@ class Workplace:
             device=self.device,
             seed=seed,
             precision=precision,
+            pseudo_labels=self.pseudo_labels,
+            learner=self.learner,
         )
         return load_method(config["method"])().run(trial)
