@@ -12,6 +12,7 @@ from raysearch.encoder.cost import macs_superb, params
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Trial
 from raysearch.methods.table import METHODS, load_method
+from raysearch.targets.pseudo_labels import PseudoLabels
 
 RUNGS = (2, 4, 6)
 STUDENT = {"depth": 2, "width": 16, "heads": 2, "channels": 8, "position_kernel": 3}
@@ -21,6 +22,7 @@ OWN = {
     "dicehubert": {"targets": {"clusters": 4}, "prediction": {"layers": [1, -1], "unmasked_weight": 0.5}},
     "distilhubert": {"distillation": {"layers": [1, 2]}},
     "hjpruning": {"pruning": {"share": 0.3, "macs_ratio": 0.5}},
+    "unfused": {"student": {**STUDENT, "kind": "transformer"}, "targets": {"clusters": 4}},
     "dphubert": {"pruning": {"share": 0.3, "size_ratio": 0.5}, "distillation": {"layers": [0, 1, -1]}},
 }
 
@@ -46,6 +48,7 @@ def trial(method, tones, small_teacher, tone_labels, tmp_path):
             folder=tmp_path / folder,
             device=torch.device("cpu"),
             seed=5,
+            pseudo_labels=lambda _: PseudoLabels(4, {cut.id: i % 4 for i, cut in enumerate(tones.splits["train"])}, {}),
         )
 
     return make
