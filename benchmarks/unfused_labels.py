@@ -1,6 +1,6 @@
 """UnFuSeD against its controls and against fine-tuning the self-supervised teacher, at few and at all labels.
 
-    python benchmarks/unfused_labels.py --corpus ../shared/data/cls/keywords --clusters 6 --seeds 5
+    python benchmarks/unfused_labels.py --corpus ../shared/data/cls/digits --clusters 30 --seeds 5
 
 The teacher is trained once on the corpus's training audio, without labels. Every arm ends in the same fine-tuning,
 with the same labels, batches and updates for one seed, so that differences are paired by seed. Errors are on test;
@@ -38,32 +38,39 @@ ARMS = ("none", "ssl", "random", "shuffled", "oracle")
 SHARES = (0.1, 1.0)
 CPU = torch.device("cpu")
 
-TEACHER = TrainedTeacher(method="hubert", depth=4, width=192, channels=128, updates=250, batch_s=60, centred=True)
+TEACHER = TrainedTeacher(
+    method="hubert", depth=2, width=128, channels=64, clusters=50, updates=150, batch_s=30, centred=True
+)
 
 
 def settings_of(arm: str, args: argparse.Namespace) -> UnfusedSettings:
     return UnfusedSettings.model_validate(
         {
-            "student": {"depth": 3, "channels": 32, "width": 256, "centred": True},
+            "student": {"depth": 3, "channels": 16, "width": 128, "centred": True},
             "targets": {
                 "window_s": 0,
                 "segments": args.segments,
                 "layer": args.layer,
                 "pca": 32,
                 "clusters": args.clusters,
-                "restarts": 10,
+                "restarts": 3,
                 "iterations": 100,
             },
-            "distillation": {"control": arm, "window_s": 0},
-            "training": {"lr": 1e-3, "batch_s": args.batch_s, "dropout": 0.0},
+            "distillation": {"control": arm, "window_s": 0, "speed": args.speed},
+            "training": {"lr": 2e-3, "batch_s": args.batch_s, "dropout": 0.1},
         }
     )
 
 
-def tuning(share: float, args: argparse.Namespace) -> ClassificationSettings:
-    """The same for all arms."""
+def tuning(arm: str, share: float, args: argparse.Namespace) -> ClassificationSettings:
+    """The same for all arms, but for the rate of the encoder: a trained transformer wants a lower one."""
     return ClassificationSettings(
-        mode="finetune", labels=share, updates=args.tuning_updates, batch_s=args.batch_s, encoder_lr=5e-4
+        mode="finetune",
+        labels=share,
+        updates=args.tuning_updates,
+        batch_s=args.batch_s,
+        speed=args.speed,
+        encoder_lr=args.ssl_lr if arm == "ssl" else 2e-3,
     )
 
 
@@ -101,7 +108,9 @@ def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 quality = {k: v for k, v in report.metrics.items() if k.startswith("targets/")}
             student = load_encoder(trial.folder / "student").eval()
             for share in shares:
-                found = Classification(tuning(share, args)).evaluate(student, corpus, test=True, device=CPU, seed=seed)
+                found = Classification(tuning(arm, share, args)).evaluate(
+                    student, corpus, test=True, device=CPU, seed=seed
+                )
                 assert found.test is not None
                 yield {
                     "corpus": corpus.name,
@@ -159,14 +168,16 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/data/cls/keywords"))
-    parser.add_argument("--clusters", type=int, default=6)
+    parser.add_argument("--clusters", type=int, default=18)
+    parser.add_argument("--speed", type=float, default=0.25)
+    parser.add_argument("--ssl-lr", type=float, default=1e-3)
     parser.add_argument("--layer", type=int, default=-1)
-    parser.add_argument("--segments", type=int, default=4)
+    parser.add_argument("--segments", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--updates", type=int, default=100, help="of self-distillation")
     parser.add_argument("--tuning-updates", type=int, default=100)
-    parser.add_argument("--batch-s", type=float, default=60.0)
+    parser.add_argument("--batch-s", type=float, default=30.0)
     parser.add_argument("--store", type=Path, default=Path("searches/unfused-labels"))
     parser.add_argument("--rows", type=Path, default=Path("searches/unfused-labels/rows.jsonl"))
     parser.add_argument("--json", action="store_true")

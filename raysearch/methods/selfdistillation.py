@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.corpora.batches import Batch
-from raysearch.corpora.windows import crop
+from raysearch.corpora.windows import crop, vary_speed
 from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.cost import conv_features
 from raysearch.encoder.encoder import Encoder
@@ -71,11 +71,14 @@ def distillation_loss(
 class ClusteredWindows:
     """Prepares batches for `SelfDistillation`: a new window of each cut in every update, and its pseudo-label."""
 
-    def __init__(self, labels: Mapping[str, int], window_s: float, seed: int) -> None:
-        self._labels, self._window_s, self._seed = labels, window_s, seed
+    def __init__(self, labels: Mapping[str, int], settings: SelfDistillationSettings, seed: int) -> None:
+        self._labels, self._settings, self._seed = labels, settings, seed
 
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
-        cropped = crop(batch, self._window_s, generator(self._seed, step).random(len(batch.cuts)).tolist())
+        rng = generator(self._seed, step)
+        if self._settings.speed:
+            batch = vary_speed(batch, self._settings.speed, rng)
+        cropped = crop(batch, self._settings.window_s, rng.random(len(batch.cuts)).tolist())
         labels_B = torch.tensor([self._labels[cut.id] for cut in batch.cuts])
         return {"audio_BS": cropped.audio_BS, "samples_B": cropped.samples_B, "labels_B": labels_B}
 

@@ -130,6 +130,8 @@ class SelfDistillationSettings(Settings):
     out at random, which must hurt; `oracle`: true classes, the upper bound."""
     window_s: float = Field(0.95, ge=0)
     """Seconds of each cut that an update sees, at a new random place; 0 takes all of it."""
+    speed: float = Field(0.0, ge=0, lt=1)
+    """Share by which each cut is played faster or slower, drawn anew for every update."""
     exits: int = Field(3, ge=0)
     """Shallow exits, the deepest ones of those there are: one after each convolution stage, or before each block."""
     alpha: float = Field(0.7, ge=0)

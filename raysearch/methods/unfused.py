@@ -60,10 +60,10 @@ class Unfused:
     It sees no label, unless the control says so: labels are for the task, whose mode `finetune` is the method's last
     step.
 
-    Cannot: cluster anew while it trains; draw the published augmentations (mixup, random resized crops).
+    Cannot: cluster anew while it trains; mix cuts up, as the published augmentation does.
     Source: UnFuSeD, Seth et al., ICASSP 2023 workshops (arXiv 2303.05668) and its code in LAPE. Deviations: AdamW for
     SGD; LayerNorm for batch norm in the exits; the deepest state is embedded, as the paper says, where the code takes
-    the first; a cut's windows differ in every update.
+    the first; a cut's windows differ in every update; `speed` stands in for random resized crops.
     """
 
     name: ClassVar[str] = "unfused"
@@ -95,7 +95,7 @@ class Unfused:
         pseudo = trial.pseudo_labels(settings.targets)
         labels = controlled(pseudo, control, trial)
         module = SelfDistillation(student, max(labels.values()) + 1, settings.distillation)
-        prepare = ClusteredWindows(labels, settings.distillation.window_s, trial.seed)
+        prepare = ClusteredWindows(labels, settings.distillation, trial.seed)
         quality = {f"targets/{name}": value for name, value in pseudo.quality.items()}
 
         def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from copy import deepcopy
 from itertools import islice
 
+import numpy as np
 import torch
 from lhotse.cut import MonoCut
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches
+from raysearch.corpora.windows import vary_speed
 from raysearch.encoder.encoder import Encoder
 from raysearch.tasks.layers import hidden_layers
 from raysearch.tasks.learner import Learner
@@ -38,7 +40,9 @@ def finetune(
     # Dropout draws from the global generator: seed it here and give it back as it was.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for batch in islice(batches, settings.updates):
+        for step, batch in enumerate(islice(batches, settings.updates)):
+            if settings.speed:
+                batch = vary_speed(batch, settings.speed, np.random.default_rng([seed, step]))
             xs = hidden_layers(tuned, batch, device)
             frames = [x_LTD.shape[1] for x_LTD in xs]
             optimiser.update(learner.loss(head, torch.cat(xs, dim=1), frames, batch.cuts))
