@@ -27,7 +27,7 @@ class HeadSettings(Settings):
     """Peak learning rate of the encoder in `finetune`; well below the head's, or the encoder forgets what it knew."""
 
     speed: float = Field(0.0, ge=0, lt=1)
-    """Share by which `finetune` plays each cut faster or slower, drawn anew for each batch: stands in for more voices."""
+    """Share by which `finetune` plays each cut faster or slower, drawn anew each time: stands in for more voices."""
 
     @field_validator("lrs")
     @classmethod
