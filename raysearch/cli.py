@@ -201,7 +201,7 @@ def cost(
     samples = closed_form.SUPERB_SAMPLES if seconds is None else [round(seconds * SAMPLE_RATE_HZ)]
     parts: dict[str, int] = {}
     for length in samples:
-        for part, macs in closed_form.parts(config, length).items():
+        for part, macs in closed_form.cost_parts(config, length).items():
             parts[part] = parts.get(part, 0) + macs
     total = sum(parts.values())
     found = {

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
-from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
+from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, LogMel, parse_config
 from raysearch.errors import InputError, first_fault
 from raysearch.methods.table import load_method
 from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting, setting_keys
@@ -109,7 +109,11 @@ class Spec(Settings):
 
     @model_validator(mode="after")
     def _objectives_measured(self) -> Spec:
-        measured = {*COST_OBJECTIVES, *(task.metric for task in self.tasks)}
+        errors = [task.metric for task in self.tasks]
+        for metric in errors:
+            if errors.count(metric) > 1:
+                raise ValueError(f"task: two that give {metric}; expected one for each error")
+        measured = {*COST_OBJECTIVES, *errors}
         for objective in self.objectives:
             if objective not in measured:
                 raise ValueError(f"objectives: {objective!r}; expected one of {', '.join(sorted(measured))}")
@@ -163,7 +167,7 @@ class Spec(Settings):
         except ValidationError as err:
             raise InputError(first_fault(err)) from err
 
-    def student_config(self, config: Config, teacher: EncoderConfig) -> EncoderConfig:
+    def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
         """The configuration's student, known before it is trained."""
         method = load_method(str(config["method"]))
         return method.student(self.settings(config), teacher)
@@ -318,7 +322,7 @@ def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:
         raise InputError(f"{where}: {value!r}; expected {expected}")
 
 
-def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig:
+def load_encoder_document(path: Path, overrides: Iterable[str]) -> AnyConfig:
     """The encoder of an encoder document, or the student of a search document's first start point or settings.
 
     Raises: InputError
@@ -329,7 +333,7 @@ def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig
         raise InputError(f"{path}: {err.strerror}; expected an encoder or search document") from err
     if not isinstance(document, dict):
         raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
-    if "front_end" not in document:
+    if "front_end" not in document and document.get("kind") != "conv":
         spec = load_spec(path, overrides)
         start = spec.search.start[0] if spec.search.start else {}
         config: Config = {"method": spec.methods[0], **start}
@@ -337,7 +341,7 @@ def load_encoder_document(path: Path, overrides: Iterable[str]) -> EncoderConfig
     for override in overrides:
         _override(document, override)
     try:
-        return EncoderConfig.model_validate(document)
+        return parse_config(document)
     except ValidationError as err:
         raise InputError(f"{path}: {first_fault(err)}") from err
 

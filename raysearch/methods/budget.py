@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, ConvConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, param_parts, parts, sizes_of
 from raysearch.errors import InputError
 from raysearch.methods.settings import PruningSettings
@@ -65,11 +65,13 @@ def budgets(settings: PruningSettings, teacher: EncoderConfig) -> list[Budget]:
     ]
 
 
-def scaled(settings: PruningSettings, teacher: EncoderConfig) -> Sizes:
+def scaled(settings: PruningSettings, teacher: AnyConfig) -> Sizes:
     """Every layer's units scaled alike, to the targets: what a pruned encoder costs, known before it is pruned.
 
     Raises: InputError, as `budgets`.
     """
+    if isinstance(teacher, ConvConfig):
+        raise InputError("teacher.source: an encoder without a transformer; expected one whose units have gates")
     full = sizes = sizes_of(teacher)
     for budget in budgets(settings, teacher):
         shrink = partial(_scaled_beside, sizes, budget.units, full)
