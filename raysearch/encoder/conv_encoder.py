@@ -25,19 +25,19 @@ class ConvEncoder(Encoder):
     """
 
     config: ConvConfig  # type: ignore[assignment]
+    front_end: PictureFrontEnd  # type: ignore[assignment]
 
     def __init__(self, config: ConvConfig, *, dropout: float = 0.0) -> None:
         nn.Module.__init__(self)
         self.config = config
-        self.front_end = PictureFrontEnd(config)  # type: ignore[assignment]
+        self.front_end = PictureFrontEnd(config)
         self.projection = nn.Linear(conv_features(config), config.width)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(config.width, config.width)
 
     def stages(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Output of each stage (B, T, X) with its valid frames (B)."""
-        found: list[tuple[Tensor, Tensor]] = self.front_end.stages(audio_BS, samples_B)
-        return found
+        return self.front_end.stages(audio_BS, samples_B)
 
     def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         return self.project(*self.stages(audio_BS, samples_B)[-1])
@@ -83,7 +83,7 @@ class PictureFrontEnd(nn.Module):
 class FrameBatchNorm(nn.BatchNorm1d):
     """Batch norm of channels whose statistics are those of valid frames."""
 
-    def forward(self, x_BCTM: Tensor, valid_BT: Tensor) -> Tensor:
+    def forward(self, x_BCTM: Tensor, valid_BT: Tensor) -> Tensor:  # type: ignore[override]
         if not self.training or bool(valid_BT.all()):
             return F.batch_norm(
                 x_BCTM,

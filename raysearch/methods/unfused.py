@@ -115,9 +115,14 @@ def controlled(pseudo: PseudoLabels, control: str, trial: Trial) -> Mapping[str,
         order = np.random.default_rng(trial.seed).permutation(list(pseudo.labels.values()))
         return dict(zip(pseudo.labels, order.tolist(), strict=True))
     if control == "oracle":
-        classes = {cut.id: (cut.supervisions[0].custom or {}).get("label") for cut in trial.corpus.splits["train"]}
-        if None in classes.values():
+        classes = {cut.id: _class(cut.supervisions[0].custom or {}) for cut in trial.corpus.splits["train"]}
+        if "" in classes.values():
             raise InputError(f"distillation.control: oracle; expected a corpus with labels, not {trial.corpus.name}")
         index = {label: number for number, label in enumerate(sorted(set(classes.values())))}
         return {cut: index[label] for cut, label in classes.items()}
     return pseudo.labels
+
+
+def _class(custom: Mapping[str, str]) -> str:
+    """A cut's label, one of its corpus where several are joined; empty if it has none."""
+    return f"{custom.get('corpus', '')}/{custom['label']}" if "label" in custom else ""

@@ -121,7 +121,8 @@ def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
 
 
 def _pool(settings: PseudoLabelSettings, feats_TD: np.ndarray) -> np.ndarray:
-    pools = {"mean": (np.mean,), "max": (np.max,), "mean+max": (np.mean, np.max)}[settings.pooling]
+    own = {"mean": np.ndarray.mean, "max": np.ndarray.max}
+    pools = [own[name] for name in settings.pooling.split("+")]
     edges = np.linspace(0, len(feats_TD), settings.segments + 1)
     # Every segment has a frame, also of a window with fewer frames than segments.
     spans = [slice(int(low), max(int(low) + 1, int(high))) for low, high in pairwise(edges)]
