@@ -22,10 +22,9 @@ from raysearch.methods.base import Report
 from raysearch.spec import parse_spec
 from raysearch.targets.store import FolderStore
 from raysearch.training.loop import DivergedError
+from raysearch.training.orders import STOP
 from raysearch.training.teacher import prepare_teacher
 from raysearch.training.workplace import Workplace
-
-GO, STOP = "go", "stop"
 
 
 def work(config: dict[str, Any]) -> None:

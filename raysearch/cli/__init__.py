@@ -1,0 +1,74 @@
+"""The command line. Each verb parses, calls one function and prints; the table of verbs is in this file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import typer
+
+from raysearch.cli import data, deploying, documents, fronts, profiling, searching, tracking
+from raysearch.cli.output import say
+from raysearch.errors import InputError, WorkError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Search the published ways to compress a speech encoder for the front of MACs against error.",
+)
+for verb in (
+    searching.search,
+    searching.resume,
+    fronts.status,
+    fronts.front,
+    fronts.compare,
+    deploying.pick,
+    deploying.export,
+    deploying.verify,
+    deploying.transcribe,
+    deploying.reproduce,
+    searching.table,
+    searching.simulate,
+    documents.cost,
+    documents.schema,
+    profiling.profile,
+    tracking.sync,
+):
+    app.command()(verb)
+
+FAMILIES: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "corpus": ("Look at a corpus, or make a synthetic one.", {"check": data.corpus_check, "synth": data.corpus_synth}),
+    "targets": ("Label sets in the store.", {"ls": data.targets_ls}),
+    "tracking": ("The MLflow server with the page of the searches.", {"up": tracking.tracking_up}),
+}
+for name, (purpose, verbs) in FAMILIES.items():
+    family = typer.Typer(no_args_is_help=True, help=purpose)
+    for word, member in verbs.items():
+        family.command(word)(member)
+    app.add_typer(family, name=name)
+
+
+def main() -> NoReturn:
+    """Entry point: errors become one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except InputError as err:
+        say(str(err))
+        code = 2
+    except WorkError as err:
+        say(str(err))
+        code = 1
+    except typer.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as err:
+        # Click's own complaints about arguments; anything else is a fault of ours and keeps its traceback.
+        if not hasattr(err, "format_message"):
+            raise
+        say(f"raysearch: {err.format_message()}")
+        code = 2
+    sys.exit(code or 0)

@@ -1,0 +1,60 @@
+"""Verbs on corpora and label sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raysearch.cli.options import Json, Set, Storage
+from raysearch.cli.output import print_json
+
+
+def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Hours, speakers and faults of a search document's corpus."""
+    from raysearch.corpora.check import check_corpus
+    from raysearch.corpora.table import read_corpus
+    from raysearch.search.folder import SearchFolder
+    from raysearch.spec import load_spec
+
+    settings = load_spec(document, overrides or []).corpus
+    # A check reports every fault, however many: the limit is for searches.
+    lenient = settings.model_copy(update={"max_skipped": 1.0})
+    checked = check_corpus(read_corpus(lenient, SearchFolder.of(storage, "").store / "corpora"))
+    if as_json:
+        print_json(checked.document())
+    else:
+        for row in checked.rows():
+            print(row)
+
+
+def corpus_synth(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write, in LibriSpeech layout.")],
+    utterances: Annotated[int, typer.Option(min=16, help="Sentences to train on; 600 are about 20 minutes.")] = 600,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of voices, sentences, levels and pauses.")] = 0,
+) -> None:
+    """Write a synthetic multi-speaker corpus with transcripts and phones."""
+    from raysearch.corpora.settings import SplitCounts, SyntheticSettings
+    from raysearch.corpora.synthetic import synthesise
+
+    counts = SplitCounts(train=utterances, dev=80, test=80)
+    synthesise(SyntheticSettings(utterances=counts, seed=seed), out)
+    print(out)
+
+
+def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
+    """Label sets in the store, with their quality."""
+    from raysearch.search.folder import SearchFolder
+    from raysearch.targets.store import LabelStore
+
+    found = [label_set.document() for label_set in LabelStore(SearchFolder.of(storage, "").store / "label_sets").ls()]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        print(
+            "  ".join(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.items()
+            )
+        )

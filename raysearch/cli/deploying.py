@@ -1,0 +1,148 @@
+"""Verbs from a trial to a model that is shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raysearch.cli.options import Json, Storage, choices, open_search
+from raysearch.cli.output import print_json, say
+from raysearch.errors import InputError
+
+
+def pick(
+    name: str,
+    max_macs: Annotated[list[float] | None, typer.Option(help="GMAC; several budgets give several picks.")] = None,
+    max_params: Annotated[float | None, typer.Option(help="Millions of parameters.")] = None,
+    max_size: Annotated[float | None, typer.Option(help="MB of the exported file.")] = None,
+    max_latency: Annotated[float | None, typer.Option(help="Median ms on this machine.")] = None,
+    max_error: Annotated[list[str] | None, typer.Option("--max", metavar="METRIC=PERCENT", help="On dev.")] = None,
+    objective: Annotated[str | None, typer.Option(help="What is least; by default the search's error.")] = None,
+    knee: Annotated[bool, typer.Option(help="Where more MACs begin to buy less.")] = False,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each, for the latency.")] = 10.0,
+    register: Annotated[str | None, typer.Option(metavar="MODEL", help="Register with MLflow under this name.")] = None,
+    alias: Annotated[str, typer.Option(help="Several budgets add theirs: candidate-160g.")] = "candidate",
+    storage: Storage = None,
+    tracking: Annotated[str | None, typer.Option(help="MLflow to register with, if not the search's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose from the front, export, measure what is shipped, register: raysearch pick NAME --max-macs 160"""
+    from raysearch.deploy.latency import Load
+    from raysearch.deploy.picking import PickOrder, pick_trials, picks_text
+
+    order = PickOrder(
+        budgets=max_macs or [None],
+        params_m=max_params,
+        size_mb=max_size,
+        latency_ms=max_latency,
+        errors=percentages(max_error or []),
+        objective=objective,
+        knee=knee,
+        precisions=choices("--precision", precision or ["fp32"], ("fp32", "fp16", "int8")),
+        load=Load(threads=threads, batch=batch, seconds=seconds),
+        model=register,
+        alias=alias,
+        tracking=tracking,
+    )
+    picked = pick_trials(open_search(storage, name), order, say)
+    if as_json:
+        print_json({"name": name, "picks": [one.model_dump(mode="json") for one in picked]})
+    else:
+        print(picks_text(picked))
+
+
+def export(
+    name: str,
+    trial: int,
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder.")],
+    formats: Annotated[list[str] | None, typer.Option("--format", help="onnx, pt2 or safetensors; repeatable.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="Of ONNX: fp32, fp16, int8; repeatable.")] = None,
+    task: Annotated[str | None, typer.Option(help="Whose head; by default the one searched for.")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Write a trial as a whole model, waveform in, log-probabilities out. Not for streaming."""
+    from raysearch.deploy.export import export_trial
+
+    manifest = export_trial(
+        open_search(storage, name),
+        trial,
+        out,
+        task=task,
+        formats=choices("--format", formats or ["onnx"], ("onnx", "pt2", "safetensors")),
+        precisions=choices("--precision", precision or ["fp32"], ("fp32", "fp16", "int8")),
+        say=say,
+    )
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    for file in manifest.files:
+        print(f"{out / file}: {(out / file).stat().st_size / 1e6:.2f} MB")
+
+
+def verify(out: Annotated[Path, typer.Argument(metavar="DIR")], storage: Storage = None, as_json: Json = False) -> None:
+    """Compare an export with its checkpoint on real audio. Exit 1 if they differ."""
+    from raysearch.deploy.verify import verify as verify_export
+
+    verdict = verify_export(out, Path(storage).resolve() if storage and "://" not in storage else None)
+    if as_json:
+        print_json(verdict.document())
+    else:
+        print(verdict.table())
+    if not verdict.ok:
+        raise typer.Exit(1)
+
+
+def transcribe(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    audio: list[Path],
+    threads: Annotated[int, typer.Option(min=0, help="0: onnxruntime decides.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Text of 16 kHz mono recordings, from an exported model and without torch."""
+    from raysearch.deploy.transcribe import transcribe as read_files
+
+    rows = read_files(model, audio, threads)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        if not row["whole"]:
+            say(f"{row['file']}: {row['seconds']:.0f} s; read in overlapping windows")
+        print(f"{row['file']}: {row['text']}" if len(rows) > 1 else row["text"])
+
+
+def reproduce(
+    name: str,
+    trial: int,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="New folder for the new run.")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Run a trial again from its record and say what differs. Exit 1 if its error leaves the recorded interval."""
+    from raysearch.deploy.reproduce import reproduce as run_again
+
+    folder = open_search(storage, name)
+    found = run_again(folder, trial, out or folder.path / "reproduced" / f"{trial:04d}", say)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print(found.text())
+    if not found.within:
+        raise typer.Exit(1)
+
+
+def percentages(given: list[str]) -> dict[str, float]:
+    found = {}
+    for one in given:
+        metric, _, bound = one.partition("=")
+        try:
+            found[metric.removeprefix("eval/")] = float(bound)
+        except ValueError as err:
+            raise InputError(f"--max: {one}; expected METRIC=PERCENT, e.g. per=20") from err
+    return found
