@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
+    from raysearch.tasks.learner import Learner
     from raysearch.tasks.settings import TaskSettings
 
 TASKS = {
@@ -30,6 +31,13 @@ def load_task(settings: TaskSettings) -> Task:
     module, name = TASKS[settings.kind].split(":")
     task: Task = getattr(import_module(module), name)(settings)
     return task
+
+
+def learner_of(tasks: Iterable[Task], corpus: Corpus) -> Learner | None:
+    """What the first task with fields teaches; None if all read symbols."""
+    from raysearch.tasks.field_task import FieldTask
+
+    return next((task.learner(corpus) for task in tasks if isinstance(task, FieldTask)), None)
 
 
 def evaluate_all(

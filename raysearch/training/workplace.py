@@ -21,9 +21,7 @@ from raysearch.targets.label_set import LabelSet
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
 from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import FolderStore, LabelStore
-from raysearch.tasks.field_task import FieldTask
-from raysearch.tasks.learner import Learner
-from raysearch.tasks.table import evaluate_all, load_task
+from raysearch.tasks.table import evaluate_all, learner_of, load_task
 from raysearch.training.teacher import load_teacher, prepare_teacher
 
 LABELLING_BATCH_S = 60.0
@@ -64,10 +62,6 @@ class Workplace:
         store = FolderStore(self.store / "pseudo_labels")
         return build_pseudo_labels(settings, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
 
-    def learner(self) -> Learner | None:
-        """What the first task with fields teaches."""
-        return next((task.learner(self.corpus) for task in self.tasks if isinstance(task, FieldTask)), None)
-
     def evaluate(self, encoder: Encoder, test: bool, *, keep: Path) -> Mapping[str, float]:
         """The student's errors; its heads go to the folder `keep`."""
         seed = self.spec.search.seed
@@ -91,6 +85,6 @@ class Workplace:
             seed=seed,
             precision=precision,
             pseudo_labels=self.pseudo_labels,
-            learner=self.learner,
+            learner=lambda: learner_of(self.tasks, self.corpus),
         )
         return load_method(config["method"])().run(trial)
