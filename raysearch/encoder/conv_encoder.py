@@ -37,7 +37,8 @@ class ConvEncoder(Encoder):
 
     def stages(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Output of each stage (B, T, X) with its valid frames (B)."""
-        return self.front_end.stages(audio_BS, samples_B)
+        found: list[tuple[Tensor, Tensor]] = self.front_end(audio_BS, samples_B)
+        return found
 
     def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         return self.project(*self.stages(audio_BS, samples_B)[-1])
@@ -67,7 +68,8 @@ class PictureFrontEnd(nn.Module):
             nn.init.kaiming_normal_(conv.weight)
             nn.init.zeros_(conv.bias)
 
-    def stages(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Output of each stage (B, T, X) with its valid frames (B)."""
         frames_B = mel_frames(samples_B.to(audio_BS.device, torch.int64))
         x_BTM = self.log_mel(audio_BS)
         x_BCTM = (centre(x_BTM, frames_B) if self.config.centred else x_BTM)[:, None]
