@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from raysearch.corpora.batches import Batch, TrainingBatches
-from raysearch.encoder.checkpoint import save_encoder
+from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Report, Trial
@@ -26,9 +26,10 @@ def student_for(trial: Trial, config: AnyConfig, training: TrainingSettings) -> 
 
 def report_untrained(trial: Trial, encoder: Encoder) -> Iterator[Report]:
     """The one report, at the last rung, of a student that is taken as it is."""
+    metrics: Mapping[str, float] = {}
     if rank() == 0:
         save_encoder(encoder, trial.folder / "student")
-    metrics = trial.evaluate(encoder.eval(), True) if rank() == 0 else {}
+        metrics = trial.evaluate(load_encoder(trial.folder / "student", trial.device).eval(), True)
     yield Report(trial.rungs[-1], metrics, final=True)
 
 
