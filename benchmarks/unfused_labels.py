@@ -165,6 +165,17 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def quality(rows: list[dict[str, Any]]) -> list[str]:
+    """How well each corpus's pseudo-labels agree with its labels, beside random ones of the same sizes."""
+    found = {row["corpus"]: row for row in rows if "targets/nmi" in row}
+    figures = ("nmi", "ari", "purity")
+    return [
+        f"pseudo-labels of {name}: "
+        + ", ".join(f"{f} {row[f'targets/{f}']:.2f} (random {row[f'targets/{f}_random']:.2f})" for f in figures)
+        for name, row in found.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/data/cls/keywords"))
@@ -187,7 +198,8 @@ def main() -> None:
     for row in measure(args):
         with args.rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
-    rows = summary(read_rows(args.rows))
+    kept = read_rows(args.rows)
+    rows = summary(kept)
     if args.json:
         print(json.dumps(rows))
         return
@@ -198,6 +210,7 @@ def main() -> None:
             f"{row['macs_g']:5.1f}  {row['error']:5.1f} +- {row['deviation']:4.1f}  "
             f"{row['gain']:6.1f}  ({row['gain_low']:.1f} to {row['gain_high']:.1f})"
         )
+    print("\n".join(quality(kept)))
 
 
 if __name__ == "__main__":
