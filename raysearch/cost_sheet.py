@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.cost import params, parts
+from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.cost import cost_parts, params
 from raysearch.encoder.document import as_config, read_config, read_document
 from raysearch.encoder.published import PUBLISHED
 from raysearch.errors import InputError
@@ -22,14 +22,14 @@ from raysearch.training.settings import TrainedTeacher
 
 @dataclass(frozen=True)
 class CostSheet:
-    encoder: EncoderConfig
+    encoder: AnyConfig
     backend: BackendSettings | None
     """What a speaker model has behind its encoder; None for other models, whose heads are not counted."""
 
     def document(self, samples: Sequence[int]) -> dict[str, Any]:
         """MACs over utterances of these lengths, in GMAC; `macs_total_g` and `params_total` with the back end."""
-        macs = parts(self.encoder, samples)
-        found = {
+        macs = cost_parts(self.encoder, samples)
+        found: dict[str, Any] = {
             "params": params(self.encoder),
             "macs_g": sum(macs.values()) / 1e9,
             "parts_g": {part: cost / 1e9 for part, cost in macs.items()},
@@ -52,7 +52,7 @@ def cost_sheet(path: Path, overrides: Iterable[str], ecapa: int | None) -> CostS
     if not isinstance(document, dict):
         raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
     asked = None if ecapa is None else BackendSettings(channels=ecapa)
-    if "front_end" not in document:
+    if "front_end" not in document and document.get("kind") != "conv":
         spec = load_spec(path, overrides)
         start = spec.search.start[0] if spec.search.start else {}
         config: Config = {"method": spec.methods[0], **start}
@@ -63,7 +63,7 @@ def cost_sheet(path: Path, overrides: Iterable[str], ecapa: int | None) -> CostS
     return CostSheet(as_config(document, path), asked)
 
 
-def teacher_shape(spec: Spec) -> EncoderConfig:
+def teacher_shape(spec: Spec) -> AnyConfig:
     """The teacher's config, of one that is trained, lies in a folder, or is published.
 
     Raises: InputError if it is known only once it is downloaded.

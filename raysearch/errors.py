@@ -34,8 +34,9 @@ def first_fault(err: ValidationError) -> str:
 
 
 # Pydantic names the member of a union it tried; to the user `corpus.an4.root` is `corpus.root`.
-_UNION_MEMBERS = {"an4", "librispeech", "voxceleb", "manifest", "synthetic", "phonemes", "asr", "speaker", "ready"}
-_UNION_MEMBERS |= {"str", "waveform", "logmel", "Blocks", "list", "MethodChoice"}
+_UNION_MEMBERS = {"an4", "librispeech", "voxceleb", "manifest", "shar", "synthetic", "labelled", "intents", "slurp"}
+_UNION_MEMBERS |= {"several", "phonemes", "asr", "speaker", "classification", "intent", "train", "ready", "str"}
+_UNION_MEMBERS |= {"waveform", "logmel", "Blocks", "list", "MethodChoice"}
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, first_fault
 from raysearch.methods.table import load_method
 from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting, setting_keys
@@ -120,7 +120,11 @@ class Spec(Settings):
 
     @model_validator(mode="after")
     def _objectives_measured(self) -> Spec:
-        measured = {*COST_OBJECTIVES, *(task.metric for task in self.tasks)}
+        errors = [task.metric for task in self.tasks]
+        for metric in errors:
+            if errors.count(metric) > 1:
+                raise ValueError(f"task: two that give {metric}; expected one for each error")
+        measured = {*COST_OBJECTIVES, *errors}
         for objective in self.objectives:
             if objective not in measured:
                 raise ValueError(f"objectives: {objective!r}; expected one of {', '.join(sorted(measured))}")
@@ -175,7 +179,7 @@ class Spec(Settings):
         except ValidationError as err:
             raise InputError(first_fault(err)) from err
 
-    def student_config(self, config: Config, teacher: EncoderConfig) -> EncoderConfig:
+    def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
         """The configuration's student, known before it is trained."""
         method = load_method(str(config["method"]))
         return method.student(self.settings(config), teacher)

@@ -1,7 +1,8 @@
 """What every reader returns. Audio stays on disk: a corpus is lhotse manifests and what was left out of them.
 
 A cut is a lhotse `MonoCut` with one 16 kHz mono recording and one supervision: `text` (upper-case words, may be None),
-`speaker`, and in `custom` whatever the corpus knows more: `phones` (list of str), `intent`, `slots`, `label`.
+`speaker`, and in `custom` whatever the corpus knows more: `phones` (list of str), `intent`, `slots`, `label`,
+and in a corpus joined of several `corpus`, its own one's name.
 """
 
 from __future__ import annotations

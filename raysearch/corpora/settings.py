@@ -202,7 +202,56 @@ class AugmentationSettings(Settings):
     """Folder of room impulse responses at 16 kHz in place of made-up rooms."""
 
 
+class LabelledSettings(ReadingSettings):
+    """Recordings of one class each."""
+
+    kind: Literal["labelled"] = "labelled"
+    root: LocalPath
+    """Folder of `<label>/<utterance>.flac` with a table of splits, or of `<split>/<label>/<utterance>.flac`."""
+    table: LocalPath | None = None
+    """CSV with the columns path (relative to root), label, split (train, dev or test) and perhaps speaker; by default
+    `manifest.csv` in root, where it exists."""
+
+
+class IntentsSettings(ReadingSettings):
+    """Spoken requests, each with an intent and slots."""
+
+    kind: Literal["intents"] = "intents"
+    root: LocalPath
+    """Folder that paths in the manifest are relative to."""
+    manifest: LocalPath | None = None
+    """JSON lines `{"path", "split", "intent", "slots": {name: value}}`, where an absent slot has no key, and perhaps
+    `text` and `speaker`; by default `manifest.jsonl` in root."""
+
+
+class SlurpSettings(ReadingSettings):
+    """SLURP as its repository lays it out."""
+
+    kind: Literal["slurp"] = "slurp"
+    root: LocalPath
+    """Folder that holds `dataset/slurp/{train,devel,test}.jsonl`."""
+    audio: LocalPath | None = None
+    """Folder of the recordings; by default `audio/slurp_real` in root."""
+
+
+class SeveralSettings(Settings):
+    """Several labelled corpora as one, as in the LAPE benchmark: a student learns of all, and is judged on each."""
+
+    kind: Literal["several"] = "several"
+    corpora: list[LabelledSettings] = Field(min_length=2)
+    """The corpora; the names of their folders must differ."""
+
+
 CorpusSettings = Annotated[
-    An4Settings | LibriSpeechSettings | VoxCelebSettings | ManifestSettings | SharSettings | SyntheticSettings,
+    An4Settings
+    | LibriSpeechSettings
+    | VoxCelebSettings
+    | ManifestSettings
+    | SharSettings
+    | SyntheticSettings
+    | LabelledSettings
+    | IntentsSettings
+    | SlurpSettings
+    | SeveralSettings,
     Field(discriminator="kind"),
 ]

@@ -6,14 +6,20 @@ import hashlib
 from pathlib import Path
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.intents import read_intents, read_slurp
+from raysearch.corpora.labelled import join, read_labelled
 from raysearch.corpora.librispeech import SPLITS, read_an4, read_librispeech, read_tree
 from raysearch.corpora.manifests import read_manifests
 from raysearch.corpora.settings import (
     An4Settings,
     CorpusSettings,
+    IntentsSettings,
+    LabelledSettings,
     LibriSpeechSettings,
     ManifestSettings,
+    SeveralSettings,
     SharSettings,
+    SlurpSettings,
     SyntheticSettings,
     VoxCelebSettings,
 )
@@ -43,6 +49,14 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
             return read_shar(settings)
         case SyntheticSettings():
             return _read_synthetic(settings, cache, verdicts)
+        case LabelledSettings():
+            return read_labelled(settings, verdicts)
+        case IntentsSettings():
+            return read_intents(settings, verdicts)
+        case SlurpSettings():
+            return read_slurp(settings, verdicts)
+        case SeveralSettings():
+            return join([read_labelled(one, verdicts) for one in settings.corpora])
 
 
 def _read_synthetic(settings: SyntheticSettings, cache: Path, verdicts: Path) -> Corpus:

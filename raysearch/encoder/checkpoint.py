@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from raysearch.encoder.build import build_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
@@ -38,7 +39,7 @@ def load_encoder(folder: Path | str, device: torch.device | str = "cpu") -> Enco
     config = read_config(Path(folder, CONFIG_NAME))
     # On the meta device no weights are drawn that would be overwritten at once.
     with torch.device("meta"):
-        encoder = Encoder(config)
+        encoder = build_encoder(config)
     file = Path(folder, WEIGHTS_NAME)
     weights = read_weights(file)
     check_weights(encoder, weights, file)

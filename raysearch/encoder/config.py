@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -41,6 +41,8 @@ class LogMel(Settings):
     """Kernel of each convolution, in frames; odd, so that frames stay centred."""
     strides: list[PositiveInt] = [2, 2]
     """Stride of each convolution: [2, 2] gives 25 Hz, [2] or [2, 1] gives 50 Hz."""
+    centred: bool = False
+    """Subtract each bin's mean over the recording: takes out what microphone and level add."""
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> LogMel:
@@ -107,6 +109,44 @@ class Blocks(Block):
     """How many."""
 
 
+class ConvConfig(Settings):
+    """An encoder without a transformer: convolutions over a log-mel picture, then two linear layers (AudioNTT)."""
+
+    kind: Literal["conv"] = "conv"
+    bins: PositiveInt = 64
+    """Mel filters; each stage halves them."""
+    channels: list[PositiveInt] = Field([64, 64, 64], min_length=1)
+    """Channels of each stage: a 3 x 3 convolution, batch norm, ReLU, and a halving of time and frequency."""
+    width: PositiveInt = 2048
+    """Width of both linear layers."""
+    centred: bool = False
+    """Subtract each bin's mean over the recording: takes out what microphone and level add."""
+
+    @model_validator(mode="after")
+    def _bins_left(self) -> ConvConfig:
+        if not self.bins >> len(self.channels):
+            raise ValueError(f"bins: {self.bins}; expected at least {1 << len(self.channels)}: each stage halves them")
+        return self
+
+    @property
+    def depth(self) -> int:
+        """Linear layers that change the width no more: one."""
+        return 1
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one output frame to the next."""
+        return 160 << len(self.channels)
+
+    @property
+    def frame_hz(self) -> float:
+        return SAMPLE_RATE_HZ / self.hop_samples
+
+    @property
+    def pads_freely(self) -> bool:
+        return True
+
+
 class EncoderConfig(Settings):
     """An encoder: front end + transformer. `Encoder(config)` needs nothing else."""
 
@@ -158,3 +198,18 @@ class EncoderConfig(Settings):
     @property
     def frame_hz(self) -> float:
         return SAMPLE_RATE_HZ / self.hop_samples
+
+    @property
+    def pads_freely(self) -> bool:
+        """Whether a cut gives the same features padded in a batch as alone: GroupNorm's statistics span the padding."""
+        return not (self.front_end.kind == "waveform" and self.front_end.norm == "group")
+
+
+AnyConfig = EncoderConfig | ConvConfig
+"""What an encoder document may hold."""
+
+
+def parse_config(document: Any) -> AnyConfig:
+    """Raises: pydantic's ValidationError."""
+    conv = isinstance(document, dict) and document.get("kind") == "conv"
+    return ConvConfig.model_validate(document) if conv else EncoderConfig.model_validate(document)

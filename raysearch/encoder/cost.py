@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from raysearch.encoder.config import Block, EncoderConfig, LogMel, Waveform
-from raysearch.encoder.frames import conv_frames
+from raysearch.encoder.config import AnyConfig, Block, ConvConfig, EncoderConfig, LogMel, Waveform
+from raysearch.encoder.frames import conv_frames, mel_frames
 
 GATE_OUTPUTS = 8
 """Two gates of WavLM's relative positions, each the sum of four outputs, as the published weights have it."""
@@ -36,14 +36,19 @@ class Sizes(NamedTuple):
     """Hidden units of each block."""
 
 
-def macs(config: EncoderConfig, samples: int) -> int:
+def macs(config: AnyConfig, samples: int) -> int:
     """MACs of one utterance, head excluded."""
-    return sum(parts(config, samples).values())
+    return sum(cost_parts(config, samples).values())
 
 
-def macs_superb(config: EncoderConfig) -> int:
+def macs_superb(config: AnyConfig) -> int:
     """MACs of SUPERB's 32 utterances, head excluded: comparable with published figures."""
-    return sum(parts(config, SUPERB_SAMPLES).values())
+    return sum(cost_parts(config, SUPERB_SAMPLES).values())
+
+
+def cost_parts(config: AnyConfig, samples: int | Sequence[int]) -> dict[str, int]:
+    """MACs by part of any encoder, of one utterance or of several together."""
+    return _conv_parts(config, samples) if isinstance(config, ConvConfig) else parts(config, samples)
 
 
 def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | None = None) -> dict[str, Any]:
@@ -72,9 +77,10 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     }
 
 
-def params(config: EncoderConfig) -> int:
+def params(config: AnyConfig) -> int:
     """Parameters of the encoder, head excluded."""
-    return sum(param_parts(config).values())
+    found = _conv_param_parts(config) if isinstance(config, ConvConfig) else param_parts(config)
+    return sum(found.values())
 
 
 def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, Any]:
@@ -98,6 +104,37 @@ def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, 
         "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
         **({"adapters": sum((2 * width + 1) * units + 3 * width for units in adapters)} if adapters else {}),
     }
+
+
+def _conv_parts(config: ConvConfig, samples: int | Sequence[int]) -> dict[str, int]:
+    mels = [mel_frames(n) for n in ((samples,) if isinstance(samples, int) else samples)]
+    inputs, stages = [1, *config.channels[:-1]], range(len(config.channels))
+    convs = sum(
+        9 * i * o * (config.bins >> stage) * sum(n >> stage for n in mels)
+        for stage, i, o in zip(stages, inputs, config.channels, strict=True)
+    )
+    frames = sum(n >> len(config.channels) for n in mels)
+    return {
+        "front_end": convs,
+        "projection": frames * conv_features(config) * config.width,
+        "linear": frames * config.width**2,
+    }
+
+
+def _conv_param_parts(config: ConvConfig) -> dict[str, int]:
+    pairs = zip([1, *config.channels[:-1]], config.channels, strict=True)
+    return {
+        # Weights, bias, and the batch norm's gain and shift.
+        "front_end": sum(9 * i * o + 3 * o for i, o in pairs),
+        "projection": (conv_features(config) + 1) * config.width,
+        "linear": (config.width + 1) * config.width,
+    }
+
+
+def conv_features(config: ConvConfig, stages: int | None = None) -> int:
+    """What the given number of stages leaves in each frame: channels x bins."""
+    count = len(config.channels) if stages is None else stages
+    return config.channels[count - 1] * (config.bins >> count)
 
 
 def sizes_of(config: EncoderConfig) -> Sizes:

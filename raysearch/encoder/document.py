@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, parse_config
 from raysearch.errors import InputError, first_fault
 
 
-def read_config(file: Path | str) -> EncoderConfig:
+def read_config(file: Path | str) -> AnyConfig:
     """Raises: InputError if the file is missing, is not YAML or JSON, or does not describe an encoder."""
     return as_config(read_document(file), file)
 
@@ -27,9 +27,9 @@ def read_document(file: Path | str) -> Any:
         raise InputError(f"{file}: {' '.join(str(err).split())}; expected YAML or JSON") from err
 
 
-def as_config(document: Any, file: Path | str) -> EncoderConfig:
+def as_config(document: Any, file: Path | str) -> AnyConfig:
     """Raises: InputError, naming the file, if the document does not describe an encoder."""
     try:
-        return EncoderConfig.model_validate(document)
+        return parse_config(document)
     except ValidationError as err:
         raise InputError(f"{file}: {first_fault(err)}") from err

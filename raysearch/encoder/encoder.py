@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.frames import Count, conv_frames, frames
-from raysearch.encoder.front_end import LogMelFrontEnd, build_front_end
+from raysearch.encoder.frames import Count, frames, mel_frames
+from raysearch.encoder.front_end import build_front_end
 from raysearch.encoder.relative_positions import RelativePositions
 from raysearch.encoder.transformer import INITIAL_STD, AttentionKind, PositionConv, TransformerBlock
 
@@ -109,16 +109,15 @@ def fit_normalisation(encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]
 
     A waveform front end has none: nothing is read then.
     """
-    front_end = encoder.front_end
-    if not isinstance(front_end, LogMelFrontEnd):
+    log_mel = getattr(encoder.front_end, "log_mel", None)
+    if log_mel is None:
         return
-    log_mel = front_end.log_mel
     device = log_mel.mean_M.device
     count = 0
     sum_M, squares_M = torch.zeros(2, len(log_mel.mean_M), dtype=torch.float64, device=device)
     for audio_BS, samples_B in batches:
         x_BTM = log_mel.log_mel(audio_BS.to(device)).double()
-        frames_B = conv_frames(front_end.config, samples_B.to(device))[0]
+        frames_B = mel_frames(samples_B.to(device))
         x_XM = x_BTM[torch.arange(x_BTM.shape[1], device=device) < frames_B[:, None]]
         count += len(x_XM)
         sum_M += x_XM.sum(0)

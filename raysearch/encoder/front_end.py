@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from raysearch.encoder.config import LogMel, Waveform
 from raysearch.encoder.frames import conv_frames
-from raysearch.encoder.log_mel import LogMelFilterbank
+from raysearch.encoder.log_mel import LogMelFilterbank, centre
 
 VARIANCE_FLOOR = 1e-5
 """Added to a recording's variance, as the published models were trained: silence stays silence."""
@@ -87,8 +87,10 @@ class LogMelFrontEnd(nn.Module):
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         """(B, T, C)"""
-        x_BCT = self.log_mel(audio_BS).transpose(1, 2)
-        for conv, frames_B in zip(self.convs, conv_frames(self.config, samples_B), strict=False):
+        counts = conv_frames(self.config, samples_B)
+        x_BTM = self.log_mel(audio_BS)
+        x_BCT = (centre(x_BTM, counts[0]) if self.config.centred else x_BTM).transpose(1, 2)
+        for conv, frames_B in zip(self.convs, counts, strict=False):
             valid_BT = torch.arange(x_BCT.shape[2], device=x_BCT.device) < frames_B[:, None]
             x_BCT = F.glu(conv(x_BCT * valid_BT[:, None]), dim=1)
         return x_BCT.transpose(1, 2)

@@ -60,6 +60,13 @@ class LogMelFilterbank(nn.Module):
             return (power_BTF @ self.filters_FM).clamp(min=torch.finfo(torch.float32).eps).log()
 
 
+def centre(x_BTM: Tensor, frames_B: Tensor) -> Tensor:
+    """Each bin less its mean over the row's valid frames."""
+    real_BT1 = (torch.arange(x_BTM.shape[1], device=x_BTM.device) < frames_B[:, None])[..., None]
+    mean_B1M = (x_BTM * real_BT1).sum(1, keepdim=True) / frames_B[:, None, None].clamp(min=1)
+    return x_BTM - mean_B1M
+
+
 def mel_filters(bins: int) -> Tensor:
     """(F, M): triangles with equal bases on the mel scale, from 20 Hz to the Nyquist frequency."""
     corners = torch.linspace(_mel(LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), bins + 2, dtype=torch.float64, device="cpu")

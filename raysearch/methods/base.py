@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.settings import Settings as AnySettings
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
     from raysearch.targets.label_set import LabelSet
-    from raysearch.targets.settings import TargetSettings
+    from raysearch.targets.pseudo_labels import PseudoLabels
+    from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
+    from raysearch.tasks.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class Trial:
     seed: int
     precision: str = "fp32"
     """`fp32`, `bf16` or `fp16`."""
+    pseudo_labels: Callable[[PseudoLabelSettings], PseudoLabels] | None = None
+    """As `label_set`, of whole cuts."""
+    learner: Callable[[], Learner | None] = lambda: None
+    """What the task teaches, for methods that train a student for it; None where the task reads symbols."""
 
 
 class Method(Protocol):
@@ -75,7 +81,7 @@ class Method(Protocol):
     Settings: ClassVar[type[AnySettings]]
 
     @staticmethod
-    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: AnySettings, teacher: AnyConfig) -> AnyConfig:
         """The student's architecture: pure and fast, so that cost is known before a trial is paid for."""
 
     def run(self, trial: Trial) -> Iterator[Report]: ...

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, ConvConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, in_multiples, param_parts, parts, sized, sizes_of
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
@@ -56,7 +56,7 @@ def start_config(settings: PruningSettings, teacher: EncoderConfig) -> EncoderCo
         return teacher
     config = read_config(student_folder(settings.continue_from) / "config.json")
     whole = sizes_of(teacher)
-    if config.depth != teacher.depth or sized(config, whole) != sized(teacher, whole):
+    if isinstance(config, ConvConfig) or config.depth != teacher.depth or sized(config, whole) != sized(teacher, whole):
         raise InputError(f"pruning.continue_from: {settings.continue_from}; expected a pruning trial of this teacher")
     return config
 
@@ -94,11 +94,13 @@ def budgets(settings: PruningSettings, teacher: EncoderConfig, start: EncoderCon
     ]
 
 
-def promised(settings: PruningSettings, teacher: EncoderConfig) -> EncoderConfig:
+def promised(settings: PruningSettings, teacher: AnyConfig) -> EncoderConfig:
     """Every layer's units scaled alike, to the targets: what a pruned student costs, known before it is pruned.
 
     Raises: InputError, as `budgets` and `check_met`.
     """
+    if isinstance(teacher, ConvConfig):
+        raise InputError("teacher.source: an encoder without a transformer; expected one whose units have gates")
     start = start_config(settings, teacher)
     full = sizes = sizes_of(start)
     for budget in budgets(settings, teacher, start):

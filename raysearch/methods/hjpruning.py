@@ -5,7 +5,7 @@ No torch until they run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from raysearch.corpora.batches import Batch
     from raysearch.encoder.gates import GatedEncoder
     from raysearch.methods.phases import Prepare
+    from raysearch.tasks.learner import Learner
 
 
 class PruningTraining(TrainingSettings):
@@ -70,7 +71,7 @@ class DPHubertSettings(AnySettings):
 
 
 class HJPruning:
-    """Prunes a copy of the teacher while it is trained with CTC, then slices it and trains on.
+    """Prunes a copy of the teacher while it learns the task (CTC, or intent and slots), then slices it and trains on.
 
     Its cost is the target's to 1 %, whichever units are left. No rung is reported before the slice.
 
@@ -100,6 +101,9 @@ class HJPruning:
 
         settings = trial.settings
         assert isinstance(settings, HJPruningSettings)
+        lr_scales = {"head.": settings.ctc.head_lr / settings.training.lr}
+        if learner := trial.learner():
+            return prune(trial, settings.pruning, settings.training, supervised(learner), lr_scales)
         cuts = trial.corpus.splits["train"]
         unit = settings.ctc.unit
         if unit == "auto":
@@ -113,8 +117,14 @@ class HJPruning:
         def build(student: GatedEncoder) -> tuple[nn.Module, Prepare]:
             return CtcObjective(student, tokens.count), prepare
 
-        lr_scales = {"head.": settings.ctc.head_lr / settings.training.lr}
         return prune(trial, settings.pruning, settings.training, build, lr_scales)
+
+
+def supervised(learner: Learner) -> Callable[[GatedEncoder], tuple[nn.Module, Prepare]]:
+    """The objective of a task that is not read symbol by symbol."""
+    from raysearch.tasks.learner import Supervised
+
+    return lambda student: (Supervised(student, learner), Supervised.prepare)
 
 
 class DPHubert:

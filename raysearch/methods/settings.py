@@ -44,6 +44,8 @@ class StudentSettings(Settings):
     """LayerNorm before each sub-layer trains more stably; after is HuBERT Base's."""
     position_kernel: PositiveInt = 128
     """Kernel of the position convolution, in frames."""
+    centred: bool = False
+    """Whether a log-mel front end subtracts each bin's mean over the recording; a waveform one has no bins."""
 
     @model_validator(mode="after")
     def _divisible(self) -> StudentSettings:
@@ -71,7 +73,7 @@ class StudentSettings(Settings):
             # LayerNorm in every convolution: GroupNorm's statistics would span the padding of a batch.
             return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
         strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
-        return LogMel(channels=[self.channels] * 2, strides=strides)
+        return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred)
 
 
 class TrainingSettings(Settings):
@@ -132,6 +134,30 @@ class DistillationSettings(Settings):
     """Weight of the mean absolute difference."""
     cosine_weight: float = Field(1.0, ge=0)
     """Weight of -log sigmoid(cosine similarity)."""
+
+
+class SelfDistillationSettings(Settings):
+    """What a student learns of pseudo-labels, and of itself (UnFuSeD)."""
+
+    control: Literal["none", "random", "ssl", "shuffled", "oracle"] = "none"
+    """`random`: the student stays as drawn; `ssl`: the teacher itself takes its place; `shuffled`: pseudo-labels dealt
+    out at random, which must hurt; `oracle`: true classes, the upper bound."""
+    window_s: float = Field(0.95, ge=0)
+    """Seconds of each cut that an update sees, at a new random place; 0 takes all of it."""
+    speed: float = Field(0.0, ge=0, lt=1)
+    """Share by which each cut is played faster or slower, drawn anew for every update."""
+    exits: int = Field(3, ge=0)
+    """Shallow exits, the deepest ones of those there are: one after each convolution stage, or before each block."""
+    alpha: float = Field(0.7, ge=0)
+    """Weight of the shallow exits' cross-entropy beside the deepest one's 1."""
+    beta: float = Field(0.3, ge=0)
+    """Weight of the divergence of each shallow exit's distribution from the deepest one's."""
+    gamma: float = Field(0.003, ge=0)
+    """Weight of 2 - 2 x cosine between the logits of each shallow exit and the deepest one's."""
+    temperature: float = Field(1.0, gt=0)
+    """Divides the logits whose distributions are compared."""
+    detach: bool = False
+    """Whether the deepest exit is left alone by the shallow ones; the published code lets them pull it."""
 
 
 class MatchingSettings(DistillationSettings):

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from raysearch.corpora.batches import Batch, TrainingBatches
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.checkpoint import load_encoder, save_encoder
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Report, Trial
 from raysearch.methods.settings import TrainingSettings
@@ -18,9 +19,18 @@ from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
 
 
-def student_for(trial: Trial, config: EncoderConfig, training: TrainingSettings) -> Encoder:
+def student_for(trial: Trial, config: AnyConfig, training: TrainingSettings) -> Encoder:
     """The untrained student of a trial."""
     return build_student(config, trial.teacher.encoder, trial.corpus, trial.seed, training.dropout)
+
+
+def report_untrained(trial: Trial, encoder: Encoder) -> Iterator[Report]:
+    """The one report, at the last rung, of a student that is taken as it is."""
+    metrics: Mapping[str, float] = {}
+    if rank() == 0:
+        save_encoder(encoder, trial.folder / "student")
+        metrics = trial.evaluate(load_encoder(trial.folder / "student", trial.device).eval(), True)
+    yield Report(trial.rungs[-1], metrics, final=True)
 
 
 def train_student(

@@ -18,6 +18,7 @@ METHODS = {
     "oskdft": "raysearch.methods.oskdft:Oskdft",
     "kd-then-ft": "raysearch.methods.oskdft:KdThenFt",
     "ft-only": "raysearch.methods.oskdft:FtOnly",
+    "unfused": "raysearch.methods.unfused:Unfused",
 }
 
 

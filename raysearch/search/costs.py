@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from raysearch.encoder import cost
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.front.document import Cost
 from raysearch.search.space import Config
 from raysearch.spec import Spec
@@ -17,7 +17,7 @@ SHAPELESS = ("training.", "targets.", "prediction.", "ctc.", "backend.", "verifi
 class Costs:
     """`costs(config) -> Cost`; hundreds of candidates differ in few shapes."""
 
-    def __init__(self, spec: Spec, teacher: EncoderConfig) -> None:
+    def __init__(self, spec: Spec, teacher: AnyConfig) -> None:
         self._spec = spec
         self._teacher = teacher
         self._known: dict[str, Cost] = {}
@@ -30,6 +30,6 @@ class Costs:
         return self._known[shape]
 
 
-def encoder_cost(config: EncoderConfig) -> Cost:
+def encoder_cost(config: AnyConfig) -> Cost:
     """MACs over SUPERB's 32 lengths and parameters of an encoder."""
     return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)

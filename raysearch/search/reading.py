@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import parse_config
 from raysearch.errors import InputError
 from raysearch.front.document import Cost, SearchDocument, TeacherPoint
 from raysearch.front.document import document as build_document
@@ -100,6 +100,6 @@ def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
     if not any(row.diverged_s is None for row in rows):
         raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")
     about = open_study(folders[0]).about
-    teacher = EncoderConfig.model_validate(about["teacher"]["encoder"])
+    teacher = parse_config(about["teacher"]["encoder"])
     macs_g, error_limit = about["reference_point"]
     return RecordedTable(spec, teacher, (macs_g, error_limit), rows)

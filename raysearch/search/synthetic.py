@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
+from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
 from raysearch.search.costs import Costs
 from raysearch.search.space import Config
 from raysearch.search.surrogate import Encoding
@@ -60,7 +60,7 @@ class SyntheticTable:
 
     def __init__(self, seed: int) -> None:
         self.spec = parse_spec(DOCUMENT, where="synthetic")
-        self.teacher = TEACHER
+        self.teacher: AnyConfig = TEACHER
         self.costs = Costs(self.spec, TEACHER)
         self._encode = Encoding(self.spec.search_space)
         rng = np.random.default_rng(seed)

@@ -56,8 +56,7 @@ def teacher_features(encoder: Encoder, layer: int, batches: Iterable[Batch]) -> 
 
 def _independent_rows(encoder: Encoder, batches: Iterable[Batch]) -> Iterator[tuple[list[str], Tensor, Tensor]]:
     """The batches, cut by cut where a GroupNorm's statistics would span the padding and change the features."""
-    front_end = encoder.config.front_end
-    alone = front_end.kind == "waveform" and front_end.norm == "group"
+    alone = not encoder.config.pads_freely
     for batch in batches:
         ids = [cut.id for cut in batch.cuts]
         if not alone:

@@ -22,3 +22,33 @@ class TargetSettings(Settings):
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
     seed: int = Field(0, ge=0)
     """Seed of the sample and of the clusters' first centres."""
+
+
+class PseudoLabelSettings(Settings):
+    """Pseudo-labels: k-means clusters of whole cuts of the training split."""
+
+    layer: int = -1
+    """Teacher layer that is pooled: 1 is the first block's output, -1 the last block's."""
+    window_s: float = Field(0.95, ge=0)
+    """Seconds of a cut that are embedded, at a random place; 0 takes all of it. Shorter than the word that decides, it
+    often misses it."""
+    windows: PositiveInt = 1
+    """Windows of each cut, whose embeddings are averaged."""
+    pooling: Literal["mean", "max", "mean+max"] = "mean"
+    """Over the frames of a window; `mean+max` joins both."""
+    segments: PositiveInt = 1
+    """Equal stretches of a window, pooled each for itself: more than one keeps the order of sounds."""
+    pca: int = Field(128, ge=0)
+    """Dimensions that principal components leave, at most as many as cuts or features; 0 leaves all."""
+    whiten: bool = True
+    """Scale the components to variance 1, which takes `pca`."""
+    l2: bool = True
+    """Scale embeddings to length 1 before they are clustered."""
+    clusters: int = Field(32, ge=2)
+    """Clusters K. More than a 39th of the training cuts is warned of, more than all of them refused."""
+    restarts: PositiveInt = 1
+    """Starts of k-means, of which the best is kept."""
+    iterations: PositiveInt = 20
+    """Most iterations of k-means."""
+    seed: int = Field(0, ge=0)
+    """Seed of windows, components and first centres."""

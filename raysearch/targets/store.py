@@ -51,6 +51,10 @@ class Store:
     def label_sets(self) -> LabelStore:
         return LabelStore(self._folders("label_sets"))
 
+    @property
+    def pseudo_labels(self) -> FolderStore:
+        return self._folders("pseudo_labels")
+
     def _folders(self, kind: str) -> FolderStore:
         return FolderStore(self.folder / kind, Remote(f"{self.uri}/{kind}") if self.uri else None, self.flight)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.frames import frames
 from raysearch.tasks.settings import BackendSettings
 
@@ -14,7 +14,7 @@ POOLED, ATTENTION = 1536, 256
 """Channels that are pooled, and hidden units of the attention that pools them."""
 
 
-def backend_macs(settings: BackendSettings, config: EncoderConfig, samples: int | Sequence[int]) -> int:
+def backend_macs(settings: BackendSettings, config: AnyConfig, samples: int | Sequence[int]) -> int:
     """MACs of one utterance, or of several together, behind this encoder."""
     lengths = (samples,) if isinstance(samples, int) else samples
     counts = [frames(config, length) for length in lengths]
@@ -28,7 +28,7 @@ def backend_macs(settings: BackendSettings, config: EncoderConfig, samples: int 
     return sum(counts) * per_frame + spoken * once
 
 
-def backend_params(settings: BackendSettings, config: EncoderConfig) -> int:
+def backend_params(settings: BackendSettings, config: AnyConfig) -> int:
     """Parameters behind this encoder."""
     width, embedding = config.width, settings.embedding
     mix = config.depth + 1 if settings.layers == "sum" else 0

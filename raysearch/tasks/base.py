@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
-    from raysearch.tasks.head import ChosenHead
+
+
+class KeptHead(Protocol):
+    """A trained head, and the encoder if it was trained with it."""
+
+    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,10 @@ class Evaluated:
     test: Score | None
     details: Mapping[str, float] = field(default_factory=dict)
     """Of CTC: `lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `at_lr_X` (dev error of each rate); of train,
-    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing). Of speakers:
-    `min_dcf_pX`, the least detection cost on dev where a target's prior is X."""
-    head: ChosenHead | None = field(default=None, compare=False)
+    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing). Of classes and
+    slots: `labels` (cuts whose labels were used). Of speakers: `min_dcf_pX`, the least detection cost on dev where a
+    target's prior is X."""
+    head: KeptHead | None = field(default=None, compare=False)
     """The head whose errors these are, for those who want to keep it."""
     draw: Callable[[Path], None] | None = field(default=None, compare=False)
     """Draws the errors into a PNG, where a task has a picture of them."""

@@ -1,4 +1,4 @@
-"""A copy of an encoder, trained whole under a CTC head.
+"""A copy of an encoder, trained whole under a head.
 
 The head learns faster than the encoder: with one rate for both, a good encoder is wrecked before its head is of use.
 """
@@ -9,39 +9,41 @@ from collections.abc import Sequence
 from copy import deepcopy
 from itertools import islice
 
+import numpy as np
 import torch
 from lhotse.cut import MonoCut
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches
+from raysearch.corpora.windows import vary_speed
 from raysearch.encoder.encoder import Encoder
-from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, pad
 from raysearch.tasks.layers import hidden_layers
+from raysearch.tasks.learner import Learner
 from raysearch.tasks.optimiser import Optimiser
 from raysearch.tasks.probe import Trained
-from raysearch.tasks.settings import CtcSettings
+from raysearch.tasks.settings import HeadSettings
 
 
 def finetune(
     encoder: Encoder,
     cuts: Sequence[MonoCut],
-    tokens: Tokens,
-    settings: CtcSettings,
+    learner: Learner,
+    settings: HeadSettings,
     store: AudioStore,
     device: torch.device,
     seed: int,
 ) -> Trained:
     """The given encoder stays as it is. The one head is filed under the encoder's rate."""
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
-    head = CtcHead(encoder.config.depth + 1, encoder.config.width, tokens.count).to(device)
+    head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
-    targets = {cut.id: tokens.encode(cut) for cut in cuts}
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
     # Dropout draws from the global generator: seed it here and give it back as it was.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for batch in islice(batches, settings.updates):
+        for step, batch in enumerate(islice(batches, settings.updates)):
+            if settings.speed:
+                batch = vary_speed(batch, settings.speed, np.random.default_rng([seed, step]))
             xs = hidden_layers(tuned, batch, device)
             frames = [x_LTD.shape[1] for x_LTD in xs]
-            wanted = [targets[cut.id] for cut in batch.cuts]
-            optimiser.update(ctc_loss(pad(head(torch.cat(xs, dim=1)), frames), torch.tensor(frames), wanted))
+            optimiser.update(learner.loss(head, torch.cat(xs, dim=1), frames, batch.cuts))
     return Trained(tuned.eval(), {settings.encoder_lr: head})

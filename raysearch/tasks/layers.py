@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
+from raysearch.encoder.gates import GatedEncoder
 
 KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
@@ -25,19 +26,18 @@ ENCODE_BATCH_S = 60.0
 
 def hidden_layers(encoder: Encoder, batch: Batch, device: torch.device) -> list[Tensor]:
     """One `x_LTD` a cut, each frame normalised to mean 0 and variance 1; differentiable."""
-    audio_BS, samples_B = batch.audio_BS.to(device), batch.samples_B.to(device)
-    if not _padding_changes(encoder.config):
+    return normalised_layers(encoder, batch.audio_BS.to(device), batch.samples_B.to(device))
+
+
+def normalised_layers(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
+    """As `hidden_layers`, of audio on the encoder's device."""
+    if encoder.config.pads_freely:
         return _normalised(encoder, audio_BS, samples_B)
     alone = (_normalised(encoder, audio_BS[i : i + 1, :n], samples_B[i : i + 1]) for i, n in enumerate(samples_B))
     return [x_LTD for one in alone for x_LTD in one]
 
 
-def _padding_changes(config: EncoderConfig) -> bool:
-    # GroupNorm averages over a whole row, padding included, whatever lengths are passed along.
-    return config.front_end.kind == "waveform" and config.front_end.norm == "group"
-
-
-def _normalised(encoder: Encoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
+def _normalised(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
     encoded = encoder(audio_BS, samples_B)
     x_LBTD = torch.stack(encoded.hidden).float()
     x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])
@@ -91,5 +91,5 @@ class FrozenLayers:
         return [found[cut.id].to(self._device).float() for cut in cuts]
 
 
-def _half_bytes(config: EncoderConfig, cuts: Sequence[MonoCut]) -> int:
+def _half_bytes(config: AnyConfig, cuts: Sequence[MonoCut]) -> int:
     return 2 * sum(frames(config, cut.num_samples) for cut in cuts) * config.width * (config.depth + 1)

@@ -1,4 +1,4 @@
-"""A frozen encoder, judged by linear CTC heads on its hidden states: one head for each learning rate tried.
+"""A frozen encoder, judged by linear heads on its hidden states: one head for each learning rate tried.
 
 Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays:
 with one rate, an order of encoders is an order of how well that rate suits them.
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lhotse.cut import MonoCut
+from torch import nn
 
 from raysearch.corpora.batches import AudioStore
 from raysearch.encoder.encoder import Encoder
-from raysearch.tasks.ctc import CtcHead, Tokens, ctc_loss, pad
 from raysearch.tasks.layers import FrozenLayers
+from raysearch.tasks.learner import Learner
 from raysearch.tasks.optimiser import Optimiser
-from raysearch.tasks.settings import CtcSettings
+from raysearch.tasks.settings import HeadSettings
 
 
 @dataclass(frozen=True)
@@ -26,31 +27,29 @@ class Trained:
     """An encoder with the heads that were trained on it."""
 
     encoder: Encoder
-    heads: dict[float, CtcHead]
+    heads: dict[float, nn.Module]
     """By learning rate, ascending."""
 
 
 def probe(
     encoder: Encoder,
     cuts: Sequence[MonoCut],
-    tokens: Tokens,
-    settings: CtcSettings,
+    learner: Learner,
+    settings: HeadSettings,
     store: AudioStore,
     device: torch.device,
     seed: int,
 ) -> Trained:
     """Trains all heads on the same batches; `seed` draws the batches."""
     frozen = FrozenLayers(encoder, cuts, store, device)
-    targets = {cut.id: tokens.encode(cut) for cut in cuts}
     layers, width = encoder.config.depth + 1, encoder.config.width
-    heads = {lr: CtcHead(layers, width, tokens.count).to(device) for lr in settings.lrs}
+    heads = {lr: learner.head(layers, width).to(device) for lr in settings.lrs}
     optimiser = Optimiser([(head, lr) for lr, head in heads.items()], settings.updates)
     for drawn in draw(cuts, settings.batch_s, settings.updates, seed):
         xs = frozen.of(drawn)
         frames = [x_LTD.shape[1] for x_LTD in xs]
         x_LND = torch.cat(xs, dim=1)
-        wanted = [targets[cut.id] for cut in drawn]
-        losses = [ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), wanted) for head in heads.values()]
+        losses = [learner.loss(head, x_LND, frames, drawn) for head in heads.values()]
         optimiser.update(torch.stack(losses).sum())
     return Trained(encoder, heads)
 

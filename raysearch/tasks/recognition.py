@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jiwer
 import torch
 from lhotse.cut import MonoCut
+from torch import Tensor, nn
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.tasks.base import Evaluated
-from raysearch.tasks.ctc import Tokens, Unit, count_infeasible, greedy, is_labelled, reference
+from raysearch.tasks.ctc import (
+    CtcHead,
+    Tokens,
+    Unit,
+    count_infeasible,
+    ctc_loss,
+    greedy,
+    is_labelled,
+    pad,
+    reference,
+)
 from raysearch.tasks.finetune import finetune
 from raysearch.tasks.head import ChosenHead
 from raysearch.tasks.interval import rate_interval
@@ -59,6 +70,20 @@ class Reading:
         return replace(score, counts=score.counts | counts)
 
 
+class CtcLearner:
+    """Teaches a CTC head what these cuts say."""
+
+    def __init__(self, tokens: Tokens, cuts: Iterable[MonoCut]) -> None:
+        self._tokens = tokens
+        self._targets = {cut.id: tokens.encode(cut) for cut in cuts}
+
+    def head(self, layers: int, width: int) -> CtcHead:
+        return CtcHead(layers, width, self._tokens.count)
+
+    def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
+        return ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), [self._targets[cut.id] for cut in cuts])
+
+
 class CtcTask:
     """Trains CTC heads on train, chooses the learning rate on dev, reads test only when asked.
 
@@ -81,7 +106,7 @@ class CtcTask:
         held_out = self._labelled(corpus, "test") if test else []
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
-        trained = learn(encoder, train, tokens, self.settings, corpus.audio, device, seed)
+        trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed)
         readings = self._read(trained, tokens, corpus, dev, device)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
@@ -98,7 +123,9 @@ class CtcTask:
             chosen = replace(trained, heads={best: trained.heads[best]})
             test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
         tuned = trained.encoder if trained.encoder is not encoder else None
-        return Evaluated(scores[best], test_score, details, ChosenHead.of(trained.heads[best], tokens, tuned))
+        head = trained.heads[best]
+        assert isinstance(head, CtcHead)
+        return Evaluated(scores[best], test_score, details, ChosenHead.of(head, tokens, tuned))
 
     def _labelled(self, corpus: Corpus, split: str) -> list[MonoCut]:
         cuts = corpus.splits.get(split, [])

@@ -14,7 +14,13 @@ class Score:
     high: float
     counts: dict[str, int] = field(default_factory=dict)
     """What was counted, e.g. words, substitutions, deletions, insertions, cuts."""
+    others: dict[str, Score] = field(default_factory=dict)
+    """Other figures of the same readings, by name: `accuracy`, `macro_f1`, ..."""
 
     def metrics(self, name: str) -> dict[str, float]:
-        """Flat form for reports: `{name, name_low, name_high}`."""
-        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        """Flat form for reports: `{name, name_low, name_high}`; other figures go beside it, as `eval/macro_f1`."""
+        found = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        beside = name.removesuffix(name.split("/")[-1])
+        for other, score in self.others.items():
+            found |= score.metrics(beside + other)
+        return found

@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt, field_validator
 from raysearch.settings import Settings
 
 
-class CtcSettings(Settings):
-    """Fields of every task that reads symbols from frames with a linear CTC head."""
+class HeadSettings(Settings):
+    """Fields of every task that trains a linear head on the encoder's hidden states."""
 
     mode: Literal["probe", "finetune"] = "probe"
     """`probe`: the encoder is frozen and only the head is trained; `finetune`: a copy of the encoder is trained too."""
@@ -26,12 +26,19 @@ class CtcSettings(Settings):
     encoder_lr: float = Field(5e-4, gt=0)
     """Peak learning rate of the encoder in `finetune`; well below the head's, or the encoder forgets what it knew."""
 
+    speed: float = Field(0.0, ge=0, lt=1)
+    """Share by which `finetune` plays each cut faster or slower, drawn anew each time: stands in for more voices."""
+
     @field_validator("lrs")
     @classmethod
     def _ascending(cls, lrs: list[float]) -> list[float]:
         if lrs[0] <= 0 or any(a >= b for a, b in pairwise(lrs)):
             raise ValueError(f"{lrs}; expected positive rates in ascending order")
         return lrs
+
+
+class CtcSettings(HeadSettings):
+    """Fields of every task that reads symbols from frames with a linear CTC head."""
 
 
 class AsrSettings(CtcSettings):
@@ -101,4 +108,30 @@ class SpeakerSettings(Settings):
     """Its peak learning rate."""
 
 
-TaskSettings = Annotated[AsrSettings | PhonemesSettings | SpeakerSettings, Field(discriminator="kind")]
+class ClassificationSettings(HeadSettings):
+    """One class a recording, as the corpus says it in `custom.label`. Of several corpora joined, each has its own head,
+    and figures are means over them (the LAPE benchmark's way)."""
+
+    kind: Literal["classification"] = "classification"
+    metric: ClassVar[str] = "error"
+    pooling: Literal["attention", "mean+max"] = "mean+max"
+    """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
+    labels: float = Field(1.0, gt=0, le=1)
+    """Share of the training split's labels that is used: as much of each class, and at least one cut."""
+
+
+class IntentSettings(HeadSettings):
+    """Intent and slots of a spoken request, as the corpus says them in `custom.intent` and `custom.slots`."""
+
+    kind: Literal["intent"] = "intent"
+    metric: ClassVar[str] = "error"
+    pooling: Literal["attention", "mean+max"] = "attention"
+    """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
+    slots: list[str] | None = None
+    """Slots to read, each from the values that train has for it; by default all. `[]` reads the intent alone."""
+
+
+TaskSettings = Annotated[
+    AsrSettings | PhonemesSettings | SpeakerSettings | ClassificationSettings | IntentSettings,
+    Field(discriminator="kind"),
+]

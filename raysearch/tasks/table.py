@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from raysearch.tasks.base import Judge, Task
 from raysearch.tasks.head import head_folder
-from raysearch.tasks.settings import AsrSettings, PhonemesSettings, SpeakerSettings
 
 if TYPE_CHECKING:
     import torch
@@ -17,19 +16,30 @@ if TYPE_CHECKING:
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
+    from raysearch.tasks.learner import Learner
+    from raysearch.tasks.settings import TaskSettings
 
 TASKS = {
     "asr": "raysearch.tasks.asr:Asr",
     "phonemes": "raysearch.tasks.phonemes:Phonemes",
     "speaker": "raysearch.tasks.speaker:Speaker",
+    "classification": "raysearch.tasks.classification:Classification",
+    "intent": "raysearch.tasks.intent:Intent",
 }
 
 
-def load_task(settings: AsrSettings | PhonemesSettings | SpeakerSettings) -> Task:
+def load_task(settings: TaskSettings) -> Task:
     """The task that these settings describe; keep it between evaluations, since it keeps decoded audio."""
     module, name = TASKS[settings.kind].split(":")
     task: Task = getattr(import_module(module), name)(settings)
     return task
+
+
+def learner_of(tasks: Iterable[Task], corpus: Corpus) -> Learner | None:
+    """What the first task with fields teaches; None if all read symbols."""
+    from raysearch.tasks.field_task import FieldTask
+
+    return next((task.learner(corpus) for task in tasks if isinstance(task, FieldTask)), None)
 
 
 def evaluate_all(

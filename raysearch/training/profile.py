@@ -22,8 +22,10 @@ from raysearch.methods.table import load_method
 from raysearch.spec import Spec
 from raysearch.targets.build import build_label_set
 from raysearch.targets.label_set import LabelSet
-from raysearch.targets.settings import TargetSettings
+from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
+from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import Store
+from raysearch.tasks.table import learner_of, load_task
 from raysearch.training.settings import TrainedTeacher
 from raysearch.training.spans import measured, span, watch
 from raysearch.training.teacher import find_teacher, load_teacher, untrained_teacher
@@ -94,6 +96,11 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int, precis
             with span("clustering"):
                 return build_label_set(settings, teacher, corpus, corpus.audio, labels, device, LABELLING_BATCH_S)
 
+        def pseudo_labels(settings: PseudoLabelSettings) -> PseudoLabels:
+            kept = Store(Path(folder)).pseudo_labels
+            with span("clustering"):
+                return build_pseudo_labels(settings, teacher, corpus, kept, device, LABELLING_BATCH_S)
+
         trial = Trial(
             number=0,
             settings=spec.settings(config),
@@ -106,6 +113,8 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int, precis
             device=device,
             seed=spec.search.seed,
             precision=precision,
+            pseudo_labels=pseudo_labels,
+            learner=lambda: learner_of([load_task(settings) for settings in spec.tasks], corpus),
         )
         watch(teacher.encoder, "teacher")
         clustering_s = 0.0

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator, model_validator
 
+from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import EncoderConfig
 from raysearch.methods.settings import StudentSettings
 from raysearch.settings import Settings
@@ -32,6 +33,10 @@ class TrainedTeacher(Settings):
     """Attention heads of each block."""
     position_kernel: PositiveInt = 15
     """Kernel of the position convolution, in frames."""
+    centred: bool = False
+    """As of a student."""
+    corpus: CorpusSettings | None = None
+    """Corpus to train it on; by default the search's own."""
     clusters: int = Field(100, ge=2)
     """Label set size of both iterations of `hubert`."""
     updates: PositiveInt = 700
@@ -57,7 +62,7 @@ class TrainedTeacher(Settings):
 
     def shape(self) -> StudentSettings:
         """The same as a student's settings."""
-        names = ("front_end", "channels", "depth", "width", "heads", "position_kernel")
+        names = ("front_end", "channels", "depth", "width", "heads", "position_kernel", "centred")
         return StudentSettings(**{name: getattr(self, name) for name in names})
 
 

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.front_end import LogMelFrontEnd
 
 
 class Spans:
@@ -70,10 +69,14 @@ def watch(encoder: Encoder, whole: str = "") -> None:
         _watch(encoder, whole)
         return
     _watch(encoder.front_end, "front end")
-    if isinstance(encoder.front_end, LogMelFrontEnd):
-        _watch(encoder.front_end.log_mel, "features")
-    for module in (encoder.feature_norm, encoder.projection, encoder.position_conv, encoder.norm, *encoder.blocks):
-        _watch(module, "encoder")
+    for name, child in encoder.named_children():
+        if name == "front_end":
+            continue
+        for module in child if isinstance(child, nn.ModuleList) else [child]:
+            _watch(module, "encoder")
+    log_mel = getattr(encoder.front_end, "log_mel", None)
+    if log_mel is not None:
+        _watch(log_mel, "features")
 
 
 def _watch(module: nn.Module, name: str) -> None:

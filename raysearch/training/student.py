@@ -6,29 +6,35 @@ import torch
 
 from raysearch.corpora.batches import evaluation_batches
 from raysearch.corpora.corpus import Corpus
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.build import build_encoder
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder, fit_normalisation
-from raysearch.encoder.front_end import LogMelFrontEnd
+from raysearch.encoder.log_mel import LogMelFilterbank
 
 NORMALISATION_CUTS = 200
 _BATCH_S = 60.0
 
 
 def build_student(
-    config: EncoderConfig, teacher: Encoder | None, corpus: Corpus, seed: int, dropout: float = 0.0
+    config: AnyConfig, teacher: Encoder | None, corpus: Corpus, seed: int, dropout: float = 0.0
 ) -> Encoder:
     """The untrained student. A log-mel one takes its bins' mean and deviation from a teacher that has the same bins,
     otherwise from at most `NORMALISATION_CUTS` training cuts, spread over all of them.
     """
     torch.manual_seed(seed)
-    student = Encoder(config, dropout=dropout)
-    mine, theirs = student.front_end, teacher.front_end if teacher else None
-    if not isinstance(mine, LogMelFrontEnd):
+    student = build_encoder(config, dropout=dropout)
+    mine, theirs = (_filterbank(encoder) for encoder in (student, teacher))
+    if mine is None:
         return student
-    if isinstance(theirs, LogMelFrontEnd) and theirs.config.bins == mine.config.bins:
-        mine.log_mel.set_normalisation(theirs.log_mel.mean_M, theirs.log_mel.std_M)
+    if theirs is not None and len(theirs.mean_M) == len(mine.mean_M):
+        mine.set_normalisation(theirs.mean_M, theirs.std_M)
     else:
         cuts = list(corpus.splits["train"])
         batches = evaluation_batches(cuts[:: -(-len(cuts) // NORMALISATION_CUTS)], corpus.audio, _BATCH_S)
         fit_normalisation(student, ((batch.audio_BS, batch.samples_B) for batch in batches))
     return student
+
+
+def _filterbank(encoder: Encoder | None) -> LogMelFilterbank | None:
+    found: LogMelFilterbank | None = getattr(encoder.front_end, "log_mel", None) if encoder else None
+    return found

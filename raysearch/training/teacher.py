@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.table import read_corpus
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.source import read_encoder, source_key
@@ -41,6 +42,7 @@ def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store:
     Raises: InputError if a ready teacher is not where it should be.
     """
     if isinstance(settings, TrainedTeacher) or ":" in settings.source:
+        corpus = _own_corpus(settings, corpus, store)
         return store.get(_key(settings, corpus))
     folder = Path(settings.source)
     if not (folder / _WEIGHTS).exists():
@@ -57,6 +59,7 @@ def prepare_teacher(
     """
     if found := find_teacher(settings, corpus, store):
         return found
+    corpus = _own_corpus(settings, corpus, store)
     key = _key(settings, corpus)
     if isinstance(settings, TrainedTeacher):
         return store.get_or_build(key, partial(_train, settings=settings, corpus=corpus, device=device))
@@ -78,6 +81,13 @@ def load_teacher(folder: Path, device: torch.device) -> Teacher:
 
 def _frozen(encoder: Encoder) -> Encoder:
     return encoder.eval().requires_grad_(False)
+
+
+def _own_corpus(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Corpus:
+    """The corpus that the teacher is trained on."""
+    if isinstance(settings, TrainedTeacher) and settings.corpus is not None:
+        return read_corpus(settings.corpus, store.folder.parent / "corpora")
+    return corpus
 
 
 def _key(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus) -> str:

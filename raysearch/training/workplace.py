@@ -19,9 +19,10 @@ from raysearch.methods.table import load_method
 from raysearch.spec import Spec
 from raysearch.targets.build import build_label_set
 from raysearch.targets.label_set import LabelSet
-from raysearch.targets.settings import TargetSettings
+from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
+from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import Store
-from raysearch.tasks.table import evaluate_all, load_task
+from raysearch.tasks.table import evaluate_all, learner_of, load_task
 from raysearch.training.teacher import load_teacher, prepare_teacher
 
 LABELLING_BATCH_S = 60.0
@@ -57,6 +58,10 @@ class Workplace:
         audio, sets = self.corpus.audio, self.store.label_sets
         return build_label_set(settings, self.teacher, self.corpus, audio, sets, self.device, LABELLING_BATCH_S)
 
+    def pseudo_labels(self, settings: PseudoLabelSettings) -> PseudoLabels:
+        store = self.store.pseudo_labels
+        return build_pseudo_labels(settings, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
+
     def evaluate(
         self, encoder: Encoder, test: bool, trained: Mapping[str, nn.Module] | None = None, *, keep: Path
     ) -> Mapping[str, float]:
@@ -83,5 +88,7 @@ class Workplace:
             device=self.device,
             seed=seed,
             precision=precision,
+            pseudo_labels=self.pseudo_labels,
+            learner=lambda: learner_of(self.tasks, self.corpus),
         )
         return load_method(config["method"])().run(trial)

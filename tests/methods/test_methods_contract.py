@@ -12,6 +12,7 @@ from raysearch.encoder.cost import macs_superb, params
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Trial
 from raysearch.methods.table import METHODS, load_method
+from raysearch.targets.pseudo_labels import PseudoLabels
 
 RUNGS = (2, 4, 6)
 STUDENT = {"depth": 2, "width": 16, "heads": 2, "channels": 8, "position_kernel": 3}
@@ -31,6 +32,7 @@ OWN = {
     "oskdft": SPEAKERS,
     "kd-then-ft": SPEAKERS | {"distillation": {"share": 0.2}},
     "ft-only": SPEAKERS,
+    "unfused": {"student": {**STUDENT, "kind": "transformer"}, "targets": {"clusters": 4}},
     "dphubert": {"pruning": {"share": 0.3, "size_ratio": 0.5}, "distillation": {"layers": [0, 1, -1]}},
 }
 
@@ -56,6 +58,7 @@ def trial(method, tones, small_teacher, tone_labels, tmp_path):
             folder=tmp_path / folder,
             device=torch.device("cpu"),
             seed=5,
+            pseudo_labels=lambda _: PseudoLabels(4, {cut.id: i % 4 for i, cut in enumerate(tones.splits["train"])}, {}),
         )
 
     return make

@@ -1,0 +1,40 @@
+"""Other views of a batch: a stretch of each cut, or the cuts played faster or slower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from raysearch.corpora.batches import Batch
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+
+
+def crop(batch: Batch, window_s: float, starts: Sequence[float]) -> Batch:
+    """`window_s` of each cut; 0 keeps all, as shorter cuts are kept. `starts`: 0 for its beginning, 1 for its end."""
+    width = round(window_s * SAMPLE_RATE_HZ) or batch.audio_BS.shape[1]
+    rows = []
+    for audio_S, samples, start in zip(batch.audio_BS, batch.samples_B.tolist(), starts, strict=True):
+        kept = min(width, samples)
+        first = int(start * (samples - kept + 1))
+        rows.append(audio_S[first : first + kept])
+    return _padded(rows, batch)
+
+
+def vary_speed(batch: Batch, most: float, rng: np.random.Generator) -> Batch:
+    """Each cut at a speed of its own, up to `most` (a share) faster or slower, and as much higher or lower.
+
+    By linear interpolation: what is above half the new rate folds back, which training can bear.
+    """
+    rows = []
+    for audio_S, samples in zip(batch.audio_BS.numpy(), batch.samples_B.tolist(), strict=True):
+        speed = (1 + most) ** rng.uniform(-1, 1)
+        moments = np.arange(0, samples - 1, speed)
+        rows.append(torch.from_numpy(np.interp(moments, np.arange(samples), audio_S[:samples]).astype(np.float32)))
+    return _padded(rows, batch)
+
+
+def _padded(rows: Sequence[torch.Tensor], batch: Batch) -> Batch:
+    samples_B = torch.tensor([len(row_S) for row_S in rows])
+    return Batch(torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True), samples_B, batch.cuts)

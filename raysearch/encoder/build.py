@@ -1,0 +1,13 @@
+"""From an encoder document to an untrained encoder."""
+
+from __future__ import annotations
+
+from raysearch.encoder.config import AnyConfig, ConvConfig
+from raysearch.encoder.conv_encoder import ConvEncoder
+from raysearch.encoder.encoder import Encoder
+
+
+def build_encoder(config: AnyConfig, *, dropout: float = 0.0) -> Encoder:
+    """`dropout`: while it trains."""
+    build = ConvEncoder if isinstance(config, ConvConfig) else Encoder
+    return build(config, dropout=dropout)  # type: ignore[arg-type]

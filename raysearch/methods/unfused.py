@@ -1,0 +1,128 @@
+"""UnFuSeD as a method: clusters of whole recordings, learned by a student that teaches itself. Torch only to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from raysearch.encoder.config import AnyConfig, ConvConfig
+from raysearch.errors import InputError
+from raysearch.methods.base import Report, Trial
+from raysearch.methods.settings import SelfDistillationSettings, StudentSettings, TrainingSettings, block_numbers
+from raysearch.settings import Settings as AnySettings
+from raysearch.targets.settings import PseudoLabelSettings
+
+if TYPE_CHECKING:
+    from raysearch.encoder.encoder import Encoder
+    from raysearch.targets.pseudo_labels import PseudoLabels
+
+
+class UnfusedStudent(StudentSettings):
+    """The student's shape."""
+
+    kind: Literal["conv", "transformer"] = "conv"
+    """`conv`: convolutions over a log-mel picture and two linear layers, in which `depth` stages of `channels` halve
+    time and frequency and `width` is the linear layers'; `transformer`: as other students."""
+    depth: int = Field(3, ge=1)
+    """Stages of convolution, or transformer blocks."""
+    channels: PositiveInt = 64
+    """Channels of every convolution."""
+    width: PositiveInt = 2048
+    """Width of the linear layers or of the transformer; a multiple of heads and of 16."""
+    heads: PositiveInt = 8
+    """Attention heads of each block of a transformer."""
+
+    def encoder(self) -> AnyConfig:  # type: ignore[override]
+        if self.kind == "transformer":
+            return super().encoder()
+        return ConvConfig(channels=[self.channels] * self.depth, width=self.width, centred=self.centred)
+
+
+class UnfusedSettings(AnySettings):
+    """Train a student to predict clusters of whole recordings."""
+
+    student: UnfusedStudent = UnfusedStudent()
+    """The student's shape."""
+    targets: PseudoLabelSettings = PseudoLabelSettings()
+    """The pseudo-labels."""
+    distillation: SelfDistillationSettings = SelfDistillationSettings()
+    """Exits, losses and the controls."""
+    training: TrainingSettings = TrainingSettings()
+    """Optimiser and batches."""
+
+
+class Unfused:
+    """Trains a student from nothing on clusters of the task's own training audio; the teacher is asked once.
+
+    It sees no label, unless the control says so: labels are for the task, whose mode `finetune` is the method's last
+    step.
+
+    Cannot: cluster anew while it trains; mix cuts up, as the published augmentation does.
+    Source: UnFuSeD, Seth et al., ICASSP 2023 workshops (arXiv 2303.05668) and its code in LAPE. Deviations: AdamW for
+    SGD; LayerNorm for batch norm in the exits; the deepest state is embedded, as the paper says, where the code takes
+    the first; a cut's windows differ in every update; `speed` stands in for random resized crops.
+    """
+
+    name: ClassVar[str] = "unfused"
+    Settings: ClassVar[type[AnySettings]] = UnfusedSettings
+
+    @staticmethod
+    def student(settings: AnySettings, teacher: AnyConfig) -> AnyConfig:
+        """Raises: InputError if `targets.layer` is no block of the teacher."""
+        assert isinstance(settings, UnfusedSettings)
+        try:
+            block_numbers([settings.targets.layer], teacher.depth)
+        except ValueError as err:
+            raise InputError(f"targets.layer: {err}") from err
+        return teacher if settings.distillation.control == "ssl" else settings.student.encoder()
+
+    def run(self, trial: Trial) -> Iterator[Report]:
+        from raysearch.methods.selfdistillation import ClusteredWindows, SelfDistillation
+        from raysearch.methods.student import report_untrained, student_for, train_student
+
+        settings = trial.settings
+        assert isinstance(settings, UnfusedSettings)
+        control = settings.distillation.control
+        if control == "ssl":
+            return report_untrained(trial, trial.teacher.encoder)
+        student = student_for(trial, settings.student.encoder(), settings.training)
+        if control == "random":
+            return report_untrained(trial, student)
+        assert trial.pseudo_labels is not None
+        pseudo = trial.pseudo_labels(settings.targets)
+        labels = controlled(pseudo, control, trial)
+        module = SelfDistillation(student, max(labels.values()) + 1, settings.distillation)
+        prepare = ClusteredWindows(labels, settings.distillation, trial.seed)
+        quality = {f"targets/{name}": value for name, value in pseudo.quality.items()}
+
+        def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
+            return {**trial.evaluate(encoder, final), **quality}
+
+        return train_student(replace(trial, evaluate=evaluate), module, prepare, settings.training)
+
+
+def controlled(pseudo: PseudoLabels, control: str, trial: Trial) -> Mapping[str, int]:
+    """The labels that a student learns: the clusters, the same dealt out at random, or the true classes.
+
+    Raises: InputError if the true classes are asked for and a cut has none.
+    """
+    import numpy as np
+
+    if control == "shuffled":
+        order = np.random.default_rng(trial.seed).permutation(list(pseudo.labels.values()))
+        return dict(zip(pseudo.labels, order.tolist(), strict=True))
+    if control == "oracle":
+        classes = {cut.id: _class(cut.supervisions[0].custom or {}) for cut in trial.corpus.splits["train"]}
+        if "" in classes.values():
+            raise InputError(f"distillation.control: oracle; expected a corpus with labels, not {trial.corpus.name}")
+        index = {label: number for number, label in enumerate(sorted(set(classes.values())))}
+        return {cut: index[label] for cut, label in classes.items()}
+    return pseudo.labels
+
+
+def _class(custom: Mapping[str, str]) -> str:
+    """A cut's label, one of its corpus where several are joined; empty if it has none."""
+    return f"{custom.get('corpus', '')}/{custom['label']}" if "label" in custom else ""

@@ -1,0 +1,43 @@
+"""How well a partition of cuts agrees with their true classes. Purity rises with the number of clusters whatever they
+are, so each figure stands beside that of random partitions with the same sizes.
+
+Shapes: N cuts, K clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+
+_SHUFFLES = 20
+
+
+def describe(labels_N: np.ndarray, clusters: int, classes: Sequence[str | None], seed: int = 0) -> dict[str, float]:
+    """`smallest`, `largest` cluster (cuts), `entropy` (nats); `nmi`, `ari`, `purity`, and `..._random`, if all cuts
+    have a class."""
+    counts_K = np.bincount(labels_N, minlength=clusters)
+    shares = counts_K[counts_K > 0] / len(labels_N)
+    found = {
+        "smallest": float(counts_K.min()),
+        "largest": float(counts_K.max()),
+        "entropy": float(-(shares * np.log(shares)).sum()),
+    }
+    if any(one is None for one in classes):
+        return found
+    truth_N = np.unique([str(one) for one in classes], return_inverse=True)[1]
+    found |= agreement(truth_N, labels_N)
+    rng = np.random.default_rng(seed)
+    random = [agreement(truth_N, rng.permutation(labels_N)) for _ in range(_SHUFFLES)]
+    return found | {f"{name}_random": float(np.mean([one[name] for one in random])) for name in random[0]}
+
+
+def agreement(truth_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
+    """`nmi` (arithmetic), `ari`, and `purity`: the share of cuts that have their cluster's most frequent class."""
+    return {
+        "nmi": float(normalized_mutual_info_score(truth_N, labels_N)),
+        "ari": float(adjusted_rand_score(truth_N, labels_N)),
+        "purity": float(contingency_matrix(truth_N, labels_N).max(axis=0).sum() / len(truth_N)),
+    }

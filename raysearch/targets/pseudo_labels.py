@@ -1,0 +1,156 @@
+"""Pseudo-labels: one cluster id a training cut, from a teacher's pooled features (UnFuSeD).
+
+Windows of a cut are embedded and averaged, embeddings projected, whitened, put on the unit sphere, clustered.
+Shapes: N cuts, D features, K clusters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from lhotse.cut import MonoCut
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from raysearch.corpora.batches import Batch, evaluation_batches
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.windows import crop
+from raysearch.errors import InputError
+from raysearch.targets.features import teacher_features
+from raysearch.targets.partition import describe
+from raysearch.targets.settings import PseudoLabelSettings
+from raysearch.targets.store import FolderStore
+
+if TYPE_CHECKING:
+    from raysearch.methods.base import Teacher
+
+_log = logging.getLogger(__name__)
+
+POINTS_PER_CLUSTER = 39
+"""Below so many cuts a cluster, k-means is known to find poor centres (faiss warns at the same number)."""
+_DOCUMENT = "pseudo_labels.json"
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    clusters: int
+    labels: Mapping[str, int]
+    """Cluster by cut id, of every training cut."""
+    quality: Mapping[str, float]
+    """Sizes of clusters; where the corpus has labels, agreement with them: see `raysearch.targets.partition`."""
+
+
+def build_pseudo_labels(
+    settings: PseudoLabelSettings,
+    teacher: Teacher,
+    corpus: Corpus,
+    store: FolderStore,
+    device: torch.device,
+    batch_s: float,
+) -> PseudoLabels:
+    """The pseudo-labels of the training split, from the store if they are there.
+
+    Raises: InputError if the layer does not exist or there are more clusters than cuts.
+    """
+    cuts = list(corpus.splits["train"])
+    check_clusters(settings.clusters, len(cuts))
+    recipe = "\n".join([settings.model_dump_json(), teacher.key, corpus.fingerprint])
+    build = partial(
+        _build, settings=settings, teacher=teacher, cuts=cuts, corpus=corpus, device=device, batch_s=batch_s
+    )
+    folder = store.get_or_build(hashlib.sha256(recipe.encode()).hexdigest()[:16], build)
+    document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+    return PseudoLabels(settings.clusters, document["labels"], document["quality"])
+
+
+def check_clusters(clusters: int, cuts: int) -> None:
+    """Warns of too few cuts a cluster.
+
+    Raises: InputError if there are more clusters than cuts.
+    """
+    if clusters > cuts:
+        raise InputError(f"targets.clusters: {clusters}; expected at most {cuts}, one for each training cut")
+    if clusters * POINTS_PER_CLUSTER > cuts:
+        few = f"{cuts / clusters:.1f} cuts a cluster; at least {POINTS_PER_CLUSTER} are advised"
+        _log.warning("targets.clusters: %d: %s, that is at most %d clusters", clusters, few, cuts // POINTS_PER_CLUSTER)
+
+
+def cluster(points_ND: np.ndarray, settings: PseudoLabelSettings) -> np.ndarray:
+    """Cluster of each point (N,); the same for the same points, in the same order, and settings."""
+    if settings.pca:
+        size = min(settings.pca, *points_ND.shape)
+        points_ND = PCA(size, whiten=settings.whiten, random_state=settings.seed).fit_transform(points_ND)
+    if settings.l2:
+        points_ND = normalize(points_ND)
+    kmeans = KMeans(
+        settings.clusters, n_init=settings.restarts, max_iter=settings.iterations, random_state=settings.seed
+    )
+    labels_N: np.ndarray = kmeans.fit_predict(points_ND)
+    return labels_N
+
+
+def embed(
+    settings: PseudoLabelSettings, teacher: Teacher, cuts: Sequence[MonoCut], batches: Iterable[Batch]
+) -> np.ndarray:
+    """Float32 (N, D) in the order of `cuts`: the mean over windows of the pooled features of each."""
+    sums: dict[str, np.ndarray] = {}
+    for batch in batches:
+        views = (_view(settings, batch, number) for number in range(settings.windows))
+        for cut, feats_TD in teacher_features(teacher.encoder, settings.layer, views):
+            sums[cut] = sums.get(cut, 0) + _pool(settings, feats_TD)
+    return np.stack([sums[cut.id] / settings.windows for cut in cuts]).astype(np.float32)
+
+
+def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
+    seeds = [settings.seed, number]
+    # Each cut draws for itself: its window does not depend on what it is batched with.
+    starts = [np.random.default_rng([*seeds, *cut.id.encode()]).random() for cut in batch.cuts]
+    return crop(batch, settings.window_s, starts)
+
+
+def _pool(settings: PseudoLabelSettings, feats_TD: np.ndarray) -> np.ndarray:
+    pools = [getattr(np, name) for name in settings.pooling.split("+")]
+    edges = np.linspace(0, len(feats_TD), settings.segments + 1)
+    # Every segment has a frame, also of a window with fewer frames than segments.
+    spans = [slice(int(low), max(int(low) + 1, int(high))) for low, high in pairwise(edges)]
+    return np.concatenate([pool(feats_TD[span], axis=0) for span in spans for pool in pools])
+
+
+def _build(
+    folder: Path,
+    *,
+    settings: PseudoLabelSettings,
+    teacher: Teacher,
+    cuts: Sequence[MonoCut],
+    corpus: Corpus,
+    device: torch.device,
+    batch_s: float,
+) -> None:
+    teacher.encoder.to(device)
+    points_ND = embed(settings, teacher, cuts, evaluation_batches(cuts, corpus.audio, batch_s))
+    with threadpool_limits(torch.get_num_threads()):
+        labels_N = cluster(points_ND, settings)
+    quality = describe(labels_N, settings.clusters, list(_classes(cuts)))
+    _log.info("pseudo-labels: %s", ", ".join(f"{name} {value:.4g}" for name, value in quality.items()))
+    labels = {cut.id: int(label) for cut, label in zip(cuts, labels_N, strict=True)}
+    (folder / _DOCUMENT).write_text(json.dumps({"labels": labels, "quality": quality}), encoding="utf-8")
+
+
+def _classes(cuts: Iterable[MonoCut]) -> Iterator[str | None]:
+    """What each cut is, where the corpus says it: its label, or its intent."""
+    for cut in cuts:
+        custom = cut.supervisions[0].custom or {}
+        own = custom.get("label", custom.get("intent"))
+        yield None if own is None else f"{custom.get('corpus', '')}/{own}"

@@ -1,0 +1,44 @@
+"""What a task teaches a head, whatever the encoder below it: the part in which tasks differ while they train.
+
+Shapes: L layers, N frames of several cuts end to end, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from lhotse.cut import MonoCut
+from torch import Tensor, nn
+
+from raysearch.corpora.batches import Batch
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.gates import GatedEncoder
+from raysearch.tasks.layers import normalised_layers
+
+
+class Learner(Protocol):
+    def head(self, layers: int, width: int) -> nn.Module:
+        """A new head on an encoder with so many hidden states."""
+
+    def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
+        """The loss of a batch of cuts with so many frames each, in nats."""
+
+
+class Supervised(nn.Module):
+    """An encoder under the head of a task: what methods train that learn the task itself."""
+
+    def __init__(self, student: Encoder | GatedEncoder, learner: Learner) -> None:
+        super().__init__()
+        self.student = student
+        self.head = learner.head(student.config.depth + 1, student.config.width)
+        self._learner = learner
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor, cuts: Sequence[MonoCut]) -> tuple[Tensor, dict[str, Tensor]]:
+        xs = normalised_layers(self.student, audio_BS, samples_B)
+        return self._learner.loss(self.head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], cuts), {}
+
+    @staticmethod
+    def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
+        return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "cuts": batch.cuts}
