@@ -23,9 +23,9 @@ def doctor(
 ) -> None:
     """Ask every node of a cluster whether a search can run there. Exit 1 if something must be mended."""
     from raysearch.corpora.table import read_corpus
+    from raysearch.search.connection import connected
     from raysearch.search.doctor import examine
     from raysearch.search.folder import SearchFolder, study_url
-    from raysearch.search.run import connected
     from raysearch.spec import load_spec
 
     folder = SearchFolder.of(storage, "")

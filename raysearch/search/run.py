@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
+from raysearch.search.connection import connected
 from raysearch.search.costs import encoder_cost
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lane import LanePlan, train_on_workers
@@ -116,17 +114,17 @@ def _run(
     lease = Lease.take(open_storage(folder.study_storage()), spec.name)
     lease.keep()
     try:
-        own = _connect(address)
-        plan = _with_teacher(_plan(spec, folder, own, say), folder, spec, corpus, say)
-        teacher = read_config(Path(plan.teacher) / "config.json")
-        study = _study(spec, folder, teacher, Path(plan.teacher))
-        study.guard = lease.check
-        study.note("trials", trials)
-        mirror = _start_mirror(folder)
-        searcher = Searcher(spec, study, teacher, trials=trials, say=say)
-        progress = make_progress(spec, study, trials, say)
-        run_lanes(searcher, plan, spec.workers.lanes, progress.heard)
-        progress.close()
+        with connected(address) as own:
+            plan = _with_teacher(_plan(spec, folder, own, say), folder, spec, corpus, say)
+            teacher = read_config(Path(plan.teacher) / "config.json")
+            study = _study(spec, folder, teacher, Path(plan.teacher))
+            study.guard = lease.check
+            study.note("trials", trials)
+            mirror = _start_mirror(folder)
+            searcher = Searcher(spec, study, teacher, trials=trials, say=say)
+            progress = make_progress(spec, study, trials, say)
+            run_lanes(searcher, plan, spec.workers.lanes, progress.heard)
+            progress.close()
         document = read_document(folder)
         unfinished = [trial.number for trial in document.trials if trial.state == "running"]
         if unfinished:
@@ -138,7 +136,6 @@ def _run(
         say(f"interrupted; nothing is lost, continue with: raysearch resume {spec.name}")
         raise
     finally:
-        ray.shutdown()
         lease.release()
         replica.end()
         if mirror is not None:
@@ -168,36 +165,6 @@ def _check_clusters(spec: Spec, corpus: Corpus) -> None:
         if int(clusters) > frames:
             key = "space.targets.clusters" if "targets.clusters" in spec.space else "targets.clusters"
             raise InputError(f"{key}: {clusters}; expected at most {frames}, the frames of the training split")
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """Ray, for as long as the block lasts."""
-    _connect(address)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _connect(address: str | None) -> bool:
-    """Whether the cluster is one of our own, which nobody else adds nodes to."""
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # Ctrl-C must reach us: the study is the state worth keeping, not Tune's.
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
-    embedded: dict[str, Any] = {}
-    if address is None and not os.environ.get("RAY_ADDRESS"):
-        # Trials exchange messages, not tensors: a small object store is plenty and leaves memory to them.
-        # "local": a Ray of our own even where one is running, which nobody named.
-        address, embedded = "local", {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-        # Ray Train's cleaner asks "the" Ray of the machine whether its controller lives; where another one is running
-        # it would ask that, hear no, and end our workers. With a folder of its own, each Ray finds itself.
-        os.environ["RAY_TMPDIR"] = mkdtemp(prefix="raysearch-")
-        # Ray expects one process a core and warns of more; a lane's are mostly asleep.
-        embedded["_system_config"] = {"worker_maximum_startup_concurrency": 16}
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR", **embedded)
-    return bool(embedded)
 
 
 def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None]) -> LanePlan:

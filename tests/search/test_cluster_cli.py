@@ -2,12 +2,13 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from raysearch import cli
-from raysearch.search import doctor, run
+from raysearch.search import connection, doctor
 from raysearch.search.doctor import Finding
 
 
@@ -27,7 +28,7 @@ def raysearch(monkeypatch, capsys):
 def findings(monkeypatch) -> list[Finding]:
     """What the doctor finds; no Ray is started."""
     found = [Finding("nodes", True, "3 answer")]
-    monkeypatch.setattr(run, "_connect", lambda address: True)
+    monkeypatch.setattr(connection, "connected", lambda address: nullcontext(True))
     monkeypatch.setattr(doctor, "examine", lambda *asked, **how: found)
     return found
 

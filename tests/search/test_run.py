@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 from made_up import DOCUMENT, TEACHER, spec_with
-from ray._private.services import find_bootstrap_address
 
 from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lease import Lease
-from raysearch.search.run import _connect, claim, reference_point, start_search
+from raysearch.search.run import claim, reference_point, start_search
 from raysearch.search.study import Study, open_storage
 from raysearch.spec import Spec
 
@@ -83,18 +82,3 @@ def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest()
     (macs_g, per) = reference_point(spec_with(method="hjpruning", student={}, space=space), TEACHER)
     assert macs_g == pytest.approx(1.05 * 0.9 * macs_superb(TEACHER) / 1e9, rel=0.03)
     assert per == 100
-
-
-def test_embedded_ray_does_not_find_another_ray_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ray Train's cleaner looks for it so: it asked the other Ray for our controller, and ended our workers."""
-    (tmp_path / "ray").mkdir()
-    (tmp_path / "ray/ray_current_cluster").write_text("192.0.2.1:6379")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert find_bootstrap_address(None) == "192.0.2.1:6379"
-    started = []
-    monkeypatch.setattr("ray.init", lambda **kwargs: started.append(kwargs["address"]))
-    _connect(None)
-    assert started == ["local"]
-    assert find_bootstrap_address(None) is None
