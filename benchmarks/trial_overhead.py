@@ -1,15 +1,18 @@
 """Seconds that a trial costs beside its training: warm lanes, Ray's nested pattern, and a bare Tune actor.
 
-    python benchmarks/trial_overhead.py [--json]
+    python benchmarks/trial_overhead.py [--trials 1000] [--json]
 
-Every trial reports one number and does nothing else. `ours`: lanes as a search runs them. `nested`: what Ray documents
+Every trial reports one number and does nothing else. `ours`: a lane as a search runs it. `nested`: what Ray documents
 for distributed trials, a TorchTrainer with `TuneReportCallback` inside a Tune function. `bare`: a Tune class with
-reused actors and no workers, the least that Tune itself costs. Medians of the times between the ends of two trials.
+reused actors and no workers, the least that Tune itself costs. `_s` are medians of the times between the ends of two
+trials; `_total_s` the times between the first end and the last; `driver_ms` what the driver spends on a report beside
+Tune: the study, the scheduler, the next suggestion (drawn at random).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -17,6 +20,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +31,12 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raysearch.search.lanes import run_lanes
+from raysearch.search.searcher import Searcher, Suggestion
+
 FAKES = Path(__file__).parent.parent / "tests" / "search"
-OURS, NESTED, BARE = 30, 3, 30
-"""Trials of each kind; nested ones are dear."""
+NESTED = 4
+"""Trials of the nested kind: they are dear."""
 
 
 class Clock(tune.Callback):  # type: ignore[misc]
@@ -41,18 +49,39 @@ class Clock(tune.Callback):  # type: ignore[misc]
         self.ends_s.append(time.monotonic())
 
 
-def ours_s(place: Path) -> float:
-    """A search of the method that does nothing."""
-    sys.path.insert(0, str(FAKES))
-    from fake_search import drive, make_search
+class Timed(Searcher):
+    """The searcher, with the time that Tune waits for it."""
 
+    spent_s = 0.0
+
+    def suggest(self) -> Suggestion | None:
+        with self._timed():
+            return super().suggest()
+
+    def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
+        with self._timed():
+            super().complete(number, updates, metrics)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began_s = time.monotonic()
+        yield
+        self.spent_s += time.monotonic() - began_s
+
+
+def ours(place: Path, trials: int) -> tuple[list[float], float]:
+    """Ends of the trials of a search whose method does nothing, and the driver's seconds a report."""
     ends_s: list[float] = []
-    folder = make_search(place, {}, trials=OURS, lanes=1)
-    drive(folder, heard=lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None)
-    return between(ends_s)
+    sys.path.insert(0, str(FAKES))
+    from fake_search import driver, make_search
+
+    folder = make_search(place, {}, trials=trials, lanes=1, rungs=(1.0,))
+    with driver(folder, Timed) as (searcher, plan):
+        run_lanes(searcher, plan, 1, lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None)
+    return ends_s, searcher.spent_s / trials
 
 
-def nested_s(place: Path) -> float:
+def nested(place: Path) -> list[float]:
     def on_worker() -> None:
         train.report({"error": 1.0})
 
@@ -67,7 +96,7 @@ def nested_s(place: Path) -> float:
             ),
         ).fit()
 
-    return tuned(tune.with_resources(trial, {"CPU": 0}), NESTED, place, reuse=False)
+    return tuned(tune.with_resources(trial, {"CPU": 0.001}), NESTED, place, reuse=False)
 
 
 class Bare(tune.Trainable):  # type: ignore[misc]
@@ -84,52 +113,58 @@ class Bare(tune.Trainable):  # type: ignore[misc]
         return
 
 
-def bare_s(place: Path) -> float:
-    return tuned(tune.with_resources(Bare, {"CPU": 1}), BARE, place, reuse=True)
+def bare(place: Path, trials: int) -> list[float]:
+    return tuned(tune.with_resources(Bare, {"CPU": 1}), trials, place, reuse=True)
 
 
-def tuned(trainable: Any, trials: int, place: Path, *, reuse: bool) -> float:
+def tuned(trainable: Any, trials: int, place: Path, *, reuse: bool) -> list[float]:
     clock = Clock()
     tune.Tuner(
         trainable,
-        param_space={"number": tune.grid_search(list(range(trials)))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=1, reuse_actors=reuse),
+        param_space={"number": tune.uniform(0, 1)},
+        tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=1, reuse_actors=reuse),
         run_config=tune.RunConfig(storage_path=str(place / "tune"), verbose=0, callbacks=[clock]),
     ).fit()
-    return between(clock.ends_s)
+    return clock.ends_s
 
 
-def between(ends_s: list[float]) -> float:
+def a_trial_s(ends_s: list[float]) -> float:
     """The median time from one trial's end to the next one's: without the start of what stays warm."""
-    return statistics.median(after - before for before, after in itertools.pairwise(ends_s))
+    return round(statistics.median(after - before for before, after in itertools.pairwise(ends_s)), 4)
+
+
+def measure(trials: int) -> dict[str, float]:
+    paths = [str(FAKES), str(FAKES.parents[1]), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # Ray and Tune print to stdout, which is for data.
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
+        ours_ends_s, driver_s = ours(Path(place), trials)
+        bare_ends_s, nested_ends_s = bare(Path(place), trials), nested(Path(place))
+    ray.shutdown()
+    found = {"trials": trials, "ours_s": a_trial_s(ours_ends_s), "nested_s": a_trial_s(nested_ends_s)}
+    found |= {"bare_s": a_trial_s(bare_ends_s), "driver_ms": round(1000 * driver_s, 2)}
+    for name, ends_s in (("ours", ours_ends_s), ("bare", bare_ends_s)):
+        found[f"{name}_total_s"] = round(ends_s[-1] - ends_s[0], 1)
+    found["nested_ratio"] = round(found["nested_s"] / found["ours_s"], 1)
+    found["total_ratio"] = round(found["ours_total_s"] / found["bare_total_s"], 3)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    # Ray and Tune print to stdout, which is for data.
-    stdout, sys.stdout = sys.stdout, sys.stderr
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    paths = [str(FAKES), str(FAKES.parents[1]), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    with tempfile.TemporaryDirectory() as place:
-        found = {
-            "ours_s": round(ours_s(Path(place)), 3),
-            "nested_s": round(nested_s(Path(place)), 3),
-            "bare_s": round(bare_s(Path(place)), 3),
-        }
-    ray.shutdown()
-    found["ratio"] = round(found["nested_s"] / found["ours_s"], 1)
-    sys.stdout = stdout
+    found = measure(args.trials)
     if args.json:
         print(json.dumps(found))
         return
-    print(
-        f"a trial that does nothing: ours {found['ours_s']} s, nested {found['nested_s']} s, bare {found['bare_s']} s"
-    )
-    print(f"nested / ours: {found['ratio']}")
+    print("a trial that does nothing: ours {ours_s} s, nested {nested_s} s, bare {bare_s} s".format(**found))
+    print("nested / ours: {nested_ratio}".format(**found))
+    print("{trials} of them: ours {ours_total_s} s, bare {bare_total_s} s, {total_ratio}".format(**found))
+    print("driver, beside Tune: {driver_ms} ms a report".format(**found))
 
 
 if __name__ == "__main__":

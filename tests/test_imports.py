@@ -30,7 +30,7 @@ KNOWS = {
     "tracking": {"front"},
     "search": {"encoder", "corpora", "targets", "methods", "training", "front", "tracking"},
     "deploy": {"encoder", "corpora", "tasks", "front", "search", "training"},
-    "cli": {"encoder", "corpora", "targets", "front", "search", "tracking", "deploy"},
+    "cli": {"encoder", "corpora", "targets", "front", "search", "training", "tracking", "deploy"},
 }
 
 
@@ -66,10 +66,15 @@ def test_server_knows_the_front_alone() -> None:
             assert module.split(".")[0] != "raysearch" or module.startswith(allowed), f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("module", ["raysearch", "raysearch.cli", "raysearch.spec"])
+@pytest.mark.parametrize("module", ["raysearch", "raysearch.cli", "raysearch.spec", "raysearch.search.mailbox"])
 def test_light_modules_import_no_heavy_library(module: str) -> None:
-    code = (
-        f"import sys, {module}; print([m for m in ('torch', 'ray', 'mlflow', 'lhotse', 'optuna') if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert loaded_by(module, ["torch", "ray", "mlflow", "lhotse", "optuna"]) == []
+
+
+def test_lane_actors_load_what_they_need() -> None:
+    assert loaded_by("raysearch.search.lane", ["lhotse", "mlflow", "optuna", "scipy", "sklearn", "torchaudio"]) == []
+
+
+def loaded_by(module: str, libraries: list[str]) -> list[str]:
+    code = f"import sys, {module}; print(*[m for m in {libraries} if m in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from raysearch.cli import cluster, data, deploying, documents, fronts, searching, tracking
+from raysearch.cli import cluster, data, deploying, documents, fronts, profiling, searching, tracking
 from raysearch.cli.output import say
 from raysearch.errors import InputError, WorkError
 
@@ -35,6 +35,7 @@ for verb in (
     documents.cost,
     documents.convert,
     documents.schema,
+    profiling.profile,
     tracking.sync,
     cluster.doctor,
     cluster.submit,

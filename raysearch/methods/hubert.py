@@ -1,11 +1,11 @@
-"""HuBERT's masked prediction as methods: of MFCC clusters, or of a teacher's (DiceHuBERT). No torch until they run."""
+"""Masked prediction as methods: of MFCC clusters, or of a teacher's (Dice-, Fast-HuBERT). No torch before `run`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from raysearch.encoder.config import EncoderConfig
 from raysearch.errors import InputError
@@ -29,13 +29,10 @@ class LabelPredictionSettings(AnySettings):
 
     @model_validator(mode="after")
     def _last_block_learns(self) -> LabelPredictionSettings:
-        depth = self.student.depth
         try:
-            blocks = block_numbers(self.prediction.layers, depth)
+            self.prediction.blocks(self.student.depth)
         except ValueError as err:
             raise ValueError(f"prediction.layers: {err}") from err
-        if depth not in blocks or len(set(blocks)) < len(blocks):
-            raise ValueError(f"prediction.layers: {self.prediction.layers}; expected each once, with -1 among them")
         return self
 
 
@@ -55,6 +52,24 @@ class HubertSettings(LabelPredictionSettings):
     """The label set."""
 
 
+class FastPrediction(PredictionSettings):
+    """Fast-HuBERT's prediction."""
+
+    mask_ms: PositiveInt = 400
+    """Length of a masked span in milliseconds: 400 is ten frames at 25 Hz."""
+    intermediate: float = Field(1 / 3, ge=0, lt=1)
+    """One more block that predicts them, as a share of the depth, so that depth can be searched; 0: none."""
+    head: Literal["linear", "cosine"] = "linear"
+    """`linear`: one linear layer and plain cross-entropy; `cosine`: HuBERT's similarity to codes."""
+
+
+class FastHubertSettings(LabelPredictionSettings):
+    """Train a log-mel student to predict a label set at two depths."""
+
+    prediction: FastPrediction = FastPrediction()
+    """Masking, heads and loss."""
+
+
 class _LabelPrediction:
     @staticmethod
     def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
@@ -68,7 +83,8 @@ class _LabelPrediction:
         return settings.student.encoder()
 
     def run(self, trial: Trial) -> Iterator[Report]:
-        from raysearch.methods.prediction import LabelledBatches, MaskedPrediction
+        from raysearch.methods.labelled import LabelledBatches
+        from raysearch.methods.prediction import MaskedPrediction
         from raysearch.methods.student import student_for, train_student
 
         settings = trial.settings
@@ -106,3 +122,15 @@ class DiceHubert(_LabelPrediction):
 
     name: ClassVar[str] = "dicehubert"
     Settings: ClassVar[type[AnySettings]] = LabelPredictionSettings
+
+
+class FastHubert(_LabelPrediction):
+    """Trains a log-mel 25 Hz student by masked prediction of clusters, with a second head a third of the way up.
+
+    Cannot: copy weights from a teacher. Labels at 50 Hz are picked where the student's frames lie.
+    Source: Fast-HuBERT, ASRU 2023 (arXiv 2309.13860). Deviations: a linear head has no temperature; the heads' losses
+    are averaged, each over its own frames; masks and padding are exact at every length; those of `hubert`.
+    """
+
+    name: ClassVar[str] = "fasthubert"
+    Settings: ClassVar[type[AnySettings]] = FastHubertSettings

@@ -5,20 +5,16 @@ Shapes: B batch, S samples, T frames, D width, P projection, K labels.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.masking import span_frames, span_mask
-from raysearch.methods.settings import PredictionSettings, block_numbers
-from raysearch.targets.align import align_frames
-from raysearch.targets.label_set import LabelSet
-from raysearch.training.process import generator, mean_over_processes
+from raysearch.methods.settings import PredictionSettings
+from raysearch.training.process import mean_over_processes
 
 PADDING = -100
+"""Label of frames that are none."""
 PROJECTION = 256
 
 
@@ -33,7 +29,7 @@ class MaskedPrediction(nn.Module):
         self.student = student
         self.settings = settings
         width = student.config.width
-        self.blocks = block_numbers(settings.layers, student.config.depth)
+        self.blocks = settings.blocks(student.config.depth)
         self.heads = nn.ModuleList(_head(width, labels, settings) for _ in self.blocks)
         # Without masking there is no such parameter: it would never get a gradient.
         self.mask_D = nn.Parameter(torch.rand(width)) if settings.mask_prob else None
@@ -89,31 +85,3 @@ def _head(width: int, labels: int, settings: PredictionSettings) -> nn.Module:
     if settings.head == "linear":
         return nn.Linear(width, labels)
     return CosineHead(width, labels, settings.temperature)
-
-
-class LabelledBatches:
-    """Prepares batches for `MaskedPrediction`: labels on the student's frames, and a new mask for every update."""
-
-    def __init__(self, student: Encoder, label_set: LabelSet, settings: PredictionSettings, seed: int) -> None:
-        self._config = student.config
-        self._frames = student.frames
-        self._label_set = label_set
-        self._settings = settings
-        self._span = span_frames(settings.mask_ms, student.config.frame_hz)
-        self._seed = seed
-
-    def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
-        frames = [int(self._frames(int(samples))) for samples in batch.samples_B]
-        width = int(self._frames(batch.audio_BS.shape[1]))
-        labels_BT = np.full((len(frames), width), PADDING)
-        for labels_T, cut, count in zip(labels_BT, batch.cuts, frames, strict=True):
-            own_T = self._label_set.labels(cut.id)
-            labels_T[:count] = align_frames(own_T, self._label_set.hop_samples, self._config.hop_samples, count)
-        rng = generator(self._seed, step)
-        mask_BT = span_mask(np.array(frames), width, self._settings.mask_prob, self._span, rng)
-        return {
-            "audio_BS": batch.audio_BS,
-            "samples_B": batch.samples_B,
-            "labels_BT": torch.from_numpy(labels_BT),
-            "mask_BT": torch.from_numpy(mask_BT),
-        }

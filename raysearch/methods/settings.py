@@ -103,10 +103,23 @@ class PredictionSettings(Settings):
     """Weight of the loss on unmasked frames beside the masked ones' 1."""
     layers: list[int] = Field([-1], min_length=1)
     """Student blocks that predict the labels: 1 is the first, -1 the last, which must be among them."""
+    intermediate: float = Field(0.0, ge=0, lt=1)
+    """One more block that predicts them, as a share of the depth, so that depth can be searched; 0: none."""
     head: Literal["linear", "cosine"] = "cosine"
     """`cosine`: similarity of a projection to one learned code a label (HuBERT); `linear`: one linear layer."""
     temperature: float = Field(0.1, gt=0)
     """Divides the cosines; a linear head has none."""
+
+    def blocks(self, depth: int) -> list[int]:
+        """The student's blocks that predict, from the first.
+
+        Raises: ValueError if a layer does not exist or is named twice, or the last block is not among them.
+        """
+        found = block_numbers(self.layers, depth)
+        if depth not in found or len(set(found)) < len(found):
+            raise ValueError(f"{self.layers}; expected each once, with -1 among them")
+        between = {max(1, round(self.intermediate * depth))} if self.intermediate else set()
+        return sorted({*found, *between})
 
 
 class DistillationSettings(Settings):

@@ -11,6 +11,7 @@ from raysearch.methods.base import Method
 METHODS = {
     "hubert": "raysearch.methods.hubert:Hubert",
     "dicehubert": "raysearch.methods.hubert:DiceHubert",
+    "fasthubert": "raysearch.methods.hubert:FastHubert",
     "distilhubert": "raysearch.methods.distilhubert:DistilHubert",
     "hjpruning": "raysearch.methods.hjpruning:HJPruning",
     "dphubert": "raysearch.methods.hjpruning:DPHubert",

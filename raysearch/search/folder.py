@@ -151,6 +151,10 @@ class SearchFolder:
                 remote.write(name, (self.path / name).read_bytes())
         return True
 
+    def abandon(self) -> None:
+        """Makes the name free again; what lies in the folder stays until the next search replaces it."""
+        (self.path / "search.json").unlink()
+
     def _part(self, name: str, text: str) -> Path:
         part = self.path / f"{name}.{os.urandom(4).hex()}.part"
         part.write_text(text)

@@ -36,11 +36,15 @@ class Replica:
         """Raises: InputError if another driver lives."""
         if self._remote is None:
             return
+        self.refuse()
+        self._beat()
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def refuse(self) -> None:
+        """Raises: InputError if another driver lives."""
         token, beat_s, who = self._driver()
         if token and self._clock() - beat_s < SILENCE_S:
             raise InputError(f"{self._folder.name}: driven by {who}; expected no driver: end that one, or wait")
-        self._beat()
-        threading.Thread(target=self._keep, daemon=True).start()
 
     def check(self) -> None:
         """Raises: WorkError if another driver has taken over."""
@@ -68,8 +72,7 @@ class Replica:
                 continue  # the store is away: the next beat may reach it
 
     def _driver(self) -> tuple[str, float, str]:
-        assert self._remote is not None
-        document = json.loads(self._remote.read(DRIVER) or b"{}")
+        document = json.loads(self._remote.read(DRIVER) or b"{}") if self._remote else {}
         return document.get("token", ""), document.get("beat_s", 0.0), document.get("who", "")
 
     def _beat(self) -> None:

@@ -23,7 +23,8 @@ from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.search.costs import encoder_cost
 from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.lanes import LanePlan, run_lanes, train_on_workers, uses_gpu
+from raysearch.search.lane import LanePlan, train_on_workers
+from raysearch.search.lanes import run_lanes, uses_gpu
 from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
 from raysearch.search.provenance import git_commit, hardware, versions
@@ -47,12 +48,34 @@ def start_search(
     Raises: InputError if the name is taken; WorkError if it cannot go on.
     """
     folder.fetch()
-    if folder.exists:
+    if _begun(spec, folder):
         raise _used(spec, folder)
     corpus = _checked_corpus(spec, folder, say)
-    if not folder.create(spec, Links(study=study_url, tracking=tracking)):
+    if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
     return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
+
+
+def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
+    """Gives the folder to this search. Returns False where another one that has begun, or begins now, has its name.
+
+    A start that failed before there was a study, on a bad setting say, has left nothing worth a name.
+    Raises: InputError naming the driver that is preparing a search of this name.
+    """
+    if folder.exists and not _begun(spec, folder):
+        Replica(folder).refuse()
+        lease = Lease.take(open_storage(folder.study_storage()), spec.name)
+        folder.abandon()
+        lease.release()
+    return folder.create(spec, links)
+
+
+def _begun(spec: Spec, folder: SearchFolder) -> bool:
+    try:
+        Study.open(folder.study_storage(), spec.name)
+    except (InputError, KeyError):
+        return False
+    return True
 
 
 def _used(spec: Spec, folder: SearchFolder) -> InputError:
@@ -65,7 +88,7 @@ def _used(spec: Spec, folder: SearchFolder) -> InputError:
         expected = "a new name, or the document it was started with"
     what = ", ".join(f"{key}: {change}" for key, change in changed.items())
     return InputError(
-        f"{spec.name}: already used in {folder.root}{f' with other settings ({what})' if changed else ''}; "
+        f"{spec.name}: already used in {folder.place}{f' with other settings ({what})' if changed else ''}; "
         f"expected {expected}"
     )
 

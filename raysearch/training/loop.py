@@ -22,6 +22,7 @@ from raysearch.methods.base import Report
 from raysearch.training.curve import Curve
 from raysearch.training.meter import Meter
 from raysearch.training.process import rank
+from raysearch.training.spans import span, watch
 from raysearch.training.trainer import Run, Trainer
 
 LOG_UPDATES = 50
@@ -61,25 +62,30 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run, objective.module)
     trainer.resume()
+    watch(trainer.student)
     curve = Curve(run.curve or run.folder / "curve.jsonl")
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
         yield _report(run, trainer, metrics, objective)
     stream, meter = objective.batches.from_step(trainer.step), Meter()
     while trainer.step < run.budget:
-        batch = next(stream)
+        with span("batch"):
+            batch = next(stream)
+        with span("labels and masks"):
+            inputs = objective.prepare(trainer.step, batch)
         lr = trainer.lr
-        meter.add(batch, trainer.update(objective.prepare(trainer.step, batch)))
+        meter.add(batch, trainer.update(inputs))
         saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0
         # Every checkpoint ends a line of the curve, so that a resumed run averages over the same updates.
-        if saving or trainer.step % LOG_UPDATES == 0:
-            means, elapsed_s = meter.read()
-            trainer.seconds += elapsed_s
-            metrics = _finite({**means, "train/lr": lr}, run, trainer.step)
-            if rank() == 0:
-                curve.append(trainer.step, trainer.seconds, metrics)
-        if saving and rank() == 0:
-            trainer.save()
+        with span("reporting"):
+            if saving or trainer.step % LOG_UPDATES == 0:
+                means, elapsed_s = meter.read()
+                trainer.seconds += elapsed_s
+                metrics = _finite({**means, "train/lr": lr}, run, trainer.step)
+                if rank() == 0:
+                    curve.append(trainer.step, trainer.seconds, metrics)
+            if saving and rank() == 0:
+                trainer.save()
         if trainer.step in run.rungs:
             yield _report(run, trainer, metrics, objective)
         if saving:

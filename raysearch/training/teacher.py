@@ -126,12 +126,13 @@ def _train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: 
             pass
         return load_teacher(folder / "student", device)
 
-    first = iterate(MfccTargets(clusters=settings.clusters), _untrained(settings, corpus), work / "first")
+    first = iterate(MfccTargets(clusters=settings.clusters), untrained_teacher(settings, corpus), work / "first")
     iterate(TargetSettings(layer=(settings.depth + 1) // 2, clusters=settings.clusters), first, work)
     return {}
 
 
-def _untrained(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
+def untrained_teacher(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
+    """A teacher of the right shape that knows nothing."""
     encoder = build_student(settings.encoder(), None, corpus, settings.seed)
     return Teacher(_frozen(encoder), key="untrained")
 

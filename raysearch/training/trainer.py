@@ -18,6 +18,7 @@ from raysearch.training import checkpoint
 from raysearch.training.precision import autocast
 from raysearch.training.process import generator, world_size
 from raysearch.training.schedule import linear
+from raysearch.training.spans import span
 
 _log = logging.getLogger(__name__)
 
@@ -105,15 +106,18 @@ class Trainer:
         for group in self._optimiser.param_groups:
             own = group["own"]
             group["lr"] = own.lr * own.schedule(self.step) if own else self.lr * group["lr_scale"]
-        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
-        with autocast(device, self._run.precision):
+        with span("copy"):
+            moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
+        with span("head and loss"), autocast(device, self._run.precision):
             loss, metrics = self._module(**moved)
         self._optimiser.zero_grad()
-        self._scaler.scale(loss).backward()
-        self._scaler.unscale_(self._optimiser)
-        norm = self._clip()
-        self._scaler.step(self._optimiser)
-        self._scaler.update()
+        with span("backward"):
+            self._scaler.scale(loss).backward()
+        with span("optimiser"):
+            self._scaler.unscale_(self._optimiser)
+            norm = self._clip()
+            self._scaler.step(self._optimiser)
+            self._scaler.update()
         self.step += 1
         return {"loss": loss.detach(), "grad_norm": norm, **metrics}
 

@@ -25,10 +25,9 @@ from raysearch.spec import parse_spec
 from raysearch.targets.store import STORE, Store
 from raysearch.training.flights import one_at_a_time
 from raysearch.training.loop import DivergedError
+from raysearch.training.orders import STOP
 from raysearch.training.teacher import prepare_teacher
 from raysearch.training.workplace import Workplace
-
-GO, STOP = "go", "stop"
 
 
 def work(config: dict[str, Any]) -> None:

@@ -42,6 +42,11 @@ def test_prediction_layers_without_the_last_block_or_twice_then_refused(layers):
         load_method("dicehubert").Settings.model_validate({"student": {"depth": 4}, "prediction": {"layers": layers}})
 
 
+@pytest.mark.parametrize(("depth", "blocks"), [(12, [4, 12]), (4, [1, 4]), (1, [1])])
+def test_fasthubert_then_a_block_a_third_of_the_way_up_predicts_too(depth, blocks):
+    assert load_method("fasthubert").Settings().prediction.blocks(depth) == blocks
+
+
 @pytest.mark.parametrize(
     ("name", "document", "key"),
     [

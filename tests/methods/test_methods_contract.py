@@ -19,6 +19,7 @@ DOCUMENT = {"student": STUDENT, "training": {"batch_s": 8.0, "lr": 1e-3, "checkp
 OWN = {
     "hubert": {"targets": {"clusters": 4}},
     "dicehubert": {"targets": {"clusters": 4}, "prediction": {"layers": [1, -1], "unmasked_weight": 0.5}},
+    "fasthubert": {"targets": {"clusters": 4}},
     "distilhubert": {"distillation": {"layers": [1, 2]}},
     "hjpruning": {"pruning": {"share": 0.3, "macs_ratio": 0.5}},
     "dphubert": {"pruning": {"share": 0.3, "size_ratio": 0.5}, "distillation": {"layers": [0, 1, -1]}},

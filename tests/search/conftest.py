@@ -44,14 +44,20 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(place)
 
 
+@pytest.fixture
+def empty_postgres(postgres: str) -> str:
+    """The URL, after the studies of earlier tests were deleted."""
+    for name in optuna.get_all_study_names(postgres):
+        optuna.delete_study(study_name=name, storage=postgres)
+    return postgres
+
+
 @pytest.fixture(params=["journal", "postgres"])
 def study_storage(request: pytest.FixtureRequest, journal: str) -> str:
     """Where a study lives: each test with it runs on a journal and on PostgreSQL."""
     if request.param == "journal":
         return journal
-    url: str = request.getfixturevalue("postgres")
-    for name in optuna.get_all_study_names(url):
-        optuna.delete_study(study_name=name, storage=url)
+    url: str = request.getfixturevalue("empty_postgres")
     return url
 
 

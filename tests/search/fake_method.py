@@ -51,8 +51,12 @@ class Fake:
                     order = orders.get(str(trial.number))
                     _obey(order if first or order == "oom always" else None)
                 (trial.folder / "done" / str(rung)).touch()
-            error = orders.get(f"error {trial.number}", 80.0 - 5 * trial.settings.student.depth)
+            error = orders.get(f"error {trial.number}", error_of(trial.settings.student.depth))
             yield Report(rung, {"eval/per": float(error)}, final=rung == trial.rungs[-1])
+
+
+def error_of(depth: int) -> float:
+    return 80.0 - 5 * depth
 
 
 def _obey(order: str | None) -> None:

@@ -5,31 +5,45 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
 import torch
 import yaml
+from fake_method import error_of
 from lhotse import CutSet, Recording, SupervisionSegment
+from optuna.storages import InMemoryStorage
 
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.lanes import LanePlan, run_lanes
+from raysearch.search.lane import LanePlan
+from raysearch.search.lanes import run_lanes
 from raysearch.search.lease import Lease
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, open_storage
 from raysearch.spec import parse_spec
 
 HERE = Path(__file__).parent
+AnySearcher = TypeVar("AnySearcher", bound=Searcher)
 
 
-def make_search(root: Path, orders: dict[str, object], *, trials: int, lanes: int) -> SearchFolder:
-    """The folder of a search that can be driven, with what its trials are to do."""
+def make_search(
+    root: Path,
+    orders: dict[str, object],
+    *,
+    trials: int,
+    lanes: int,
+    rungs: tuple[float, ...] = (0.5, 1.0),
+    database: str = "",
+) -> SearchFolder:
+    """The folder of a search that can be driven, with what its trials are to do; its study is a journal by default."""
     _teacher(root / "teacher")
     document = {
         "name": "fake",
@@ -38,24 +52,35 @@ def make_search(root: Path, orders: dict[str, object], *, trials: int, lanes: in
         "task": {"kind": "phonemes"},
         "method": "fake_method:Fake",
         "student": {"heads": 2},
-        "space": {"student.depth": {"int": [1, 8]}, "student.width": {"choice": [32, 64, 96, 128]}},
-        "search": {"trials": trials, "updates": 10, "rungs": [0.5, 1.0], "sampler": "random"},
+        "space": {
+            "student.depth": {"int": [1, 8]},
+            "student.width": {"choice": [32, 64, 96, 128]},
+            # Nothing reads it: it makes any number of trials differ.
+            "training.lr": {"float": [0.001, 1.0]},
+        },
+        "search": {"trials": trials, "updates": 10, "rungs": list(rungs), "sampler": "random"},
         "workers": {"lanes": lanes},
     }
     folder = SearchFolder(root, "fake")
-    folder.create(parse_spec(document, where="fake.yaml"), Links(study="", tracking=""))
+    folder.create(parse_spec(document, where="fake.yaml"), Links(study=database, tracking=""))
     (folder.path / "orders.json").write_text(json.dumps(orders))
     return folder
 
 
 def drive(
-    folder: SearchFolder,
-    *,
-    trials: int | None = None,
-    patience_s: float = 1800.0,
-    heard: Callable[[str, int], None] = lambda *_: None,
+    folder: SearchFolder, *, patience_s: float = 1800.0, heard: Callable[[str, int], None] = lambda *_: None
 ) -> Study:
     """What `raysearch search` does once corpus and teacher are there. Ray must run."""
+    with driver(folder, Searcher, patience_s) as (searcher, plan):
+        run_lanes(searcher, plan, searcher.spec.workers.lanes, heard)
+        return searcher.study
+
+
+@contextmanager
+def driver(
+    folder: SearchFolder, kind: type[AnySearcher], patience_s: float = 1800.0
+) -> Iterator[tuple[AnySearcher, LanePlan]]:
+    """A searcher of some kind that holds the lease, and the plan of its lanes."""
     spec = folder.spec()
     teacher = Path(spec.teacher.source)
     lease = Lease.take(open_storage(folder.study_storage()), spec.name)
@@ -74,12 +99,27 @@ def drive(
             precision="fp32",
             patience_s=patience_s,
         )
-        wanted = trials or spec.search.trials
-        searcher = Searcher(spec, study, read_config(teacher / "config.json"), trials=wanted, say=lambda _: None)
-        run_lanes(searcher, plan, spec.workers.lanes, heard)
-        return study
+        config = read_config(teacher / "config.json")
+        yield kind(spec, study, config, trials=spec.search.trials, say=lambda _: None), plan
     finally:
         lease.release()
+
+
+def outcomes(study: Study) -> list[tuple[int, str, float]]:
+    """What must not depend on what broke on the way: number, settings and error of each trial."""
+    return [(r.number, str(sorted(r.config.items())), r.metrics["eval/per"]) for r in study.records()]
+
+
+def without_faults(folder: SearchFolder) -> Study:
+    """The study of the same search where nothing breaks, without Ray."""
+    spec = folder.spec()
+    study = Study.create(InMemoryStorage(), spec.name, spec.objectives, {})
+    teacher = read_config(Path(spec.teacher.source) / "config.json")
+    searcher = Searcher(spec, study, teacher, trials=spec.search.trials, say=lambda _: None)
+    while suggestion := searcher.suggest():
+        metrics = {"eval/per": error_of(int(suggestion.config["student.depth"]))}
+        searcher.complete(suggestion.number, spec.search.updates, metrics)
+    return study
 
 
 def _study(folder: SearchFolder) -> Study:

@@ -1,6 +1,7 @@
 """A search under fire, on real lanes: workers, nodes and drivers are killed, trials break in every way they can.
 
-After each: as many trials as asked, none lost that had finished, none told twice, none left running.
+After each: as many trials as asked, none lost that had finished, none told twice, none left running. Where only
+machines and drivers died, the study is that of an uninterrupted search.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import optuna
 import pytest
 import ray
-from fake_search import HERE, drive, make_search
+from fake_search import HERE, drive, make_search, outcomes, without_faults
 from ray.cluster_utils import Cluster
 
 from raysearch.errors import WorkError
@@ -42,6 +43,13 @@ def cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.fixture(params=["journal", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Where the study lives: each test runs with a journal in the search's folder and with PostgreSQL."""
+    url: str = "" if request.param == "journal" else request.getfixturevalue("empty_postgres")
+    return url
+
+
 def assert_whole(study: Study, folder: SearchFolder, trials: int) -> None:
     """The promises above, from the storage itself."""
     records = [record for record in study.records() if record.state != "infeasible"]
@@ -64,10 +72,10 @@ def wait_for(condition: Callable[[], object], limit_s: float = 200.0) -> None:
         time.sleep(0.1)
 
 
-def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path) -> None:
+def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path, database: str) -> None:
     """One search in which trials 0 to 4 are killed, run out of memory once and twice, diverge, raise."""
     orders = {"0": "kill", "1": "oom", "2": "oom always", "3": "nan", "4": "user"}
-    folder = make_search(tmp_path, orders, trials=7, lanes=2)
+    folder = make_search(tmp_path, orders, trials=7, lanes=2, database=database)
     study = drive(folder)
     assert_whole(study, folder, 7)
     states = {record.number: (record.state, record.cause) for record in study.records()}
@@ -80,23 +88,23 @@ def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path) -> None
     assert study.record(1).overrides == {"training.batch_s": half}
 
 
-def test_worker_that_hangs_is_replaced(cluster: Cluster, tmp_path: Path) -> None:
-    folder = make_search(tmp_path, {"0": "hang"}, trials=2, lanes=1)
+def test_worker_that_hangs_is_replaced(cluster: Cluster, tmp_path: Path, database: str) -> None:
+    folder = make_search(tmp_path, {"0": "hang"}, trials=2, lanes=1, database=database)
     study = drive(folder, patience_s=60.0)
     assert_whole(study, folder, 2)
     assert study.record(0).state == "complete"
     assert len(attempts(folder, 0)) >= 2
 
 
-def test_objective_that_is_no_number_fails_the_trial(cluster: Cluster, tmp_path: Path) -> None:
-    folder = make_search(tmp_path, {"error 0": float("nan")}, trials=2, lanes=1)
+def test_objective_that_is_no_number_fails_the_trial(cluster: Cluster, tmp_path: Path, database: str) -> None:
+    folder = make_search(tmp_path, {"error 0": float("nan")}, trials=2, lanes=1, database=database)
     study = drive(folder)
     assert_whole(study, folder, 2)
     assert (study.record(0).state, study.record(0).cause) == ("failed", "nan")
 
 
-def test_full_disk_ends_the_search_and_resuming_finishes_the_trial(cluster: Cluster, tmp_path: Path) -> None:
-    folder = make_search(tmp_path, {"0": "disk"}, trials=2, lanes=1)
+def test_full_disk_ends_the_search_and_a_resume_finishes(cluster: Cluster, tmp_path: Path, database: str) -> None:
+    folder = make_search(tmp_path, {"0": "disk"}, trials=2, lanes=1, database=database)
     with pytest.raises(WorkError, match=r"trial 0: disk full while writing state.json; .* raysearch resume fake"):
         drive(folder)
     study = drive(folder)
@@ -104,9 +112,9 @@ def test_full_disk_ends_the_search_and_resuming_finishes_the_trial(cluster: Clus
     assert study.record(0).state == "complete"
 
 
-def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path) -> None:
+def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path, database: str) -> None:
     node = cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20)
-    folder = make_search(tmp_path, {"seconds": 2.0}, trials=6, lanes=4)
+    folder = make_search(tmp_path, {"seconds": 2.0}, trials=6, lanes=4, database=database)
 
     def strike() -> None:
         wait_for(lambda: len(list(folder.path.glob("trials/*/done/5"))) >= 3)
@@ -119,11 +127,12 @@ def test_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path) -> None:
     striker.join()
     assert_whole(study, folder, 6)
     assert [record.state for record in study.records()] == ["complete"] * 6
+    assert outcomes(study) == outcomes(without_faults(folder))
 
 
-def test_killed_drivers_lose_nothing_however_often(tmp_path: Path) -> None:
+def test_killed_drivers_lose_nothing_however_often(tmp_path: Path, database: str) -> None:
     """Killed while the first trials run, again after one finished, then left alone; a second driver is refused."""
-    folder = make_search(tmp_path, {"seconds": 1.0}, trials=5, lanes=1)
+    folder = make_search(tmp_path, {"seconds": 1.0}, trials=5, lanes=1, database=database)
     finished_before: list[int] = []
     for kills in range(2):
         driver = subprocess.Popen([sys.executable, str(HERE / "fake_search.py"), str(tmp_path)])
@@ -141,3 +150,4 @@ def test_killed_drivers_lose_nothing_however_often(tmp_path: Path) -> None:
     study = Study.open(folder.study_storage(), "fake")
     assert_whole(study, folder, 5)
     assert all(len(attempts(folder, number)) == 1 for number in finished_before)
+    assert outcomes(study) == outcomes(without_faults(folder))

@@ -7,7 +7,9 @@ from made_up import DOCUMENT, spec_with
 
 from raysearch.errors import InputError
 from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.run import start_search
+from raysearch.search.lease import Lease
+from raysearch.search.run import claim, start_search
+from raysearch.search.study import Study, open_storage
 from raysearch.spec import Spec
 
 
@@ -17,11 +19,21 @@ def start_again(folder: SearchFolder, spec: Spec) -> str:
     return str(refused.value)
 
 
+LINKS = Links(study="", tracking="")
+
+
 @pytest.fixture
-def used(tmp_path: Path) -> SearchFolder:
+def prepared(tmp_path: Path) -> SearchFolder:
+    """What a start leaves that failed before its study was made."""
     folder = SearchFolder(tmp_path, "tiny")
-    assert folder.create(spec_with(), Links(study="", tracking=""))
+    assert folder.create(spec_with(), LINKS)
     return folder
+
+
+@pytest.fixture
+def used(prepared: SearchFolder) -> SearchFolder:
+    Study.create(prepared.study_storage(), "tiny", ["macs", "per"], {})
+    return prepared
 
 
 def test_used_name_with_the_same_document_gives_the_resume_command(used: SearchFolder) -> None:
@@ -40,8 +52,25 @@ def test_used_name_with_more_trials_gives_the_command_that_extends(used: SearchF
     assert said.endswith("(search.trials: 6 -> 9); expected a new name, or: raysearch resume tiny --trials 9")
 
 
-def test_two_that_create_one_folder_get_it_once(used: SearchFolder) -> None:
-    before = used.spec()
-    assert not used.create(spec_with(search={"trials": 9}), Links(study="", tracking=""))
-    assert used.spec() == before
-    assert sorted(path.name for path in used.path.iterdir()) == ["search.json", "spec.yaml"]
+def test_two_that_create_one_folder_get_it_once(prepared: SearchFolder) -> None:
+    before = prepared.spec()
+    assert not prepared.create(spec_with(search={"trials": 9}), LINKS)
+    assert prepared.spec() == before
+    assert sorted(path.name for path in prepared.path.iterdir()) == ["search.json", "spec.yaml"]
+
+
+def test_name_of_a_search_that_never_began_is_free(prepared: SearchFolder) -> None:
+    corrected = spec_with(search={"trials": 9})
+    assert claim(corrected, prepared, LINKS)
+    assert prepared.spec() == corrected
+
+
+def test_name_of_a_search_that_is_being_prepared_is_not(prepared: SearchFolder) -> None:
+    Lease.take(open_storage(prepared.study_storage()), "tiny")
+    with pytest.raises(InputError, match="driven by pid"):
+        claim(spec_with(search={"trials": 9}), prepared, LINKS)
+    assert prepared.spec() == spec_with()
+
+
+def test_name_of_a_search_that_began_is_used(used: SearchFolder) -> None:
+    assert not claim(spec_with(search={"trials": 9}), used, LINKS)

@@ -1,0 +1,19 @@
+"""How a lane and its workers speak. In a file of its own: the actor that holds it loads nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+class Mailbox:
+    """Orders down to the workers, reports up to the lane."""
+
+    def __init__(self) -> None:
+        self._boxes = {"down": asyncio.Queue(), "up": asyncio.Queue()}  # type: dict[str, asyncio.Queue[Any]]
+
+    async def put(self, way: str, message: Any) -> None:
+        await self._boxes[way].put(message)
+
+    async def get(self, way: str) -> Any:
+        return await self._boxes[way].get()
