@@ -31,6 +31,7 @@ class Replica:
         self._token = os.urandom(8).hex()
         self._ended = threading.Event()
         self._pushed: dict[str, int] = {}
+        self._lost: WorkError | None = None
 
     def begin(self) -> None:
         """Raises: InputError if another driver lives."""
@@ -51,6 +52,11 @@ class Replica:
         if self._remote is not None and self._driver()[0] not in ("", self._token):
             raise WorkError(f"{self._folder.name}: another driver took over while this one was silent; nothing is lost")
 
+    def held(self) -> None:
+        """As `check`, from what the last beat found: for every write of the study."""
+        if self._lost:
+            raise self._lost
+
     def end(self) -> None:
         """A last copy; whoever comes next need not wait."""
         if self._remote is None or self._ended.is_set():
@@ -66,8 +72,9 @@ class Replica:
                 self.check()
                 self._beat()
                 self._copy()
-            except WorkError:
-                return  # the driver hears of it at its next write
+            except WorkError as err:
+                self._lost = err
+                return
             except OSError:
                 continue  # the store is away: the next beat may reach it
 

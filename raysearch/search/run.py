@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _run(
         plan = _with_teacher(_plan(spec, folder, own, say), folder, spec, corpus, say)
         teacher = read_config(Path(plan.teacher) / "config.json")
         study = _study(spec, folder, teacher, Path(plan.teacher))
-        study.guard = lease.check
+        study.guard = partial(_guard, lease, replica)
         study.note("trials", trials)
         mirror = _start_mirror(folder)
         searcher = Searcher(spec, study, teacher, trials=trials, say=say)
@@ -143,6 +144,11 @@ def _run(
         replica.end()
         if mirror is not None:
             _end_mirror(mirror, spec.name, say)
+
+
+def _guard(lease: Lease, replica: Replica) -> None:
+    lease.check()
+    replica.held()
 
 
 def _checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
