@@ -31,21 +31,31 @@ class Replica:
         self._token = os.urandom(8).hex()
         self._ended = threading.Event()
         self._pushed: dict[str, int] = {}
+        self._lost: WorkError | None = None
 
     def begin(self) -> None:
         """Raises: InputError if another driver lives."""
         if self._remote is None:
             return
+        self.refuse()
+        self._beat()
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def refuse(self) -> None:
+        """Raises: InputError if another driver lives."""
         token, beat_s, who = self._driver()
         if token and self._clock() - beat_s < SILENCE_S:
             raise InputError(f"{self._folder.name}: driven by {who}; expected no driver: end that one, or wait")
-        self._beat()
-        threading.Thread(target=self._keep, daemon=True).start()
 
     def check(self) -> None:
         """Raises: WorkError if another driver has taken over."""
         if self._remote is not None and self._driver()[0] not in ("", self._token):
             raise WorkError(f"{self._folder.name}: another driver took over while this one was silent; nothing is lost")
+
+    def held(self) -> None:
+        """As `check`, from what the last beat found: for every write of the study."""
+        if self._lost:
+            raise self._lost
 
     def end(self) -> None:
         """A last copy; whoever comes next need not wait."""
@@ -62,14 +72,14 @@ class Replica:
                 self.check()
                 self._beat()
                 self._copy()
-            except WorkError:
-                return  # the driver hears of it at its next write
+            except WorkError as err:
+                self._lost = err
+                return
             except OSError:
                 continue  # the store is away: the next beat may reach it
 
     def _driver(self) -> tuple[str, float, str]:
-        assert self._remote is not None
-        document = json.loads(self._remote.read(DRIVER) or b"{}")
+        document = json.loads(self._remote.read(DRIVER) or b"{}") if self._remote else {}
         return document.get("token", ""), document.get("beat_s", 0.0), document.get("who", "")
 
     def _beat(self) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
     Raises: InputError naming the driver that is preparing a search of this name.
     """
     if folder.exists and not _begun(spec, folder):
+        Replica(folder).refuse()
         lease = Lease.take(open_storage(folder.study_storage()), spec.name)
         folder.abandon()
         lease.release()
@@ -86,7 +88,7 @@ def _used(spec: Spec, folder: SearchFolder) -> InputError:
         expected = "a new name, or the document it was started with"
     what = ", ".join(f"{key}: {change}" for key, change in changed.items())
     return InputError(
-        f"{spec.name}: already used in {folder.root}{f' with other settings ({what})' if changed else ''}; "
+        f"{spec.name}: already used in {folder.place}{f' with other settings ({what})' if changed else ''}; "
         f"expected {expected}"
     )
 
@@ -118,7 +120,7 @@ def _run(
             plan = _with_teacher(_plan(spec, folder, own, say), folder, spec, corpus, say)
             teacher = read_config(Path(plan.teacher) / "config.json")
             study = _study(spec, folder, teacher, Path(plan.teacher))
-            study.guard = lease.check
+            study.guard = partial(_guard, lease, replica)
             study.note("trials", trials)
             mirror = _start_mirror(folder)
             searcher = Searcher(spec, study, teacher, trials=trials, say=say)
@@ -140,6 +142,11 @@ def _run(
         replica.end()
         if mirror is not None:
             _end_mirror(mirror, spec.name, say)
+
+
+def _guard(lease: Lease, replica: Replica) -> None:
+    lease.check()
+    replica.held()
 
 
 def _checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
