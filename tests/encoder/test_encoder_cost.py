@@ -9,7 +9,6 @@ import torch
 import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raysearch.encoder.import_torchaudio import config_of
 from small_encoders import encoder_configs, small
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,6 +16,7 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, macs, macs_superb, param_parts, params, parts, sizes_of
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.imports.torchaudio import config_of
 from raysearch.encoder.published import PUBLISHED
 from raysearch.tasks.backend_cost import backend_params
 from raysearch.tasks.settings import BackendSettings
@@ -38,7 +38,9 @@ def document(name: str) -> EncoderConfig:
 
 
 def test_every_document_is_a_fixed_point() -> None:
-    assert {file.stem for file in DOCUMENTS.glob("*.yaml")} == FIXED_POINTS.keys() | {"xlsr-53", "oskdft-4x1024"}
+    assert {file.stem for file in DOCUMENTS.glob("*.yaml")} == FIXED_POINTS.keys() | {
+        *("xlsr-53", "oskdft-4x1024", "audiontt-2048")
+    }
 
 
 @pytest.mark.parametrize("name", FIXED_POINTS)
