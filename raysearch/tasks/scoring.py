@@ -25,17 +25,18 @@ def cosines(one_NE: NDArray[np.floating], other_NE: NDArray[np.floating]) -> Flo
     return found
 
 
-def as_norm(scores_N: Floats, one_NC: Floats, other_NC: Floats, nearest: int) -> Floats:
-    """Adaptive symmetric normalisation: each side's score, measured by that side's scores with its nearest cohort.
+def cohort_moments(embeddings_ME: NDArray[np.floating], cohort_CE: Floats, nearest: int) -> Floats:
+    """Mean and deviation (M, 2) of each embedding's cosines with its nearest cohort speakers."""
+    top_MK = np.sort(unit(embeddings_ME) @ unit(cohort_CE).T, axis=1)[:, -nearest:]
+    return np.stack([top_MK.mean(axis=1), np.maximum(top_MK.std(axis=1), 1e-12)], axis=1)
 
-    `one_NC`, `other_NC`: scores of either side with every cohort speaker.
+
+def as_norm(scores_N: Floats, one_N2: Floats, other_N2: Floats) -> Floats:
+    """Adaptive symmetric normalisation: scores, measured by what either side scores with its own nearest cohort.
+
     Source: Matejka et al., Interspeech 2017, section 2 (AS-norm1).
     """
-    halves = []
-    for side_NC in (one_NC, other_NC):
-        top_NK = np.sort(side_NC, axis=1)[:, -nearest:]
-        deviation_N = np.maximum(top_NK.std(axis=1), 1e-12)
-        halves.append((scores_N - top_NK.mean(axis=1)) / deviation_N)
+    halves = [(scores_N - side_N2[:, 0]) / side_N2[:, 1] for side_N2 in (one_N2, other_N2)]
     normed: Floats = (halves[0] + halves[1]) / 2
     return normed
 

@@ -93,7 +93,7 @@ class SpeakerSettings(Settings):
     """Prior of a target pair in minDCF."""
     as_norm: int = Field(0, ge=0)
     """Cohort speakers nearest to either side that scores are normalised by; 0 leaves cosines as they are. The cohort
-    are the training speakers."""
+    are up to 600 training speakers."""
     backend: BackendSettings = BackendSettings(kind="linear", layers="sum")
     """The back end trained here."""
     aam: AamSettings = AamSettings()

@@ -1,6 +1,7 @@
 """Speaker verification: does one person speak in two cuts?
 
-Shapes: L hidden states, B cuts, T frames, D width of the encoder, E width of an embedding, N pairs.
+Shapes: L hidden states, B cuts, T frames, D width of the encoder, E width of an embedding, N pairs, M cuts
+that they compare, C speakers of a cohort.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.layers import FrozenLayers, at_rest
 from raysearch.tasks.optimiser import Optimiser
 from raysearch.tasks.score import Score
-from raysearch.tasks.scoring import as_norm, cohort, cosines
+from raysearch.tasks.scoring import as_norm, cohort, cohort_moments, cosines
 from raysearch.tasks.settings import SpeakerSettings
 
 DRAWN_PAIRS = 1_000
 """Of each kind, where a corpus has no trial list."""
 
-Embeddings = dict[str, NDArray[np.float32]]
-"""(E) by cut."""
+COHORT_SPEAKERS, COHORT_CUTS = 600, 5
+"""Most training speakers that scores are normalised by, and cuts of each."""
+
 Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """Scores of pairs, and which are of one speaker."""
 
@@ -66,9 +68,10 @@ class Speaker:
     ) -> Evaluated:
         """Errors of an encoder with its back end, as they are. Nothing is chosen on dev."""
         splits = ["dev", "test"] if test else ["dev"]
+        cohort_CE = self._cohort(encoder, head, corpus, device)
         found, thresholds = {}, {}
         for split in splits:
-            found[split], thresholds[split] = self._score(encoder, head, corpus, split, device, seed)
+            found[split], thresholds[split] = self._score(encoder, head, corpus, split, cohort_CE, device, seed)
         dev, (scores_N, same_N) = found["dev"]
         p_target = self.settings.p_target
         details = {f"min_dcf_p{p_target:g}": min_dcf(scores_N[same_N], scores_N[~same_N], p_target)}
@@ -110,60 +113,54 @@ class Speaker:
             optimiser.update(loss_B.mean())
 
     def _score(
-        self, encoder: Encoder, backend: SpeakerBackend, corpus: Corpus, split: str, device: torch.device, seed: int
+        self,
+        encoder: Encoder,
+        backend: SpeakerBackend,
+        corpus: Corpus,
+        split: str,
+        cohort_CE: NDArray[np.float64] | None,
+        device: torch.device,
+        seed: int,
     ) -> tuple[tuple[Score, Scored], float]:
         """The error, what it rests on, and the threshold of plain cosines."""
         cuts = {cut.id: cut for cut in _spoken(corpus, split)}
         pairs = corpus.pairs.get(split) or draw_pairs(list(cuts.values()))
-        wanted = dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other))
-        embedded = embed(encoder, backend, [cuts[key] for key in wanted], corpus, device)
+        wanted = list(dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other)))
+        place = {key: index for index, key in enumerate(wanted)}
+        one_N, other_N = (np.array([place[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))
         same_N = np.array([pair.same for pair in pairs])
         speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
-        plain_N = score(pairs, embedded, None, 0)
-        nearest = self.settings.as_norm
-        scores_N = (
-            score(pairs, embedded, self._cohort(encoder, backend, corpus, device), nearest) if nearest else plain_N
-        )
+        x_ME = embed(encoder, backend, [cuts[key] for key in wanted], corpus, device)
+        plain_N = scores_N = cosines(x_ME[one_N], x_ME[other_N])
+        if cohort_CE is not None:
+            moments_M2 = cohort_moments(x_ME, cohort_CE, self.settings.as_norm)
+            scores_N = as_norm(plain_N, moments_M2[one_N], moments_M2[other_N])
         threshold = eer_threshold(plain_N[same_N], plain_N[~same_N])
         return (eer_score(scores_N, same_N, speakers, seed=seed), (scores_N, same_N)), threshold
 
     def _cohort(
         self, encoder: Encoder, backend: SpeakerBackend, corpus: Corpus, device: torch.device
-    ) -> NDArray[np.float64]:
-        cuts = _spoken(corpus, "train")
-        found = cohort(
-            np.stack(list(embed(encoder, backend, cuts, corpus, device).values())), [speaker_of(cut) for cut in cuts]
-        )
+    ) -> NDArray[np.float64] | None:
+        if not self.settings.as_norm:
+            return None
+        chosen = _some_of_each(_spoken(corpus, "train"))
+        found = cohort(embed(encoder, backend, chosen, corpus, device), [speaker_of(cut) for cut in chosen])
         if len(found) < self.settings.as_norm:
-            raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {len(found)} train speakers")
+            raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {len(found)} of the cohort")
         return found
-
-
-def score(
-    pairs: Sequence[Pair], embedded: Embeddings, cohort_CE: NDArray[np.float64] | None, nearest: int
-) -> NDArray[np.float64]:
-    """Of each pair; normalised if there is a cohort."""
-    one_NE, other_NE = (
-        np.stack([embedded[key] for key in keys]) for keys in zip(*((p.one, p.other) for p in pairs), strict=True)
-    )
-    scores_N = cosines(one_NE, other_NE)
-    if cohort_CE is None:
-        return scores_N
-    one_NC, other_NC = (cosines(side_NE[:, None], cohort_CE[None]) for side_NE in (one_NE, other_NE))
-    return as_norm(scores_N, one_NC, other_NC, nearest)
 
 
 def embed(
     encoder: Encoder, backend: SpeakerBackend, cuts: Sequence[MonoCut], corpus: Corpus, device: torch.device
-) -> Embeddings:
-    """Each cut whole and alone: padding would change its statistics."""
-    found = {}
+) -> NDArray[np.float32]:
+    """(M, E): each cut whole and alone, since padding would change its statistics."""
+    found = []
     with at_rest(encoder), at_rest(backend):
         for cut in cuts:
             audio_BS = torch.from_numpy(corpus.audio.audio(cut))[None].to(device)
             encoded = encoder(audio_BS, torch.tensor([audio_BS.shape[1]], device=device))
-            found[cut.id] = backend(encoded)[0].float().cpu().numpy()
-    return found
+            found.append(backend(encoded)[0].float().cpu().numpy())
+    return np.stack(found)
 
 
 def draw_pairs(cuts: Sequence[MonoCut]) -> tuple[Pair, ...]:
@@ -193,6 +190,14 @@ def _spoken(corpus: Corpus, split: str) -> list[MonoCut]:
             "expected two at least, with several cuts each"
         )
     return cuts
+
+
+def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:
+    """The first cuts of the first speakers, by id."""
+    by_speaker: dict[str, list[MonoCut]] = {}
+    for cut in sorted(cuts, key=lambda cut: (speaker_of(cut), cut.id)):
+        by_speaker.setdefault(speaker_of(cut), []).append(cut)
+    return [cut for own in list(by_speaker.values())[:COHORT_SPEAKERS] for cut in own[:COHORT_CUTS]]
 
 
 def _crop(x_LTD: Tensor, frames: int, rng: np.random.Generator) -> Tensor:

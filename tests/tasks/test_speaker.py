@@ -92,7 +92,7 @@ def test_kept_head_is_judged_the_same_and_leaves_a_picture(corpus, encoder, tmp_
 def test_as_norm_uses_the_training_speakers(corpus, encoder):
     normed = Speaker(SETTINGS.model_copy(update={"as_norm": 6}))
     assert judged(normed, encoder, corpus).dev.value < 40
-    with pytest.raises(InputError, match=r"task\.as_norm: 7; expected at most the 6 train speakers"):
+    with pytest.raises(InputError, match=r"task\.as_norm: 7; expected at most the 6 of the cohort"):
         judged(Speaker(SETTINGS.model_copy(update={"as_norm": 7})), encoder, corpus)
 
 
