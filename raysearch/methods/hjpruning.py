@@ -73,7 +73,8 @@ class DPHubertSettings(AnySettings):
 class HJPruning:
     """Prunes a copy of the teacher while it learns the task (CTC, or intent and slots), then slices it and trains on.
 
-    Its cost is the target's to 1 %, whichever units are left. No rung is reported before the slice.
+    Its cost is the target's to 1 %, whichever units are left. No rung is reported before the slice. A ratio of 1 prunes
+    nothing and gives the dense model to compare with; `pruning.continue_from` goes on where an earlier trial ended.
 
     Cannot: take over a teacher's task head; it learns its own.
     Source: HJ-Pruning, Peng et al., ICASSP 2023 (arXiv 2302.14132). Deviations: the multipliers climb by plain gradient
