@@ -174,8 +174,8 @@ def _connect(address: str | None) -> None:
         # Trials exchange messages, not tensors: a small object store is plenty and leaves memory to them.
         # "local": a Ray of our own even where one is running, which nobody named.
         address, embedded = "local", {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-        # Ray Train's cleaner asks "the" Ray of the machine whether its controller lives; where another one is running it
-        # would ask that, hear no, and end our workers. With a folder of its own, each Ray finds itself.
+        # Ray Train's cleaner asks "the" Ray of the machine whether its controller lives; where another one runs it
+        # would ask that, hear no, and end our workers. With a folder of its own, no Ray finds another.
         os.environ["RAY_TMPDIR"] = mkdtemp(prefix="raysearch-")
         # Ray expects one process a core and warns of more; a lane's are mostly asleep.
         embedded["_system_config"] = {"worker_maximum_startup_concurrency": 16}
