@@ -53,7 +53,7 @@ class Server:
             try:
                 if requests.get(f"{self.url}/health", timeout=5).ok:
                     return self
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.2)
         self.kill()
         raise RuntimeError((self.folder / "server.log").read_text()[-3000:])
