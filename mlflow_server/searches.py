@@ -85,9 +85,9 @@ class Documents:
 
 def page_document(run_id: str, document: SearchDocument) -> str:
     """What the page draws of one search, as JSON: complete trials with their place, and what the axes show."""
-    front = Front.of(document.trials, document.objectives)
-    marks, knee = front.marks(), front.knee()
+    knee = Front.of(document.trials, document.objectives).knee()
     shown = drawing(document)
+    marks = {int(point.label): point.mark for point in shown.points if point.mark is not None}
     cost, error = axes(document.objectives)
     return json.dumps(
         {

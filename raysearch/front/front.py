@@ -91,11 +91,16 @@ class Front:
         errors = self._errors()
         others = (*self.members, *self.dominated)
         low_EP, high_EQ = _bounds(self.dominated, errors)[0], _bounds(others, errors)[1]
-        below_PQ = (high_EQ[:, None, :] < low_EP[:, :, None]).all(axis=0)
-        point_P1M = _points(self.dominated, self.objectives)[:, None]
-        other_1QM = _points(others, self.objectives)[None]
-        dominates_PQ = (other_1QM <= point_P1M).all(axis=2) & (other_1QM < point_P1M).any(axis=2)
-        firm_P = (below_PQ & dominates_PQ).any(axis=1)
+        point_MP1, other_MQ = _points(self.dominated, self.objectives).T[..., None], _points(others, self.objectives).T
+        shape = len(self.dominated), len(others)
+        # Objective by objective: one array of all would be slow to reduce, and large for thousands of trials.
+        below_PQ, no_worse_PQ, better_PQ = np.ones(shape, bool), np.ones(shape, bool), np.zeros(shape, bool)
+        for low_P, high_Q in zip(low_EP, high_EQ, strict=True):
+            below_PQ &= high_Q < low_P[:, None]
+        for point_P1, other_Q in zip(point_MP1, other_MQ, strict=True):
+            no_worse_PQ &= other_Q <= point_P1
+            better_PQ |= other_Q < point_P1
+        firm_P = (below_PQ & no_worse_PQ & better_PQ).any(axis=1)
         return {
             record.number: Mark.FIRMLY_DOMINATED if firm else Mark.WITHIN_NOISE
             for record, firm in zip(self.dominated, firm_P, strict=True)

@@ -53,7 +53,7 @@ class Server:
             try:
                 if requests.get(f"{self.url}/health", timeout=5).ok:
                     return self
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.2)
         self.kill()
         raise RuntimeError((self.folder / "server.log").read_text()[-3000:])
@@ -77,11 +77,11 @@ class Visitor(requests.Session):
     def __init__(self, server: Server, auth: tuple[str, str] | None = None) -> None:
         super().__init__()
         self.page, self.auth = server.page, auth
-        self.home = self.get(server.page, timeout=60)
+        self.home = self.get(server.page, timeout=240)
         self.headers["x-raysearch-token"] = self.cookies.get("raysearch-token", "")
 
     def api(self, path: str) -> Any:
-        answer = self.get(f"{self.page}api/{path}", timeout=60)
+        answer = self.get(f"{self.page}api/{path}", timeout=240)
         answer.raise_for_status()
         return answer.json()
 
@@ -91,4 +91,4 @@ class Visitor(requests.Session):
 
     def register(self, search_id: str, **body: Any) -> requests.Response:
         path = f"{self.page}api/searches/{search_id}/register"
-        return self.post(path, data=json.dumps(body), headers={"content-type": "application/json"}, timeout=60)
+        return self.post(path, data=json.dumps(body), headers={"content-type": "application/json"}, timeout=240)

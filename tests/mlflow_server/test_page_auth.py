@@ -44,7 +44,7 @@ def guarded(tmp_path_factory):
 
 def post(server, endpoint, **body):
     for version in ("2.0", "3.0"):
-        answer = requests.post(f"{server.url}/api/{version}/mlflow/{endpoint}", json=body, auth=ADMIN, timeout=60)
+        answer = requests.post(f"{server.url}/api/{version}/mlflow/{endpoint}", json=body, auth=ADMIN, timeout=240)
         if answer.status_code != 404:
             break
     assert answer.ok, answer.text
@@ -61,7 +61,7 @@ def search_id(guarded):
 )
 @pytest.mark.parametrize("auth", [None, ("reader", "wrong")])
 def test_whom_mlflow_does_not_know_gets_401_everywhere(guarded, search_id, path, auth):
-    answer = requests.get(guarded.page + path.format(id=search_id), auth=auth, timeout=60)
+    answer = requests.get(guarded.page + path.format(id=search_id), auth=auth, timeout=240)
     assert answer.status_code == 401
     assert "basic" in answer.headers["www-authenticate"].lower()
 
@@ -74,13 +74,13 @@ def test_anonymous_cannot_register(guarded, search_id):
 def test_stranger_sees_no_search(guarded, search_id):
     visitor = Visitor(guarded, USERS["stranger"])
     assert visitor.api("searches") == {"searches": []}
-    assert visitor.get(f"{visitor.page}api/searches/{search_id}", timeout=60).status_code == 403
+    assert visitor.get(f"{visitor.page}api/searches/{search_id}", timeout=240).status_code == 403
 
 
 def test_document_that_an_editor_loaded_is_not_shown_to_a_stranger(guarded, search_id):
     Visitor(guarded, USERS["editor"]).api(f"searches/{search_id}")
     stranger = Visitor(guarded, USERS["stranger"])
-    assert stranger.get(f"{stranger.page}api/searches/{search_id}", timeout=60).status_code == 403
+    assert stranger.get(f"{stranger.page}api/searches/{search_id}", timeout=240).status_code == 403
 
 
 def test_reader_may_look_and_not_register(guarded, search_id):
@@ -88,7 +88,7 @@ def test_reader_may_look_and_not_register(guarded, search_id):
     assert visitor.search("secret")["front"] == 2
     assert visitor.api(f"searches/{search_id}")["front"] == [0, 1]
     assert visitor.register(search_id, trial=0, model="mine", alias="a").status_code == 403
-    registered = requests.get(f"{guarded.url}/api/2.0/mlflow/registered-models/search", auth=ADMIN, timeout=60).json()
+    registered = requests.get(f"{guarded.url}/api/2.0/mlflow/registered-models/search", auth=ADMIN, timeout=240).json()
     assert "mine" not in [model["name"] for model in registered.get("registered_models", [])]
 
 

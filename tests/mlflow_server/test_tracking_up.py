@@ -38,7 +38,7 @@ def test_tracking_up_serves_the_page_and_keeps_its_files_in_the_folder(tmp_path)
         for _ in range(600):
             assert process.poll() is None, (tmp_path / "log").read_text()
             try:
-                answer = requests.get(f"http://127.0.0.1:{port}/raysearch/api/searches", timeout=10)
+                answer = requests.get(f"http://127.0.0.1:{port}/raysearch/api/searches", timeout=60)
                 break
             except requests.ConnectionError:
                 time.sleep(0.2)
