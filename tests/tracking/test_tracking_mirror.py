@@ -125,11 +125,11 @@ def test_pruned_trial_then_its_run_has_the_picture_of_what_is_left_once(store, c
     mirror = Mirror(*store)
     mirror.sync(state([pruned.model_copy(update={"state": "running", "ended_s": None})], "left", folder=tmp_path))
     _, (child,) = all_runs(client, "left")
-    assert {item.path for item in client.list_artifacts(child.info.run_id)} == {"config.yaml"}
-    assert mirror.sync(state([pruned, record(1)], "left", folder=tmp_path)).artifacts == 8
+    assert client.list_artifacts(child.info.run_id) == []
+    assert mirror.sync(state([pruned, record(1)], "left", folder=tmp_path)).artifacts == 7
     _, children = all_runs(client, "left")
     files = [{item.path for item in client.list_artifacts(child.info.run_id)} for child in children]
-    assert files == [{"config.yaml", "left.png"}, {"config.yaml"}]
+    assert files == [{"left.png"}, set()]
     assert mirror.sync(state([pruned, record(1)], "left", folder=tmp_path)).artifacts == 0
 
 
