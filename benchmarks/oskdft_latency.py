@@ -2,8 +2,9 @@
 
 The published student keeps the front end whole, so that it cannot save more than its MACs do, about 70 %; -79 % of the
 time, as published for a GPU, takes a smaller front end as well. Teacher and students are timed in turn, in one run, by
-the CPU time of the process, which other processes disturb little, and the medians are compared. First the published student is checked to be its teacher cut after four blocks: with adapters
-that add nothing yet, both give the same hidden states up to there.
+the CPU time of the process, which other processes disturb little, and the medians are compared. First the published
+student is checked to be its teacher cut after four blocks: with adapters that add nothing yet, both give the same
+hidden states up to there.
 """
 
 from __future__ import annotations
