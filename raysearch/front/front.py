@@ -100,7 +100,7 @@ class Front:
         for point_P1, other_Q in zip(point_MP1, other_MQ, strict=True):
             no_worse_PQ &= other_Q <= point_P1
             better_PQ |= other_Q < point_P1
-        firm_P = np.any(below_PQ & no_worse_PQ & better_PQ, axis=1).tolist()
+        firm_P = np.asarray((below_PQ & no_worse_PQ & better_PQ).any(axis=1))
         return {
             record.number: Mark.FIRMLY_DOMINATED if firm else Mark.WITHIN_NOISE
             for record, firm in zip(self.dominated, firm_P, strict=True)
