@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from raysearch.encoder.import_torchaudio import import_torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.models import hubert_pretrain_base, hubert_pretrain_model
@@ -26,7 +27,6 @@ from torchaudio.models.wav2vec2.model import HuBERTPretrainModel
 from raysearch.encoder import cost
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.import_torchaudio import import_torchaudio
 from raysearch.methods.prediction import MaskedPrediction
 from raysearch.methods.settings import PredictionSettings
 from raysearch.training.precision import autocast
