@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_actors
+from tenacity import Retrying, stop_after_attempt
 
 from raysearch.search.folder import SearchFolder
 from raysearch.search.study import Study
@@ -28,12 +30,20 @@ SHORT = [
 ]
 
 
+def patiently(start: Callable[[], Any]) -> Any:
+    """Ray gives a node half a minute to start, which on a machine that has other work is not always enough."""
+    return Retrying(stop=stop_after_attempt(4), reraise=True)(start)
+
+
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A head without work, with its dashboard, and two nodes that work."""
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": 8367, "object_store_memory": 2**28}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = patiently(
+        lambda: Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": True, "dashboard_port": 8367}
+        )
+    )
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield cluster
     ray.shutdown()
@@ -63,7 +73,7 @@ def trials_ended(folder: SearchFolder) -> int:
 
 
 def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_path: Path) -> None:
-    first, second = (cluster.add_node(num_cpus=1, object_store_memory=2**28) for _ in range(2))
+    first, second = (patiently(lambda: cluster.add_node(num_cpus=1)) for _ in range(2))
     corpus = [f"corpus.root={AN4}"] if AN4.exists() else ["corpus={kind: synthetic}"]
     settings = [word for change in [*corpus, *SHORT] for word in ("--set", change)]
     search = ["search", "search_spaces/dicehubert-an4.yaml", "--name", "three", "--trials", str(TRIALS), *settings]
@@ -78,7 +88,7 @@ def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_pa
     until(lambda: nodes_of_lanes() == working and trials_ended(folder) >= 1, "lanes on both nodes, a trial complete")
     before = trials_ended(folder)
     cluster.remove_node(first, allow_graceful=False)
-    third = cluster.add_node(num_cpus=1, object_store_memory=2**28)
+    third = patiently(lambda: cluster.add_node(num_cpus=1))
     until(lambda: third.node_id in nodes_of_lanes(), "a lane on the new node")
     assert trials_ended(folder) < TRIALS, "the search ended before the new node could be of use"
     assert job.wait(timeout=900) == 0, (tmp_path / "job.log").read_text()[-2000:]
