@@ -16,7 +16,7 @@ import yaml
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.table import read_corpus
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
@@ -218,7 +218,7 @@ def _with_teacher(plan: LanePlan, spec: Spec, corpus: Corpus, say: Callable[[str
     return replace(plan, teacher=str(found))
 
 
-def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, teacher_folder: Path) -> Study:
+def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:
     storage = folder.study_storage()
     try:
         return Study.open(storage, spec.name)
@@ -241,7 +241,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: EncoderConfig, teacher_fol
     return Study.create(storage, spec.name, spec.objectives, about)
 
 
-def _reference_point(spec: Spec, teacher: EncoderConfig) -> list[float]:
+def _reference_point(spec: Spec, teacher: AnyConfig) -> list[float]:
     """The worst of each objective: the limit, or the space's largest cost; 100 % error."""
     limits = {"macs": spec.constraints.macs_g, "params": spec.constraints.params_m}
     rng = np.random.default_rng(spec.search.seed)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import Cost, TrialRecord
 from raysearch.front.objective import value as objective_value
@@ -57,7 +57,7 @@ class Searcher:
         self,
         spec: Spec,
         study: Study,
-        teacher: EncoderConfig,
+        teacher: AnyConfig,
         *,
         trials: int,
         say: Callable[[str], None],

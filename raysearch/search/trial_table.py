@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, parse_config
 from raysearch.errors import InputError
 from raysearch.search.costs import Costs
 from raysearch.search.space import Config
@@ -53,7 +53,7 @@ class Table(Protocol):
     """What a simulation asks."""
 
     spec: Spec
-    teacher: EncoderConfig
+    teacher: AnyConfig
     costs: Costs
     reference_point: tuple[float, float]
     """Cost and error beyond which nothing counts."""
@@ -66,7 +66,7 @@ class RecordedTable:
     """Rows of finished searches."""
 
     def __init__(
-        self, spec: Spec, teacher: EncoderConfig, reference_point: tuple[float, float], rows: Sequence[Row]
+        self, spec: Spec, teacher: AnyConfig, reference_point: tuple[float, float], rows: Sequence[Row]
     ) -> None:
         self.spec = spec
         self.teacher = teacher
@@ -104,7 +104,7 @@ def read_table(path: Path) -> RecordedTable:
         spec = parse_spec(head["spec"], where=str(path))
         macs_g, error = head["reference_point"]
         rows = [_row(line) for line in lines]
-        return RecordedTable(spec, EncoderConfig.model_validate(head["teacher"]), (macs_g, error), rows)
+        return RecordedTable(spec, parse_config(head["teacher"]), (macs_g, error), rows)
     except (OSError, EOFError, ValueError, KeyError, TypeError) as err:
         raise InputError(f"{path}: {err}; expected a table written by: raysearch table") from err
 
