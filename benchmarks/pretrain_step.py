@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from raysearch.encoder.import_torchaudio import import_torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.models import hubert_pretrain_base, hubert_pretrain_model

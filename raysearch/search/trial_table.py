@@ -53,7 +53,10 @@ class Table(Protocol):
     """What a simulation asks."""
 
     spec: Spec
-    teacher: AnyConfig
+
+    @property
+    def teacher(self) -> AnyConfig: ...
+
     costs: Costs
     reference_point: tuple[float, float]
     """Cost and error beyond which nothing counts."""

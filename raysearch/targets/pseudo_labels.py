@@ -121,11 +121,11 @@ def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
 
 
 def _pool(settings: PseudoLabelSettings, feats_TD: np.ndarray) -> np.ndarray:
-    pools = [getattr(np, name) for name in settings.pooling.split("+")]
     edges = np.linspace(0, len(feats_TD), settings.segments + 1)
     # Every segment has a frame, also of a window with fewer frames than segments.
     spans = [slice(int(low), max(int(low) + 1, int(high))) for low, high in pairwise(edges)]
-    return np.concatenate([pool(feats_TD[span], axis=0) for span in spans for pool in pools])
+    pooled = {"mean": [feats_TD[span].mean(0) for span in spans], "max": [feats_TD[span].max(0) for span in spans]}
+    return np.concatenate([part for name in settings.pooling.split("+") for part in pooled[name]])
 
 
 def _build(

@@ -66,7 +66,7 @@ def test_weights_changed_after_the_export_are_told(raysearch, exported: Path, co
         ("student/config.json", {"widht": 32}, "config.json: widht: unknown key"),
         ("student/config.json", {"width": "wide"}, "config.json: width: 'wide'; expected"),
         ("head-phonemes/head.json", {"width": 64}, "head.safetensors: {"),
-        ("head-phonemes/head.json", {"kind": "speaker"}, "head.json: kind: 'speaker'; expected"),
+        ("head-phonemes/head.json", {"kind": "dance"}, "head.json: kind: 'dance'; expected"),
     ],
 )
 def test_wrong_config_is_named(raysearch, copied: Path, file: str, values: dict, fault: str) -> None:
