@@ -132,7 +132,7 @@ class DPHubert:
     """Prunes a copy of the teacher while its hidden states stay near the teacher's, then slices it and trains on.
 
     Cannot: prune for a task; what it makes serves any.
-    Source: DPHuBERT, Peng et al., Interspeech 2023 (arXiv 2305.17394). Deviations: those of `hjpruning`; layer 0 is
+    Source: DPHuBERT, Peng et al., Interspeech 2023 (arXiv 2305.17651). Deviations: those of `hjpruning`; layer 0 is
     matched after the position convolution, not before it; batches are padded, not cropped.
     """
 

@@ -2,7 +2,7 @@
 
 import pytest
 import requests
-from conftest import SCRIPT
+from filling import SCRIPT
 from mlflow import MlflowClient
 from servers import Visitor
 

@@ -2,7 +2,7 @@
 
 import pytest
 import requests
-from conftest import fill, trials
+from filling import fill, trials
 from mlflow import MlflowClient
 from servers import Server, Visitor
 

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import SCRIPT
+from filling import SCRIPT
 from mlflow import MlflowClient
 from playwright.sync_api import sync_playwright
 
