@@ -7,10 +7,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import mkdtemp
+from typing import Any
 
 import ray
 
+from raysearch.errors import WorkError
+
 TMPDIR = "RAY_TMPDIR"
+STARTS = 3
+"""Attempts: Ray gives a node half a minute to start, which a busy machine may need more than once."""
+SLOW = "timed out during startup"
 
 
 @contextmanager
@@ -28,7 +34,7 @@ def connected(address: str | None) -> Iterator[bool]:
             ray.shutdown()
         return
     with _own_folder():
-        ray.init(
+        _start(
             # "local": a Ray of our own even where one is running, which nobody named.
             address="local",
             include_dashboard=False,
@@ -43,6 +49,19 @@ def connected(address: str | None) -> Iterator[bool]:
             yield True
         finally:
             ray.shutdown()
+
+
+def _start(**settings: Any) -> None:
+    """Raises: WorkError if Ray does not start."""
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init(**settings)
+            return
+        except Exception as err:  # Ray raises nothing narrower
+            ray.shutdown()
+            if SLOW not in str(err) or attempt == STARTS:
+                load = f"load average {os.getloadavg()[0]:.0f}"
+                raise WorkError(f"Ray did not start, attempt {attempt} of {STARTS} ({load}): {err}") from err
 
 
 @contextmanager
