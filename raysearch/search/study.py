@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +39,13 @@ def open_storage(storage: str | BaseStorage) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(storage, BaseStorage):
         return storage
-    if "://" in storage:
-        return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
-    return JournalStorage(JournalFileBackend(storage))
+    return _database(storage) if "://" in storage else JournalStorage(JournalFileBackend(storage))
+
+
+@cache
+def _database(url: str) -> RDBStorage:
+    """One a process: each keeps connections open, and a team's server has only so many."""
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 class Study:
