@@ -21,6 +21,7 @@ from raysearch.front.document import TrialRecord
 from raysearch.search.folder import SearchFolder
 from raysearch.search.reading import read_document
 from raysearch.tasks.head import head_folder
+from raysearch.tasks.settings import TaskSettings
 
 Format = Literal["onnx", "pt2", "safetensors"]
 PACKAGES = ("raysearch", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
@@ -100,7 +101,7 @@ def source_digests(trial: Path, task: str) -> dict[str, str]:
     return {path.relative_to(trial).as_posix(): sha256(path) for path in files}
 
 
-def _task(folder: SearchFolder, asked: str | None):  # type: ignore[no-untyped-def]
+def _task(folder: SearchFolder, asked: str | None) -> TaskSettings:
     spec = folder.spec()
     if asked is None:
         return next(task for task in spec.tasks if task.metric in spec.objectives)

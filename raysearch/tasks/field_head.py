@@ -6,7 +6,6 @@ X what is pooled.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,14 @@ from typing import Literal
 import torch
 from lhotse.cut import MonoCut
 from pydantic import PositiveInt
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.settings import Settings
 from raysearch.tasks.ctc import pad
 from raysearch.tasks.fields import UNKNOWN, Fields
-from raysearch.tasks.head import DOCUMENT_NAME, HEAD_WEIGHTS_NAME
+from raysearch.tasks.head import save_head
 
 
 class FieldHead(nn.Module):
@@ -129,19 +126,10 @@ class ChosenFieldHead:
     """The encoder that was trained with the head; None where the head sits on the student as it is."""
 
     def save(self, folder: Path) -> None:
-        """Each file is replaced whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.tuned is not None:
-            save_encoder(self.tuned, folder)
-        part = folder / f"{HEAD_WEIGHTS_NAME}.part"
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.module.state_dict().items()}, part)
-        os.replace(part, folder / HEAD_WEIGHTS_NAME)
         config = FieldHeadConfig(
             fields={name: list(values) for name, values in self.fields.values.items()},
             pooling="attention" if isinstance(self.module, AttentionHead) else "mean+max",
             layers=self.module.layers,
             width=self.module.width,
         )
-        part = folder / f"{DOCUMENT_NAME}.part"
-        part.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(part, folder / DOCUMENT_NAME)
+        save_head(folder, config, self.module, self.tuned)

@@ -88,16 +88,20 @@ class ChosenHead:
         return cls(config, head, tuned)
 
     def save(self, folder: Path) -> None:
-        """Each file is replaced whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.tuned is not None:
-            save_encoder(self.tuned, folder)
-        part = folder / f"{HEAD_WEIGHTS_NAME}.part"
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.module.state_dict().items()}, part)
-        os.replace(part, folder / HEAD_WEIGHTS_NAME)
-        part = folder / f"{DOCUMENT_NAME}.part"
-        part.write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(part, folder / DOCUMENT_NAME)
+        save_head(folder, self.config, self.module, self.tuned)
+
+
+def save_head(folder: Path, config: Settings, module: nn.Module, tuned: Encoder | None) -> None:
+    """Each file is replaced whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if tuned is not None:
+        save_encoder(tuned, folder)
+    part = folder / f"{HEAD_WEIGHTS_NAME}.part"
+    save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, part)
+    os.replace(part, folder / HEAD_WEIGHTS_NAME)
+    part = folder / f"{DOCUMENT_NAME}.part"
+    part.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    os.replace(part, folder / DOCUMENT_NAME)
 
 
 def head_folder(trial: Path, task: str) -> Path:
