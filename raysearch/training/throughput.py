@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from raysearch.methods.work import TRAINING
 from raysearch.training.precision import autocast
 
 CPU = torch.device("cpu")
-ROUNDS = 3
+ROUNDS = 5
 LEAST_S = 0.25
 """Audio of an update that is nearly all fixed cost."""
 BATCH, CUT_S = 4, 10.0
@@ -31,7 +30,7 @@ BATCH, CUT_S = 4, 10.0
 
 @dataclass(frozen=True)
 class Throughput:
-    """Of one encoder on one device; medians."""
+    """Of one encoder on one device; the quickest of a few updates."""
 
     fixed_s: float
     """An update on next to no audio: what the host needs to start its operations."""
@@ -63,8 +62,8 @@ def measure_training(config: AnyConfig, device: torch.device, precision: str) ->
 
         return run
 
-    fixed_s = median_s(update(1, LEAST_S), device)
-    update_s = median_s(update(BATCH, CUT_S), device)
+    fixed_s = best_s(update(1, LEAST_S), device)
+    update_s = best_s(update(BATCH, CUT_S), device)
     work = TRAINING * BATCH * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
     return Throughput(fixed_s, update_s, BATCH * CUT_S, work / update_s)
 
@@ -80,16 +79,15 @@ def measure_reading() -> float:
         soundfile.write(path, 0.1 * noise_S / np.abs(noise_S).max(), SAMPLE_RATE_HZ)
         cut = whole_cut("noise", path, samples, "nobody")
         # One thread reads, however many torch has.
-        return median_s(lambda: load_audio(cut)) * torch.get_num_threads() / CUT_S
+        return best_s(lambda: load_audio(cut)) * torch.get_num_threads() / CUT_S
 
 
-def median_s(run: Callable[[], object], device: torch.device = CPU) -> float:
-    """Of a few runs after a first one. On a CPU: CPU time, shared out over the threads, since others work too."""
+def best_s(run: Callable[[], object], device: torch.device = CPU) -> float:
+    """The quickest of a few runs, since others may work here too. On a CPU: CPU time, shared out over the threads."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    run()
     seconds = []
     for _ in range(ROUNDS):
         began_s = clock()
         run()
         seconds.append(clock() - began_s)
-    return statistics.median(seconds) / (torch.get_num_threads() if device.type == "cpu" else 1)
+    return min(seconds) / (torch.get_num_threads() if device.type == "cpu" else 1)
