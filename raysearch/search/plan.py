@@ -133,7 +133,8 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
     costs = Costs(spec, teacher)
     configs = feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
     students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
-    planner = Planner(spec, teacher, hours, pace_of(gpu, students[0], students[-1], spec.workers.precision))
+    probed = (students[0], students[len(students) // 2], students[-1])
+    planner = Planner(spec, teacher, hours, pace_of(gpu, probed, spec.workers.precision))
     found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
     times = [planner.trial_s(config) for config in configs]
     mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))

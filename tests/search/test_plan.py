@@ -118,11 +118,11 @@ def test_probe_of_an_encoder_gives_more_audio_more_time() -> None:
 def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "measure_training", lambda *asked: Throughput(0.01, 1.0, 40.0, 1e9))
     monkeypatch.setattr(pace, "measure_reading", lambda: 0.001)
-    found = pace_of("h100", TEACHER, TEACHER, "auto")
+    found = pace_of("h100", (TEACHER,) * 3, "auto")
     assert found.macs_per_s.likely == pytest.approx(0.09 * 989e12 / 2)
     assert any("no h100 was measured" in line for line in found.assumed)
-    assert pace_of("h100", TEACHER, TEACHER, "fp32").macs_per_s.low == pytest.approx(0.25 * 67e12 / 2)
-    assert pace_of("here", TEACHER, TEACHER, "auto").macs_per_s.likely == pytest.approx(1e9)
+    assert pace_of("h100", (TEACHER,) * 3, "fp32").macs_per_s.low == pytest.approx(0.25 * 67e12 / 2)
+    assert pace_of("here", (TEACHER,) * 3, "auto").macs_per_s.likely == pytest.approx(1e9)
 
 
 @pytest.mark.parametrize(
