@@ -4,7 +4,7 @@
 set -euo pipefail
 
 workers=${1:?the number of worker nodes}
-cpus=${2:-$(($(nproc) / workers))}
+cpus=${2:-$((($(nproc) + workers - 1) / workers))}
 gpus=${3:-0}
 # Not the loopback address: Ray's clients look for the head at the machine's own.
 ip=${IP:-$(hostname -I | cut -d ' ' -f 1)}
@@ -35,4 +35,5 @@ done
 
 echo "export RAY_ADDRESS=$ip:$port RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$RAY_AUTH_TOKEN"
 echo "# then: raysearch doctor && raysearch search ...; or ray job submit --address http://127.0.0.1:$dashboard ..."
-wait -n
+# Workers may go and be missed; without its head there is no cluster.
+wait "${started[0]}"

@@ -25,6 +25,8 @@ from torch import Tensor
 from raysearch.corpora.probe import FULL_SCALE, decode
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
+KEPT_BYTES = 2 << 30
+"""Decoded audio that a process keeps."""
 _MOST_BUCKETS = 10
 _BATCHES_PER_BUCKET = 3
 _SHARDS_TOGETHER = 4
@@ -51,7 +53,7 @@ class AudioStore:
     Whether a cut is kept does not change its samples.
     """
 
-    def __init__(self, limit_bytes: int = 2 << 30, read: Callable[[MonoCut], np.ndarray] | None = None) -> None:
+    def __init__(self, limit_bytes: int = KEPT_BYTES, read: Callable[[MonoCut], np.ndarray] | None = None) -> None:
         """`read` gives a cut's 16-bit samples where they lie in no file of their own; it may raise UnreadableError."""
         self._free_bytes = limit_bytes
         self._read_cut = read or _read
