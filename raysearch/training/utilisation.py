@@ -11,7 +11,7 @@ from raysearch.encoder.cost import cost_parts
 
 FLOPS_PER_MAC = 6
 """Of training: two in the forward pass, twice as many in the backward pass."""
-PEAK_TFLOPS = {
+PEAK_TFLOPS: dict[str, dict[str, float]] = {
     "NVIDIA H100 PCIe": {"fp32": 51, "bf16": 756, "fp16": 756},
     "NVIDIA H100": {"fp32": 67, "bf16": 989, "fp16": 989},
     "NVIDIA H200": {"fp32": 67, "bf16": 989, "fp16": 989},
