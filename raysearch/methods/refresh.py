@@ -12,6 +12,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor
@@ -71,18 +72,24 @@ class RefreshedBatches:
             encoder.load_state_dict(self._student.state_dict())
             if rank() == 0:
                 save_encoder(encoder, path)
-                for old in sorted(self._folder.iterdir())[:-_KEPT]:
-                    shutil.rmtree(old)
+                self._drop_others(path)
         else:
             encoder = load_encoder(path, self._trial.device)
         targets = self._settings.targets.model_copy(update={"source": "teacher", "layer": _middle(encoder)})
         label_set = self._trial.label_set(targets, _teacher(encoder))
         if now:
-            self._seconds[str(since)] = time.perf_counter() - began_s
+            self._seconds.setdefault(str(since), time.perf_counter() - began_s)
             _log.info("%s: update %d: labels refreshed in %.1f s", self._trial.folder, since, self._seconds[str(since)])
             if rank() == 0:
                 self._file.write_text(json.dumps(self._seconds), encoding="utf-8")
         return label_set
+
+    def _drop_others(self, newest: Path) -> None:
+        """Later ones, too: they are of a run that died and will be made again."""
+        others = sorted(self._folder.iterdir())
+        kept = [path for path in others if path.name <= newest.name][-_KEPT:]
+        for path in set(others) - set(kept):
+            shutil.rmtree(path)
 
 
 def _middle(encoder: Encoder) -> int:
