@@ -47,30 +47,24 @@ def train(folder, corpus, readers):
     list(Hubert().run(trial))
 
 
-def work(number, port, folder, corpus, dies, readers):
+def deadly(trainer, inputs, update=Trainer.update):
+    if trainer.step == DEATH:
+        raise KeyboardInterrupt
+    return update(trainer, inputs)
+
+
+def work(number, port, folder, corpus):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=number, world_size=2)
-    if not dies:
-        train(folder, corpus, readers)
-    else:
-        update = Trainer.update
-
-        def deadly(trainer, inputs):
-            if trainer.step == DEATH:
-                raise KeyboardInterrupt
-            return update(trainer, inputs)
-
-        Trainer.update = deadly
+    train(folder / "whole", corpus, readers=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "update", deadly)
         with pytest.raises(KeyboardInterrupt):
-            train(folder, corpus, readers)
+            train(folder / "parts", corpus, readers=0)
+    distributed.barrier()
+    assert [step for step, _ in curve(folder / "parts")] == [CHECKPOINTS]
+    train(folder / "parts", corpus, readers=2)
     distributed.destroy_process_group()
-
-
-def run(folder, corpus, dies=False, readers=0):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(work, (port, folder, corpus, dies, readers), nprocs=2)
 
 
 def curve(folder):
@@ -81,15 +75,14 @@ def curve(folder):
     ]
 
 
-@pytest.mark.slow
 def test_two_processes_resumed_within_an_epoch_with_other_readers_then_the_same_losses(tones, small_teacher, tmp_path):
     epoch = TrainingBatches(tones.splits["train"], tones.audio, BATCH_S, SEED, 0, 2).steps_per_epoch
     assert 0 not in (CHECKPOINTS % epoch, DEATH % epoch), "neither lies at an epoch's end"
     save_encoder(small_teacher.encoder, tmp_path / "teacher")
-    run(tmp_path / "whole", tones)
-    run(tmp_path / "parts", tones, dies=True)
-    assert [step for step, _ in curve(tmp_path / "parts")] == [CHECKPOINTS]
-    run(tmp_path / "parts", tones, readers=2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(work, (port, tmp_path, tones), nprocs=2)
     assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
     assert [step for step, _ in curve(tmp_path / "parts")] == [3, 6, 8]
     name = f"checkpoints/{UPDATES:09d}/tensors.safetensors"
