@@ -94,7 +94,7 @@ def targets_gc(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Remove unused label sets, and the resume states of ended trials. The front's trials keep everything."""
+    """Remove unused label sets and bins, and the resume states of ended trials. The front's trials keep everything."""
     import time
 
     from raysearch.search.folder import SearchFolder
@@ -109,9 +109,10 @@ def targets_gc(
         trials.setdefault(name, []).append(number)
     if as_json:
         sets = sorted(garbage.label_sets)
-        print_json({"removed": not dry_run, "bytes": garbage.bytes, "label_sets": sets, "checkpoints": trials})
+        found = {"label_sets": sets, "mels": sorted(garbage.mels), "checkpoints": trials}
+        print_json({"removed": not dry_run, "bytes": garbage.bytes, **found})
         return
     for name, numbers in trials.items():
         print(f"{name}: checkpoints of {len(numbers)} ended trials off the front")
-    print(f"label sets: {len(garbage.label_sets)}")
+    print(f"label sets: {len(garbage.label_sets)}, log-mel bins of corpora: {len(garbage.mels)}")
     print(f"{'would free' if dry_run else 'freed'}: {garbage.bytes / 1e6:.1f} MB")
