@@ -21,8 +21,9 @@ trap 'trap - EXIT; kill "${started[@]}" 2> /dev/null; wait' EXIT INT TERM
 ray start --head --node-ip-address="$ip" --port="$port" --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" \
     --num-cpus=0 --num-gpus=0 --disable-usage-stats --block > /dev/null &
 started+=($!)
+# Not `ray health-check`: it answers before the head is known as a node, which workers ask for and give up.
 for _ in $(seq 60); do
-    ray health-check --address "$ip:$port" 2> /dev/null && break
+    ray status --address "$ip:$port" 2> /dev/null | grep -q node_ && break
     sleep 1
 done
 for worker in $(seq "$workers"); do
