@@ -91,8 +91,7 @@ class Searcher:
         if self._launched >= self.trials:
             return None
         for _ in range(MAX_REFUSED):
-            number, config = self._ask()
-            cause = self._refusal(number, config)
+            number, config, cause = self._ask()
             if cause is None:
                 self._launched += 1
                 self._known[_identity(config)] = number
@@ -116,12 +115,13 @@ class Searcher:
         return False
 
     def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        self.study.report(number, updates, metrics)
         error = self._error_objective
-        if math.isfinite(metrics.get(f"eval/{error}", math.nan)):
-            self.study.end(number, "complete")
-        else:
-            self.study.end(number, "failed", error=f"eval/{error} is missing or not finite", cause="nan")
+        with self.study.together():
+            self.study.report(number, updates, metrics)
+            if math.isfinite(metrics.get(f"eval/{error}", math.nan)):
+                self.study.end(number, "complete")
+            else:
+                self.study.end(number, "failed", error=f"eval/{error} is missing or not finite", cause="nan")
 
     def fail(self, number: int, cause: str, error: str) -> None:
         """The trial broke: what comes next depends on the cause.
@@ -158,16 +158,22 @@ class Searcher:
         seed = derived_seed(self.spec.search.seed, number)
         return Suggestion(number, config, seed, record.overrides, record.metrics.get("cost/seconds", 0.0))
 
-    def _ask(self) -> tuple[int, Config]:
-        asked = self.study.asked
-        sampler = make_sampler(self._sampler, self.spec.search.seed, asked)
+    def _ask(self) -> tuple[int, Config, str | None]:
+        """A new trial of the study, and why it cannot be run, if it cannot."""
+        sampler = make_sampler(self._sampler, self.spec.search.seed, self.study.asked)
+        known = self._start() or (self._proposal(self.study.asked) if self._sampler == "ehvi" else None)
+        with self.study.together():
+            number, config = self.study.ask(self.space, sampler, known)
+            return number, config, self._refusal(number, config)
+
+    def _start(self) -> Config | None:
+        """The next of the points to begin with, unless it was tried."""
         start = self.spec.search.start
-        if self._launched < len(start):
-            point = start[self._launched]
-            if not any(all(r.config.get(k) == v for k, v in point.items()) for r in self.study.records()):
-                return self.study.ask(self.space, sampler, dict(point))
-        known = self._proposal(asked) if self._sampler == "ehvi" else None
-        return self.study.ask(self.space, sampler, known)
+        if self._launched >= len(start):
+            return None
+        point = start[self._launched]
+        tried = any(all(r.config.get(k) == v for k, v in point.items()) for r in self.study.records())
+        return None if tried else dict(point)
 
     def _proposal(self, asked: int) -> Config:
         """Spread over the cost axis first, then where the front is expected to gain most."""

@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from raysearch.front.document import Cost, TrialRecord
 from raysearch.front.objective import value as objective_value
+from raysearch.search.journal import Journal
 from raysearch.search.space import Config, Space
 
 State = Literal["complete", "stopped", "infeasible", "failed", "running"]
@@ -39,7 +40,7 @@ def open_storage(storage: str | BaseStorage) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(storage, BaseStorage):
         return storage
-    return _database(storage) if "://" in storage else JournalStorage(JournalFileBackend(storage))
+    return _database(storage) if "://" in storage else Journal(storage)
 
 
 @cache
@@ -54,6 +55,9 @@ class Study:
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
         self._ids: dict[int, int] = {}
+        storage = study._storage
+        self.together = storage.together if isinstance(storage, Journal) else nullcontext
+        """What is written within this context is written as one, where the storage can."""
         self.guard: Callable[[], None] = lambda: None
         """Called before each write: raises if this driver no longer holds the search's lease."""
 
@@ -101,13 +105,13 @@ class Study:
         self._study.sampler = sampler
         if known:
             self._study.enqueue_trial({key: value for key, value in known.items() if key in _searched(space)})
-        with warnings.catch_warnings():
+        with self.together(), warnings.catch_warnings():
             # A start point may leave values to the sampler, and conditions hide others from it: both are meant.
             warnings.simplefilter("ignore")
             trial = self._study.ask()
             config = space.suggest(trial)
-        self._ids[trial.number] = trial._trial_id
-        self._write(trial.number, "config", config)
+            self._ids[trial.number] = trial._trial_id
+            self._write(trial.number, "config", config)
         return trial.number, config
 
     def set_cost(self, number: int, cost: Cost) -> None:
@@ -115,8 +119,9 @@ class Study:
 
     def report(self, number: int, updates: int, metrics: dict[str, float]) -> None:
         """Metrics at a rung."""
-        self._write(number, f"rung:{updates}", metrics)
-        self._write(number, "metrics", metrics)
+        with self.together():
+            self._write(number, f"rung:{updates}", metrics)
+            self._write(number, "metrics", metrics)
 
     def attempt(self, number: int) -> int:
         """Count one more attempt at a trial; returns how many there were, this one included."""
@@ -133,12 +138,13 @@ class Study:
 
     def end(self, number: int, state: State, *, error: str | None = None, cause: str | None = None) -> None:
         """Tell the trial's last word. A trial that has had it keeps it: telling twice changes nothing."""
-        if "state" not in self._frozen(number).user_attrs:
-            for key, value in (("error", error), ("cause", cause)):
-                if value is not None:
-                    self._write(number, key, value)
-            self._write(number, "state", state)
-        self._tell(number)
+        with self.together():
+            if "state" not in self._frozen(number).user_attrs:
+                for key, value in (("error", error), ("cause", cause)):
+                    if value is not None:
+                        self._write(number, key, value)
+                self._write(number, "state", state)
+            self._tell(number)
 
     def _tell(self, number: int) -> None:
         record = self.record(number)

@@ -100,7 +100,8 @@ class _Post:
 
     def send(self, message: dict[str, Any]) -> None:
         if self._first:
-            ray.get(self._mailbox.put.remote("up", message))
+            # Not waited for: what comes next is waiting for the lane.
+            self._mailbox.put.remote("up", message)
 
 
 def _cause(err: Exception) -> str:
