@@ -137,7 +137,7 @@ def measure(trials: int) -> dict[str, float]:
     paths = [str(FAKES), str(FAKES.parents[1]), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     # Ray and Tune print to stdout, which is for data.
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
         ours_ends_s, driver_s = ours(Path(place), trials)

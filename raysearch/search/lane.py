@@ -76,11 +76,10 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
 class Lane(tune.Trainable):  # type: ignore[misc]
     """One lane, as Tune sees it: `reset_config` gives it the next trial."""
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], plan: LanePlan) -> None:
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
         self._waiting = False
         self._ended: BaseException | str | None = None
-        plan = LanePlan(**config["plan"])
         self._workers = threading.Thread(target=self._keep_workers, args=(plan,), daemon=True)
         self._workers.start()
         self._begin(config)

@@ -77,7 +77,7 @@ class _Run:
 
     def __init__(self, searcher: Searcher, plan: LanePlan, heard: Callable[[str, int], None]) -> None:
         self._searcher = searcher
-        self._plan = asdict(plan)
+        self._patience_s = plan.patience_s
         self._heard = heard
         self._running: dict[str, Suggestion] = {}
         self._spoke_s: dict[int, float] = {}
@@ -95,8 +95,8 @@ class _Run:
         self._running[trial_id] = suggestion
         self._spoke_s[suggestion.number] = time.monotonic()
         self._heard("start", suggestion.number)
-        patience_s = max(self._plan["patience_s"], PATIENCE * self._longest_s)
-        return {"suggestion": asdict(suggestion), "plan": self._plan, "patience_s": patience_s}
+        patience_s = max(self._patience_s, PATIENCE * self._longest_s)
+        return {"suggestion": asdict(suggestion), "patience_s": patience_s}
 
     def observe(self, result: dict[str, Any]) -> bool:
         number, report = result["number"], _unflatten(result)
@@ -140,7 +140,8 @@ def run_lanes(searcher: Searcher, plan: LanePlan, lanes: int, heard: Callable[[s
     """Run trials until the searcher has no more. `heard(event, number)` after each start, rung, stop and end."""
     run = _Run(searcher, plan, heard)
     tuner = tune.Tuner(
-        tune.with_resources(Lane, tune.PlacementGroupFactory(LANE_RESOURCES)),
+        # The plan goes to each lane once: a trial's configuration is written down and passed around by Tune.
+        tune.with_resources(tune.with_parameters(Lane, plan=plan), tune.PlacementGroupFactory(LANE_RESOURCES)),
         tune_config=tune.TuneConfig(
             search_alg=_TuneSearcher(run),
             scheduler=_TuneScheduler(run),
