@@ -114,8 +114,11 @@ class Recogniser:
         encoder.load_state_dict(self.encoder.state_dict())
         if not isinstance(encoder, ConvEncoder):
             remove_parametrizations(encoder.position_conv.conv, "weight")
-        kinds = {"ctc": SpeechModel, "speaker": SpeakerModel, "fields": FieldModel}
-        return kinds[self.head.config.kind](encoder, self.head.module).eval().requires_grad_(False)
+        head = self.head.module
+        if isinstance(head, FieldHead):
+            return FieldModel(encoder, head).eval().requires_grad_(False)
+        kind = SpeakerModel if isinstance(self.head.config, SpeakerHeadConfig) else SpeechModel
+        return kind(encoder, head).eval().requires_grad_(False)
 
     @property
     def min_samples(self) -> int:
