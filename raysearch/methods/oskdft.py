@@ -5,6 +5,7 @@ All three end with the same student: what it keeps of the teacher, adapters, and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -64,7 +65,7 @@ class TwoStepSettings(FinetuneSettings):
     """Imitation before verification."""
 
 
-class _SpeakerStudent:
+class _SpeakerStudent(ABC):
     @staticmethod
     def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
         """Raises: InputError if the teacher has fewer blocks than are kept."""
@@ -77,8 +78,8 @@ class _SpeakerStudent:
         assert isinstance(settings, FinetuneSettings)
         return settings.backend
 
-    def plan(self, settings: FinetuneSettings, updates: int) -> Plan:
-        raise NotImplementedError
+    @abstractmethod
+    def plan(self, settings: FinetuneSettings, updates: int) -> Plan: ...
 
     def run(self, trial: Trial) -> Iterator[Report]:
         from raysearch.methods.speaker_trial import train_speakers

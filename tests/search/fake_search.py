@@ -22,6 +22,7 @@ from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
+from raysearch.search.connection import connected
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lane import LanePlan
 from raysearch.search.lanes import run_lanes
@@ -151,10 +152,9 @@ def _manifests(folder: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    import ray
-
     torch.set_num_threads(1)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    drive(SearchFolder(Path(sys.argv[1]), "fake"))
+    os.environ.pop("RAY_ADDRESS", None)
+    # The lease comes first: whoever is refused need not start Ray for it.
+    with driver(SearchFolder(Path(sys.argv[1]), "fake"), Searcher) as (searcher, plan), connected(None):
+        run_lanes(searcher, plan, searcher.spec.workers.lanes, lambda *_: None)
