@@ -53,7 +53,6 @@ class Layout:
     """Whether the recordings of one batch must be equally long."""
     threshold: float | None = None
     """Of a speaker model: the cosine at which dev has as many misses as false acceptances."""
-
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Values of each field, in the order of the outputs; an empty one says that a slot is absent."""
 

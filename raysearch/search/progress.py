@@ -55,6 +55,9 @@ class Lines:
 
     def close(self) -> None:
         self._say(f"done in {self._clock() - self._began_s:.0f} s: {self._summary()}")
+        self._warn_of_small_clusters()
+
+    def _warn_of_small_clusters(self) -> None:
         few = {
             record.number: cuts
             for record in self._study.records()
