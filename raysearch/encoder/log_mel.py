@@ -49,12 +49,12 @@ class LogMelFilterbank(nn.Module):
         self.std_M.copy_(std_M.clamp(min=STD_FLOOR))
 
     def forward(self, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
-        """(B, T, M), normalised; audio in [-1, 1], of which so many frames are valid."""
+        """(B, T, M), normalised, so many frames valid; from audio in [-1, 1], or from what `log_mel` made of it."""
         return (self.levels(audio_BS, frames_B) - self.mean_M) / self.std_M
 
     def levels(self, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
         """(B, T, M), within the range, not normalised."""
-        x_BTM = self.log_mel(audio_BS)
+        x_BTM = audio_BS if audio_BS.ndim == 3 else self.log_mel(audio_BS)
         if not self.range_db:
             return x_BTM
         past_BT1 = (torch.arange(x_BTM.shape[1], device=x_BTM.device) >= frames_B[:, None])[..., None]
