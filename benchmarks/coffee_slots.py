@@ -21,6 +21,7 @@ import torch
 from raysearch.corpora.corpus import Corpus
 from raysearch.search.costs import encoder_cost
 from raysearch.spec import load_spec
+from raysearch.targets.store import Store
 from raysearch.tasks.counted import counted_interval, f1, share
 from raysearch.tasks.field_task import Readings
 from raysearch.tasks.fields import ABSENT, Fields, request_values
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("searches/coffee-slots"))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    workplace = Workplace.prepared(load_spec(SPEC, args.overrides), args.store, torch.device("cpu"))
+    workplace = Workplace.prepared(load_spec(SPEC, args.overrides), Store(args.store), torch.device("cpu"))
     rows: list[dict[str, Any]] = [{"what": "guessing", **guessing(workplace.corpus)}]
     teacher = encoder_cost(workplace.teacher.encoder.config).macs_g
     for ratio in args.ratios:

@@ -1,10 +1,11 @@
 """UnFuSeD against its controls and against fine-tuning the self-supervised teacher, at few and at all labels.
 
-    python benchmarks/unfused_labels.py --corpus ../shared/data/cls/digits --clusters 30 --seeds 5
+    python benchmarks/unfused_labels.py --seeds 0 1 2 3 4
 
 The teacher is trained once on the corpus's training audio, without labels. Every arm ends in the same fine-tuning,
 with the same labels, batches and updates for one seed, so that differences are paired by seed. Errors are on test;
-nothing is chosen by them. Rows are kept in `--rows` as they come, and a second run goes on from there.
+nothing is chosen by them. UnFuSeD's student has half of the teacher's parameters. Rows are kept in `--rows` as they
+come: a second run goes on from there, and two at once, each with seeds of its own, share them.
 """
 
 from __future__ import annotations
@@ -38,25 +39,27 @@ ARMS = ("none", "ssl", "random", "shuffled", "oracle")
 SHARES = (0.1, 1.0)
 CPU = torch.device("cpu")
 
+RANGE_DB = 40.0
+SEGMENTS = 4
 TEACHER = TrainedTeacher(
-    method="hubert", depth=2, width=128, channels=64, clusters=50, updates=150, batch_s=30, centred=True
+    method="hubert", depth=2, width=128, channels=64, clusters=50, updates=150, batch_s=30, range_db=RANGE_DB
 )
 
 
 def settings_of(arm: str, args: argparse.Namespace) -> UnfusedSettings:
     return UnfusedSettings.model_validate(
         {
-            "student": {"depth": 3, "channels": 16, "width": 128, "centred": True},
+            "student": {"depth": 3, "channels": 16, "width": 448, "range_db": RANGE_DB},
             "targets": {
                 "window_s": 0,
-                "segments": args.segments,
+                "segments": SEGMENTS,
                 "layer": args.layer,
                 "pca": 32,
                 "clusters": args.clusters,
                 "restarts": 3,
                 "iterations": 100,
             },
-            "distillation": {"control": arm, "window_s": 0, "speed": args.speed},
+            "distillation": {"control": arm, "window_s": 0},
             "training": {"lr": 2e-3, "batch_s": args.batch_s, "dropout": 0.1},
         }
     )
@@ -69,7 +72,7 @@ def tuning(arm: str, share: float, args: argparse.Namespace) -> ClassificationSe
         labels=share,
         updates=args.tuning_updates,
         batch_s=args.batch_s,
-        speed=args.speed,
+        segments=SEGMENTS,
         encoder_lr=args.ssl_lr if arm == "ssl" else 2e-3,
     )
 
@@ -85,7 +88,7 @@ def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         store = FolderStore(args.store / "pseudo_labels")
         return build_pseudo_labels(settings, teacher, corpus, store, CPU, args.batch_s)
 
-    for seed in range(args.seeds):
+    for seed in args.seeds:
         for arm in args.arms:
             shares = [share for share in SHARES if (corpus.name, seed, arm, share) not in done]
             if not shares:
@@ -178,13 +181,11 @@ def quality(rows: list[dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, default=Path("../shared/data/cls/keywords"))
-    parser.add_argument("--clusters", type=int, default=18)
-    parser.add_argument("--speed", type=float, default=0.25)
+    parser.add_argument("--corpus", type=Path, default=Path("../shared/data/cls/digits"))
+    parser.add_argument("--clusters", type=int, default=30)
     parser.add_argument("--ssl-lr", type=float, default=1e-3)
     parser.add_argument("--layer", type=int, default=-1)
-    parser.add_argument("--segments", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--updates", type=int, default=100, help="of self-distillation")
     parser.add_argument("--tuning-updates", type=int, default=100)

@@ -105,7 +105,7 @@ def transcribe(
     threads: Annotated[int, typer.Option(min=0, help="0: onnxruntime decides.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Text of 16 kHz mono recordings, from an exported model and without torch."""
+    """Text of 16 kHz mono recordings, or their label or slots, from an exported model and without torch."""
     from raysearch.deploy.transcribe import transcribe as read_files
     from raysearch.deploy.transcribe import transcript
 
@@ -115,7 +115,7 @@ def transcribe(
         return
     for row in rows:
         if not row["whole"]:
-            say(f"{row['file']}: {row['seconds']:.0f} s; read in overlapping windows")
+            say(f"{row['file']}: {row['seconds']:.0f} s; read in windows")
     print(transcript(rows))
 
 

@@ -8,6 +8,8 @@ from raysearch.deploy.transcribe import OVERLAP_S, WINDOW_S
 from raysearch.front.document import SearchDocument, TrialRecord
 from raysearch.spec import Spec
 
+FIELD_TASKS = ("classification", "intent")
+
 
 def model_card(
     manifest: Manifest, spec: Spec, document: SearchDocument, record: TrialRecord, corpus: Corpus, notes: list[str]
@@ -43,6 +45,8 @@ def model_card(
 def _what(manifest: Manifest) -> str:
     if manifest.task == "speaker":
         return "A speech encoder with a speaker back end: 16 kHz waveform in, an embedding of length 1 out."
+    if manifest.task in FIELD_TASKS:
+        return f"A speech encoder with a head for {manifest.task}: 16 kHz waveform in, one answer a recording out."
     return f"A speech encoder with a CTC head for {manifest.task}: 16 kHz waveform in, text out."
 
 
@@ -71,18 +75,21 @@ def _rate(rate: Rate) -> str:
 
 
 def _limits(manifest: Manifest, spec: Spec, corpus: Corpus) -> str:
-    speaks = manifest.task == "speaker"
+    speaks, answers = manifest.task == "speaker", manifest.task in FIELD_TASKS
+    windows = "averaged over windows" if speaks or answers else f"read in windows that overlap by {OVERLAP_S} s"
     train_h, test_cuts = corpus.hours("train"), len(corpus.splits["test"])
     lines = [
         f"Read it as what {train_h:.2f} h of training speech and {test_cuts} test cuts can show: intervals are over "
         f"{'speakers' if speaks else 'cuts'}, and say little of other speakers, rooms, microphones or languages.",
         "16 kHz mono only; nothing is resampled. Not streaming: every frame sees the whole recording. Recordings over "
-        f"{WINDOW_S} s are {'averaged over windows' if speaks else f'read in windows that overlap by {OVERLAP_S} s'}.",
+        f"{WINDOW_S} s are {windows}.",
     ]
     if speaks:
         lines.append(
             "Plain cosines; a threshold set on dev may be off elsewhere. Voices change: it is no proof of who spoke."
         )
+    elif answers:
+        lines.append("It knows the values of the training split only, and has no answer for none of them.")
     else:
         lines.append("Greedy reading without a language model; only symbols of the training split can be emitted.")
     if spec.corpus.kind == "synthetic":

@@ -11,11 +11,13 @@ import numpy as np
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.deploy.manifest import Rate
-from raysearch.deploy.transcribe import Layout, Run, log_probs
+from raysearch.deploy.transcribe import Layout, Run, log_probs, of_windows
 from raysearch.deploy.verify_speaker import embedding
 from raysearch.errors import InputError
+from raysearch.tasks.counted import counted_interval, share
 from raysearch.tasks.ctc import Unit, is_labelled, reference
 from raysearch.tasks.detection import eer_score
+from raysearch.tasks.fields import ABSENT, Values, label_values, request_values
 from raysearch.tasks.recognition import Reading
 from raysearch.tasks.scoring import cosines
 from raysearch.tasks.speaker import draw_pairs
@@ -27,14 +29,17 @@ LEAST_CUTS = 2
 def measure_error(
     run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None = None
 ) -> tuple[Rate, dict[str, Rate]]:
-    """Over all cuts of the split, or `most` of them, and by the gender of their speakers where text is read.
+    """Over all cuts of the split, or `most` of them, and by the gender of their speakers for phones and words.
 
     Raises: InputError if the split has nothing to measure on.
     """
     if layout.unit == "speaker":
         return _speaker_error(run, layout, corpus, split, seed, most), {}
     cuts = measured_cuts(corpus, split, layout)
-    return _reading_error(run, layout, corpus, cuts if most is None else cuts[:: -(-len(cuts) // most)], seed)
+    cuts = cuts if most is None else cuts[:: -(-len(cuts) // most)]
+    if layout.unit == "fields":
+        return _field_error(run, layout, corpus, cuts, seed), {}
+    return _reading_error(run, layout, corpus, cuts, seed)
 
 
 def measured_cuts(corpus: Corpus, split: str, layout: Layout) -> list[Any]:
@@ -43,6 +48,10 @@ def measured_cuts(corpus: Corpus, split: str, layout: Layout) -> list[Any]:
     if layout.unit == "speaker":
         keys = {key for pair in _pairs(corpus, split) for key in (pair.one, pair.other)}
         return [cut for cut in cuts if cut.id in keys]
+    if layout.unit == "fields":
+        if known := [cut for cut in cuts if _values(cut, layout) is not None]:
+            return known
+        raise InputError(f"corpus {corpus.name}: split {split}: no labelled cut; expected some to measure on")
     unit = _unit(layout)
     labelled = [cut for cut in cuts if is_labelled(cut, unit)]
     if not any(reference(cut, unit) for cut in labelled):
@@ -63,6 +72,20 @@ def _reading_error(
             reading.hypotheses.append(got)
     scored = {name: one for name, one in sorted(groups.items()) if len(one.references) >= LEAST_CUTS}
     return _rate(whole, seed), {name: _rate(one, seed) for name, one in scored.items() if any(one.references)}
+
+
+def _field_error(run: Run, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int) -> Rate:
+    """Share of cuts of which any field is read wrong."""
+    counts = []
+    for cut in cuts:
+        said, read = _values(cut, layout), layout.values(of_windows(run, layout, corpus.audio.audio(cut)))
+        counts.append([any((said or {}).get(name, ABSENT) != value for name, value in read.items()), 1])
+    score = counted_interval([np.array(counts, dtype=float)], share, seed=seed)
+    return Rate(value=score.value, low=score.low, high=score.high, cuts=len(cuts))
+
+
+def _values(cut: Any, layout: Layout) -> Values | None:
+    return label_values(cut) if "label" in layout.fields else request_values(cut)
 
 
 def _speaker_error(run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Rate:

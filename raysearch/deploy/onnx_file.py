@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.deploy.transcribe import METADATA_KEY, Layout
-from raysearch.tasks.head import CtcHeadConfig, SpeakerHeadConfig
+from raysearch.tasks.head import CtcHeadConfig, FieldHeadConfig, SpeakerHeadConfig
 
 Precision = Literal["fp32", "fp16", "int8"]
 OPSET = 20
@@ -30,12 +30,13 @@ _EXAMPLE_SAMPLES = (16_000, 12_345)
 def layout(recogniser: Recogniser) -> Layout:
     head = recogniser.head.config
     return Layout(
-        unit=head.unit if isinstance(head, CtcHeadConfig) else "speaker",
+        unit=head.unit if isinstance(head, CtcHeadConfig) else head.kind,
         symbols=tuple(head.symbols) if isinstance(head, CtcHeadConfig) else (),
         hop_samples=recogniser.encoder.config.hop_samples,
         min_samples=recogniser.min_samples,
         equal_lengths=recogniser.equal_lengths,
         threshold=head.threshold if isinstance(head, SpeakerHeadConfig) else None,
+        fields=head.fields if isinstance(head, FieldHeadConfig) else {},
     )
 
 

@@ -1,8 +1,8 @@
 """The registered model, as MLflow loads it: code, not a pickle. Needs mlflow, numpy and onnxruntime only.
 
 Input `audio`, float32 (recordings, samples) at 16 kHz in [-1, 1], and `samples`, int64 (recordings): how many samples
-of each row are audio. Output: one text a recording, phones or words with spaces between them; of a speaker model one
-embedding of length 1 a recording.
+of each row are audio. Output: one text a recording, phones or words with spaces between them, or its label, or its
+slots as `name=value`; of a speaker model one embedding of length 1 a recording.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A student and its head as one module: waveform in, log-probabilities of tokens or an embedding of the speaker out.
+"""A student and its head as one module: waveform in, log-probabilities or an embedding of the speaker out.
 
-Shapes: B recordings, S samples, L layers, T frames, N frames of all recordings end to end, D width, V tokens, E width
-of an embedding.
+Shapes: B recordings, S samples, L layers, T frames, N frames of all recordings end to end, D width, V tokens or
+values, E width of an embedding.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import remove_parametrizations
 
+from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
+from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
+from raysearch.tasks.field_head import FieldHead
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig, head_folder, load_head
 
 
@@ -50,6 +53,23 @@ class SpeakerModel(nn.Module):
         """Embeddings (B, E) of length 1, and the frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
         return F.normalize(self.backend(encoded)), encoded.frames_B
+
+
+class FieldModel(nn.Module):
+    """Reads what is asked of a whole recording: each field's values, field after field."""
+
+    def __init__(self, encoder: Encoder, head: FieldHead) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (B, V), each field's own, and the frames of each row (B)."""
+        encoded = self.encoder(audio_BS, samples_B)
+        x_LBTD = torch.stack(encoded.hidden)
+        x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])
+        x_BTD = torch.einsum("l,lbtd->btd", self.head.mix_L.softmax(0), x_LBTD)
+        return self.head.log_probs(self.head.read(x_BTD, encoded.frames_B)), encoded.frames_B
 
 
 @dataclass(frozen=True)
@@ -87,14 +107,18 @@ class Recogniser:
         save_encoder(self.encoder, folder)
         ChosenHead(self.head.config, self.head.module, None).save(folder)
 
-    def model(self) -> SpeechModel | SpeakerModel:
+    def model(self) -> SpeechModel | SpeakerModel | FieldModel:
         """For inference: the position convolution's normalised weight is one tensor, worked out once."""
         # Built anew: a deep copy shares its parametrised class with the original, which would lose its weight.
-        encoder = Encoder(self.encoder.config)
+        encoder = build_encoder(self.encoder.config)
         encoder.load_state_dict(self.encoder.state_dict())
-        remove_parametrizations(encoder.position_conv.conv, "weight")
+        if not isinstance(encoder, ConvEncoder):
+            remove_parametrizations(encoder.position_conv.conv, "weight")
+        head = self.head.module
+        if isinstance(head, FieldHead):
+            return FieldModel(encoder, head).eval().requires_grad_(False)
         kind = SpeakerModel if isinstance(self.head.config, SpeakerHeadConfig) else SpeechModel
-        return kind(encoder, self.head.module).eval().requires_grad_(False)
+        return kind(encoder, head).eval().requires_grad_(False)
 
     @property
     def min_samples(self) -> int:
@@ -107,5 +131,4 @@ class Recogniser:
         what is pooled into an embedding."""
         if isinstance(self.head.config, SpeakerHeadConfig):
             return True
-        front_end = self.encoder.config.front_end
-        return front_end.kind == "waveform" and front_end.norm == "group"
+        return not self.encoder.config.pads_freely

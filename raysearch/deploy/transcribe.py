@@ -6,7 +6,7 @@ Recordings are 16 kHz mono; nothing is resampled, since errors were measured on 
 read whole. A longer one is read in windows of 30 s that overlap by 4 s, of which each window gives its inner part: the
 encoder attends to all frames at once, so that memory would grow with the square of the length.
 
-Shapes: B recordings, S samples, T frames, V tokens.
+Shapes: B recordings, S samples, T frames, V tokens or values of all fields, E width of an embedding.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ MANIFEST_NAME = "export.json"
 
 Audio = NDArray[np.float32]
 Run = Callable[[Audio, NDArray[np.int64]], tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""`audio_BS`, `samples_B` -> log-probabilities `(B, T, V)`, or embeddings `(B, E)`, and valid frames `(B)`."""
+"""`audio_BS`, `samples_B` -> log-probabilities of tokens `(B, T, V)` or of values `(B, V)`, or embeddings `(B, E)`, and
+valid frames `(B)`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Layout:
     """What a model's numbers mean; kept in the ONNX file's metadata."""
 
     unit: str
-    """`phones` or `characters`; `speaker` where a recording gives one embedding of length 1."""
+    """`phones` or `characters`; `fields` where a recording as a whole is read, as its label or its intent and slots;
+    `speaker` where it gives one embedding of length 1."""
     symbols: tuple[str, ...]
     """Symbol i has token i + 1; 0 is the blank."""
     hop_samples: int
@@ -51,6 +53,16 @@ class Layout:
     """Whether the recordings of one batch must be equally long."""
     threshold: float | None = None
     """Of a speaker model: the cosine at which dev has as many misses as false acceptances."""
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Values of each field, in the order of the outputs; an empty one says that a slot is absent."""
+
+    def values(self, log_probs_V: NDArray[np.float32]) -> dict[str, str]:
+        """The likeliest value of each field."""
+        ends = np.cumsum([len(values) for values in self.fields.values()])
+        parts = np.split(log_probs_V, ends[:-1])
+        return {
+            name: values[int(part.argmax())] for (name, values), part in zip(self.fields.items(), parts, strict=True)
+        }
 
     def decode(self, log_probs_TV: NDArray[np.float32]) -> list[str]:
         """Phones or words: the likeliest token of each frame, repeats merged, blanks dropped."""
@@ -86,11 +98,16 @@ class OnnxModel:
         return outputs, frames_B
 
     def read(self, audio_S: Audio) -> list[str]:
-        """Phones or words of one recording of any length.
+        """Phones or words of one recording of any length; its label, or `name=value` of all fields that are there.
 
         Raises: InputError if it is too short to give a frame.
         """
-        return self.layout.decode(log_probs(self.run, self.layout, audio_S))
+        if self.layout.unit != "fields":
+            return self.layout.decode(log_probs(self.run, self.layout, audio_S))
+        values = self.layout.values(of_windows(self.run, self.layout, audio_S))
+        if len(values) == 1:
+            return list(values.values())
+        return [f"{name}={value}" for name, value in values.items() if value]
 
 
 def log_probs(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
@@ -110,6 +127,19 @@ def log_probs(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
         if last:
             break
     return np.concatenate(parts)
+
+
+def of_windows(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
+    """Of one recording, `(E)` or `(V)`: whole, or the mean over equal windows of at most 30 s.
+
+    Raises: InputError if it is too short to give a frame.
+    """
+    if len(audio_S) < layout.min_samples:
+        raise InputError(f"{len(audio_S)} samples; expected at least {layout.min_samples}")
+    # Windows of equal length: a short last one would count as much as the others.
+    windows = np.array_split(audio_S, -(-len(audio_S) // (WINDOW_S * SAMPLE_RATE_HZ)))
+    mean: NDArray[np.float32] = np.mean([_one(run, window_S) for window_S in windows], axis=0)
+    return mean
 
 
 def read_audio(file: Path) -> Audio:
@@ -161,8 +191,8 @@ def transcript(rows: list[dict[str, Any]]) -> str:
 
 
 def _one(run: Run, audio_S: Audio) -> NDArray[np.float32]:
-    log_probs_BTV, _ = run(np.ascontiguousarray(audio_S[None]), np.array([len(audio_S)], dtype=np.int64))
-    return log_probs_BTV[0]
+    outputs, _ = run(np.ascontiguousarray(audio_S[None]), np.array([len(audio_S)], dtype=np.int64))
+    return outputs[0]
 
 
 def _check_digest(file: Path) -> None:

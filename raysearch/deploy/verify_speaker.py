@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.deploy.transcribe import SAMPLE_RATE_HZ, WINDOW_S, Audio, Layout, OnnxModel, Run, read_audio
+from raysearch.deploy.transcribe import Audio, Layout, OnnxModel, Run, of_windows, read_audio
 from raysearch.errors import InputError
 
 
@@ -22,12 +22,7 @@ def embedding(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
 
     Raises: InputError if the recording is too short to give a frame.
     """
-    if len(audio_S) < layout.min_samples:
-        raise InputError(f"{len(audio_S)} samples; expected at least {layout.min_samples}")
-    # Windows of equal length: a short last one would count as much as the others.
-    windows = np.array_split(audio_S, -(-len(audio_S) // (WINDOW_S * SAMPLE_RATE_HZ)))
-    found = [run(np.ascontiguousarray(one_S[None]), np.array([len(one_S)], np.int64))[0][0] for one_S in windows]
-    mean_E: NDArray[np.float32] = np.mean(found, axis=0)
+    mean_E = of_windows(run, layout, audio_S)
     scaled_E: NDArray[np.float32] = mean_E / max(float(np.linalg.norm(mean_E)), 1e-12)
     return scaled_E
 

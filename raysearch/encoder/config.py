@@ -43,6 +43,9 @@ class LogMel(Settings):
     """Stride of each convolution: [2, 2] gives 25 Hz, [2] or [2, 1] gives 50 Hz."""
     centred: bool = False
     """Subtract each bin's mean over the recording: takes out what microphone and level add."""
+    range_db: float = Field(0.0, ge=0)
+    """Values count from the recording's loudest one and end so many decibels below it, where silence and noise are all
+    the same; 0 keeps levels as they are."""
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> LogMel:
@@ -121,6 +124,9 @@ class ConvConfig(Settings):
     """Width of both linear layers."""
     centred: bool = False
     """Subtract each bin's mean over the recording: takes out what microphone and level add."""
+    range_db: float = Field(0.0, ge=0)
+    """Values count from the recording's loudest one and end so many decibels below it, where silence and noise are all
+    the same; 0 keeps levels as they are."""
 
     @model_validator(mode="after")
     def _bins_left(self) -> ConvConfig:

@@ -59,7 +59,7 @@ class PictureFrontEnd(nn.Module):
     def __init__(self, config: ConvConfig) -> None:
         super().__init__()
         self.config = config
-        self.log_mel = LogMelFilterbank(config.bins)
+        self.log_mel = LogMelFilterbank(config.bins, config.range_db)
         pairs = list(zip([1, *config.channels[:-1]], config.channels, strict=True))
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in pairs)
         self.norms = nn.ModuleList(FrameBatchNorm(o) for _, o in pairs)
@@ -72,7 +72,7 @@ class PictureFrontEnd(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Output of each stage (B, T, X) with its valid frames (B)."""
         frames_B = mel_frames(samples_B.to(audio_BS.device, torch.int64))
-        x_BTM = self.log_mel(audio_BS)
+        x_BTM = self.log_mel(audio_BS, frames_B)
         x_BCTM = (centre(x_BTM, frames_B) if self.config.centred else x_BTM)[:, None]
         found = []
         for conv, norm in zip(self.convs, self.norms, strict=True):

@@ -118,8 +118,8 @@ def fit_normalisation(encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]
     count = 0
     sum_M, squares_M = torch.zeros(2, len(log_mel.mean_M), dtype=torch.float64, device=device)
     for audio_BS, samples_B in batches:
-        x_BTM = log_mel.log_mel(audio_BS.to(device)).double()
         frames_B = mel_frames(samples_B.to(device))
+        x_BTM = log_mel.levels(audio_BS.to(device), frames_B).double()
         x_XM = x_BTM[torch.arange(x_BTM.shape[1], device=device) < frames_B[:, None]]
         count += len(x_XM)
         sum_M += x_XM.sum(0)

@@ -79,7 +79,7 @@ class LogMelFrontEnd(nn.Module):
     def __init__(self, config: LogMel) -> None:
         super().__init__()
         self.config = config
-        self.log_mel = LogMelFilterbank(config.bins)
+        self.log_mel = LogMelFilterbank(config.bins, config.range_db)
         inputs = [config.bins, *config.channels[:-1]]
         shapes = zip(inputs, config.channels, config.kernels, config.strides, strict=True)
         self.convs = nn.ModuleList(nn.Conv1d(i, 2 * o, k, stride=s, padding=k // 2) for i, o, k, s in shapes)
@@ -88,7 +88,7 @@ class LogMelFrontEnd(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         """(B, T, C)"""
         counts = conv_frames(self.config, samples_B)
-        x_BTM = self.log_mel(audio_BS)
+        x_BTM = self.log_mel(audio_BS, counts[0])
         x_BCT = (centre(x_BTM, counts[0]) if self.config.centred else x_BTM).transpose(1, 2)
         for conv, frames_B in zip(self.convs, counts, strict=False):
             valid_BT = torch.arange(x_BCT.shape[2], device=x_BCT.device) < frames_B[:, None]

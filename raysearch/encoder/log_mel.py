@@ -22,6 +22,8 @@ STD_FLOOR = 1e-4
 class LogMelFilterbank(nn.Module):
     """Log power in mel bins, 25 ms windows every 10 ms, normalised by the corpus's mean and deviation.
 
+    With a range, values count from the recording's loudest one and end so far below it.
+
     Source: Kaldi's fbank with snip_edges and without dither. Samples are scaled to 16 bits, as Kaldi reads them.
     """
 
@@ -30,8 +32,10 @@ class LogMelFilterbank(nn.Module):
     mean_M: Tensor
     std_M: Tensor
 
-    def __init__(self, bins: int) -> None:
+    def __init__(self, bins: int, range_db: float = 0.0) -> None:
+        """`range_db`: 0 keeps levels as they are."""
         super().__init__()
+        self.range_db = range_db
         # On the CPU even where the rest is built on the meta device: checkpoints do not hold these two.
         hann_W = torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False, device="cpu")
         self.register_buffer("window_W", hann_W.pow(0.85), persistent=False)
@@ -44,10 +48,18 @@ class LogMelFilterbank(nn.Module):
         self.mean_M.copy_(mean_M)
         self.std_M.copy_(std_M.clamp(min=STD_FLOOR))
 
-    def forward(self, audio_BS: Tensor) -> Tensor:
-        """(B, T, M), normalised; from audio in [-1, 1], or from what `log_mel` once made of it."""
+    def forward(self, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
+        """(B, T, M), normalised, so many frames valid; from audio in [-1, 1], or from what `log_mel` made of it."""
+        return (self.levels(audio_BS, frames_B) - self.mean_M) / self.std_M
+
+    def levels(self, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
+        """(B, T, M), within the range, not normalised."""
         x_BTM = audio_BS if audio_BS.ndim == 3 else self.log_mel(audio_BS)
-        return (x_BTM - self.mean_M) / self.std_M
+        if not self.range_db:
+            return x_BTM
+        past_BT1 = (torch.arange(x_BTM.shape[1], device=x_BTM.device) >= frames_B[:, None])[..., None]
+        loudest_B11 = x_BTM.masked_fill(past_BT1, -torch.inf).amax((1, 2), keepdim=True)
+        return (x_BTM - loudest_B11).clamp(min=-self.range_db * math.log(10) / 10)
 
     def log_mel(self, audio_BS: Tensor) -> Tensor:
         """(B, T, M), not normalised."""

@@ -46,6 +46,9 @@ class StudentSettings(Settings):
     """Kernel of the position convolution, in frames."""
     centred: bool = False
     """Whether a log-mel front end subtracts each bin's mean over the recording; a waveform one has no bins."""
+    range_db: float = Field(0.0, ge=0)
+    """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence;
+    0 keeps levels as they are. Short, quiet or noisy recordings want 30 to 50."""
 
     @model_validator(mode="after")
     def _divisible(self) -> StudentSettings:
@@ -73,7 +76,7 @@ class StudentSettings(Settings):
             # LayerNorm in every convolution: GroupNorm's statistics would span the padding of a batch.
             return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
         strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
-        return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred)
+        return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred, range_db=self.range_db)
 
 
 class TrainingSettings(Settings):

@@ -38,7 +38,9 @@ class UnfusedStudent(StudentSettings):
     def encoder(self) -> AnyConfig:  # type: ignore[override]
         if self.kind == "transformer":
             return super().encoder()
-        return ConvConfig(channels=[self.channels] * self.depth, width=self.width, centred=self.centred)
+        return ConvConfig(
+            channels=[self.channels] * self.depth, width=self.width, centred=self.centred, range_db=self.range_db
+        )
 
 
 class UnfusedSettings(AnySettings):
@@ -97,6 +99,7 @@ class Unfused:
         module = SelfDistillation(student, max(labels.values()) + 1, settings.distillation)
         prepare = ClusteredWindows(labels, settings.distillation, trial.seed)
         quality = {f"targets/{name}": value for name, value in pseudo.quality.items()}
+        quality["targets/cuts_per_cluster"] = len(pseudo.labels) / pseudo.clusters
 
         def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
             return {**trial.evaluate(encoder, final), **quality}

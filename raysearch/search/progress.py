@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from raysearch.front.document import TrialRecord
 from raysearch.front.document import document as build_document
 from raysearch.search.study import Study
 from raysearch.spec import COST_OBJECTIVES, Spec
+from raysearch.targets.settings import POINTS_PER_CLUSTER
 
 SHOWN_TRIALS = 12
 """Rows of the live table: the running trials and the latest of the others."""
@@ -53,6 +55,20 @@ class Lines:
 
     def close(self) -> None:
         self._say(f"done in {self._clock() - self._began_s:.0f} s: {self._summary()}")
+        self._warn_of_small_clusters()
+
+    def _warn_of_small_clusters(self) -> None:
+        few = {
+            record.number: cuts
+            for record in self._study.records()
+            if (cuts := record.metrics.get("targets/cuts_per_cluster", math.inf)) < POINTS_PER_CLUSTER
+        }
+        if few:
+            trials = ", ".join(map(str, sorted(few)))
+            self._say(
+                f"pseudo-labels of trials {trials}: down to {min(few.values()):.1f} cuts a cluster; at least "
+                f"{POINTS_PER_CLUSTER} are advised: lower targets.clusters"
+            )
 
     def _event(self, event: str, record: TrialRecord) -> str:
         if event == "start":

@@ -30,7 +30,7 @@ from raysearch.corpora.windows import crop
 from raysearch.errors import InputError
 from raysearch.targets.features import teacher_features
 from raysearch.targets.partition import describe
-from raysearch.targets.settings import PseudoLabelSettings
+from raysearch.targets.settings import POINTS_PER_CLUSTER, PseudoLabelSettings
 from raysearch.targets.store import FolderStore
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-POINTS_PER_CLUSTER = 39
-"""Below so many cuts a cluster, k-means is known to find poor centres (faiss warns at the same number)."""
 _DOCUMENT = "pseudo_labels.json"
 
 

@@ -8,6 +8,9 @@ from pydantic import Field, PositiveInt
 
 from raysearch.settings import Settings
 
+POINTS_PER_CLUSTER = 39
+"""Below so many cuts a cluster, k-means is known to find poor centres (faiss warns at the same number)."""
+
 
 class TargetSettings(Settings):
     """The label set: k-means clusters of features over the training split."""

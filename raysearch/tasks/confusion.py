@@ -1,4 +1,4 @@
-"""Which classes are taken for which: a table of counts, kept as JSON and as a picture."""
+"""Which classes are taken for which: a table of counts, kept as JSON, and a picture of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-DOCUMENT_NAME, PICTURE_NAME = "confusion.json", "confusion.png"
+DOCUMENT_NAME = "confusion.json"
 _MOST_NUMBERS = 20
 
 
@@ -34,7 +34,6 @@ class Confusion:
     def save(self, folder: Path) -> None:
         document = {"field": self.field, "classes": self.classes, "counts": self.counts.tolist()}
         (folder / DOCUMENT_NAME).write_text(json.dumps(document), encoding="utf-8")
-        self.draw(folder / PICTURE_NAME)
 
     def draw(self, path: Path) -> None:
         """Rows are shaded by their shares, so that rare classes show as well; numbers are counts."""

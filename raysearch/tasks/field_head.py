@@ -1,4 +1,4 @@
-"""The head that decides fields, what teaches it, and how it is kept beside its student.
+"""The heads that decide fields, and what teaches them.
 
 Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, F fields, V values of all fields,
 X what is pooled.
@@ -6,22 +6,15 @@ X what is pooled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from lhotse.cut import MonoCut
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raysearch.encoder.encoder import Encoder
-from raysearch.settings import Settings
 from raysearch.tasks.ctc import pad
 from raysearch.tasks.fields import UNKNOWN, Fields
-from raysearch.tasks.head import save_head
 
 
 class FieldHead(nn.Module):
@@ -43,8 +36,16 @@ class FieldHead(nn.Module):
     def forward(self, x_LND: Tensor, frames: Sequence[int]) -> Tensor:
         """Logits, field after field (B, V), of cuts with so many frames each."""
         x_BTD = pad(torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND), frames)
-        real_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < torch.tensor(frames, device=x_BTD.device)[:, None]
+        return self.read(x_BTD, torch.tensor(frames, device=x_BTD.device))
+
+    def read(self, x_BTD: Tensor, frames_B: Tensor) -> Tensor:
+        """Logits (B, V) of rows with so many frames, the rest of which is padding."""
+        real_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < frames_B[:, None]
         return self.score(x_BTD, real_BT) + self.bias_V
+
+    def log_probs(self, logits_BV: Tensor) -> Tensor:
+        """Each field's own (B, V)."""
+        return torch.cat([logits.log_softmax(-1) for logits in logits_BV.split(self.sizes, -1)], dim=-1)
 
     def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
         """(B, V); frames that are not real are padding."""
@@ -56,15 +57,28 @@ class FieldHead(nn.Module):
 
 
 class StatisticsHead(FieldHead):
-    """One linear layer on the mean and the maximum over time."""
+    """One linear layer on the mean and the maximum over each of equal stretches of time."""
 
-    def __init__(self, layers: int, width: int, sizes: Sequence[int]) -> None:
-        super().__init__(layers, width, sizes, 2 * width)
+    def __init__(self, layers: int, width: int, sizes: Sequence[int], segments: int = 1) -> None:
+        super().__init__(layers, width, sizes, 2 * segments * width)
+        self.segments = segments
 
     def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
-        mean_BD = (x_BTD * real_BT[..., None]).sum(1) / real_BT.sum(1, keepdim=True)
-        max_BD = x_BTD.masked_fill(~real_BT[..., None], -torch.inf).amax(1)
-        return F.linear(torch.cat([mean_BD, max_BD], dim=-1), self.weight_VX)
+        pooled = []
+        for inside_BT in self._stretches(real_BT):
+            inside_BT1 = inside_BT[..., None]
+            pooled.append((x_BTD * inside_BT1).sum(1) / inside_BT1.sum(1))
+            pooled.append(x_BTD.masked_fill(~inside_BT1, -torch.inf).amax(1))
+        return F.linear(torch.cat(pooled, dim=-1), self.weight_VX)
+
+    def _stretches(self, real_BT: Tensor) -> Iterator[Tensor]:
+        """The frames of each (B, T): at least one, also of a cut with fewer frames than stretches."""
+        frames_B1 = real_BT.sum(1, keepdim=True)
+        time_T = torch.arange(real_BT.shape[1], device=real_BT.device)
+        for number in range(self.segments):
+            first_B1 = number * frames_B1 // self.segments
+            end_B1 = ((number + 1) * frames_B1 + self.segments - 1) // self.segments
+            yield (time_T >= first_B1) & (time_T < end_B1)
 
 
 class AttentionHead(FieldHead):
@@ -82,17 +96,23 @@ class AttentionHead(FieldHead):
         return (attention_BTV * F.linear(x_BTD, self.weight_VX)).sum(1)
 
 
+def build_field_head(layers: int, width: int, sizes: Sequence[int], pooling: str, segments: int) -> FieldHead:
+    if pooling == "attention":
+        return AttentionHead(layers, width, sizes)
+    return StatisticsHead(layers, width, sizes, segments)
+
+
 class FieldLearner:
     """Teaches a head the fields of these cuts: cross-entropy summed over fields, mean over cuts."""
 
-    def __init__(self, fields: Fields, values: Mapping[str, Mapping[str, str]], pooling: str) -> None:
+    def __init__(self, fields: Fields, values: Mapping[str, Mapping[str, str]], pooling: str, segments: int) -> None:
         """`values`: each field's value by cut id."""
         self.fields = fields
         self._wanted = {cut: fields.encode(own) for cut, own in values.items()}
-        self._build = AttentionHead if pooling == "attention" else StatisticsHead
+        self._pooling, self._segments = pooling, segments
 
     def head(self, layers: int, width: int) -> FieldHead:
-        return self._build(layers, width, self.fields.sizes)
+        return build_field_head(layers, width, self.fields.sizes, self._pooling, self._segments)
 
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
         logits_BV = head(x_LND, frames).float()
@@ -102,34 +122,3 @@ class FieldLearner:
             for logits, wanted_B in zip(logits_BV.split(self.fields.sizes, -1), wanted_BF.unbind(1), strict=True)
         ]
         return torch.stack(losses).sum() / len(cuts)
-
-
-class FieldHeadConfig(Settings):
-    """What a kept head reads and decides."""
-
-    kind: Literal["fields"] = "fields"
-    fields: dict[str, list[str]]
-    """Values of each field, in the order of the head's outputs."""
-    pooling: Literal["attention", "mean+max"]
-    """Of frames."""
-    layers: PositiveInt
-    """Hidden states that it mixes: the front end's and each block's."""
-    width: PositiveInt
-    """Width of the encoder."""
-
-
-@dataclass(frozen=True)
-class ChosenFieldHead:
-    fields: Fields
-    module: FieldHead
-    tuned: Encoder | None
-    """The encoder that was trained with the head; None where the head sits on the student as it is."""
-
-    def save(self, folder: Path) -> None:
-        config = FieldHeadConfig(
-            fields={name: list(values) for name, values in self.fields.values.items()},
-            pooling="attention" if isinstance(self.module, AttentionHead) else "mean+max",
-            layers=self.module.layers,
-            width=self.module.width,
-        )
-        save_head(folder, config, self.module, self.tuned)

@@ -17,9 +17,10 @@ from raysearch.errors import InputError
 from raysearch.tasks.base import Evaluated
 from raysearch.tasks.confusion import Confusion
 from raysearch.tasks.counted import Counts, counted_interval, share
-from raysearch.tasks.field_head import ChosenFieldHead, FieldHead, FieldLearner
+from raysearch.tasks.field_head import FieldHead, FieldLearner
 from raysearch.tasks.fields import Fields, Values
 from raysearch.tasks.finetune import finetune
+from raysearch.tasks.head import ChosenHead, FieldHeadConfig
 from raysearch.tasks.layers import encode
 from raysearch.tasks.probe import Trained, probe
 from raysearch.tasks.score import Score
@@ -64,9 +65,9 @@ class _Learned:
 
 @dataclass(frozen=True)
 class _Kept:
-    """The heads of all parts, and a picture of what they confuse."""
+    """The heads of all parts, and what they confuse."""
 
-    heads: Mapping[str, ChosenFieldHead]
+    heads: Mapping[str, ChosenHead]
     confusions: Mapping[str, Confusion]
 
     def save(self, folder: Path) -> None:
@@ -76,11 +77,17 @@ class _Kept:
             if name in self.confusions:
                 self.confusions[name].save(own)
 
+    def draw(self, file: Path) -> None:
+        """Of several parts one picture each, beside the file."""
+        for name, confusion in self.confusions.items():
+            confusion.draw(file if len(self.heads) == 1 else file.with_stem(f"{file.stem}-{name}"))
+
 
 class FieldTask:
     """Trains a head on train, chooses the learning rate on dev, reads test only when asked.
 
-    Cannot: read a value that train has not; such a one in dev or test is an error of every encoder. Be exported.
+    Cannot: read a value that train has not; such a one in dev or test is an error of every encoder. Be exported where
+    several corpora were joined.
     """
 
     name: ClassVar[str]
@@ -110,10 +117,11 @@ class FieldTask:
             details |= self._choices(one, f"{one.part.name}_" if len(learned) > 1 else "")
         shown = zip(learned, tested, strict=False)
         confusions = {one.part.name: found for one, read in shown if (found := _confusion(read))}
-        heads = {one.part.name: _head(one, encoder) for one in learned}
+        heads = {one.part.name: self._head(one, encoder) for one in learned}
         names = [one.part.name for one in learned]
         test_score = self._score(names, tested, seed) if test else None
-        return Evaluated(self._score(names, dev, seed), test_score, details, _Kept(heads, confusions))
+        kept = _Kept(heads, confusions)
+        return Evaluated(self._score(names, dev, seed), test_score, details, kept, kept.draw)
 
     def learner(self, corpus: Corpus) -> FieldLearner:
         """What teaches all labels of train, for methods that learn the task themselves.
@@ -124,7 +132,10 @@ class FieldTask:
         if others:
             raise InputError(f"task {self.name}: corpus {corpus.name}: several corpora; expected one for this method")
         values = {cut.id: part.values[cut.id] for cut in part.cuts["train"]}
-        return FieldLearner(Fields.from_values(values.values()), values, self.settings.pooling)
+        return self._learner(values)
+
+    def _learner(self, values: Mapping[str, Values]) -> FieldLearner:
+        return FieldLearner(Fields.from_values(values.values()), values, self.settings.pooling, self.settings.segments)
 
     def _parts(self, corpus: Corpus, test: bool) -> list[_Part]:
         found: dict[str, dict[str, list[MonoCut]]] = {}
@@ -149,8 +160,8 @@ class FieldTask:
     def _learn(self, encoder: Encoder, part: _Part, corpus: Corpus, device: torch.device, seed: int) -> _Learned:
         used = self.used(part.cuts["train"], part.values, seed)
         part = replace(part, cuts={**part.cuts, "used": used})
-        fields = Fields.from_values(part.values[cut.id] for cut in used)
-        learner = FieldLearner(fields, {cut.id: part.values[cut.id] for cut in used}, self.settings.pooling)
+        learner = self._learner({cut.id: part.values[cut.id] for cut in used})
+        fields = learner.fields
         learn = probe if self.settings.mode == "probe" else finetune
         trained = learn(encoder, used, learner, self.settings, corpus.audio, device, seed)
         dev = self._read(trained, part, "dev", fields, corpus, device)
@@ -187,11 +198,17 @@ class FieldTask:
         at_edge = len(at) > 1 and one.lr in (min(one.dev), max(one.dev))
         return {f"{prefix}lr": one.lr, f"{prefix}lr_at_edge": float(at_edge), **at}
 
-
-def _head(one: _Learned, encoder: Encoder) -> ChosenFieldHead:
-    head = one.trained.heads[one.lr]
-    assert isinstance(head, FieldHead)
-    return ChosenFieldHead(one.fields, head, one.trained.encoder if one.trained.encoder is not encoder else None)
+    def _head(self, one: _Learned, encoder: Encoder) -> ChosenHead:
+        head = one.trained.heads[one.lr]
+        assert isinstance(head, FieldHead)
+        config = FieldHeadConfig(
+            fields={name: list(values) for name, values in one.fields.values.items()},
+            pooling=self.settings.pooling,
+            segments=self.settings.segments,
+            layers=head.layers,
+            width=head.width,
+        )
+        return ChosenHead(config, head, one.trained.encoder if one.trained.encoder is not encoder else None)
 
 
 def _confusion(readings: Readings) -> Confusion | None:

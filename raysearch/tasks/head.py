@@ -22,6 +22,7 @@ from raysearch.errors import InputError, first_fault
 from raysearch.settings import Settings
 from raysearch.tasks.backend import SpeakerBackend
 from raysearch.tasks.ctc import CtcHead, Tokens, Unit
+from raysearch.tasks.field_head import FieldHead, build_field_head
 from raysearch.tasks.settings import BackendSettings
 
 DOCUMENT_NAME, HEAD_WEIGHTS_NAME = "head.json", "head.safetensors"
@@ -64,19 +65,43 @@ class SpeakerHeadConfig(Settings):
         return SpeakerBackend(self.backend, self.width, self.layers)
 
 
+class FieldHeadConfig(Settings):
+    """What a head that decides fields reads and emits."""
+
+    kind: Literal["fields"] = "fields"
+    fields: dict[str, list[str]]
+    """Values of each field, in the order of the head's outputs."""
+    pooling: Literal["attention", "mean+max"]
+    """Of frames."""
+    segments: PositiveInt = 1
+    """Equal stretches of a cut whose means and maxima are taken."""
+    layers: PositiveInt
+    """Hidden states that it mixes: the front end's and each block's."""
+    width: PositiveInt
+    """Width of the encoder."""
+
+    def build(self) -> FieldHead:
+        sizes = [len(values) for values in self.fields.values()]
+        return build_field_head(self.layers, self.width, sizes, self.pooling, self.segments)
+
+
+HeadConfig = CtcHeadConfig | SpeakerHeadConfig | FieldHeadConfig
+
+
 class _Kind(BaseModel):
-    kind: Literal["ctc", "speaker"] = "ctc"
+    kind: Literal["ctc", "speaker", "fields"] = "ctc"
 
 
-_CONFIGS: dict[str, type[CtcHeadConfig] | type[SpeakerHeadConfig]] = {
+_CONFIGS: dict[str, type[HeadConfig]] = {
     "ctc": CtcHeadConfig,
     "speaker": SpeakerHeadConfig,
+    "fields": FieldHeadConfig,
 }
 
 
 @dataclass(frozen=True)
 class ChosenHead:
-    config: CtcHeadConfig | SpeakerHeadConfig
+    config: HeadConfig
     module: nn.Module
     tuned: Encoder | None
     """The encoder that was trained with the head; None where the head sits on the student as it is."""

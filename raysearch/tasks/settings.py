@@ -116,6 +116,8 @@ class ClassificationSettings(HeadSettings):
     metric: ClassVar[str] = "error"
     pooling: Literal["attention", "mean+max"] = "mean+max"
     """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
+    segments: PositiveInt = 1
+    """Equal stretches of a cut whose means and maxima are taken: more than one keeps the order of sounds."""
     labels: float = Field(1.0, gt=0, le=1)
     """Share of the training split's labels that is used: as much of each class, and at least one cut."""
 
@@ -127,6 +129,8 @@ class IntentSettings(HeadSettings):
     metric: ClassVar[str] = "error"
     pooling: Literal["attention", "mean+max"] = "attention"
     """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
+    segments: PositiveInt = 1
+    """Equal stretches of a cut whose means and maxima are taken: more than one keeps the order of sounds."""
     slots: list[str] | None = None
     """Slots to read, each from the values that train has for it; by default all. `[]` reads the intent alone."""
 

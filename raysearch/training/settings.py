@@ -35,6 +35,8 @@ class TrainedTeacher(Settings):
     """Kernel of the position convolution, in frames."""
     centred: bool = False
     """As of a student."""
+    range_db: float = Field(0.0, ge=0)
+    """As of a student."""
     corpus: CorpusSettings | None = None
     """Corpus to train it on; by default the search's own."""
     clusters: int = Field(100, ge=2)
@@ -62,7 +64,7 @@ class TrainedTeacher(Settings):
 
     def shape(self) -> StudentSettings:
         """The same as a student's settings."""
-        names = ("front_end", "channels", "depth", "width", "heads", "position_kernel", "centred")
+        names = ("front_end", "channels", "depth", "width", "heads", "position_kernel", "centred", "range_db")
         return StudentSettings(**{name: getattr(self, name) for name in names})
 
 

@@ -18,21 +18,25 @@ _BATCH_S = 60.0
 def build_student(
     config: AnyConfig, teacher: Encoder | None, corpus: Corpus, seed: int, dropout: float = 0.0
 ) -> Encoder:
-    """The untrained student. A log-mel one takes its bins' mean and deviation from a teacher that has the same bins,
-    otherwise from at most `NORMALISATION_CUTS` training cuts, spread over all of them.
+    """The untrained student. A log-mel one takes its bins' mean and deviation from a teacher that has the same bins
+    in the same range, otherwise from at most `NORMALISATION_CUTS` training cuts, spread over all of them.
     """
     torch.manual_seed(seed)
     student = build_encoder(config, dropout=dropout)
     mine, theirs = (_filterbank(encoder) for encoder in (student, teacher))
     if mine is None:
         return student
-    if theirs is not None and len(theirs.mean_M) == len(mine.mean_M):
+    if theirs is not None and _comparable(mine, theirs):
         mine.set_normalisation(theirs.mean_M, theirs.std_M)
     else:
         cuts = list(corpus.splits["train"])
         batches = evaluation_batches(cuts[:: -(-len(cuts) // NORMALISATION_CUTS)], corpus.audio, _BATCH_S)
         fit_normalisation(student, ((batch.audio_BS, batch.samples_B) for batch in batches))
     return student
+
+
+def _comparable(one: LogMelFilterbank, other: LogMelFilterbank) -> bool:
+    return (len(one.mean_M), one.range_db) == (len(other.mean_M), other.range_db)
 
 
 def _filterbank(encoder: Encoder | None) -> LogMelFilterbank | None:

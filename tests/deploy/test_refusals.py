@@ -137,4 +137,4 @@ def test_half_an_hour_is_read_in_windows_that_agree(exported: Path, tmp_path: Pa
 def test_long_recording_is_announced(raysearch, exported: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", np.random.default_rng(0).normal(0, 0.1, 40 * RATE), RATE)
     code, out, err = raysearch("transcribe", exported / "model.onnx", tmp_path / "a.flac")
-    assert (code, len(out.splitlines()), err) == (0, 1, f"{tmp_path}/a.flac: 40 s; read in overlapping windows\n")
+    assert (code, len(out.splitlines()), err) == (0, 1, f"{tmp_path}/a.flac: 40 s; read in windows\n")

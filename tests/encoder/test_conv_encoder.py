@@ -38,10 +38,10 @@ def test_macs_against_hooks():
     assert macs(SMALL, 12_345) == sum(counted)
 
 
-@pytest.mark.parametrize("centred", [False, True])
-def test_cut_padded_in_a_batch_then_the_same_features(centred):
+@pytest.mark.parametrize("levels", [{}, {"centred": True}, {"range_db": 20.0}])
+def test_cut_padded_in_a_batch_then_the_same_features(levels):
     torch.manual_seed(0)
-    encoder = build_encoder(SMALL.model_copy(update={"centred": centred})).eval()
+    encoder = build_encoder(SMALL.model_copy(update=levels)).eval()
     audio_BS, samples_B = torch.randn(2, 16_000), torch.tensor([16_000, 9_000])
     audio_BS[1, 9_000:] = 0
     together, alone = encoder(audio_BS, samples_B), encoder(audio_BS[1:, :9_000], samples_B[1:])
@@ -64,9 +64,10 @@ def test_batch_norm_then_statistics_of_valid_frames_only():
     torch.testing.assert_close(one.running_var, other.running_var)
 
 
-def test_centred_then_a_louder_recording_is_the_same():
+@pytest.mark.parametrize("levels", [{"centred": True}, {"range_db": 20.0}])
+def test_centred_or_in_a_range_then_a_louder_recording_is_the_same(levels):
     torch.manual_seed(0)
-    encoder = build_encoder(SMALL.model_copy(update={"centred": True})).eval()
+    encoder = build_encoder(SMALL.model_copy(update=levels)).eval()
     audio_BS, samples_B = 0.01 * torch.randn(1, 8_000), torch.tensor([8_000])
     quiet, loud = (encoder(factor * audio_BS, samples_B).output_BTD for factor in (1, 8))
     torch.testing.assert_close(quiet, loud, rtol=1e-3, atol=1e-4)

@@ -1,5 +1,7 @@
 """Log-mel features against torchaudio's port of Kaldi."""
 
+import math
+
 import pytest
 import torch
 from torchaudio.compliance import kaldi
@@ -26,7 +28,7 @@ def test_normalisation_is_applied_and_its_deviation_floored() -> None:
     mean_M, std_M = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([2.0, 1.0, 0.5, 0.0])
     filterbank.set_normalisation(mean_M, std_M)
     expected_BTM = (filterbank.log_mel(audio_BS) - mean_M) / torch.tensor([2.0, 1.0, 0.5, 1e-4])
-    torch.testing.assert_close(filterbank(audio_BS), expected_BTM)
+    torch.testing.assert_close(filterbank(audio_BS, torch.tensor([23])), expected_BTM)
 
 
 def test_log_mel_under_autocast_keeps_full_precision() -> None:
@@ -34,3 +36,19 @@ def test_log_mel_under_autocast_keeps_full_precision() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = filterbank.log_mel(audio_BS)
     assert torch.equal(inside, filterbank.log_mel(audio_BS))
+
+
+def test_range_then_the_loudest_is_zero_and_nothing_lies_below_it() -> None:
+    filterbank, audio_BS = LogMelFilterbank(8, range_db=20.0), torch.randn(1, 8000)
+    audio_BS[:, 4000:] *= 1e-3  # 60 dB quieter
+    levels_BTM = filterbank.levels(audio_BS, torch.tensor([48]))
+    assert levels_BTM.max() == 0
+    torch.testing.assert_close(levels_BTM[:, 26:].unique(), torch.tensor([-math.log(100)]))
+    assert (levels_BTM[:, :20, -1] > -math.log(100)).all()
+
+
+def test_range_then_frames_past_the_end_are_not_the_loudest() -> None:
+    filterbank, audio_BS = LogMelFilterbank(8, range_db=20.0), torch.randn(1, 8000)
+    alone_BTM = filterbank.levels(audio_BS[:, :4000], torch.tensor([23]))
+    audio_BS[:, 4000:] *= 100
+    torch.testing.assert_close(filterbank.levels(audio_BS, torch.tensor([23]))[:, :23], alone_BTM)

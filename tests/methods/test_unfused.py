@@ -129,6 +129,7 @@ def test_trained_arm_then_every_rung_and_the_quality_of_its_labels(tones, small_
     reports = list(Unfused().run(make_trial(tones, small_teacher, tmp_path, control)))
     assert [report.step for report in reports] == [2, 4]
     assert reports[-1].metrics["targets/nmi"] == 0.5
+    assert reports[-1].metrics["targets/cuts_per_cluster"] == len(tones.splits["train"]) / 2
     assert isinstance(load_encoder(tmp_path / "student").config, ConvConfig)
 
 

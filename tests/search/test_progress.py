@@ -1,0 +1,34 @@
+"""What a person reads when a search ends."""
+
+from types import SimpleNamespace
+
+from made_up import spec_with
+
+from raysearch.front.document import Cost, TrialRecord
+from raysearch.search.progress import Lines
+
+
+def closing_lines(*cuts_per_cluster: float) -> list[str]:
+    records = [
+        TrialRecord(
+            number=number,
+            state="complete",
+            config={"method": "unfused"},
+            metrics={"eval/per": 10.0, "targets/cuts_per_cluster": cuts},
+            cost=Cost(macs_g=1.0, params_m=1.0),
+        )
+        for number, cuts in enumerate(cuts_per_cluster)
+    ]
+    study = SimpleNamespace(records=lambda: records, about={"reference_point": [100.0, 100.0]})
+    said: list[str] = []
+    Lines(spec_with(), study, len(records), said.append, clock=lambda: 0.0).close()
+    return said
+
+
+def test_few_cuts_a_cluster_then_said_once_with_the_trials():
+    _, said = closing_lines(60.0, 10.0, 16.7)
+    assert said.startswith("pseudo-labels of trials 1, 2: down to 10.0 cuts a cluster; at least 39 are advised")
+
+
+def test_enough_cuts_a_cluster_then_nothing_is_said():
+    assert len(closing_lines(39.0, 60.0)) == 1
