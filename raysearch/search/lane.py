@@ -93,7 +93,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """The next report of the current trial."""
         if self._waiting:
-            self._send(GO)
+            self._request(GO)
         report = self._receive()
         done = bool(report.get("final") or report.get("cause"))
         self._waiting = not done
@@ -117,19 +117,24 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._patience_s = config["patience_s"]
         self._number = config["suggestion"]["number"]
         self._waiting = False
-        self._send(config["suggestion"])
+        self._request(config["suggestion"])
 
     def _send(self, message: Any) -> None:
         # Not waited for: a mailbox that is gone shows when the answer is.
         self._mailbox.put.remote("down", message)
 
+    def _request(self, message: Any) -> None:
+        """What the workers answer with a report."""
+        self._send(message)
+        # Asked for before Tune wants it: the report of a short trial is here by then.
+        self._answer = self._mailbox.get.remote("up")
+
     def _receive(self) -> dict[str, Any]:
-        answer = self._mailbox.get.remote("up")
         deadline_s = time.monotonic() + self._patience_s
         while time.monotonic() < deadline_s:
-            ready, _ = ray.wait([answer], timeout=POLL_S)
+            ready, _ = ray.wait([self._answer], timeout=POLL_S)
             if ready:
-                report: dict[str, Any] = ray.get(answer)
+                report: dict[str, Any] = ray.get(self._answer)
                 return report
             if self._ended is not None:
                 raise RuntimeError(f"the lane's workers ended: {self._ended}")
