@@ -92,11 +92,11 @@ def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
     for folder in folders:
         own = folder.spec()
         apart = [key for key in differences(spec, own) if not key.startswith(("search.", "workers."))]
-        if apart or own.search.updates != spec.search.updates:
-            what = apart[0] if apart else "search.updates"
-            raise InputError(f"{folder.name}: {what} differs from {folders[0].name}'s; expected searches of one space")
+        apart += [key for key in ("updates", "updates_of") if getattr(own.search, key) != getattr(spec.search, key)]
+        if apart:
+            raise InputError(f"{folder.name}: {apart[0]} differs from {folders[0].name}'s; expected searches of one space")
         error = next(o for o in own.objectives if o not in COST_OBJECTIVES)
-        rows += rows_of(open_study(folder).trials(), error, own.search.updates)
+        rows += rows_of(open_study(folder).trials(), error, own)
     if not any(row.diverged_s is None for row in rows):
         raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")
     about = open_study(folders[0]).about

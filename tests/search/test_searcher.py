@@ -165,6 +165,20 @@ def test_pareto_asha_stops_the_dominated(start: Start) -> None:
     assert all(error_of(r.config) >= error_of(best.config) for r in stopped)
 
 
+def test_pareto_asha_compares_methods_at_the_same_share_of_their_own_updates(start: Start) -> None:
+    search = {"trials": 4, "updates": 100, "updates_of": {"distilhubert": 33}, "rungs": [0.5, 1.0]}
+    spec = spec_with(method={"choice": ["dicehubert", "distilhubert"]}, search={**search, "scheduler": "pareto-asha"})
+    assert spec.rung_updates("distilhubert") == (16, 33)
+    searcher = start(spec)
+    for error in (40.0, 41.0, 42.0, 99.0):
+        suggestion = searcher.suggest()
+        assert suggestion
+        rung = spec.rung_updates(str(suggestion.config["method"]))[0]
+        went_on = searcher.observe(suggestion.number, rung, {"eval/per": error})
+    assert {record.method for record in searcher.study.records()} == {"dicehubert", "distilhubert"}
+    assert not went_on
+
+
 def test_ehvi_beats_random_on_a_smooth_error(start: Start, tmp_path: Path) -> None:
     """Behaviour only, no oracle: over four seeds the median hypervolume is higher at 16 of 144 configurations."""
     volumes: dict[str, list[float]] = {"ehvi": [], "random": []}
