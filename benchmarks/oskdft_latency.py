@@ -25,7 +25,7 @@ from raysearch.methods.kept import kept_config, kept_student
 from raysearch.methods.verification_settings import AdapterSettings, KeptSettings
 
 TEACHER = Path(__file__).parent.parent / "encoders" / "xlsr-53.yaml"
-RATIOS = (1.0, 0.75, 0.5)
+RATIOS = (1.0, 0.75, 0.5, 0.375)
 """Shares of the front end's channels that students keep; 1 is the published one."""
 RATE_HZ = 16_000
 

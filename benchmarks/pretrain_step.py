@@ -23,18 +23,16 @@ from torch.nn import functional as F
 from torchaudio.models import hubert_pretrain_base, hubert_pretrain_model
 from torchaudio.models.wav2vec2.model import HuBERTPretrainModel
 
-from raysearch.encoder import cost
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.torchaudio import import_torchaudio
 from raysearch.methods.prediction import MaskedPrediction
 from raysearch.methods.settings import PredictionSettings
 from raysearch.training.precision import autocast
+from raysearch.training.utilisation import peak_flops, training_flops
 
 PENALTY = 10.0
 """Weight of torchaudio's penalty on the outputs of the convolutions, as in its recipe."""
-PEAK_FLOPS = {"NVIDIA H100": 989e12, "NVIDIA H200": 989e12, "NVIDIA A100": 312e12}
-"""Of dense bf16, by the start of the device's name, for the model FLOPs utilisation."""
 
 
 class FixedMask(nn.Module):
@@ -223,15 +221,12 @@ def _spans(rows: int, frames: int, length: int) -> Tensor:
 def _utilisation(
     device: torch.device, args: argparse.Namespace, configs: dict[str, EncoderConfig], step_s: dict[str, float]
 ) -> dict[str, float] | None:
-    """Model FLOPs over the device's peak: two a MAC, and the backward pass twice the forward one."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    peak = next((flops for start, flops in PEAK_FLOPS.items() if name.startswith(start)), None)
+    """Model FLOPs over the device's peak, where that is known."""
+    peak = peak_flops(device, args.precision)
     if peak is None:
         return None
     samples = round(args.seconds * SAMPLE_RATE_HZ)
-    return {n: 6 * args.batch * cost.macs(c, samples) / step_s[n] / peak for n, c in configs.items()}
+    return {n: training_flops(c, [samples] * args.batch) / step_s[n] / peak for n, c in configs.items()}
 
 
 def show(found: dict[str, Any]) -> None:

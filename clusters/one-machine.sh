@@ -4,7 +4,7 @@
 set -euo pipefail
 
 workers=${1:?the number of worker nodes}
-cpus=${2:-$(($(nproc) / workers))}
+cpus=${2:-$((($(nproc) + workers - 1) / workers))}
 gpus=${3:-0}
 # Not the loopback address: Ray's clients look for the head at the machine's own.
 ip=${IP:-$(hostname -I | cut -d ' ' -f 1)}
@@ -21,8 +21,9 @@ trap 'trap - EXIT; kill "${started[@]}" 2> /dev/null; wait' EXIT INT TERM
 ray start --head --node-ip-address="$ip" --port="$port" --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" \
     --num-cpus=0 --num-gpus=0 --disable-usage-stats --block > /dev/null &
 started+=($!)
+# Not `ray health-check`: it answers before the head is known as a node, which workers ask for and give up.
 for _ in $(seq 60); do
-    ray health-check --address "$ip:$port" 2> /dev/null && break
+    ray status --address "$ip:$port" 2> /dev/null | grep -q node_ && break
     sleep 1
 done
 for worker in $(seq "$workers"); do
@@ -35,4 +36,5 @@ done
 
 echo "export RAY_ADDRESS=$ip:$port RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$RAY_AUTH_TOKEN"
 echo "# then: raysearch doctor && raysearch search ...; or ray job submit --address http://127.0.0.1:$dashboard ..."
-wait -n
+# Workers may go and be missed; without its head there is no cluster.
+wait "${started[0]}"

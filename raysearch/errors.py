@@ -35,6 +35,7 @@ def first_fault(err: ValidationError) -> str:
 
 # Pydantic names the member of a union it tried; to the user `corpus.an4.root` is `corpus.root`.
 _UNION_MEMBERS = {"an4", "librispeech", "voxceleb", "manifest", "shar", "synthetic", "labelled", "intents", "slurp"}
+_UNION_MEMBERS |= {"speech-commands", "commonvoice"}
 _UNION_MEMBERS |= {"several", "phonemes", "asr", "speaker", "classification", "intent", "train", "ready", "str"}
 _UNION_MEMBERS |= {"waveform", "logmel", "Blocks", "list", "MethodChoice"}
 

@@ -78,6 +78,9 @@ class WorkerSettings(Settings):
     """`auto`: a GPU for each worker where the cluster has enough."""
     cpus: PositiveInt = 1
     """CPUs of each worker, and its threads."""
+    readers: int = Field(0, ge=0)
+    """Processes of each worker that decode and batch speech ahead of it. They change no result. Not counted in `cpus`;
+    0 is fastest where the model runs on the same CPUs."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 on a GPU, fp32 on a CPU."""
 

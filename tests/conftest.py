@@ -64,7 +64,7 @@ def small_teacher(tones) -> Teacher:
 def tone_labels(tones):
     """Labels that follow the tones' energy: a function of settings, as a trial has it."""
 
-    def build(settings):
+    def build(settings, teacher=None):
         labels = {cut.id: _labels(cut, settings.clusters) for split in tones.splits.values() for cut in split}
         ends = np.cumsum([len(labels_T) for labels_T in labels.values()])
         spans = {

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from raysearch.cli import cluster, data, deploying, documents, fronts, profiling, searching, tracking
+from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, tracking
 from raysearch.cli.output import say
 from raysearch.errors import InputError, WorkError
 
@@ -34,6 +34,7 @@ for verb in (
     deploying.reproduce,
     searching.table,
     searching.simulate,
+    planning.plan,
     documents.cost,
     documents.convert,
     documents.schema,
@@ -45,7 +46,10 @@ for verb in (
     app.command()(verb)
 
 FAMILIES: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-    "corpus": ("Look at a corpus, or make a synthetic one.", {"check": data.corpus_check, "synth": data.corpus_synth}),
+    "corpus": (
+        "Look at a corpus, bring it into one form, or make a synthetic one.",
+        {"check": data.corpus_check, "prepare": data.corpus_prepare, "synth": data.corpus_synth},
+    ),
     "targets": ("Label sets in the store.", {"ls": data.targets_ls, "gc": data.targets_gc}),
     "tracking": ("The MLflow server with the page of the searches.", {"up": tracking.tracking_up}),
 }

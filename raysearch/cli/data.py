@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from raysearch.cli.options import Json, Set, Storage
-from raysearch.cli.output import print_json
+from raysearch.cli.options import Json, Set, Storage, choices
+from raysearch.cli.output import print_json, say
 
 
 def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
@@ -27,6 +28,34 @@ def corpus_check(document: Path, overrides: Set = None, storage: Storage = None,
     else:
         for row in checked.rows():
             print(row)
+
+
+def corpus_prepare(
+    kind: Annotated[str, typer.Argument(help="librispeech, voxceleb, commonvoice, ...; a wrong one lists them all.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the corpus as its archives unpack.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write manifests to.")],
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Validate a corpus and write its manifests, once: raysearch corpus prepare commonvoice cv/en -o prepared/cv-en"""
+    from raysearch.corpora.prepare import KINDS, MARKER, corpus_settings, prepare
+    from raysearch.spec import override
+
+    choices("KIND", [kind], KINDS)
+    changes: dict[str, Any] = {}
+    for one in overrides or []:
+        override(changes, one)
+    checked = prepare(corpus_settings(kind, root, changes), out)
+    splits = ", ".join(f"{split}: {out / split}.jsonl.gz" for split in ("train", "dev", "test"))
+    if as_json:
+        print((out / MARKER).read_text())
+        return
+    if checked is None:
+        say(f"{out}: prepared before")
+    else:
+        for row in [*checked.rows(), *map(asdict, checked.faults), *checked.warnings]:
+            print(row)
+    print(f"corpus: {{kind: manifest, splits: {{{splits}}}}}")
 
 
 def corpus_synth(
@@ -65,7 +94,7 @@ def targets_gc(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Remove unused label sets, and the resume states of ended trials. The front's trials keep everything."""
+    """Remove unused label sets and bins, and the resume states of ended trials. The front's trials keep everything."""
     import time
 
     from raysearch.search.folder import SearchFolder
@@ -80,9 +109,10 @@ def targets_gc(
         trials.setdefault(name, []).append(number)
     if as_json:
         sets = sorted(garbage.label_sets)
-        print_json({"removed": not dry_run, "bytes": garbage.bytes, "label_sets": sets, "checkpoints": trials})
+        found = {"label_sets": sets, "mels": sorted(garbage.mels), "checkpoints": trials}
+        print_json({"removed": not dry_run, "bytes": garbage.bytes, **found})
         return
     for name, numbers in trials.items():
         print(f"{name}: checkpoints of {len(numbers)} ended trials off the front")
-    print(f"label sets: {len(garbage.label_sets)}")
+    print(f"label sets: {len(garbage.label_sets)}, log-mel bins of corpora: {len(garbage.mels)}")
     print(f"{'would free' if dry_run else 'freed'}: {garbage.bytes / 1e6:.1f} MB")

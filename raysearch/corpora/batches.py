@@ -2,7 +2,8 @@
 
 A batch of B cuts, padded with zeros to the longest, S samples at 16 kHz:
 
-    audio_BS    float32 in [-1, 1)   row b holds samples_B[b] samples of cuts[b], then zeros
+    audio_BS    float32 in [-1, 1)   row b holds samples_B[b] samples of cuts[b], then zeros; or its log-mel bins
+                                     (B, T, M), where they were computed before
     samples_B   int64                samples of each cut, all above zero
     cuts        B lhotse cuts, in the order of the rows
 
@@ -16,15 +17,19 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from lhotse.cut import MonoCut
 from torch import Tensor
 
+from raysearch.corpora.ahead import ahead, is_reader
 from raysearch.corpora.probe import FULL_SCALE, decode
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
+KEPT_BYTES = 2 << 30
+"""Decoded audio that a process keeps."""
 _MOST_BUCKETS = 10
 _BATCHES_PER_BUCKET = 3
 _SHARDS_TOGETHER = 4
@@ -45,13 +50,20 @@ def load_audio(cut: MonoCut) -> np.ndarray:
     return _to_float(_read(cut))
 
 
+class Rows(Protocol):
+    """Where the rows of a batch come from."""
+
+    def audio(self, cut: MonoCut) -> np.ndarray:
+        """A cut's samples (S), or its log-mel bins (T, M). Raises: UnreadableError"""
+
+
 class AudioStore:
     """Decoded audio, kept in RAM as 16-bit samples until `limit_bytes` are used; the rest is read from disk each time.
 
     Whether a cut is kept does not change its samples.
     """
 
-    def __init__(self, limit_bytes: int = 2 << 30, read: Callable[[MonoCut], np.ndarray] | None = None) -> None:
+    def __init__(self, limit_bytes: int = KEPT_BYTES, read: Callable[[MonoCut], np.ndarray] | None = None) -> None:
         """`read` gives a cut's 16-bit samples where they lie in no file of their own; it may raise UnreadableError."""
         self._free_bytes = limit_bytes
         self._read_cut = read or _read
@@ -63,7 +75,8 @@ class AudioStore:
         audio_S = self._kept.get(key)
         if audio_S is None:
             audio_S = self._read_cut(cut)
-            if audio_S.nbytes <= self._free_bytes:
+            # What a reader kept would be kept once by each of them.
+            if audio_S.nbytes <= self._free_bytes and not is_reader():
                 self._free_bytes -= audio_S.nbytes
                 self._kept[key] = audio_S
         return _to_float(audio_S)
@@ -106,18 +119,22 @@ class TrainingBatches:
     def __init__(
         self,
         cuts: Iterable[MonoCut],
-        store: AudioStore,
+        store: Rows,
         batch_s: float,
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        readers: int = 0,
     ) -> None:
+        """`readers`: processes that make this worker's batches ahead of it; they change none."""
         ordered = sorted(((cut.num_samples, cut.id, cut) for cut in cuts), key=lambda row: row[:2])
         assert ordered, "no cuts to train on"
         self._cuts = [cut for _, _, cut in ordered]
+        self.batch_s = batch_s
         self._store = store
         self._seed = seed
-        self._rank, self._world_size = rank, world_size
+        self._rank, self._world_size, self._readers = rank, world_size, readers
+        self._order: tuple[int, list[np.ndarray]] | None = None
         lengths = np.array([samples for samples, _, _ in ordered])
         limit = batch_s * SAMPLE_RATE_HZ
         self._shelves = [
@@ -128,11 +145,27 @@ class TrainingBatches:
 
     def from_step(self, step: int) -> Iterator[Batch]:
         """This worker's batches of the steps `step`, `step` + 1, ..."""
-        epoch, done = divmod(step, self.steps_per_epoch)
-        while True:
-            for group in self._epoch(epoch)[done:]:
-                yield from _batches([self._cuts[index] for index in self._share(group)], self._store)
-            epoch, done = epoch + 1, 0
+        return (batch for batch in ahead(self._batch, step, self._readers) if batch is not None)
+
+    def heaviest(self) -> Batch | None:
+        """At least as large, padding included, as this worker's share of any step: the longest cuts of one bucket. None
+        if none of them can be read.
+        """
+        groups = [
+            bucket[-_shares(_shares(len(bucket), count), self._world_size) :]
+            for buckets in self._shelves
+            for bucket, count in buckets
+        ]
+        largest = max(groups, key=lambda group: len(group) * self._cuts[group[-1]].num_samples)
+        return next(_batches([self._cuts[index] for index in largest], self._store), None)
+
+    def _batch(self, step: int) -> Batch | None:
+        """None if none of its cuts can be read."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, self._epoch(epoch)
+        cuts = [self._cuts[index] for index in self._share(self._order[1][place])]
+        return next(_batches(cuts, self._store), None)
 
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self._seed, epoch])
@@ -156,6 +189,11 @@ def _shelves(cuts: Sequence[MonoCut]) -> list[np.ndarray]:
     return [np.flatnonzero(np.isin(shards, few)) for few in together]
 
 
+def _shares(total: int, count: int) -> int:
+    """The largest of `count` shares."""
+    return -(-total // count)
+
+
 def _buckets(lengths: np.ndarray, limit: float, world_size: int) -> list[tuple[np.ndarray, int]]:
     """Indices of each bucket's cuts, and into how many groups to split them. `lengths` ascend; `limit` in samples."""
     ends = np.cumsum(lengths)
@@ -166,11 +204,11 @@ def _buckets(lengths: np.ndarray, limit: float, world_size: int) -> list[tuple[n
     for home in np.unique(homes):
         indices = np.flatnonzero(homes == home)
         most = max(1, int(limit / lengths[indices[-1]])) * world_size
-        buckets.append((indices, -(-len(indices) // most)))
+        buckets.append((indices, _shares(len(indices), most)))
     return buckets
 
 
-def _batches(cuts: list[MonoCut], store: AudioStore) -> Iterator[Batch]:
+def _batches(cuts: list[MonoCut], store: Rows) -> Iterator[Batch]:
     """One batch of those cuts that can be read, if there are any."""
     read = []
     for cut in cuts:
@@ -178,13 +216,13 @@ def _batches(cuts: list[MonoCut], store: AudioStore) -> Iterator[Batch]:
             read.append((cut, store.audio(cut)))
     if not read:
         return
-    longest = max(len(audio_S) for _, audio_S in read)
+    longest = max(len(row) for _, row in read)
     # NumPy copies on this thread; torch would wake its pool for every row.
-    audio_BS = np.zeros((len(read), longest), np.float32)
-    for row_S, (_, audio_S) in zip(audio_BS, read, strict=True):
-        row_S[: len(audio_S)] = audio_S
-    samples_B = torch.tensor([len(audio_S) for _, audio_S in read], dtype=torch.int64)
-    yield Batch(torch.from_numpy(audio_BS), samples_B, [cut for cut, _ in read])
+    audio_BS = np.zeros((len(read), longest, *read[0][1].shape[1:]), np.float32)
+    for padded, (_, row) in zip(audio_BS, read, strict=True):
+        padded[: len(row)] = row
+    samples = [len(row) if row.ndim == 1 else cut.num_samples for cut, row in read]
+    yield Batch(torch.from_numpy(audio_BS), torch.tensor(samples, dtype=torch.int64), [cut for cut, _ in read])
 
 
 def _source(cut: MonoCut) -> str:

@@ -13,6 +13,7 @@ import torch
 from lhotse.cut import MonoCut
 from torch import Tensor
 
+from raysearch.corpora.ahead import ahead
 from raysearch.corpora.augmentation import Audio, Augmenter
 from raysearch.corpora.batches import AudioStore, Batch
 from raysearch.encoder.config import SAMPLE_RATE_HZ
@@ -46,11 +47,13 @@ class SpeakerCrops:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        readers: int = 0,
     ) -> None:
-        """`batch`: crops of all processes together, a multiple of `world_size`."""
+        """`batch`: crops of all processes together, a multiple of `world_size`. `readers`: processes that make this
+        one's batches ahead of it."""
         assert batch % world_size == 0, f"{batch} crops among {world_size} processes"
         self._cuts = sorted(cuts, key=lambda cut: cut.id)
-        self._store, self._augmenter, self._seed = store, augmenter, seed
+        self._store, self._augmenter, self._seed, self._readers = store, augmenter, seed, readers
         self.speakers = sorted({speaker_of(cut) for cut in self._cuts})
         self._numbers = {name: number for number, name in enumerate(self.speakers)}
         self._batch, self._samples = batch, round(crop_s * SAMPLE_RATE_HZ)
@@ -60,9 +63,7 @@ class SpeakerCrops:
 
     def from_step(self, step: int) -> Iterator[Crops]:
         """This process's batches of the updates `step`, `step` + 1, ..."""
-        while True:
-            yield self._crops(step)
-            step += 1
+        return ahead(self._crops, step, self._readers)
 
     def _crops(self, step: int) -> Crops:
         cuts = [self._cuts[self._index(step * self._batch + row)] for row in self._rows]

@@ -12,7 +12,7 @@ from lhotse.utils import fastcopy
 
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.listed import SPLITS, Row, check_split, read_rows, refuse_unknown
-from raysearch.corpora.settings import LabelledSettings
+from raysearch.corpora.settings import LabelledSettings, ReadingSettings
 from raysearch.errors import InputError
 
 _COLUMNS = ("path", "label", "split")
@@ -31,11 +31,16 @@ def read_labelled(settings: LabelledSettings, cache: Path | None) -> Corpus:
         raise InputError(f"corpus.root: {root}: no such folder; expected one of labelled recordings")
     table = settings.table or root / "manifest.csv"
     rows = list(_table(root, table) if settings.table or table.is_file() else _folders(root))
-    corpus = read_rows(root.name, rows, settings, cache)
+    return labelled_corpus(root.name, rows, settings, cache)
+
+
+def labelled_corpus(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
+    """The corpus of rows with a label each. Raises: InputError as `read_labelled`, but for folders and tables."""
+    corpus = read_rows(name, rows, settings, cache)
     refuse_unknown(corpus, "label")
     labels = {label_of(cut) for cut in corpus.splits["train"]}
     if len(labels) < 2:
-        raise InputError(f"corpus {root.name}: train has one label, {min(labels)!r}; expected at least two")
+        raise InputError(f"corpus {name}: train has one label, {min(labels)!r}; expected at least two")
     return corpus
 
 

@@ -1,7 +1,9 @@
 """Any corpus that lhotse describes: one JSON-lines manifest of cuts for each split.
 
 Wanted of each cut: a `MonoCut` with one supervision and one recording, which is one 16 kHz mono file. Whatever else
-lhotse can express (links, archives, transforms, several channels) is a fault: nothing is converted in secret.
+lhotse can express (links, archives, transforms, several channels) is a fault: nothing is converted in secret. Where a
+file such as `dev.pairs` lies beside one (`raysearch corpus prepare` writes it), its lines `1<TAB>cut<TAB>cut` say what
+is compared; 0 is for two speakers.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from lhotse.cut import MonoCut
 from lhotse.serialization import load_jsonl
 from lhotse.utils import fastcopy
 
-from raysearch.corpora.corpus import Corpus, Fault
+from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.probe import Verdict, probe
 from raysearch.corpora.reading import select
 from raysearch.corpora.settings import ManifestSettings
@@ -27,13 +29,30 @@ def read_manifests(settings: ManifestSettings, cache: Path | None) -> Corpus:
 
     Raises: InputError if a manifest is missing or is not JSON lines, or too much cannot be used.
     """
-    splits, everything = {}, []
+    splits, pairs, everything = {}, {}, []
     for split in ("train", "dev", "test"):
         path: Path = getattr(settings.splits, split)
         cuts, faults = _read_split(split, path, cache)
         splits[split], left_out = select(split, cuts, faults, settings)
         everything += left_out
-    return Corpus(settings.splits.train.resolve().parent.name, splits, tuple(everything))
+        if pairs_file(path).is_file():
+            pairs[split] = tuple(_pairs(pairs_file(path), set(splits[split].ids)))
+    return Corpus(settings.splits.train.resolve().parent.name, splits, tuple(everything), pairs)
+
+
+def pairs_file(manifest: Path) -> Path:
+    """Where the pairs of a split lie: `dev.pairs` beside `dev.jsonl.gz`."""
+    return manifest.with_name(f"{manifest.name.partition('.')[0]}.pairs")
+
+
+def _pairs(path: Path, known: set[str]) -> Iterator[Pair]:
+    """Those whose cuts are both there still."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        same, *ids = line.split("\t")
+        if same not in ("0", "1") or len(ids) != 2:
+            raise InputError(f"{path}: line {number}: {line!r}; expected 0 or 1 and two cuts, with tabs between")
+        if known.issuperset(ids):
+            yield Pair(same == "1", *ids)
 
 
 def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:

@@ -234,6 +234,24 @@ class SlurpSettings(ReadingSettings):
     """Folder of the recordings; by default `audio/slurp_real` in root."""
 
 
+class SpeechCommandsSettings(ReadingSettings):
+    """Speech Commands as its archive unpacks."""
+
+    kind: Literal["speech-commands"] = "speech-commands"
+    root: LocalPath
+    """Folder of one folder a word, with `validation_list.txt` and `testing_list.txt`."""
+
+
+class CommonVoiceSettings(ReadingSettings):
+    """One language of Common Voice. Clips at another rate than 16 kHz need `raysearch corpus prepare` first."""
+
+    kind: Literal["commonvoice"] = "commonvoice"
+    root: LocalPath
+    """Folder of the language, that holds `train.tsv`, `dev.tsv` and `test.tsv`."""
+    clips: LocalPath | None = None
+    """Folder of the recordings; by default `clips` in root."""
+
+
 class SeveralSettings(Settings):
     """Several labelled corpora as one, as in the LAPE benchmark: a student learns of all, and is judged on each."""
 
@@ -252,6 +270,8 @@ CorpusSettings = Annotated[
     | LabelledSettings
     | IntentsSettings
     | SlurpSettings
+    | SpeechCommandsSettings
+    | CommonVoiceSettings
     | SeveralSettings,
     Field(discriminator="kind"),
 ]

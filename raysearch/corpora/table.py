@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from raysearch.corpora.commonvoice import read_commonvoice
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.intents import read_intents, read_slurp
 from raysearch.corpora.labelled import join, read_labelled
@@ -12,6 +13,7 @@ from raysearch.corpora.librispeech import SPLITS, read_an4, read_librispeech, re
 from raysearch.corpora.manifests import read_manifests
 from raysearch.corpora.settings import (
     An4Settings,
+    CommonVoiceSettings,
     CorpusSettings,
     IntentsSettings,
     LabelledSettings,
@@ -20,10 +22,12 @@ from raysearch.corpora.settings import (
     SeveralSettings,
     SharSettings,
     SlurpSettings,
+    SpeechCommandsSettings,
     SyntheticSettings,
     VoxCelebSettings,
 )
 from raysearch.corpora.shar import read_shar
+from raysearch.corpora.speech_commands import read_speech_commands
 from raysearch.corpora.synthetic import synthesise
 from raysearch.corpora.voxceleb import read_voxceleb
 
@@ -55,6 +59,10 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
             return read_intents(settings, verdicts)
         case SlurpSettings():
             return read_slurp(settings, verdicts)
+        case SpeechCommandsSettings():
+            return read_speech_commands(settings, verdicts)
+        case CommonVoiceSettings():
+            return read_commonvoice(settings, verdicts)
         case SeveralSettings():
             return join([read_labelled(one, verdicts) for one in settings.corpora])
 

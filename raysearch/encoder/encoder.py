@@ -52,7 +52,9 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(config, block, dropout, attention) for block in config.block_list)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Encoded:
-        """`audio_BS`: 16 kHz in [-1, 1], at least one frame long; `samples_B`: the valid samples of each row."""
+        """`audio_BS`: 16 kHz in [-1, 1], at least one frame long, or for a log-mel front end its bins (B, T, M), not
+        normalised; `samples_B`: the valid samples of each row.
+        """
         return self.encode(*self.features(audio_BS, samples_B))
 
     def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:

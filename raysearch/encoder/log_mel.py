@@ -45,8 +45,9 @@ class LogMelFilterbank(nn.Module):
         self.std_M.copy_(std_M.clamp(min=STD_FLOOR))
 
     def forward(self, audio_BS: Tensor) -> Tensor:
-        """(B, T, M), normalised; audio in [-1, 1]."""
-        return (self.log_mel(audio_BS) - self.mean_M) / self.std_M
+        """(B, T, M), normalised; from audio in [-1, 1], or from what `log_mel` once made of it."""
+        x_BTM = audio_BS if audio_BS.ndim == 3 else self.log_mel(audio_BS)
+        return (x_BTM - self.mean_M) / self.std_M
 
     def log_mel(self, audio_BS: Tensor) -> Tensor:
         """(B, T, M), not normalised."""

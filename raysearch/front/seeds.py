@@ -83,6 +83,8 @@ def seeds_table(documents: Sequence[SearchDocument]) -> str:
     rows = over_seeds(documents)
     _, error = axes(documents[0].objectives)
     keys = varying_settings([trial for document in documents for trial in document.trials])
+    if len({row.config.get("method") for row in rows}) > 1:
+        keys.insert(0, "method")
     columns = [Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows]) for key in keys]
     columns.append(Column("MACs G", [f"{row.cost.macs_g:.2f}" for row in rows]))
     for split, name in zip(SPLITS, ("dev", "test"), strict=True):

@@ -13,11 +13,12 @@ from raysearch.settings import Settings as AnySettings
 if TYPE_CHECKING:
     import torch
 
+    from raysearch.corpora.batches import Rows
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
     from raysearch.targets.label_set import LabelSet
     from raysearch.targets.pseudo_labels import PseudoLabels
-    from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
+    from raysearch.targets.settings import PseudoLabelSettings
     from raysearch.tasks.learner import Learner
 
 
@@ -52,8 +53,9 @@ class Trial:
     """The method's own settings, validated."""
     corpus: Corpus
     teacher: Teacher
-    label_set: Callable[[TargetSettings], LabelSet]
-    """Builds the label set, or takes it from the store."""
+    label_set: Callable[..., LabelSet]
+    """`label_set(settings)` builds the label set, or takes it from the store; a second argument is a teacher in place
+    of the trial's own."""
     evaluate: Callable[..., Mapping[str, float]]
     """`evaluate(student, final)`: errors on dev (`eval/...`); with True also on test (`test/...`), for reports only. A
     third argument holds heads by task that were trained with the student, which then are judged as they are."""
@@ -64,8 +66,12 @@ class Trial:
     seed: int
     precision: str = "fp32"
     """`fp32`, `bf16` or `fp16`."""
+    readers: int = 0
+    """Processes that make batches ahead of this one."""
     pseudo_labels: Callable[[PseudoLabelSettings], PseudoLabels] | None = None
     """As `label_set`, of whole cuts."""
+    mels: Callable[[int], Rows | None] = lambda bins: None
+    """The training split's log-mel bins in place of its audio, where they are kept."""
     learner: Callable[[], Learner | None] = lambda: None
     """What the task teaches, for methods that train a student for it; None where the task reads symbols."""
 

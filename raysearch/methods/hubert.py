@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -13,6 +14,9 @@ from raysearch.methods.base import Report, Trial
 from raysearch.methods.settings import PredictionSettings, StudentSettings, TrainingSettings, block_numbers
 from raysearch.settings import Settings as AnySettings
 from raysearch.targets.settings import TargetSettings
+
+if TYPE_CHECKING:
+    from raysearch.encoder.encoder import Encoder
 
 
 class LabelPredictionSettings(AnySettings):
@@ -33,6 +37,16 @@ class LabelPredictionSettings(AnySettings):
             self.prediction.blocks(self.student.depth)
         except ValueError as err:
             raise ValueError(f"prediction.layers: {err}") from err
+        return self
+
+    @model_validator(mode="after")
+    def _refreshed_at_checkpoints(self) -> LabelPredictionSettings:
+        # What a resumed trial's labels were made of is on disk with its checkpoints.
+        if self.targets.refresh % self.training.checkpoint_updates:
+            every = self.training.checkpoint_updates
+            raise ValueError(
+                f"targets.refresh: {self.targets.refresh}; expected a multiple of training.checkpoint_updates = {every}"
+            )
         return self
 
 
@@ -85,6 +99,7 @@ class _LabelPrediction:
     def run(self, trial: Trial) -> Iterator[Report]:
         from raysearch.methods.labelled import LabelledBatches
         from raysearch.methods.prediction import MaskedPrediction
+        from raysearch.methods.refresh import RefreshedBatches
         from raysearch.methods.student import student_for, train_student
 
         settings = trial.settings
@@ -93,16 +108,24 @@ class _LabelPrediction:
         label_set = trial.label_set(settings.targets)
         student = student_for(trial, config, settings.training)
         module = MaskedPrediction(student, label_set.clusters, settings.prediction)
-        prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed)
-        return train_student(trial, module, prepare, settings.training)
+        rows = trial.mels(config.front_end.bins) if config.front_end.kind == "logmel" else None
+        if not settings.targets.refresh:
+            prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed)
+            return train_student(trial, module, prepare, settings.training, rows)
+        refreshed = RefreshedBatches(trial, student, settings, label_set)
+
+        def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
+            return {**trial.evaluate(encoder, final), **refreshed.metrics()}
+
+        return train_student(replace(trial, evaluate=evaluate), module, refreshed, settings.training, rows)
 
 
 class Hubert(_LabelPrediction):
     """Trains an encoder by masked prediction of MFCC clusters: HuBERT's first iteration. The teacher is not asked.
 
-    A second iteration is `dicehubert` with the first one's encoder as teacher.
+    A second iteration is `dicehubert` with the first one's encoder as teacher, or `targets.refresh` within one trial.
 
-    Cannot: iterate within one trial, or copy weights from a teacher.
+    Cannot: copy weights from a teacher.
     Source: HuBERT, Hsu et al. 2021, section II. Deviations: pre-norm log-mel students unless told otherwise; no penalty
     on the outputs of waveform convolutions, no scaling of their gradients, no layer drop; waveform students take
     LayerNorm for GroupNorm; batches are padded, not cropped to their shortest cut, and rows keep their own mask counts.

@@ -32,7 +32,7 @@ class LabelledBatches:
 
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
         frames = [int(self._frames(int(samples))) for samples in batch.samples_B]
-        width = int(self._frames(batch.audio_BS.shape[1]))
+        width = max(frames)
         labels_BT = np.full((len(frames), width), PADDING)
         for labels_T, cut, count in zip(labels_BT, batch.cuts, frames, strict=True):
             own_T = self._label_set.labels(cut.id)

@@ -10,13 +10,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from raysearch.corpora.batches import Batch, TrainingBatches
 from raysearch.encoder.checkpoint import CONFIG_NAME, load_encoder, save_encoder
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import macs_superb, params, sizes_of
@@ -27,12 +25,12 @@ from raysearch.methods.base import Report, Trial
 from raysearch.methods.budget import budgets, start_config, student_folder
 from raysearch.methods.pruning import Lagrangian, Pruning, gate_group, settle
 from raysearch.methods.settings import PruningSettings, TrainingSettings
+from raysearch.methods.student import Prepare, batches_for, with_batch_s
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.loop import Objective, fit
-from raysearch.training.process import rank, world_size
+from raysearch.training.process import rank
 from raysearch.training.trainer import Run
 
-Prepare = Callable[[int, Batch], Mapping[str, Any]]
 HEADS_NAME = "heads.safetensors"
 
 
@@ -63,8 +61,7 @@ def prune(
     objective, prepare = build(gated)
     _take_heads(objective, pruning)
     objective.to(trial.device)
-    cuts = trial.corpus.splits["train"]
-    batches = TrainingBatches(cuts, trial.corpus.audio, training.batch_s, trial.seed, rank(), world_size())
+    batches = batches_for(trial, objective, prepare, training)
     if not (sliced / CONFIG_NAME).exists():
         lagrangian = Lagrangian(goals, round(pruning.ramp * end), pruning.multiplier_lr, pruning.stiffness)
         run = Run(
@@ -104,7 +101,8 @@ def prune(
     def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
         return {**trial.evaluate(encoder, final), **_cost(encoder.config)}
 
-    for report in fit(recovery, Objective(objective, batches, prepare, evaluate)):
+    judged = with_batch_s(evaluate, batches)
+    for report in fit(recovery, Objective(objective, batches, prepare, judged)):
         if report.final and rank() == 0:
             shutil.rmtree(trial.folder / "pruning", ignore_errors=True)
         yield report

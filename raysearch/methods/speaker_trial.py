@@ -43,6 +43,7 @@ def train_speakers(trial: Trial, settings: FinetuneSettings, plan: Plan, evaluat
         seed=trial.seed,
         rank=rank(),
         world_size=world_size(),
+        readers=trial.readers,
     )
     if len(crops.speakers) < 2:
         raise InputError(

@@ -7,16 +7,20 @@ from typing import Any
 
 from torch import nn
 
-from raysearch.corpora.batches import Batch, TrainingBatches
+from raysearch.corpora.batches import Batch, Rows, TrainingBatches
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Report, Trial
 from raysearch.methods.settings import TrainingSettings
 from raysearch.training.loop import Objective, fit
+from raysearch.training.memory import fitting
 from raysearch.training.process import rank, world_size
 from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
+
+Prepare = Callable[[int, Batch], Mapping[str, Any]]
+Evaluate = Callable[[Encoder, bool], Mapping[str, float]]
 
 
 def student_for(trial: Trial, config: AnyConfig, training: TrainingSettings) -> Encoder:
@@ -36,11 +40,35 @@ def report_untrained(trial: Trial, encoder: Encoder) -> Iterator[Report]:
 def train_student(
     trial: Trial,
     module: nn.Module,
-    prepare: Callable[[int, Batch], Mapping[str, Any]],
+    prepare: Prepare,
     settings: TrainingSettings,
+    rows: Rows | None = None,
 ) -> Iterator[Report]:
-    """Trains `module` on the corpus's training split; see `fit` for reports, resuming and errors."""
+    """Trains `module` on the corpus's training split; see `fit` for reports, resuming and errors.
+
+    `rows`: where batches are made of, if not of audio.
+    """
+    batches = batches_for(trial, module, prepare, settings, rows)
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
+    return fit(run, Objective(module, batches, prepare, with_batch_s(trial.evaluate, batches)))
+
+
+def batches_for(
+    trial: Trial, module: nn.Module, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
+) -> TrainingBatches:
+    """Of the training split, in batches of the seconds that the settings say; on a GPU, of as many as fit."""
     cuts = trial.corpus.splits["train"]
-    batches = TrainingBatches(cuts, trial.corpus.audio, settings.batch_s, trial.seed, rank(), world_size())
-    return fit(run, Objective(module, batches, prepare, trial.evaluate))
+
+    def build(batch_s: float) -> TrainingBatches:
+        source = rows or trial.corpus.audio
+        return TrainingBatches(cuts, source, batch_s, trial.seed, rank(), world_size(), trial.readers)
+
+    if trial.device.type != "cuda":
+        return build(settings.batch_s)
+    module = module.to(trial.device).train()
+    return fitting(trial.folder, settings.batch_s, build, module, prepare, trial.device, trial.precision)
+
+
+def with_batch_s(evaluate: Evaluate, batches: TrainingBatches) -> Evaluate:
+    """Reports tell the seconds in a batch, too."""
+    return lambda encoder, final: {**evaluate(encoder, final), "train/batch_s": batches.batch_s}

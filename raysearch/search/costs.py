@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+
+import numpy as np
 
 from raysearch.encoder import cost
 from raysearch.encoder.config import AnyConfig
+from raysearch.errors import InputError
 from raysearch.front.document import Cost
 from raysearch.search.space import Config
 from raysearch.spec import Spec
@@ -33,3 +37,21 @@ class Costs:
 def encoder_cost(config: AnyConfig) -> Cost:
     """MACs over SUPERB's 32 lengths and parameters of an encoder."""
     return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)
+
+
+def feasible(spec: Spec, costs: Costs, draws: int, rng: np.random.Generator) -> list[Config]:
+    """Of so many random configurations those that have a student and are not over budget.
+
+    Raises: InputError if they are fewer than two.
+    """
+    limits, found = spec.constraints, []
+    for config in [spec.search_space.draw(rng) for _ in range(draws)]:
+        try:
+            one = costs(config)
+        except InputError:
+            continue
+        if one.macs_g <= (limits.macs_g or math.inf) and one.params_m <= (limits.params_m or math.inf):
+            found.append(config)
+    if len(found) < 2:
+        raise InputError(f"constraints: {len(found)} of {draws} drawn configurations keep them; expected more")
+    return found

@@ -1,4 +1,5 @@
-"""What may be thrown away: label sets that nothing has asked for in a long time, and the resume states of ended trials.
+"""What may be thrown away: label sets and log-mel bins that nothing has asked for in a long time, and the resume states
+of ended trials.
 
 Students and heads stay, of every trial; of the front's trials everything stays, and of running ones too.
 """
@@ -19,16 +20,20 @@ CHECKPOINTS = "checkpoints"
 class Garbage:
     label_sets: dict[str, int]
     """Bytes by digest."""
+    mels: dict[str, int]
+    """Bytes by digest."""
     checkpoints: dict[tuple[str, int], int]
     """Bytes by search and trial."""
 
     @property
     def bytes(self) -> int:
-        return sum(self.label_sets.values()) + sum(self.checkpoints.values())
+        return sum(sum(sizes.values()) for sizes in (self.label_sets, self.mels, self.checkpoints))
 
 
 def find_garbage(place: SearchFolder, before_s: float) -> Garbage:
-    """In all searches of a place; label sets if nothing asked for them since a time. `place.name` is not looked at."""
+    """In all searches of a place; label sets and bins if nothing asked for them since a time. `place.name` is not
+    looked at.
+    """
     checkpoints: dict[tuple[str, int], int] = {}
     for name in place.searches():
         folder = SearchFolder(place.root, name, place.uri)
@@ -42,11 +47,12 @@ def find_garbage(place: SearchFolder, before_s: float) -> Garbage:
                 size = _size(folder, trial.number)
                 if size:
                     checkpoints[name, trial.number] = size
-    return Garbage(place.store.label_sets.unused(before_s), checkpoints)
+    return Garbage(place.store.label_sets.folders.unused(before_s), place.store.mels.unused(before_s), checkpoints)
 
 
 def remove_garbage(place: SearchFolder, garbage: Garbage) -> None:
-    place.store.label_sets.remove(garbage.label_sets)
+    place.store.label_sets.folders.remove(garbage.label_sets)
+    place.store.mels.remove(garbage.mels)
     for name, number in garbage.checkpoints:
         folder = SearchFolder(place.root, name, place.uri)
         if remote := folder.remote:

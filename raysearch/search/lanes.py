@@ -35,6 +35,12 @@ def uses_gpu(workers: WorkerSettings) -> bool:
     return ray.cluster_resources().get("GPU", 0) >= workers.lanes * workers.num_workers
 
 
+def largest_node(use_gpu: bool) -> int:
+    """Most CPUs of a node that may work now, with a GPU where one is needed: no worker can have more. 0 if none may."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return int(max((node.get("CPU", 0) for node in nodes if node.get("GPU", 0) or not use_gpu), default=0))
+
+
 class _TuneSearcher(TuneSearcher):  # type: ignore[misc]
     """Tune's questions, put to our searcher."""
 

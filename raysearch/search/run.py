@@ -24,7 +24,7 @@ from raysearch.search.connection import connected
 from raysearch.search.costs import encoder_cost
 from raysearch.search.folder import Links, SearchFolder
 from raysearch.search.lane import LanePlan, train_on_workers
-from raysearch.search.lanes import run_lanes, uses_gpu
+from raysearch.search.lanes import largest_node, run_lanes, uses_gpu
 from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
 from raysearch.search.provenance import git_commit, hardware, versions
@@ -209,8 +209,9 @@ def _with_teacher(
     found = find_teacher(spec.teacher, corpus, store)
     if found is None:
         say("teacher: preparing (once; later searches take it from the store)")
-        # No trial runs yet: the teacher may use the CPUs of all lanes.
-        whole = replace(plan, num_workers=1, cpus=plan.cpus * spec.workers.lanes * spec.workers.num_workers)
+        # No trial runs yet: the teacher may use the CPUs of all lanes, as far as one node has them.
+        lanes_cpus = plan.cpus * spec.workers.lanes * spec.workers.num_workers
+        whole = replace(plan, num_workers=1, cpus=max(plan.cpus, min(lanes_cpus, largest_node(plan.use_gpu))))
         train_on_workers(train_teacher, {"plan": asdict(whole)}, whole)
         found = find_teacher(spec.teacher, corpus, store)
         assert found is not None

@@ -10,22 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
-from raysearch.search.costs import Costs
+from raysearch.encoder.cost import params
+from raysearch.search.costs import Costs, feasible
 from raysearch.search.space import Config
 from raysearch.search.surrogate import Encoding
 from raysearch.search.trial_table import Point, Row
-from raysearch.spec import parse_spec
+from raysearch.spec import Spec, parse_spec
 
 TEACHER = EncoderConfig(
     front_end=Waveform(), width=768, norm="post", blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072)
 )
 SHARES = [1 / 9, 1 / 3, 1.0]
+PRUNED = ("hjpruning", "dphubert")
 SLICED = 0.67
 """Share of the budget after which a pruned student is sliced and compared."""
 NOISE = 0.03
@@ -56,12 +58,24 @@ DOCUMENT: dict[str, Any] = {
 
 
 class SyntheticTable:
-    """One set of laws."""
+    """One set of laws, on a made-up space or on one that is given.
 
-    def __init__(self, seed: int) -> None:
-        self.spec = parse_spec(DOCUMENT, where="synthetic")
-        self.teacher: AnyConfig = TEACHER
-        self.costs = Costs(self.spec, TEACHER)
+    `seconds`: of a whole trial without its start; by default the time is made up too.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        spec: Spec | None = None,
+        teacher: AnyConfig = TEACHER,
+        seconds: Callable[[Config], float] | None = None,
+    ) -> None:
+        self.spec = spec or parse_spec(DOCUMENT, where="synthetic")
+        self.teacher = teacher
+        self.costs = Costs(self.spec, teacher)
+        self.seconds = seconds or self._made_up_seconds
+        # The laws are of sizes beside a teacher of HuBERT Base's.
+        self._scale_m = params(TEACHER) / params(teacher)
         self._encode = Encoding(self.spec.search_space)
         rng = np.random.default_rng(seed)
         self._floor, self._scale = rng.uniform(3, 6), rng.uniform(55, 75)
@@ -75,7 +89,7 @@ class SyntheticTable:
         self._wave_K = rng.uniform(0, 2 * np.pi, 4)
         self._direction_KF = rng.normal(0, 2.0, (4, self._encode([self.spec.search_space.draw(rng)]).shape[1]))
         self._rate, self._slowness = rng.uniform(0.12, 0.2), rng.uniform(0.05, 0.12)
-        drawn = [self.spec.search_space.draw(rng) for _ in range(DRAWS)]
+        drawn = feasible(self.spec, self.costs, DRAWS, rng)
         # The hottest tenth of what random search would try diverges.
         self._hottest = float(np.quantile([self._heat(config) for config in drawn], 0.9))
         truths = [self._truth(config) for config in drawn]
@@ -85,21 +99,22 @@ class SyntheticTable:
 
     def row(self, config: Config, seed: int) -> Row:
         rng = np.random.default_rng([seed, _digest(config)])
-        of_seed, *of_reports = rng.normal(0, NOISE, 1 + len(SHARES)) * np.sqrt([0.7, *[0.3] * len(SHARES)])
+        shares = self.spec.search.rungs
+        of_seed, *of_reports = rng.normal(0, NOISE, 1 + len(shares)) * np.sqrt([0.7, *[0.3] * len(shares)])
         truth = self._truth(config)
         budget_s = self.seconds(config)
         dies_at = rng.uniform(0.05, 0.9) if self._heat(config) > self._hottest else math.inf
         points = tuple(
             Point(share, START_S + share * budget_s, self._at(config, truth, share) * math.exp(of_seed + report))
-            for share, report in zip(SHARES, of_reports, strict=True)
-            if share < dies_at and (share > SLICED or config["method"] != "hjpruning")
+            for share, report in zip(shares, of_reports, strict=True)
+            if share < dies_at and (share > SLICED or config["method"] not in PRUNED)
         )
         if dies_at < 1:
             return Row(config, points, diverged_s=START_S + dies_at * budget_s)
         return Row(config, points, truth=truth)
 
-    def seconds(self, config: Config) -> float:
-        """Of a whole trial without its start: a fixed share for teacher and data, the rest by the student's MACs."""
+    def _made_up_seconds(self, config: Config) -> float:
+        """A fixed share for teacher and data, the rest by the student's MACs."""
         return 100 * (0.25 + 0.75 * self.costs(config).macs_g / self._mean_macs)
 
     def _truth(self, config: Config) -> float:
@@ -111,8 +126,9 @@ class SyntheticTable:
         ln_error += 0.09 * self._heat(config) ** 2
         if "targets.clusters" in config:
             ln_error += 0.05 * (math.log(float(config["targets.clusters"])) - self._best_clusters) ** 2
+        if "prediction.mask_prob" in config:
             ln_error += 0.6 * (float(config["prediction.mask_prob"]) - self._best_mask) ** 2
-        if "student.width" in config:
+        if "student.width" in config and "student.depth" in config:
             aspect = math.log(float(config["student.width"]) / float(config["student.depth"]))
             ln_error += 0.08 * (aspect - self._best_aspect) ** 2
         features_F = self._encode([config])[0]
@@ -120,11 +136,13 @@ class SyntheticTable:
         return float(math.exp(ln_error + 0.025 * waves_K.sum() / math.sqrt(2)))
 
     def _size(self, config: Config) -> float:
-        """Millions of parameters."""
-        return self.costs(config).params_m
+        """Millions of parameters, beside a teacher of HuBERT Base's."""
+        return self.costs(config).params_m * self._scale_m
 
     def _heat(self, config: Config) -> float:
-        """ln of the learning rate above its optimum, which falls with size."""
+        """ln of the learning rate above its optimum, which falls with size; 0 where the rate is not searched."""
+        if "training.lr" not in config:
+            return 0.0
         best = self._best_lr - self._lr_falls * math.log(self._size(config) / 10)
         return math.log(float(config["training.lr"])) - best
 

@@ -22,6 +22,9 @@ class TargetSettings(Settings):
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
     seed: int = Field(0, ge=0)
     """Seed of the sample and of the clusters' first centres."""
+    refresh: int = Field(0, ge=0)
+    """Updates after which the labels are made anew, again and again, as clusters of the student's own middle block; 0:
+    never. Each time costs a pass over the corpus and k-means."""
 
 
 class PseudoLabelSettings(Settings):

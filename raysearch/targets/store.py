@@ -31,7 +31,7 @@ Flight = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Store:
-    """What searches share: teachers, label sets, what is known of corpora."""
+    """What searches share: teachers, label sets, log-mel bins, what is known of corpora."""
 
     folder: Path
     uri: str = ""
@@ -54,6 +54,11 @@ class Store:
     @property
     def pseudo_labels(self) -> FolderStore:
         return self._folders("pseudo_labels")
+
+    @property
+    def mels(self) -> FolderStore:
+        """Of this node: they are sooner computed than fetched."""
+        return FolderStore(self.folder / "mels", None, self.flight)
 
     def _folders(self, kind: str) -> FolderStore:
         return FolderStore(self.folder / kind, Remote(f"{self.uri}/{kind}") if self.uri else None, self.flight)
@@ -151,6 +156,13 @@ class FolderStore:
                     removed.append(digest)
         return sorted(set(removed))
 
+    def remove(self, digests: Collection[str]) -> None:
+        self.gc(self.used_s().keys() - set(digests))
+
+    def unused(self, before_s: float) -> dict[str, int]:
+        """Bytes of each folder that has been of no use since a time, by digest."""
+        return {digest: self.size(digest) for digest, last_s in self.used_s().items() if last_s < before_s}
+
     @contextmanager
     def _lock(self, digest: str) -> Iterator[None]:
         # Lock files stay: removing one that another process has just opened would let two builders in.
@@ -169,28 +181,20 @@ class LabelStore:
     """Label sets by key."""
 
     def __init__(self, folders: FolderStore | Path) -> None:
-        self._folders = FolderStore(folders) if isinstance(folders, Path) else folders
+        self.folders = FolderStore(folders) if isinstance(folders, Path) else folders
 
     def get(self, key: LabelKey) -> LabelSet | None:
         """Raises: WorkError if the set is there but unreadable; so do the other verbs."""
-        path = self._folders.get(key.digest)
+        path = self.folders.get(key.digest)
         return read_label_set(path) if path else None
 
     def get_or_build(self, key: LabelKey, build: Callable[[Path], None]) -> LabelSet:
         """The label set; `build` writes one into the folder it is given if there is none yet."""
-        return read_label_set(self._folders.get_or_build(key.digest, build))
+        return read_label_set(self.folders.get_or_build(key.digest, build))
 
     def ls(self) -> list[LabelSet]:
-        return [read_label_set(path) for digest in self._folders.ls() if (path := self._folders.get(digest))]
+        return [read_label_set(path) for digest in self.folders.ls() if (path := self.folders.get(digest))]
 
     def gc(self, keep: Collection[str]) -> list[str]:
         """Removes the sets whose digest is not in `keep`; returns their digests."""
-        return self._folders.gc(keep)
-
-    def remove(self, digests: Collection[str]) -> None:
-        self._folders.gc(self._folders.used_s().keys() - set(digests))
-
-    def unused(self, before_s: float) -> dict[str, int]:
-        """Bytes of each set that has been of no use since a time, by digest."""
-        used_s = self._folders.used_s()
-        return {digest: self._folders.size(digest) for digest, last_s in used_s.items() if last_s < before_s}
+        return self.folders.gc(keep)

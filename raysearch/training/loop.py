@@ -24,6 +24,7 @@ from raysearch.training.meter import Meter
 from raysearch.training.process import rank
 from raysearch.training.spans import span, watch
 from raysearch.training.trainer import Run, Trainer
+from raysearch.training.utilisation import peak_flops
 
 LOG_UPDATES = 50
 
@@ -46,7 +47,7 @@ class Objective:
     """`module(**inputs)` returns the loss and a dict of detached metrics; its attribute `student` is the student."""
     batches: Batches
     prepare: Callable[[int, Batch], Mapping[str, Any]]
-    """Update and batch -> the module's arguments; tensors may lie on any device."""
+    """Update and batch -> the module's arguments, `samples_B` among them; tensors may lie on any device."""
     evaluate: Callable[[Encoder, bool], Mapping[str, float]]
     """Metrics of a student in eval mode; True at the last rung."""
 
@@ -67,14 +68,15 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
         yield _report(run, trainer, metrics, objective)
-    stream, meter = objective.batches.from_step(trainer.step), Meter()
+    stream = objective.batches.from_step(trainer.step)
+    meter = Meter(trainer.student.config, peak_flops(run.device, run.precision))
     while trainer.step < run.budget:
         with span("batch"):
             batch = next(stream)
         with span("labels and masks"):
             inputs = objective.prepare(trainer.step, batch)
         lr = trainer.lr
-        meter.add(batch, trainer.update(inputs))
+        meter.add(inputs["samples_B"], trainer.update(inputs))
         saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0
         # Every checkpoint ends a line of the curve, so that a resumed run averages over the same updates.
         with span("reporting"):

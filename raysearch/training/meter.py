@@ -8,25 +8,32 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, distributed
 
-from raysearch.corpora.batches import Batch
-from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
 from raysearch.training.process import world_size
+from raysearch.training.utilisation import training_flops
+
+TIMINGS = ("train/audio_s_per_s", "train/tflop_per_s", "train/mfu_percent")
+"""Metrics that differ when the same run is run again."""
 
 
 class Meter:
-    def __init__(self) -> None:
+    """Of one process's updates of a student."""
+
+    def __init__(self, config: AnyConfig, peak_flops: float | None) -> None:
+        """`peak_flops`: what the device could do in a second; None if that is not known."""
+        self._config, self._peak_flops = config, peak_flops
         self.restart()
 
     def restart(self) -> None:
         """Forgets everything; the clock starts anew."""
         self._sums: dict[str, Tensor] = {}
         self._updates = 0
-        self._audio_s = 0.0
+        self._samples: list[Tensor] = []
         self._since = time.perf_counter()
 
-    def add(self, batch: Batch, metrics: Mapping[str, Tensor]) -> None:
+    def add(self, samples_B: Tensor, metrics: Mapping[str, Tensor]) -> None:
         self._updates += 1
-        self._audio_s += float(batch.samples_B.sum()) / SAMPLE_RATE_HZ * world_size()
+        self._samples.append(samples_B)
         for name, value in metrics.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
@@ -34,7 +41,9 @@ class Meter:
         """Means named `train/...`, over all processes, and the seconds they took, then restarts.
 
         `train/audio_s_per_s` is speech per second of training, all processes together (each taken for this one's like);
-        `system/gpu_memory_gb` the most that this process held since the last reading, on a GPU only.
+        `train/tflop_per_s` the student's model FLOPs in it, `train/mfu_percent` their share of what the devices could
+        do, where that is known; `system/gpu_memory_gb` the most that this process held since the last reading, on a
+        GPU only.
         """
         totals_M = torch.stack([value.float() for value in self._sums.values()])
         if world_size() > 1:
@@ -42,9 +51,18 @@ class Meter:
         totals = (totals_M / world_size()).tolist()
         elapsed_s = time.perf_counter() - self._since
         metrics = {f"train/{name}": total / self._updates for name, total in zip(self._sums, totals, strict=True)}
-        metrics["train/audio_s_per_s"] = self._audio_s / elapsed_s
+        metrics |= self._rates(elapsed_s)
         if torch.cuda.is_available():
             metrics["system/gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
             torch.cuda.reset_peak_memory_stats()
         self.restart()
         return metrics, elapsed_s
+
+    def _rates(self, elapsed_s: float) -> dict[str, float]:
+        samples = [count for samples_B in self._samples for count in samples_B.tolist()]
+        flops_per_s = training_flops(self._config, samples) / elapsed_s
+        rates = {
+            "train/audio_s_per_s": world_size() * sum(samples) / SAMPLE_RATE_HZ / elapsed_s,
+            "train/tflop_per_s": world_size() * flops_per_s / 1e12,
+        }
+        return rates | ({"train/mfu_percent": 100 * flops_per_s / self._peak_flops} if self._peak_flops else {})

@@ -5,8 +5,24 @@ Shapes: B batch, T frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from torch import Tensor, distributed
+
+_alone = False
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """As if this process were the only one."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
 
 
 def rank() -> int:
@@ -14,7 +30,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
 
 
 def generator(seed: int, step: int) -> np.random.Generator:

@@ -92,9 +92,11 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int, precis
     with tempfile.TemporaryDirectory() as folder, measured() as spans:
         labels = Store(Path(folder)).label_sets
 
-        def label_set(settings: TargetSettings) -> LabelSet:
+        def label_set(settings: TargetSettings, student: Teacher | None = None) -> LabelSet:
             with span("clustering"):
-                return build_label_set(settings, teacher, corpus, corpus.audio, labels, device, LABELLING_BATCH_S)
+                return build_label_set(
+                    settings, student or teacher, corpus, corpus.audio, labels, device, LABELLING_BATCH_S
+                )
 
         def pseudo_labels(settings: PseudoLabelSettings) -> PseudoLabels:
             kept = Store(Path(folder)).pseudo_labels

@@ -19,6 +19,7 @@ from raysearch.methods.table import load_method
 from raysearch.spec import Spec
 from raysearch.targets.build import build_label_set
 from raysearch.targets.label_set import LabelSet
+from raysearch.targets.mels import Mels, mels_of
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
 from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import Store
@@ -54,13 +55,16 @@ class Workplace:
     def tasks(self) -> list[Any]:
         return [load_task(settings) for settings in self.spec.tasks]
 
-    def label_set(self, settings: TargetSettings) -> LabelSet:
-        audio, sets = self.corpus.audio, self.store.label_sets
-        return build_label_set(settings, self.teacher, self.corpus, audio, sets, self.device, LABELLING_BATCH_S)
+    def label_set(self, settings: TargetSettings, teacher: Teacher | None = None) -> LabelSet:
+        audio, sets, teacher = self.corpus.audio, self.store.label_sets, teacher or self.teacher
+        return build_label_set(settings, teacher, self.corpus, audio, sets, self.device, LABELLING_BATCH_S)
 
     def pseudo_labels(self, settings: PseudoLabelSettings) -> PseudoLabels:
         store = self.store.pseudo_labels
         return build_pseudo_labels(settings, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
+
+    def mels(self, bins: int) -> Mels | None:
+        return mels_of(self.corpus, bins, self.store.mels)
 
     def evaluate(
         self, encoder: Encoder, test: bool, trained: Mapping[str, nn.Module] | None = None, *, keep: Path
@@ -88,7 +92,9 @@ class Workplace:
             device=self.device,
             seed=seed,
             precision=precision,
+            readers=self.spec.workers.readers,
             pseudo_labels=self.pseudo_labels,
+            mels=self.mels,
             learner=lambda: learner_of(self.tasks, self.corpus),
         )
         return load_method(config["method"])().run(trial)

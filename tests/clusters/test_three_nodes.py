@@ -18,11 +18,12 @@ from tenacity import Retrying, stop_after_attempt
 from raysearch.search.folder import SearchFolder
 from raysearch.search.study import Study
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CHECKOUT = Path(__file__).parents[2]
 AN4 = CHECKOUT.parent / "shared/data/asr/an4"
 TRIALS = 5
+LIMIT_S = 300.0
 SHORT = [
     *("teacher.depth=3", "teacher.width=128", "teacher.updates=150", "search.updates=100"),
     *("space.student.front_end={choice: [logmel-25hz]}", "space.student.channels={choice: [64, 128]}"),
@@ -50,10 +51,11 @@ def cluster() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-def until(true: Callable[[], bool], what: str, limit_s: float = 600.0) -> None:
-    deadline_s = time.monotonic() + limit_s
+def until(true: Callable[[], bool], what: str, job: subprocess.Popen[bytes], log: Path) -> None:
+    deadline_s = time.monotonic() + LIMIT_S
     while not true():
-        assert time.monotonic() < deadline_s, f"not within {limit_s:.0f} s: {what}"
+        assert job.poll() is None, f"the job ended: {log.read_text()[-2000:]}"
+        assert time.monotonic() < deadline_s, f"not within {LIMIT_S:.0f} s: {what}: {log.read_text()[-2000:]}"
         time.sleep(1.0)
 
 
@@ -81,21 +83,24 @@ def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_pa
     ray_command = str(Path(sys.executable).parent / "ray")
     address = f"http://{cluster.head_node.webui_url}"
     submit = [ray_command, "job", "submit", "--address", address, "--working-dir", str(CHECKOUT), "--", *entry]
-    log = (tmp_path / "job.log").open("w")
-    job = subprocess.Popen(submit, cwd=CHECKOUT, stdout=log, stderr=log)
+    log = tmp_path / "job.log"
+    with log.open("w") as out:
+        job = subprocess.Popen(submit, cwd=CHECKOUT, stdout=out, stderr=out)
     folder = SearchFolder(tmp_path, "three")
     working = {first.node_id, second.node_id}
-    until(lambda: nodes_of_lanes() == working and trials_ended(folder) >= 1, "lanes on both nodes, a trial complete")
+    until(lambda: nodes_of_lanes() == working, "a lane on each node", job, log)
+    until(lambda: trials_ended(folder) >= 1, "a trial complete", job, log)
     before = trials_ended(folder)
     cluster.remove_node(first, allow_graceful=False)
     third = patiently(lambda: cluster.add_node(num_cpus=1))
-    until(lambda: third.node_id in nodes_of_lanes(), "a lane on the new node")
-    assert trials_ended(folder) < TRIALS, "the search ended before the new node could be of use"
-    assert job.wait(timeout=900) == 0, (tmp_path / "job.log").read_text()[-2000:]
+    until(lambda: third.node_id in nodes_of_lanes(), "a lane on the new node", job, log)
+    after = trials_ended(folder)
+    assert after < TRIALS, "the search ended before the new node could be of use"
+    assert job.wait(timeout=LIMIT_S) == 0, log.read_text()[-2000:]
     study = Study.open(folder.study_storage(), "three")
     states = [record.state for record in study.records()]
     attempts = {record.number: study._frozen(record.number).user_attrs["attempts"] for record in study.records()}
-    said = {"states": states, "attempts": attempts, "complete when the node died": before}
+    said = {"states": states, "attempts": attempts, "complete when the node died": before, "and when replaced": after}
     print(json.dumps(said))
     assert states.count("complete") == TRIALS
     assert "running" not in states

@@ -93,6 +93,19 @@ def test_training_from_step_equals_running_up_to_it(step: int, seed: int) -> Non
     assert ids(run[step:]) == ids(resumed)
 
 
+@given(LENGTHS, BATCH_S, st.integers(1, 3))
+@settings(deadline=None, max_examples=40)
+def test_heaviest_is_at_least_as_large_as_any_batch_and_within_the_limit(
+    lengths: list[int], batch_s: float, world_size: int
+) -> None:
+    plan = TrainingBatches(cuts_of(lengths), Ones(), batch_s, 0, world_size=world_size)
+    heaviest = plan.heaviest()
+    assert heaviest is not None
+    assert_within(heaviest, batch_s)
+    for batch in islice(plan.from_step(0), 3 * plan.steps_per_epoch):
+        assert batch.audio_BS.numel() <= heaviest.audio_BS.numel()
+
+
 def test_training_resume_reads_no_audio_of_skipped_steps() -> None:
     read: list[str] = []
 

@@ -44,6 +44,12 @@ def test_seeds_table_then_one_line_a_configuration_the_dearest_first(searches):
     assert note.startswith("Means of 3 searches")
 
 
+def test_seeds_table_of_several_methods_then_names_them():
+    trials = [trial(n, 20, 9 + n, config={"method": name}) for n, name in enumerate(["oskdft", "ft-only"])]
+    head, one, other, _ = seeds_table([document("a", ["macs", "wer"], trials, [100, 100])]).splitlines()
+    assert (head.split()[0], one.split()[0], other.split()[0]) == ("method", "oskdft", "ft-only")
+
+
 def test_one_search_then_no_interval(searches):
     assert "+-" not in seeds_table(searches[:1]).partition("Means")[0]
 

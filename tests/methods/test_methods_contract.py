@@ -13,6 +13,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Trial
 from raysearch.methods.table import METHODS, load_method
 from raysearch.targets.pseudo_labels import PseudoLabels
+from raysearch.training.meter import TIMINGS
 
 RUNGS = (2, 4, 6)
 STUDENT = {"depth": 2, "width": 16, "heads": 2, "channels": 8, "position_kernel": 3}
@@ -71,7 +72,7 @@ def trial(method, tones, small_teacher, tone_labels, tmp_path):
 
 def results(report):
     """The metrics that do not measure time."""
-    return {name: value for name, value in report.metrics.items() if name != "train/audio_s_per_s"}
+    return {name: value for name, value in report.metrics.items() if name not in TIMINGS}
 
 
 def test_student_then_it_is_pure_and_builds(method, trial, small_teacher):

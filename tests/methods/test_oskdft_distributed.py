@@ -11,6 +11,7 @@ from torch import distributed, multiprocessing
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.methods.base import Teacher, Trial
 from raysearch.methods.oskdft import KdThenFt, Oskdft, TwoStepSettings
+from raysearch.training.meter import TIMINGS
 
 METHODS = {
     "shared": (Oskdft, {}),
@@ -51,7 +52,7 @@ def work(number, port, folder, name, corpus, teacher):
 def curve(folder):
     lines = [json.loads(line)["metrics"] for line in (folder / "curve.jsonl").read_text().splitlines()]
     # BatchNorm over few crops makes gradients large where the loss is not.
-    skipped = ("train/audio_s_per_s", "train/grad_norm")
+    skipped = (*TIMINGS, "train/grad_norm")
     return [{key: value for key, value in line.items() if key not in skipped} for line in lines]
 
 

@@ -1,11 +1,17 @@
 """The doctor on a healthy cluster and on broken ones: each fault is found in its own line, and in no other."""
 
+import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import product
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -14,12 +20,22 @@ import numpy as np
 import pytest
 import soundfile
 
+from raysearch.corpora.labelled import read_labelled
+from raysearch.corpora.settings import LabelledSettings
 from raysearch.errors import InputError
 from raysearch.search import doctor
 from raysearch.search.doctor import Answer, Finding, check_mlflow, check_study, judge
 from raysearch.search.probing import NodeReport, Order, probe, read_probes, write_probe
 from raysearch.search.provenance import versions
 
+LINES = {
+    "versions": "lhotse 0.0.1, the driver has",
+    "storage": "the driver's file is not there; fix: give --storage a folder that is mounted on every node",
+    "disk": "0.0 GB free; fix: free some",
+    "corpus": "6 of 6 recordings cannot be read",
+    "mlflow": "refused; fix: start it, or go on without",
+}
+"""What is said of a broken set-up, and where."""
 Spoil = Callable[[NodeReport], NodeReport]
 
 
@@ -153,21 +169,79 @@ def test_corpus_that_the_driver_cannot_read_then_said_as_in_a_search() -> None:
     assert doctor._sample(corpus) == ([], "corpus.root: /nowhere: no such folder")
 
 
+# A node that differs from the driver in all that a node can: its storage is a small disk of its own, the corpus is not
+# mounted, one package is another version. The mounts are seen by this node alone.
+BROKEN_NODE = """
+mount -t tmpfs -o size=16m none {storage} && mount -t tmpfs none {corpus}
+exec {ray} start --address={address} --num-cpus=1 --disable-usage-stats --block
+"""
+
+
+@contextmanager
+def broken_node(address: str, storage: Path, corpus: Path, packages: Path) -> Iterator[None]:
+    """Needs to be root, or at least to have a mount namespace of one's own."""
+    (packages / "lhotse-0.0.1.dist-info").mkdir(parents=True)
+    (packages / "lhotse-0.0.1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: lhotse\nVersion: 0.0.1\n"
+    )
+    ray_command = Path(sys.executable).parent / "ray"
+    script = BROKEN_NODE.format(ray=ray_command, address=address, storage=storage, corpus=corpus)
+    path = os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])
+    node = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-ec", script],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        os.killpg(node.pid, signal.SIGTERM)
+        node.wait()
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-def test_doctor_on_two_real_nodes(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0,
+    reason="needs a mount namespace of its own",
+)
+def test_doctor_on_real_nodes_healthy_and_broken(tmp_path: Path) -> None:
     import ray
     from ray.cluster_utils import Cluster
+
+    storage, corpus = tmp_path / "searches", tmp_path / "corpus"
+    storage.mkdir()
+    for seed, (split, label) in enumerate(product(("train", "dev", "test"), ("yes", "no"))):
+        (corpus / split / label).mkdir(parents=True)
+        noise_S = np.random.default_rng(seed).normal(0, 0.1, 16_000)
+        soundfile.write(corpus / split / label / "0.wav", noise_S, 16_000)
+    settings = LabelledSettings(root=corpus)
+
+    def findings(tracking: str) -> dict[str, Finding]:
+        found = doctor.examine(str(storage), lambda: read_labelled(settings, None), tracking=tracking, study="")
+        print("\n".join(map(str, found)))
+        return {finding.check: finding for finding in found}
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     try:
-        findings = doctor.examine(str(tmp_path), None, tracking="sqlite:///", study="")
+        healthy = findings("sqlite:///")
+        assert all(finding.ok for finding in healthy.values())
+        assert healthy["nodes"].found == "2 answer"
+        assert list(storage.iterdir()) == []
+        with broken_node(cluster.address, storage, corpus, tmp_path / "packages"):
+            deadline_s = time.monotonic() + 120
+            while len([node for node in ray.nodes() if node["Alive"]]) < 3:
+                assert time.monotonic() < deadline_s, "the broken node did not join"
+                time.sleep(0.5)
+            broken = findings("http://127.0.0.1:1")
     finally:
         ray.shutdown()
         cluster.shutdown()
-    print("\n".join(map(str, findings)))
-    assert all(finding.ok for finding in findings)
-    assert findings[0].found == "2 answer"
-    assert list(tmp_path.iterdir()) == []
+    assert broken["nodes"].found == "3 answer"
+    assert {check for check, finding in broken.items() if not finding.ok} == set(LINES)
+    for check, words in LINES.items():
+        assert words in str(broken[check])

@@ -75,7 +75,7 @@ def test_resume_states_go_off_the_front_alone(place: SearchFolder, tmp_path: Pat
 
 def test_label_set_goes_when_nothing_asked_for_it_in_long(place: SearchFolder) -> None:
     (label_set,) = place.store.label_sets.ls()
-    used_s = max(place.store.label_sets._folders.used_s().values())
+    used_s = max(place.store.label_sets.folders.used_s().values())
     assert find_garbage(place, before_s=used_s - DAY_S).label_sets == {}
     garbage = find_garbage(place, before_s=used_s + DAY_S)
     assert list(garbage.label_sets) == [label_set.key.digest]
@@ -89,3 +89,13 @@ def test_label_set_that_is_asked_for_is_of_use_again(tmp_path: Path) -> None:
     os.utime(tmp_path / "_store/teachers/ab/complete", (1.0, 1.0))
     store.get_or_build("ab", lambda path: None)
     assert store.used_s()["ab"] > 1.0
+
+
+def test_bins_of_a_corpus_go_as_label_sets_do(place: SearchFolder) -> None:
+    place.store.mels.get_or_build("abc", lambda path: (path / "mels.npy").write_bytes(b"12345"))
+    used_s = max(place.store.mels.used_s().values())
+    assert find_garbage(place, before_s=used_s - DAY_S).mels == {}
+    garbage = find_garbage(place, before_s=used_s + DAY_S)
+    assert garbage.mels == {"abc": 5}
+    remove_garbage(place, garbage)
+    assert place.store.mels.ls() == []

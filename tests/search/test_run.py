@@ -8,6 +8,7 @@ from made_up import DOCUMENT, TEACHER, spec_with
 from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
 from raysearch.search.folder import Links, SearchFolder
+from raysearch.search.lanes import largest_node
 from raysearch.search.lease import Lease
 from raysearch.search.run import claim, reference_point, start_search
 from raysearch.search.study import Study, open_storage
@@ -82,3 +83,16 @@ def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest()
     (macs_g, per) = reference_point(spec_with(method="hjpruning", student={}, space=space), TEACHER)
     assert macs_g == pytest.approx(1.05 * 0.9 * macs_superb(TEACHER) / 1e9, rel=0.03)
     assert per == 100
+
+
+def test_teacher_asks_for_no_more_than_one_node_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}},
+        {"Alive": True, "Resources": {"CPU": 16.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    assert largest_node(use_gpu=False) == 16
+    assert largest_node(use_gpu=True) == 4
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"node:__internal_head__": 1.0}}])
+    assert largest_node(use_gpu=False) == 0

@@ -14,6 +14,7 @@ from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings, TrainingSettings
 from raysearch.training.loop import DivergedError, Objective, fit
+from raysearch.training.meter import TIMINGS
 from raysearch.training.trainer import Run
 
 torch.set_num_threads(1)
@@ -79,7 +80,7 @@ def curve(folder):
     lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
     for line in lines:
         line.pop("seconds")
-        line["metrics"].pop("train/audio_s_per_s")
+        line["metrics"] = {name: value for name, value in line["metrics"].items() if name not in TIMINGS}
     return lines
 
 

@@ -1,0 +1,111 @@
+"""A corpus brought into one form, once: lhotse cut manifests, the pairs beside them, and audio that can be used.
+
+OUT/{train,dev,test}.jsonl.gz    cuts
+OUT/{dev,test}.pairs             what the corpus's own trial lists compare, where it has them
+OUT/clips/                       16 kHz FLAC, of a corpus that comes otherwise
+OUT/corpus.json                  what it was made of, and what it holds; written last
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from pydantic import ValidationError
+from scipy.signal import resample_poly
+
+from raysearch.corpora.check import Checked, check_corpus
+from raysearch.corpora.commonvoice import listed_clips
+from raysearch.corpora.corpus import Corpus, Pair
+from raysearch.corpora.manifests import pairs_file
+from raysearch.corpora.settings import CommonVoiceSettings, CorpusSettings
+from raysearch.corpora.table import read_corpus
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.errors import InputError, first_fault
+from raysearch.settings import Settings
+
+KINDS = ("an4", "librispeech", "voxceleb", "slurp", "speech-commands", "commonvoice", "labelled", "intents")
+MARKER = "corpus.json"
+
+
+class _Document(Settings):
+    """What of a search document is wanted here; errors name its keys."""
+
+    corpus: CorpusSettings
+
+
+def corpus_settings(kind: str, root: Path, changes: Mapping[str, Any]) -> CorpusSettings:
+    """The settings of a corpus in its usual layout. Raises: InputError naming the key."""
+    document: dict[str, Any] = {"kind": kind, "root": str(root)}
+    if kind == "voxceleb":
+        lists = {split: {"file": str(root / f"veri_{split}.txt")} for split in ("dev", "test")}
+        document = {"kind": kind, "train": [{"file": str(root / "train_list.txt")}], **lists}
+    try:
+        return _Document.model_validate({"corpus": {**document, **changes}}).corpus
+    except ValidationError as err:
+        raise InputError(first_fault(err)) from err
+
+
+def prepare(settings: CorpusSettings, out: Path) -> Checked | None:
+    """Reads and checks the corpus and writes it; None if that was done before.
+
+    Raises: InputError if the corpus cannot be read, or `out` holds another one.
+    """
+    marker = out / MARKER
+    recipe = settings.model_dump(mode="json")
+    if marker.is_file():
+        if json.loads(marker.read_text())["settings"] != recipe:
+            raise InputError(f"{marker}: another corpus was prepared here; expected a new folder")
+        return None
+    out.mkdir(parents=True, exist_ok=True)
+    if isinstance(settings, CommonVoiceSettings):
+        clips = [row.path for row in listed_clips(settings)]
+        convert(clips, out / "clips")
+        settings = settings.model_copy(update={"clips": out / "clips"})
+    cache = out / "verdicts"
+    corpus = read_corpus(settings, cache)
+    checked = check_corpus(corpus, cache / "verdicts.json")
+    _write(corpus, out)
+    part = marker.with_suffix(".part")
+    part.write_text(json.dumps({"settings": recipe, **checked.document()}, indent=2, default=str))
+    part.rename(marker)
+    return checked
+
+
+def convert(files: Iterable[Path], folder: Path) -> None:
+    """Each file as 16 kHz mono FLAC under its own name; what cannot be read is left out, and found missing later."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        list(pool.map(lambda path: _convert(path, folder / f"{path.stem}.flac"), files))
+
+
+def _convert(path: Path, out: Path) -> None:
+    if out.is_file():
+        return
+    try:
+        audio_SC, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError):
+        return
+    common = gcd(rate_hz, SAMPLE_RATE_HZ)
+    audio_S = resample_poly(audio_SC.mean(axis=1), SAMPLE_RATE_HZ // common, rate_hz // common)
+    part = out.with_suffix(".part")
+    soundfile.write(part, audio_S.clip(-1, 1), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    part.rename(out)
+
+
+def _write(corpus: Corpus, out: Path) -> None:
+    for split, cuts in corpus.splits.items():
+        path = out / f"{split}.jsonl.gz"
+        cuts.to_file(path)
+        if pairs := corpus.pairs.get(split):
+            pairs_file(path).write_text("".join(map(_line, pairs)))
+
+
+def _line(pair: Pair) -> str:
+    return f"{int(pair.same)}\t{pair.one}\t{pair.other}\n"

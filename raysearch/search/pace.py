@@ -1,0 +1,73 @@
+"""How fast a kind of GPU, or this machine, gets through a configuration's work; what of it is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from raysearch.encoder.config import AnyConfig
+from raysearch.training.throughput import measure_reading, measure_training
+
+PEAK_TFLOPS = {"a100": (312, 19.5), "h100": (989, 67), "h200": (989, 67)}
+"""bf16 and fp32, dense, of the SXM boards: NVIDIA's data sheets."""
+HERE = "here"
+ASSUMED_SHARES = (0.25, 0.09, 0.03)
+"""Of the peak, from quick to slow. The middle is what one published run comes to: DPHuBERT's 75,000 updates of 160 s on
+each of four A100 in about six hours (its README) are 28 TFLOP/s a GPU by our count, 9 % of 312. The ends are three
+times either way."""
+
+
+class Range(NamedTuple):
+    low: float
+    likely: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of work on one worker."""
+
+    macs_per_s: Range
+    """From quick to slow."""
+    fixed_s: float
+    """No update is shorter: what the host needs to start its operations."""
+    reading_s: float
+    """CPU seconds that one second of audio takes to read."""
+    measured: tuple[str, ...]
+    """What was measured, a line each."""
+    assumed: tuple[str, ...]
+
+    def seconds(self, macs: float, updates: float) -> Range:
+        """Of so many updates that need so many multiply-accumulates together."""
+        return Range(*(max(macs / rate, updates * self.fixed_s) for rate in self.macs_per_s))
+
+
+def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], precision: str) -> Pace:
+    """Probes this machine for some seconds; `kind`: a key of `PEAK_TFLOPS`, or `here`. The students: by cost."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU thread(s)"
+    here = precision if precision != "auto" else ("bf16" if device.type == "cuda" else "fp32")
+    probes = [measure_training(config, device, here) for config in students]
+    reading_s = measure_reading()
+    measured = [f"reading FLAC: {1 / reading_s:.0f} s of audio a second and CPU (noise, this machine, now)"]
+    for which, one in zip(("cheapest", "middle", "dearest"), probes, strict=True):
+        measured.append(
+            f"training the {which} student of those drawn: {one.audio_s / one.update_s:.2g} s of audio a second, "
+            f"{2e-9 * one.macs_per_s:.2g} GFLOP/s; next to no audio takes {1000 * one.fixed_s:.2g} ms "
+            f"({name}, {here}, now)"
+        )
+    rates = [one.macs_per_s for one in probes]
+    if kind == HERE:
+        rate = Range(max(rates), rates[1], min(rates))
+        alike = "each student, and the teacher, is as fast as these three: memory-bound front ends make them differ"
+        return Pace(rate, probes[0].fixed_s, reading_s, tuple(measured), (alike,))
+    peak = PEAK_TFLOPS[kind][precision == "fp32"]
+    shares = ", ".join(f"{share:.0%}" for share in ASSUMED_SHARES)
+    assumed = (
+        f"{kind}: {shares} of {peak} TFLOP/s; no {kind} was measured",
+        "an update is never shorter than one on next to no audio takes here: the host's part of it is the same",
+    )
+    rate = Range(*(share * peak * 1e12 / 2 for share in ASSUMED_SHARES))
+    return Pace(rate, min(one.fixed_s for one in probes), reading_s, tuple(measured), assumed)

@@ -1,0 +1,93 @@
+"""How fast this machine trains an encoder and reads audio: a probe of seconds, on noise."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from raysearch.corpora.batches import load_audio
+from raysearch.corpora.reading import whole_cut
+from raysearch.encoder.build import build_encoder
+from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
+from raysearch.encoder.cost import macs
+from raysearch.methods.work import TRAINING
+from raysearch.training.precision import autocast
+
+CPU = torch.device("cpu")
+ROUNDS = 5
+LEAST_S = 0.25
+"""Audio of an update that is nearly all fixed cost."""
+BATCH, CUT_S = 4, 10.0
+"""Cuts of the other update, and their length."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Of one encoder on one device; the quickest of a few updates."""
+
+    fixed_s: float
+    """An update on next to no audio: what the host needs to start its operations."""
+    update_s: float
+    """An update on `audio_s` of audio."""
+    audio_s: float
+    macs_per_s: float
+    """Of the latter, three passes counted."""
+
+
+def measure_training(config: AnyConfig, device: torch.device, precision: str) -> Throughput:
+    """Updates of a student alone: no teacher, no head, no reading."""
+    encoder = build_encoder(config).to(device).train()
+    optimiser = torch.optim.AdamW(encoder.parameters(), fused=True)
+
+    def update(cuts: int, seconds: float) -> Callable[[], None]:
+        samples = round(seconds * SAMPLE_RATE_HZ)
+        audio_BS = 0.1 * torch.randn(cuts, samples, device=device)
+        samples_B = torch.full((cuts,), samples)
+
+        def run() -> None:
+            with autocast(device, precision):
+                encoded = encoder(audio_BS, samples_B)
+            encoded.output_BTD.float().square().mean().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+        return run
+
+    fixed_s = best_s(update(1, LEAST_S), device)
+    update_s = best_s(update(BATCH, CUT_S), device)
+    work = TRAINING * BATCH * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
+    return Throughput(fixed_s, update_s, BATCH * CUT_S, work / update_s)
+
+
+def measure_reading() -> float:
+    """CPU seconds that reading one second of a FLAC file takes."""
+    rng = np.random.default_rng(0)
+    samples = round(CUT_S * SAMPLE_RATE_HZ)
+    # Falling with frequency, as speech: white noise would not compress.
+    noise_S = np.convolve(rng.standard_normal(samples), np.hanning(32), mode="same")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "noise.flac")
+        soundfile.write(path, 0.1 * noise_S / np.abs(noise_S).max(), SAMPLE_RATE_HZ)
+        cut = whole_cut("noise", path, samples, "nobody")
+        # One thread reads, however many torch has.
+        return best_s(lambda: load_audio(cut)) * torch.get_num_threads() / CUT_S
+
+
+def best_s(run: Callable[[], object], device: torch.device = CPU) -> float:
+    """The quickest of a few runs, since others may work here too. On a CPU: CPU time, shared out over the threads."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    seconds = []
+    for _ in range(ROUNDS):
+        began_s = clock()
+        run()
+        seconds.append(clock() - began_s)
+    return min(seconds) / (torch.get_num_threads() if device.type == "cpu" else 1)
