@@ -14,6 +14,7 @@ from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
 from raysearch.encoder.cost import macs_superb
 from raysearch.methods.base import Teacher, Trial
 from raysearch.methods.table import load_method
+from raysearch.methods.work import update_work
 from raysearch.search.space import Config
 from raysearch.spec import Spec, load_spec
 
@@ -34,9 +35,25 @@ def test_every_space_builds(path: Path) -> None:
         assert sum(p.numel() for p in encoder.parameters()) > 0
 
 
+COMPARISONS = sorted(FOLDER.glob("all-methods-*.yaml"))
+
+
+@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+def test_every_method_of_a_comparison_gets_equal_work(path: Path) -> None:
+    spec = load_spec(path)
+    teacher, rng = spec.teacher.encoder(), np.random.default_rng(0)
+    macs: dict[str, list[float]] = {method: [] for method in spec.methods}
+    for config in (spec.search_space.draw(rng) for _ in range(150)):
+        settings, method = spec.settings(config), str(config["method"])
+        update = update_work(settings, spec.student_config(config, teacher), teacher, workers=1)
+        macs[method].append(update.macs * spec.updates(method))
+    means = [np.mean(of_method) for of_method in macs.values()]
+    assert max(means) < 1.2 * min(means)
+
+
 def first_points() -> Iterator[Any]:
     """The first known point of every method, of the searches over all of them."""
-    for path in sorted(FOLDER.glob("all-methods-*.yaml")):
+    for path in COMPARISONS:
         spec = load_spec(path)
         for method in spec.methods:
             point = next(point for point in spec.search.start if point["method"] == method)
