@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NAME ?= quickstart-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: install search test test-slow test-browser check bench
+.PHONY: install search test test-slow test-browser check bench results
 
 install: $(INSTALLED)
 
@@ -35,5 +35,10 @@ check: install
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
+# All of benchmarks/, or some: make bench ONLY="slice_speedup inference". Kept in results/bench/ with date and versions.
 bench: install
-	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+	$(BIN)/python results/bench.py $(ONLY)
+
+# The tables and pictures of RESULTS.md, from the searches and benchmarks kept in results/; nothing is trained.
+results: install
+	$(BIN)/python results/write.py

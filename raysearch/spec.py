@@ -54,6 +54,8 @@ class SearchSettings(Settings):
     """Seed of the whole search; each trial's own is derived from it."""
     updates: PositiveInt = 400
     """A trial's budget in updates."""
+    updates_of: dict[str, PositiveInt] = {}
+    """Method -> its trials' budget instead: methods whose updates cost unlike seconds compare at equal seconds."""
     rungs: list[float] = [1.0]
     """Shares of the budget after which a trial is evaluated on dev; the last is 1."""
     start: list[dict[str, Value]] = []
@@ -148,10 +150,13 @@ class Spec(Settings):
     def search_space(self) -> Space:
         return Space(self.methods, self.space)
 
-    @property
-    def rung_updates(self) -> tuple[int, ...]:
-        """Updates after which a trial reports."""
-        return tuple(max(1, round(share * self.search.updates)) for share in self.search.rungs)
+    def updates(self, method: str) -> int:
+        """The budget of a method's trials."""
+        return self.search.updates_of.get(method, self.search.updates)
+
+    def rung_updates(self, method: str) -> tuple[int, ...]:
+        """Updates after which a method's trials report."""
+        return tuple(max(1, round(share * self.updates(method))) for share in self.search.rungs)
 
     @property
     def digest(self) -> str:
@@ -318,6 +323,9 @@ def _near_multiple(value: int, divisors: set[int]) -> int:
 
 
 def _check_start(spec: Spec) -> None:
+    for method in spec.search.updates_of:
+        expected = f"one of {', '.join(spec.methods)}"
+        _refuse_unless(method in spec.methods, "search.updates_of", method, expected)
     for position, point in enumerate(spec.search.start):
         for key, value in point.items():
             where = f"search.start[{position}].{key}"

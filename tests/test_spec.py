@@ -54,6 +54,7 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
         ({"objectives": ["macs", "params"]}, "expected a cost (macs or params) and an error"),
         ({"search": {"rungs": [0.5]}}, "search.rungs: [0.5]; expected rising shares"),
+        ({"search": {"updates_of": {"unfused": 9}}}, "search.updates_of: 'unfused'; expected one of dicehubert"),
         ({"search": {"start": [{"student.depth": 9}]}}, "search.start[0].student.depth: 9; expected 1 to 4"),
         ({"search": {"start": [{"training.lr": 1}]}}, "search.start[0].training.lr: not searched"),
         ({"name": "../up"}, "name: '../up'; expected"),

@@ -25,6 +25,7 @@ for verb in (
     fronts.status,
     fronts.front,
     fronts.compare,
+    fronts.record,
     deploying.pick,
     deploying.export,
     deploying.verify,

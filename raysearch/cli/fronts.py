@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raysearch.cli.options import Json, Storage, open_search
 from raysearch.cli.output import print_front, print_json, say
+from raysearch.errors import InputError
+
+if TYPE_CHECKING:
+    from raysearch.front.document import SearchDocument
+    from raysearch.search.folder import SearchFolder
+
+A_SEARCH = "A search, or a file that `raysearch record` wrote."
+Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help=A_SEARCH)]
 
 
 def status(
@@ -29,7 +37,7 @@ def status(
 
 
 def front(
-    name: str,
+    name: Name,
     storage: Storage = None,
     html: Annotated[Path | None, typer.Option(help="Write an interactive page.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
@@ -37,10 +45,7 @@ def front(
     as_json: Json = False,
 ) -> None:
     """The front, with confidence intervals."""
-    from raysearch.search.reading import read_document
-
-    folder = open_search(storage, name)
-    document = read_document(folder)
+    folder, document = _read(storage, name)
     if html or png:
         from raysearch.front.plots import draw_html, draw_png
 
@@ -52,7 +57,7 @@ def front(
 
 
 def compare(
-    names: list[str],
+    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help=A_SEARCH)],
     seeds: Annotated[bool, typer.Option("--seeds", help="They differ in their seed: means of each setting.")] = False,
     storage: Storage = None,
     as_json: Json = False,
@@ -61,11 +66,37 @@ def compare(
     from raysearch.front.compare import compare as compare_documents
     from raysearch.front.compare import compare_table
     from raysearch.front.seeds import over_seeds, seeds_table
-    from raysearch.search.reading import read_document
 
     rows, table = (over_seeds, seeds_table) if seeds else (compare_documents, compare_table)
-    documents = [read_document(open_search(storage, name)) for name in names]
+    documents = [_read(storage, name)[1] for name in names]
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows(documents)])
     else:
         print(table(documents))
+
+
+def record(
+    name: str,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .json.gz.")],
+    storage: Storage = None,
+) -> None:
+    """Keep a search in one small file, which front and compare read in its place: no weights, no curves."""
+    from raysearch.front.record import SUFFIX, write_record
+    from raysearch.search.reading import record_of
+
+    if not out.name.endswith(SUFFIX):
+        raise InputError(f"--out: {out}; expected a name that ends in {SUFFIX}")
+    found = record_of(open_search(storage, name))
+    write_record(found, out)
+    print(f"{out}: {len(found.document.trials)} trials, {out.stat().st_size / 1e3:.1f} kB")
+
+
+def _read(storage: str | None, name: str) -> tuple[SearchFolder | None, SearchDocument]:
+    """A search by its name, or from a file that `record` wrote, which has no folder."""
+    from raysearch.front.record import SUFFIX, read_record
+    from raysearch.search.reading import read_document
+
+    if name.endswith(SUFFIX):
+        return None, read_record(Path(name)).document
+    folder = open_search(storage, name)
+    return folder, read_document(folder)

@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from raysearch.search.folder import SearchFolder
 
 
-def print_front(document: SearchDocument, folder: SearchFolder, as_json: bool, *, markdown: bool = False) -> None:
+def print_front(
+    document: SearchDocument, folder: SearchFolder | None, as_json: bool, *, markdown: bool = False
+) -> None:
     from raysearch.front.table import markdown_table, text_table
 
     if as_json:
         print_json(document.model_dump(mode="json"))
         return
     print(markdown_table(document) if markdown else text_table(document))
-    pictures = [path for kind in ("png", "html") if (path := folder.path / f"front.{kind}").exists()]
+    pictures = [path for kind in ("png", "html") if folder and (path := folder.path / f"front.{kind}").exists()]
     if pictures:
         say("pictures: " + ", ".join(str(path) for path in pictures))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from math import log10
+from math import log10, nan
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from raysearch.front.drawing import Drawing, Point, drawing
 from raysearch.front.front import Mark
 
 INK, GREY, PALE, GOLD = "#333333", "#9a9a9a", "#c8c8c8", "#E6B800"
-# Open marks are those whose place is within noise.
+# Open marks are those whose place is within noise. Dominated trials are grey, unless there are methods to tell apart.
 DOMINATED = ((Mark.WITHIN_NOISE, "dominated, within noise", GREY), (Mark.FIRMLY_DOMINATED, "firmly dominated", PALE))
+FAINT = 0.45
 MOST_LABELS = 20
 # Offsets in points of a member's label. Nothing lies below and to the left of a member, so there first.
 LABEL_SPOTS = (
@@ -93,21 +94,30 @@ def _draw_points(axes: Any, shown: Drawing) -> None:
         members = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT]
         noisy = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT_WITHIN_NOISE]
         style = {"color": colour, "markersize": 8, "elinewidth": 1.4}
-        _errorbars(axes, members, method, **style, markeredgecolor="white", zorder=5)
-        _errorbars(
-            axes, noisy, "" if members else method, **style, markerfacecolor="white", markeredgewidth=1.6, zorder=4
-        )
+        _errorbars(axes, members, **style, markeredgecolor="white", zorder=5)
+        _errorbars(axes, noisy, **style, markerfacecolor="white", markeredgewidth=1.6, zorder=4)
+        # A method has its place in the legend also where the front has none of its trials.
+        axes.plot([], [], "o", color=colour, markersize=8, label=method)
     if shown.front:
         xs, ys = [point.x for point in shown.front], [point.y for point in shown.front]
         ends = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
         axes.step(*ends, where="post", color=INK, linewidth=1, zorder=3, label="front (open: within noise)")
-    for mark, label, colour in DOMINATED:
-        face = "white" if mark is Mark.WITHIN_NOISE else colour
+    for mark, label, grey in DOMINATED:
         points = [point for point in shown.points if point.mark is mark]
-        _errorbars(axes, points, label, color=colour, markersize=5, markerfacecolor=face, elinewidth=0.7, zorder=2)
+        for method in dict.fromkeys(point.method for point in points):
+            colour, alpha = (shown.colours[method], FAINT) if len(shown.colours) > 1 else (grey, 1.0)
+            style = {"color": colour, "alpha": alpha, "markerfacecolor": _face(mark, colour), "zorder": 2}
+            own = [point for point in points if point.method == method]
+            _errorbars(axes, own, markersize=5, elinewidth=0.7, **style)
+        if points:
+            axes.plot([], [], "o", color=grey, markersize=5, markerfacecolor=_face(mark, grey), label=label)
 
 
-def _errorbars(axes: Any, points: Sequence[Point], label: str, **style: Any) -> None:
+def _face(mark: Mark, colour: str) -> str:
+    return "white" if mark is Mark.WITHIN_NOISE else colour
+
+
+def _errorbars(axes: Any, points: Sequence[Point], **style: Any) -> None:
     if not points:
         return
     axes.errorbar(
@@ -115,7 +125,6 @@ def _errorbars(axes: Any, points: Sequence[Point], label: str, **style: Any) -> 
         [point.y for point in points],
         yerr=[[point.y - point.low for point in points], [point.high - point.y for point in points]],
         fmt="o",
-        label=label or "_nolegend_",
         **style,
     )
 
@@ -169,8 +178,14 @@ def draw_html(document: SearchDocument, path: Path) -> None:
 
     shown = drawing(document)
     figure = graph_objects.Figure()
-    for mark, label, colour in DOMINATED:
-        _trace(figure, [point for point in shown.points if point.mark is mark], label, colour, size=7)
+    several = len(shown.colours) > 1
+    for mark, label, grey in DOMINATED:
+        points = [point for point in shown.points if point.mark is mark]
+        if not points:
+            continue
+        colours = [shown.colours[point.method] for point in points] if several else grey
+        symbol = "circle-open" if mark is Mark.WITHIN_NOISE else "circle"
+        _trace(figure, points, label, colours, size=7, symbol=symbol, opacity=FAINT if several else 1.0)
     if shown.front:
         figure.add_scatter(
             x=[point.x for point in shown.front], y=[point.y for point in shown.front], mode="lines", name="front",
@@ -197,16 +212,16 @@ def draw_html(document: SearchDocument, path: Path) -> None:
 
 
 def _trace(
-    figure: Any, points: Sequence[Point], name: str, colour: str, *, size: int, symbol: str = "circle",
-    text: bool = False,
+    figure: Any, points: Sequence[Point], name: str, colour: str | list[str], *, size: int, symbol: str = "circle",
+    text: bool = False, opacity: float = 1.0,
 ) -> None:  # fmt: skip
-    if not points:
-        return
     figure.add_scatter(
-        x=[point.x for point in points],
-        y=[point.y for point in points],
+        # One place without a point: a trace without any has no line in the legend.
+        x=[point.x for point in points] or [nan],
+        y=[point.y for point in points] or [nan],
         error_y={
             "type": "data",
+            "color": colour if isinstance(colour, str) else PALE,
             "array": [point.high - point.y for point in points],
             "arrayminus": [point.y - point.low for point in points],
             "thickness": 1.2,
@@ -215,7 +230,13 @@ def _trace(
         mode="markers+text" if text else "markers",
         text=[point.label for point in points],
         textposition="bottom left",
-        marker={"color": colour, "size": size, "symbol": symbol, "line": {"color": "white", "width": 1}},
+        marker={
+            "color": colour,
+            "size": size,
+            "symbol": symbol,
+            "opacity": opacity,
+            "line": {"color": "white", "width": 1},
+        },
         hovertext=["<br>".join(map(escape, point.details)) for point in points],
         hoverinfo="text",
         name=escape(name),

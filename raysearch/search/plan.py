@@ -56,11 +56,12 @@ class Planner:
         """A whole trial: updates, reading what is not kept, and evaluation at each rung."""
         spec = self.spec
         settings, student = spec.settings(config), spec.student_config(config, self.teacher)
-        updates = spec.search.updates
+        method = str(config["method"])
+        updates = spec.updates(method)
         work = update_work(settings, student, self.teacher, spec.workers.num_workers)
         training = self.pace.seconds(updates * work.macs, updates)
         read_s = updates * work.audio_s * self.pace.reading_s * self._read_again
-        rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates]
+        rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates(method)]
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from raysearch.encoder.config import parse_config
 from raysearch.errors import InputError
 from raysearch.front.document import Cost, SearchDocument, TeacherPoint
 from raysearch.front.document import document as build_document
+from raysearch.front.record import Record
 from raysearch.search.folder import SearchFolder
 from raysearch.search.status import search_status
 from raysearch.search.study import Study
@@ -53,6 +55,28 @@ def read_state(folder: SearchFolder) -> SearchState:
     )
 
 
+def record_of(folder: SearchFolder) -> Record:
+    """The search as one file keeps it."""
+    state = read_state(folder)
+    return Record(
+        document=state.document,
+        spec=_from_here(state.spec),
+        spec_hash=state.spec_hash,
+        seed=state.seed,
+        versions=dict(state.versions),
+        git_commit=state.git_commit,
+    )
+
+
+def _from_here(node: Any) -> Any:
+    """The same with absolute paths made relative: a record is read on other machines."""
+    if isinstance(node, Mapping):
+        return {key: _from_here(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_from_here(value) for value in node]
+    return os.path.relpath(node) if isinstance(node, str) and os.path.isabs(node) else node
+
+
 def _document(folder: SearchFolder, study: Study) -> SearchDocument:
     teacher = study.about["teacher"]
     return build_document(
@@ -92,11 +116,13 @@ def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
     for folder in folders:
         own = folder.spec()
         apart = [key for key in differences(spec, own) if not key.startswith(("search.", "workers."))]
-        if apart or own.search.updates != spec.search.updates:
-            what = apart[0] if apart else "search.updates"
-            raise InputError(f"{folder.name}: {what} differs from {folders[0].name}'s; expected searches of one space")
+        apart += [key for key in ("updates", "updates_of") if getattr(own.search, key) != getattr(spec.search, key)]
+        if apart:
+            raise InputError(
+                f"{folder.name}: {apart[0]} differs from {folders[0].name}'s; expected searches of one space"
+            )
         error = next(o for o in own.objectives if o not in COST_OBJECTIVES)
-        rows += rows_of(open_study(folder).trials(), error, own.search.updates)
+        rows += rows_of(open_study(folder).trials(), error, own)
     if not any(row.diverged_s is None for row in rows):
         raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")
     about = open_study(folders[0]).about

@@ -193,7 +193,8 @@ class Searcher:
             if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
             config = dict(record.config)
-            errors = {u / self.spec.search.updates: self._point(record, metrics)[1] for u, metrics in rungs.items()}
+            budget = self.spec.updates(record.method)
+            errors = {updates / budget: self._point(record, metrics)[1] for updates, metrics in rungs.items()}
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again: as bad a place as one that diverges.
             diverged = record.state == "failed"
@@ -232,9 +233,13 @@ class Searcher:
         return self._costs(config).macs_g
 
     def _at_rung(self, updates: int, number: int) -> list[tuple[float, float]]:
-        """Cost and error of the other trials that have been at this rung."""
-        found = [(r, rungs[updates]) for r, rungs in self.study.trials() if updates in rungs and r.number != number]
-        points = [self._point(record, metrics) for record, metrics in found]
+        """Cost and error of the other trials that have been at this rung: at the same share of their own budget."""
+        budget = self.spec.updates(self.study.record(number).method)
+        points = []
+        for record, rungs in self.study.trials():
+            own = self.spec.updates(record.method)
+            near = [m for at, m in rungs.items() if abs(at / own - updates / budget) < 1 / min(own, budget)]
+            points += [self._point(record, metrics) for metrics in near if record.number != number]
         return [point for point in points if math.isfinite(point[1])]
 
     def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, float]:

@@ -103,7 +103,7 @@ def _tell(driver: Driver, table: Table, error: str, suggestion: Suggestion, row:
         return "failed"
     point = row.points[stage]
     metrics = {f"eval/{error}": point.error, "cost/seconds": point.seconds}
-    updates = max(1, round(point.share * table.spec.search.updates))
+    updates = max(1, round(point.share * table.spec.updates(str(suggestion.config["method"]))))
     if stage == len(row.points) - 1 and row.diverged_s is None:
         driver.complete(suggestion.number, updates, metrics)
         return "complete"

@@ -31,7 +31,7 @@ def search_status(document: SearchDocument, spec: Spec, asked: int) -> dict[str,
         "hypervolume": document.hypervolume,
         "hypervolume_history": _history(document),
         "worker_seconds": round(spec.workers.num_workers * spent_s, 1),
-        "saved_seconds": round(spec.workers.num_workers * _saved_s(ended, spec.search.updates), 1),
+        "saved_seconds": round(spec.workers.num_workers * _saved_s(ended, spec), 1),
         "left_seconds": _left_s(document.trials, ended, asked, spec.workers.lanes),
     }
 
@@ -78,10 +78,10 @@ def _spent_s(trial: TrialRecord) -> float:
     return trial.metrics.get(SECONDS, 0.0)
 
 
-def _saved_s(ended: list[TrialRecord], updates: int) -> float:
+def _saved_s(ended: list[TrialRecord], spec: Spec) -> float:
     """What the stopped trials would have taken beyond what they took, had they gone on at their pace."""
-    stopped = [trial for trial in ended if trial.state == "stopped" and trial.rung]
-    return sum(_spent_s(trial) * (updates / (trial.rung or updates) - 1) for trial in stopped)
+    stopped = [(trial, trial.rung) for trial in ended if trial.state == "stopped" and trial.rung]
+    return sum(_spent_s(trial) * (spec.updates(trial.method) / rung - 1) for trial, rung in stopped)
 
 
 def _left_s(trials: list[TrialRecord], ended: list[TrialRecord], asked: int, lanes: int) -> float | None:

@@ -117,12 +117,12 @@ def _check_format(head: Any) -> None:
         raise ValueError(f"no table of format {FORMAT}")
 
 
-def rows_of(trials: Iterable[tuple[Any, dict[int, dict[str, float]]]], error: str, updates: int) -> list[Row]:
+def rows_of(trials: Iterable[tuple[Any, dict[int, dict[str, float]]]], error: str, spec: Spec) -> list[Row]:
     """Rows from the records of a study: the complete trials, and those that diverged."""
     rows = []
     for record, rungs in trials:
         points = tuple(
-            Point(at / updates, metrics["cost/seconds"], metrics[f"eval/{error}"])
+            Point(at / spec.updates(record.method), metrics["cost/seconds"], metrics[f"eval/{error}"])
             for at, metrics in rungs.items()
             if "cost/seconds" in metrics and math.isfinite(metrics.get(f"eval/{error}", math.nan))
         )

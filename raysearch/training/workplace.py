@@ -87,7 +87,7 @@ class Workplace:
             teacher=self.teacher,
             label_set=self.label_set,
             evaluate=partial(self.evaluate, keep=folder),
-            rungs=self.spec.rung_updates,
+            rungs=self.spec.rung_updates(str(config["method"])),
             folder=folder,
             device=self.device,
             seed=seed,

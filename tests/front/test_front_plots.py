@@ -59,6 +59,14 @@ def test_html_asks_nothing_of_the_network_and_escapes_settings(tmp_path):
     assert "trial 0" in page
 
 
+def test_html_colours_and_names_a_method_that_is_nowhere_on_the_front(tmp_path):
+    trials = [trial(0, 50, 10, 1), trial(1, 60, 40, 1, config={"method": "distilhubert"})]
+    draw_html(document("s", ["macs", "wer"], trials, [400, 100]), tmp_path / "front.html")
+    page = (tmp_path / "front.html").read_text()
+    assert '"name":"distilhubert"' in page
+    assert drawing(document("s", ["macs", "wer"], trials, [400, 100])).colours["distilhubert"] in page
+
+
 def test_ticks_are_round_numbers_in_range():
     assert round_ticks(35, 600) == [50, 100, 200, 500]
     assert round_ticks(0.5, 5000) == [1, 10, 100, 1000]

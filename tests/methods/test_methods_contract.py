@@ -37,7 +37,12 @@ OWN = {
     "dphubert": {"pruning": {"share": 0.3, "size_ratio": 0.5}, "distillation": {"layers": [0, 1, -1]}},
 }
 
-pytestmark = pytest.mark.parametrize("method", [pytest.param(load_method(name), id=name) for name in METHODS])
+EXAMPLE = "example_method:Similarity"
+"""That of docs/adding-a-method.md."""
+
+pytestmark = pytest.mark.parametrize(
+    "method", [pytest.param(load_method(name), id=name) for name in (*METHODS, EXAMPLE)]
+)
 
 
 def settings_of(method):

@@ -165,6 +165,22 @@ def test_pareto_asha_stops_the_dominated(start: Start) -> None:
     assert all(error_of(r.config) >= error_of(best.config) for r in stopped)
 
 
+def test_pareto_asha_compares_methods_at_the_same_share_of_their_own_updates(start: Start) -> None:
+    points = [{"method": "dicehubert", "student.depth": depth} for depth in (1, 2, 3)]
+    points.append({"method": "distilhubert", "student.depth": 6, "student.width": 256})
+    search = {"updates": 100, "updates_of": {"distilhubert": 33}, "rungs": [0.5, 1.0], "start": points}
+    method, layers = {"choice": ["dicehubert", "distilhubert"]}, {"layers": [-1]}
+    spec = spec_with(method=method, distillation=layers, search={**search, "scheduler": "pareto-asha"})
+    assert (spec.rung_updates("dicehubert"), spec.rung_updates("distilhubert")) == ((50, 100), (16, 33))
+    searcher = start(spec)
+    for rung, error in ((50, 40.0), (50, 41.0), (50, 42.0), (16, 99.0)):
+        suggestion = searcher.suggest()
+        assert suggestion
+        went_on = searcher.observe(suggestion.number, rung, {"eval/per": error})
+    assert suggestion.config["method"] == "distilhubert"
+    assert not went_on
+
+
 def test_ehvi_beats_random_on_a_smooth_error(start: Start, tmp_path: Path) -> None:
     """Behaviour only, no oracle: over four seeds the median hypervolume is higher at 16 of 144 configurations."""
     volumes: dict[str, list[float]] = {"ehvi": [], "random": []}

@@ -129,7 +129,9 @@ def test_searches_on_synthetic_tables_end_as_they_should() -> None:
     assert {record.state for record in records} <= {"complete", "stopped", "failed"}
     error = driver.spec.objectives[1]
     complete = sum(record.state == "complete" for record in records)
-    assert len([row for row in rows_of(driver.study.trials(), error, 900) if row.diverged_s is None]) == complete
+    assert (
+        len([row for row in rows_of(driver.study.trials(), error, driver.spec) if row.diverged_s is None]) == complete
+    )
 
 
 def test_replay_is_the_same_each_time() -> None:

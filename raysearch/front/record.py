@@ -1,0 +1,52 @@
+"""A search in one small file: what was asked, what came of every trial, and with what software. No weights, no curves.
+
+Fronts, comparisons and pictures are drawn from it as from the search itself.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from raysearch.errors import InputError, first_fault
+from raysearch.front.document import SearchDocument
+from raysearch.settings import Settings
+
+SUFFIX = ".json.gz"
+
+
+class Record(Settings):
+    """What a file holds."""
+
+    document: SearchDocument
+    """The search and its front."""
+    spec: dict[str, Any]
+    """The resolved search document; its paths are relative to where the record was written."""
+    spec_hash: str
+    """Of the search document."""
+    seed: int
+    """Of the whole search."""
+    versions: dict[str, str]
+    """Of Python and the libraries that matter."""
+    git_commit: str | None
+    """What ran; None outside a checkout."""
+
+
+def write_record(record: Record, path: Path) -> None:
+    # No time in the file's head: the same search is the same bytes.
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+        file.write(record.model_dump_json().encode())
+
+
+def read_record(path: Path) -> Record:
+    """Raises: InputError if the file is no record."""
+    try:
+        with gzip.open(path) as file:
+            return Record.model_validate_json(file.read())
+    except ValidationError as err:
+        raise InputError(f"{path}: {first_fault(err)}") from err
+    except (OSError, EOFError) as err:
+        raise InputError(f"{path}: {err}; expected a file written by: raysearch record") from err

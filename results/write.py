@@ -1,0 +1,62 @@
+"""Writes the tables and pictures of RESULTS.md anew, from the files beside this one; nothing is trained.
+
+    python results/write.py
+
+Between `<!-- COMMAND -->` and `<!-- end -->` of RESULTS.md lies what the command printed. A command is one of
+
+    raysearch VERB ...                 on searches that `raysearch record NAME -o results/NAME.json.gz` has kept
+    rows FILE KEY KEY ...              of a benchmark's JSON document that `make bench` has kept: a table of these keys
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from raysearch.cli import app
+from raysearch.front.table import Column, markdown, setting_text
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"(<!-- ((?:raysearch|rows) [^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def written(text: str) -> str:
+    """The text with every block as its command prints it now, run where paths begin."""
+    return BLOCK.sub(lambda found: found[1] + printed(found[2]).rstrip("\n") + "\n" + found[3], text)
+
+
+def printed(command: str) -> str:
+    verb, *words = shlex.split(command)
+    if verb == "rows":
+        path, *keys = words
+        return "\n".join(rows(json.loads(Path(path).read_text()), keys))
+    result = CliRunner().invoke(app, words)
+    if result.exit_code:
+        raise SystemExit(f"RESULTS.md: {command}: {result.exception}")
+    if "--markdown" in words:
+        return result.stdout
+    return "\n".join(f"    {line}".rstrip() for line in result.stdout.splitlines())
+
+
+def rows(document: dict[str, Any], keys: list[str]) -> list[str]:
+    """The one list of rows in a benchmark's document, as a Markdown table."""
+    found = next(value for value in document["result"].values() if isinstance(value, list))
+    return markdown([Column(key, [_cell(row.get(key)) for row in found]) for key in keys])
+
+
+def _cell(value: Any) -> str:
+    return " - ".join(map(setting_text, value)) if isinstance(value, list) else setting_text(value)
+
+
+def main() -> None:
+    path = ROOT / "RESULTS.md"
+    path.write_text(written(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
