@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -83,7 +84,11 @@ def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_pa
     entry = [sys.executable, "-m", "raysearch.cli", *search, "--storage", str(tmp_path), "--json"]
     ray_command = str(Path(sys.executable).parent / "ray")
     address = f"http://{cluster.head_node.webui_url}"
-    submit = [ray_command, "job", "submit", "--address", address, "--working-dir", str(CHECKOUT), "--", *entry]
+    # No working directory is sent along: raylets of one machine share the folder it is unpacked in, and one that dies
+    # removes it under the others.
+    environment = json.dumps({"env_vars": {"PYTHONPATH": str(CHECKOUT)}})
+    there = ["bash", "-c", f"cd {CHECKOUT} && exec {shlex.join(entry)}"]
+    submit = [ray_command, "job", "submit", "--address", address, "--runtime-env-json", environment, "--", *there]
     log = tmp_path / "job.log"
     with log.open("w") as out:
         job = subprocess.Popen(submit, cwd=CHECKOUT, stdout=out, stderr=out)
