@@ -4,9 +4,9 @@
 
 Every trial reports one number and does nothing else. `ours`: lanes as a search runs them. `nested`: what Ray documents
 for distributed trials, a TorchTrainer with `TuneReportCallback` inside a Tune function, one at a time. `bare`: a Tune
-class with as many reused actors as there are lanes and no workers, the least that Tune itself costs. `_s` are medians of
-the times between the ends of two trials; `_total_s` the times between the first end and the last; `driver_ms` what the
-driver spends on a report beside Tune: the study, the scheduler, the next suggestion (drawn at random).
+class with as many reused actors as there are lanes and no workers, the least that Tune itself costs. `_s` are medians
+of the times between the ends of two trials; `_total_s` the times between the first end and the last; `driver_ms` what
+the driver spends on a report beside Tune: the study, the scheduler, the next suggestion (drawn at random).
 """
 
 from __future__ import annotations
