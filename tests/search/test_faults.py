@@ -85,7 +85,7 @@ def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path, databas
     assert [len(attempts(folder, n)) for n in range(5)] == [2, 2, 2, 1, 1]
     whole, half = (float(line.split()[1]) for line in attempts(folder, 1))
     assert half == whole / 2
-    assert study.record(1).overrides == {"training.batch_s": half}
+    assert study.record(1).overrides == {"training.batch_s": half, "training.accumulate": 2}
 
 
 def test_worker_that_hangs_is_replaced(cluster: Cluster, tmp_path: Path, database: str) -> None:
