@@ -13,6 +13,12 @@ import ray
 
 from raysearch.errors import WorkError
 
+APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9"}
+"""The environment of an embedded Ray: a dashboard that nobody runs, since it has none.
+
+Ray Train's cleaner asks a dashboard whether its controller lives. Without an address it looks for one among the machine's
+processes; another Ray's knows no such controller, and our workers are ended.
+"""
 TMPDIR = "RAY_TMPDIR"
 STARTS = 3
 """Attempts: Ray gives a node half a minute to start, which a busy machine may need more than once."""
@@ -33,7 +39,7 @@ def connected(address: str | None) -> Iterator[bool]:
         finally:
             ray.shutdown()
         return
-    with _own_folder():
+    with _own_folder() as folder, _environment(APART | {TMPDIR: folder}):
         _start(
             # "local": a Ray of our own even where one is running, which nobody named.
             address="local",
@@ -65,20 +71,24 @@ def _start(**settings: Any) -> None:
 
 
 @contextmanager
-def _own_folder() -> Iterator[None]:
-    """A folder of its own for an embedded Ray's sockets and logs, removed after it.
+def _own_folder() -> Iterator[str]:
+    """A folder of its own for an embedded Ray's sockets and logs, removed after it."""
+    folder = mkdtemp(prefix="raysearch-", dir=os.environ.get(TMPDIR))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    Ray Train's cleaner asks "the" Ray of the machine whether its controller lives; where another one is running it
-    would ask that, hear no, and end our workers. With a folder of its own, each Ray finds itself.
-    """
-    before = os.environ.get(TMPDIR)
-    folder = mkdtemp(prefix="raysearch-", dir=before)
-    os.environ[TMPDIR] = folder
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[TMPDIR]
-        else:
-            os.environ[TMPDIR] = before
-        shutil.rmtree(folder, ignore_errors=True)
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value

@@ -4,28 +4,32 @@ import os
 from pathlib import Path
 
 import pytest
-from ray._private.services import find_bootstrap_address
+import ray
+from ray.train.v2._internal.state.util import is_actor_alive
+from ray.util.state.exception import RayStateApiException
 
 from raysearch.errors import WorkError
 from raysearch.search.connection import STARTS, connected
 
 
-def test_embedded_ray_does_not_find_another_ray_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ray Train's cleaner looks for it so: it asked the other Ray for our controller, and ended our workers."""
-    (tmp_path / "ray").mkdir()
-    (tmp_path / "ray/ray_current_cluster").write_text("192.0.2.1:6379")
+def test_embedded_ray_does_not_ask_another_ray_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Train's cleaner did, was told that it knows no such controller, and ended our workers."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert find_bootstrap_address(None) == "192.0.2.1:6379"
-    started = []
-    monkeypatch.setattr("ray.init", lambda **kwargs: started.append(kwargs["address"]))
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://192.0.2.1:8265")
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
     with connected(None) as own:
         assert own
-        assert started == ["local"]
-        assert find_bootstrap_address(None) is None
-    assert os.environ["RAY_TMPDIR"] == str(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["ray"]
+        folder = Path(os.environ["RAY_TMPDIR"])
+        with pytest.raises(RayStateApiException, match=r"127\.0\.0\.1"):
+            ray.get(state_of_itself.remote())
+    assert os.environ["RAY_API_SERVER_ADDRESS"] == "http://192.0.2.1:8265"
+    assert "RAY_TMPDIR" not in os.environ
+    assert not folder.exists()
+
+
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+def state_of_itself() -> bool:
+    return is_actor_alive("a" * 32, timeout=5)
 
 
 @pytest.mark.parametrize("slow_starts", [STARTS - 1, STARTS])
