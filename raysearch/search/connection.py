@@ -16,8 +16,8 @@ from raysearch.errors import WorkError
 APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9"}
 """The environment of an embedded Ray: a dashboard that nobody runs, since it has none.
 
-Ray Train's cleaner asks a dashboard whether its controller lives. Without an address it looks for one among the machine's
-processes; another Ray's knows no such controller, and our workers are ended.
+Ray Train's cleaner asks a dashboard whether its controller lives. Without an address it looks for one among the
+processes of the machine; another Ray's knows no such controller, and our workers are ended.
 """
 TMPDIR = "RAY_TMPDIR"
 STARTS = 3
