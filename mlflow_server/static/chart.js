@@ -1,7 +1,7 @@
 // The chart of one or several searches. Plotly reads text as its own small markup: all names go through `plain`.
 
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7B3294", "#8C510A"];
-const LIGHTER = ["#56B4E9", "#FF8C4B", "#2FD0A0", "#E7A5C8", "#8FD0F5", "#F5C04D", "#C08AE0", "#D9A45F"];
+const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9"];
+const LIGHTER = ["#56B4E9", "#FF8C4B", "#2FD0A0", "#E7A5C8", "#C08AE0", "#F5C04D", "#D9A45F", "#8FD0F5"];
 const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "star-triangle-down", "pentagon", "hexagon"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash"];
 const onFront = (trial) => trial.mark.startsWith("front");

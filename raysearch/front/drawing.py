@@ -12,7 +12,7 @@ from raysearch.front.objective import COSTS, axes, header, interval, unit, value
 from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; without black and yellow.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7B3294", "#8C510A")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9")
 
 
 @dataclass(frozen=True)
