@@ -1,12 +1,13 @@
 """Seconds that a trial costs beside its training: warm lanes, Ray's nested pattern, and a bare Tune actor.
 
-    python benchmarks/trial_overhead.py [--trials 1000] [--json]
+    python benchmarks/trial_overhead.py [--trials 1000] [--lanes 1] [--json]
 
-Every trial reports one number and does nothing else. `ours`: a lane as a search runs it. `nested`: what Ray documents
-for distributed trials, a TorchTrainer with `TuneReportCallback` inside a Tune function. `bare`: a Tune class with
-reused actors and no workers, the least that Tune itself costs. `_s` are medians of the times between the ends of two
-trials; `_total_s` the times between the first end and the last; `driver_ms` what the driver spends on a report beside
-Tune: the study, the scheduler, the next suggestion (drawn at random).
+Every trial reports one number and does nothing else. `ours`: lanes as a search runs them. `nested`: what Ray documents
+for distributed trials, a TorchTrainer with `TuneReportCallback` inside a Tune function, one at a time. `bare`: a Tune
+class with as many reused actors as there are lanes and no workers, the least that Tune itself costs. `_s` are medians
+of the times between the ends of two trials; `_total_s` the times between the first end and the last; `driver_ms` what
+the driver spends on a report beside Tune, for the study and the scheduler; `suggest_ms` on the next suggestion, drawn
+at random and costed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from raysearch.search.lanes import run_lanes
+from raysearch.search.lanes import LANE_RESOURCES, run_lanes
 from raysearch.search.searcher import Searcher, Suggestion
 
 FAKES = Path(__file__).parent.parent / "tests" / "search"
@@ -52,33 +51,31 @@ class Clock(tune.Callback):  # type: ignore[misc]
 class Timed(Searcher):
     """The searcher, with the time that Tune waits for it."""
 
-    spent_s = 0.0
+    suggesting_s = reporting_s = 0.0
 
     def suggest(self) -> Suggestion | None:
-        with self._timed():
-            return super().suggest()
+        began_s = time.monotonic()
+        suggestion = super().suggest()
+        self.suggesting_s += time.monotonic() - began_s
+        return suggestion
 
     def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        with self._timed():
-            super().complete(number, updates, metrics)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
         began_s = time.monotonic()
-        yield
-        self.spent_s += time.monotonic() - began_s
+        super().complete(number, updates, metrics)
+        self.reporting_s += time.monotonic() - began_s
 
 
-def ours(place: Path, trials: int) -> tuple[list[float], float]:
-    """Ends of the trials of a search whose method does nothing, and the driver's seconds a report."""
+def ours(place: Path, trials: int, lanes: int) -> tuple[list[float], dict[str, float]]:
+    """Ends of the trials of a search whose method does nothing, and what the driver spends beside Tune."""
     ends_s: list[float] = []
     sys.path.insert(0, str(FAKES))
     from fake_search import driver, make_search
 
-    folder = make_search(place, {}, trials=trials, lanes=1, rungs=(1.0,))
+    folder = make_search(place, {}, trials=trials, lanes=lanes, rungs=(1.0,))
     with driver(folder, Timed) as (searcher, plan):
-        run_lanes(searcher, plan, 1, lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None)
-    return ends_s, searcher.spent_s / trials
+        run_lanes(searcher, plan, lanes, lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None)
+    driver_ms = {"driver_ms": searcher.reporting_s, "suggest_ms": searcher.suggesting_s}
+    return ends_s, {key: round(1000 * spent_s / trials, 2) for key, spent_s in driver_ms.items()}
 
 
 def nested(place: Path) -> list[float]:
@@ -96,7 +93,7 @@ def nested(place: Path) -> list[float]:
             ),
         ).fit()
 
-    return tuned(tune.with_resources(trial, {"CPU": 0.001}), NESTED, place, reuse=False)
+    return tuned(tune.with_resources(trial, {"CPU": 0.001}), NESTED, 1, place, reuse=False)
 
 
 class Bare(tune.Trainable):  # type: ignore[misc]
@@ -113,16 +110,17 @@ class Bare(tune.Trainable):  # type: ignore[misc]
         return
 
 
-def bare(place: Path, trials: int) -> list[float]:
-    return tuned(tune.with_resources(Bare, {"CPU": 1}), trials, place, reuse=True)
+def bare(place: Path, trials: int, lanes: int) -> list[float]:
+    actors = tune.PlacementGroupFactory(LANE_RESOURCES)
+    return tuned(tune.with_resources(Bare, actors), trials, lanes, place, reuse=True)
 
 
-def tuned(trainable: Any, trials: int, place: Path, *, reuse: bool) -> list[float]:
+def tuned(trainable: Any, trials: int, at_once: int, place: Path, *, reuse: bool) -> list[float]:
     clock = Clock()
     tune.Tuner(
         trainable,
         param_space={"number": tune.uniform(0, 1)},
-        tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=1, reuse_actors=reuse),
+        tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=at_once, reuse_actors=reuse),
         run_config=tune.RunConfig(storage_path=str(place / "tune"), verbose=0, callbacks=[clock]),
     ).fit()
     return clock.ends_s
@@ -133,18 +131,24 @@ def a_trial_s(ends_s: list[float]) -> float:
     return round(statistics.median(after - before for before, after in itertools.pairwise(ends_s)), 4)
 
 
-def measure(trials: int) -> dict[str, float]:
+def measure(trials: int, lanes: int) -> dict[str, float]:
     paths = [str(FAKES), str(FAKES.parents[1]), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # A CPU for each lane's worker and one for the nested trials', however few the machine has: they do nothing.
+    ray.init(address="local", num_cpus=lanes + 1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     # Ray and Tune print to stdout, which is for data.
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
-        ours_ends_s, driver_s = ours(Path(place), trials)
-        bare_ends_s, nested_ends_s = bare(Path(place), trials), nested(Path(place))
+        ours_ends_s, driver_ms = ours(Path(place), trials, lanes)
+        bare_ends_s, nested_ends_s = bare(Path(place), trials, lanes), nested(Path(place))
     ray.shutdown()
-    found = {"trials": trials, "ours_s": a_trial_s(ours_ends_s), "nested_s": a_trial_s(nested_ends_s)}
-    found |= {"bare_s": a_trial_s(bare_ends_s), "driver_ms": round(1000 * driver_s, 2)}
+    found: dict[str, float] = {
+        "trials": trials,
+        "lanes": lanes,
+        "ours_s": a_trial_s(ours_ends_s),
+        "nested_s": a_trial_s(nested_ends_s),
+    }
+    found |= {"bare_s": a_trial_s(bare_ends_s), **driver_ms}
     for name, ends_s in (("ours", ours_ends_s), ("bare", bare_ends_s)):
         found[f"{name}_total_s"] = round(ends_s[-1] - ends_s[0], 1)
     found["nested_ratio"] = round(found["nested_s"] / found["ours_s"], 1)
@@ -155,16 +159,21 @@ def measure(trials: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    found = measure(args.trials)
+    found = measure(args.trials, args.lanes)
     if args.json:
         print(json.dumps(found))
         return
-    print("a trial that does nothing: ours {ours_s} s, nested {nested_s} s, bare {bare_s} s".format(**found))
+    print(
+        "{lanes} lanes; a trial that does nothing: ours {ours_s} s, nested {nested_s} s, bare {bare_s} s".format(
+            **found
+        )
+    )
     print("nested / ours: {nested_ratio}".format(**found))
     print("{trials} of them: ours {ours_total_s} s, bare {bare_total_s} s, {total_ratio}".format(**found))
-    print("driver, beside Tune: {driver_ms} ms a report".format(**found))
+    print("driver, beside Tune: {driver_ms} ms a report, {suggest_ms} ms a suggestion".format(**found))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ A batch of B cuts, padded with zeros to the longest, S samples at 16 kHz:
                                      (B, T, M), where they were computed before
     samples_B   int64                samples of each cut, all above zero
     cuts        B lhotse cuts, in the order of the rows
+    number      its place in the stream of one worker, from 0: what is random about it is seeded by it
 
 A batch has at most `batch_s` seconds, padding included: B x S <= batch_s x 16,000. A cut that is longer than that makes
 a batch of its own.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +44,7 @@ class Batch:
     audio_BS: Tensor
     samples_B: Tensor
     cuts: list[MonoCut]
+    number: int = field(default=0, kw_only=True)
 
 
 def load_audio(cut: MonoCut) -> np.ndarray:
@@ -165,7 +167,7 @@ class TrainingBatches:
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, self._epoch(epoch)
         cuts = [self._cuts[index] for index in self._share(self._order[1][place])]
-        return next(_batches(cuts, self._store), None)
+        return next(_batches(cuts, self._store, step), None)
 
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self._seed, epoch])
@@ -208,7 +210,7 @@ def _buckets(lengths: np.ndarray, limit: float, world_size: int) -> list[tuple[n
     return buckets
 
 
-def _batches(cuts: list[MonoCut], store: Rows) -> Iterator[Batch]:
+def _batches(cuts: list[MonoCut], store: Rows, number: int = 0) -> Iterator[Batch]:
     """One batch of those cuts that can be read, if there are any."""
     read = []
     for cut in cuts:
@@ -222,7 +224,8 @@ def _batches(cuts: list[MonoCut], store: Rows) -> Iterator[Batch]:
     for padded, (_, row) in zip(audio_BS, read, strict=True):
         padded[: len(row)] = row
     samples = [len(row) if row.ndim == 1 else cut.num_samples for cut, row in read]
-    yield Batch(torch.from_numpy(audio_BS), torch.tensor(samples, dtype=torch.int64), [cut for cut, _ in read])
+    samples_B = torch.tensor(samples, dtype=torch.int64)
+    yield Batch(torch.from_numpy(audio_BS), samples_B, [cut for cut, _ in read], number=number)
 
 
 def _source(cut: MonoCut) -> str:

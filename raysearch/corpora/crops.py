@@ -62,7 +62,7 @@ class SpeakerCrops:
         self._order: tuple[int, np.ndarray] | None = None
 
     def from_step(self, step: int) -> Iterator[Crops]:
-        """This process's batches of the updates `step`, `step` + 1, ..."""
+        """This process's batches from the one numbered `step` on."""
         return ahead(self._crops, step, self._readers)
 
     def _crops(self, step: int) -> Crops:
@@ -78,6 +78,7 @@ class SpeakerCrops:
             cuts,
             torch.from_numpy(np.stack(disturbed)),
             torch.tensor([self._numbers[speaker_of(cut)] for cut in cuts]),
+            number=step,
         )
 
     def _index(self, place: int) -> int:

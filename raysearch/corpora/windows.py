@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -37,4 +38,4 @@ def vary_speed(batch: Batch, most: float, rng: np.random.Generator) -> Batch:
 
 def _padded(rows: Sequence[torch.Tensor], batch: Batch) -> Batch:
     samples_B = torch.tensor([len(row_S) for row_S in rows])
-    return Batch(torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True), samples_B, batch.cuts)
+    return replace(batch, audio_BS=torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True), samples_B=samples_B)

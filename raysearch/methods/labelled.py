@@ -20,7 +20,7 @@ from raysearch.training.process import generator
 
 
 class LabelledBatches:
-    """Prepares batches for `MaskedPrediction`: labels on the student's frames, and a new mask for every update."""
+    """Prepares batches for `MaskedPrediction`: labels on the student's frames, and a new mask for every batch."""
 
     def __init__(self, student: Encoder, label_set: LabelSet, settings: PredictionSettings, seed: int) -> None:
         self._config = student.config
@@ -37,7 +37,7 @@ class LabelledBatches:
         for labels_T, cut, count in zip(labels_BT, batch.cuts, frames, strict=True):
             own_T = self._label_set.labels(cut.id)
             labels_T[:count] = align_frames(own_T, self._label_set.hop_samples, self._config.hop_samples, count)
-        rng = generator(self._seed, step)
+        rng = generator(self._seed, batch.number)
         mask_BT = span_mask(np.array(frames), width, self._settings.mask_prob, self._span, rng)
         return {
             "audio_BS": batch.audio_BS,

@@ -25,7 +25,7 @@ from raysearch.methods.base import Report, Trial
 from raysearch.methods.budget import budgets, start_config, student_folder
 from raysearch.methods.pruning import Lagrangian, Pruning, gate_group, settle
 from raysearch.methods.settings import PruningSettings, TrainingSettings
-from raysearch.methods.student import Prepare, batches_for, with_batch_s
+from raysearch.methods.student import Prepare, batches_for, with_batches
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.loop import Objective, fit
 from raysearch.training.process import rank
@@ -61,9 +61,11 @@ def prune(
     objective, prepare = build(gated)
     _take_heads(objective, pruning)
     objective.to(trial.device)
-    batches = batches_for(trial, objective, prepare, training)
+    batches, training = batches_for(trial, objective, prepare, training)
     if not (sliced / CONFIG_NAME).exists():
-        lagrangian = Lagrangian(goals, round(pruning.ramp * end), pruning.multiplier_lr, pruning.stiffness)
+        # The multipliers climb in every pass, of which an update has several; the gap stays the same in it.
+        rate = pruning.multiplier_lr / training.accumulate
+        lagrangian = Lagrangian(goals, round(pruning.ramp * end), rate, pruning.stiffness)
         run = Run(
             trial.folder / "pruning",
             trial.device,
@@ -101,7 +103,7 @@ def prune(
     def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
         return {**trial.evaluate(encoder, final), **_cost(encoder.config)}
 
-    judged = with_batch_s(evaluate, batches)
+    judged = with_batches(evaluate, training)
     for report in fit(recovery, Objective(objective, batches, prepare, judged)):
         if report.final and rank() == 0:
             shutil.rmtree(trial.folder / "pruning", ignore_errors=True)

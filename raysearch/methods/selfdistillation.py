@@ -69,13 +69,13 @@ def distillation_loss(
 
 
 class ClusteredWindows:
-    """Prepares batches for `SelfDistillation`: a new window of each cut in every update, and its pseudo-label."""
+    """Prepares batches for `SelfDistillation`: a new window of each cut in every batch, and its pseudo-label."""
 
     def __init__(self, labels: Mapping[str, int], settings: SelfDistillationSettings, seed: int) -> None:
         self._labels, self._settings, self._seed = labels, settings, seed
 
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
-        rng = generator(self._seed, step)
+        rng = generator(self._seed, batch.number)
         if self._settings.speed:
             batch = vary_speed(batch, self._settings.speed, rng)
         cropped = crop(batch, self._settings.window_s, rng.random(len(batch.cuts)).tolist())

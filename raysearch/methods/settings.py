@@ -88,6 +88,8 @@ class TrainingSettings(Settings):
     """Share of the updates in which the rate rises linearly; then it falls linearly to zero."""
     batch_s: float = Field(87.5, gt=0)
     """Seconds of audio in a batch, padding included."""
+    accumulate: PositiveInt = 1
+    """Batches of every worker whose gradients are averaged into one update: it hears so many times `batch_s`."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's decoupled weight decay."""
     clip: float = Field(10.0, gt=0)

@@ -48,15 +48,16 @@ def train_student(
 
     `rows`: where batches are made of, if not of audio.
     """
-    batches = batches_for(trial, module, prepare, settings, rows)
+    batches, settings = batches_for(trial, module, prepare, settings, rows)
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
-    return fit(run, Objective(module, batches, prepare, with_batch_s(trial.evaluate, batches)))
+    return fit(run, Objective(module, batches, prepare, with_batches(trial.evaluate, settings)))
 
 
 def batches_for(
     trial: Trial, module: nn.Module, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
-) -> TrainingBatches:
-    """Of the training split, in batches of the seconds that the settings say; on a GPU, of as many as fit."""
+) -> tuple[TrainingBatches, TrainingSettings]:
+    """Of the training split, in batches of the seconds that the settings say; on a GPU, of as many as fit, and the
+    settings with which an update hears as much in them."""
     cuts = trial.corpus.splits["train"]
 
     def build(batch_s: float) -> TrainingBatches:
@@ -64,11 +65,12 @@ def batches_for(
         return TrainingBatches(cuts, source, batch_s, trial.seed, rank(), world_size(), trial.readers)
 
     if trial.device.type != "cuda":
-        return build(settings.batch_s)
+        return build(settings.batch_s), settings
     module = module.to(trial.device).train()
-    return fitting(trial.folder, settings.batch_s, build, module, prepare, trial.device, trial.precision)
+    return fitting(trial.folder, settings, build, module, prepare, trial.device, trial.precision)
 
 
-def with_batch_s(evaluate: Evaluate, batches: TrainingBatches) -> Evaluate:
-    """Reports tell the seconds in a batch, too."""
-    return lambda encoder, final: {**evaluate(encoder, final), "train/batch_s": batches.batch_s}
+def with_batches(evaluate: Evaluate, settings: TrainingSettings) -> Evaluate:
+    """Reports tell the seconds in a batch and the batches in an update, too."""
+    told = {"train/batch_s": settings.batch_s, "train/accumulate": float(settings.accumulate)}
+    return lambda encoder, final: {**evaluate(encoder, final), **told}

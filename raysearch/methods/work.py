@@ -30,7 +30,7 @@ def update_work(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: 
     """The mean over a trial's updates, for cuts as long as SUPERB's; `settings` are those of the student's method."""
     training = settings.training
     # A speaker batch is that of all processes together, every other one a process's own.
-    audio_s = training.batch_s / (workers if isinstance(training, SpeakerTraining) else 1)
+    audio_s = training.accumulate * training.batch_s / (workers if isinstance(training, SpeakerTraining) else 1)
     trained = macs_per_s(student)
     pruning = getattr(settings, "pruning", None)
     if isinstance(pruning, PruningSettings) and isinstance(teacher, EncoderConfig):

@@ -59,7 +59,7 @@ class Planner:
         method = str(config["method"])
         updates = spec.updates(method)
         work = update_work(settings, student, self.teacher, spec.workers.num_workers)
-        training = self.pace.seconds(updates * work.macs, updates)
+        training = self.pace.seconds(updates * work.macs, updates * settings.training.accumulate)
         read_s = updates * work.audio_s * self.pace.reading_s * self._read_again
         rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates(method)]
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))

@@ -35,7 +35,7 @@ START_TRIALS = 6
 """Trials spread over the cost axis before a model of the error is trusted."""
 MAX_LOST = 5
 """Attempts at one trial whose workers keep vanishing, before it counts as failed."""
-BATCH = "training.batch_s"
+BATCH, ACCUMULATE = "training.batch_s", "training.accumulate"
 MAX_REFUSED = 300
 """Suggestions in a row that may be over budget or known already, before the space counts as exhausted."""
 
@@ -126,8 +126,9 @@ class Searcher:
     def fail(self, number: int, cause: str, error: str) -> None:
         """The trial broke: what comes next depends on the cause.
 
-        `lost`, its workers vanished: it runs again from its checkpoint. `oom`: again, once, with half the batch.
-        `disk`: it stays interrupted, and nothing more is suggested until there is room. Anything else is final.
+        `lost`, its workers vanished: it runs again from its checkpoint. `oom`: again, once, with half the batch,
+        twice as many in an update. `disk`: it stays interrupted, and nothing more is suggested until there is room.
+        Anything else is final.
         """
         record = self.study.record(number)
         if record.state != "running":
@@ -145,9 +146,13 @@ class Searcher:
             self.study.end(number, "failed", error=error, cause=cause)
 
     def _half_batch(self, config: Config) -> Config | None:
-        if not has_setting(str(config["method"]), BATCH):
+        method = str(config["method"])
+        if not has_setting(method, BATCH):
             return None
-        return {BATCH: self.spec.settings(config).training.batch_s / 2}
+        training = self.spec.settings(config).training
+        if not has_setting(method, ACCUMULATE):
+            return {BATCH: training.batch_s / 2}
+        return {BATCH: training.batch_s / 2, ACCUMULATE: 2 * training.accumulate}
 
     @property
     def _error_objective(self) -> str:

@@ -34,7 +34,7 @@ class DivergedError(WorkError):
 
 
 class Batches(Protocol):
-    """An endless stream that can be entered at any update."""
+    """An endless stream that can be entered at any batch."""
 
     def from_step(self, step: int) -> Iterator[Batch]: ...
 
@@ -68,15 +68,11 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
         yield _report(run, trainer, metrics, objective)
-    stream = objective.batches.from_step(trainer.step)
+    stream = objective.batches.from_step(trainer.step * run.settings.accumulate)
     meter = Meter(trainer.student.config, peak_flops(run.device, run.precision))
     while trainer.step < run.budget:
-        with span("batch"):
-            batch = next(stream)
-        with span("labels and masks"):
-            inputs = objective.prepare(trainer.step, batch)
         lr = trainer.lr
-        meter.add(inputs["samples_B"], trainer.update(inputs))
+        meter.add(trainer.update(_prepared(run, trainer.step, objective, stream, meter)))
         saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0
         # Every checkpoint ends a line of the curve, so that a resumed run averages over the same updates.
         with span("reporting"):
@@ -92,6 +88,19 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
             yield _report(run, trainer, metrics, objective)
         if saving:
             meter.restart()  # the time that others took is not the training's
+
+
+def _prepared(
+    run: Run, step: int, objective: Objective, stream: Iterator[Batch], meter: Meter
+) -> Iterator[Mapping[str, Any]]:
+    """The batches of an update, each made when it is wanted: memory holds one."""
+    for _ in range(run.settings.accumulate):
+        with span("batch"):
+            batch = next(stream)
+        with span("labels and masks"):
+            inputs = objective.prepare(step, batch)
+        meter.hear(inputs["samples_B"])
+        yield inputs
 
 
 def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from raysearch.corpora.batches import Batch, TrainingBatches
+from raysearch.methods.settings import TrainingSettings
 from raysearch.training.precision import autocast
 from raysearch.training.process import alone, rank, world_size
 
@@ -23,34 +24,58 @@ _log = logging.getLogger(__name__)
 
 def fitting(
     folder: Path,
-    asked_s: float,
+    asked: TrainingSettings,
     build: Callable[[float], TrainingBatches],
     module: nn.Module,
     prepare: Callable[[int, Batch], Mapping[str, Any]],
     device: torch.device,
     precision: str,
-) -> TrainingBatches:
-    """`build(batch_s)` for `asked_s` seconds or the first of its halves of which the heaviest batch can be trained on,
-    the same for all processes. It is kept in `folder`: a trial that resumes goes on with the same batches. One that is
-    asked for another size has run out of memory all the same: it gets at most half of what it had.
+) -> tuple[TrainingBatches, TrainingSettings]:
+    """`build(batch_s)` for the seconds asked or the first of their halves of which the heaviest batch can be trained
+    on, the same for all processes; and the settings with that size, and with so many more batches in an update that it
+    hears as much as was asked.
+
+    The size is kept in `folder`: a trial that resumes goes on with the same batches. One that is asked for another size
+    has run out of memory all the same: it gets at most half of what it had.
 
     Raises: torch.OutOfMemoryError if a single cut does not fit.
     """
-    batch_s, known = _first(folder, asked_s, device)
-    batches = build(batch_s)
+    batch_s, known = _first(folder, asked.batch_s, device)
+    found = _smaller(asked, batch_s)
+    batches = build(found.batch_s)
     while not known:
         heaviest = batches.heaviest()
-        if heaviest is None or _everywhere(_fits(heaviest, module, prepare, device, precision), device):
+        copies = _copies(found)
+        if heaviest is None or _everywhere(_fits(heaviest, copies, module, prepare, device, precision), device):
             break
         if len(heaviest.cuts) == 1:
             raise torch.OutOfMemoryError(f"a cut of {int(heaviest.samples_B)} samples does not fit")
-        batch_s /= 2
-        _log.warning("%s: training.batch_s: %g s do not fit; trying %g s", folder, 2 * batch_s, batch_s)
-        batches = build(batch_s)
+        found = _smaller(asked, found.batch_s / 2)
+        _log.warning(
+            "%s: training.batch_s: %g s do not fit; trying %g s, %d batches an update",
+            folder,
+            2 * found.batch_s,
+            found.batch_s,
+            found.accumulate,
+        )
+        batches = build(found.batch_s)
     if rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).write_text(json.dumps({"asked_s": asked_s, "batch_s": batch_s}), encoding="utf-8")
-    return batches
+        kept = {"asked_s": asked.batch_s, "batch_s": found.batch_s, "accumulate": found.accumulate}
+        (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
+    return batches, found
+
+
+def _smaller(asked: TrainingSettings, batch_s: float) -> TrainingSettings:
+    """As much audio in an update, in batches of `batch_s`."""
+    accumulate = asked.accumulate * round(asked.batch_s / batch_s)
+    return asked.model_copy(update={"batch_s": batch_s, "accumulate": accumulate})
+
+
+def _copies(settings: TrainingSettings) -> int:
+    """How often the parameters' size is held through a pass: AdamW's moments, DDP's buckets, and the gradients of the
+    batches before."""
+    return 2 + (world_size() > 1) + (settings.accumulate > 1)
 
 
 def _first(folder: Path, asked_s: float, device: torch.device) -> tuple[float, bool]:
@@ -66,14 +91,14 @@ def _first(folder: Path, asked_s: float, device: torch.device) -> tuple[float, b
 
 def _fits(
     batch: Batch,
+    copies: int,
     module: nn.Module,
     prepare: Callable[[int, Batch], Mapping[str, Any]],
     device: torch.device,
     precision: str,
 ) -> bool:
-    """Whether there is memory for an update: what the passes hold, gradients, AdamW's moments and DDP's buckets."""
+    """Whether there is memory for a batch: what its passes hold, its gradients, and the other `copies`."""
     before = [buffer.clone() for buffer in module.buffers()]
-    copies = 2 if world_size() == 1 else 3
     try:
         kept = [torch.empty_like(parameter) for parameter in module.parameters() for _ in range(copies)]
         inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepare(0, batch).items()}

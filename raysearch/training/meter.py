@@ -31,9 +31,13 @@ class Meter:
         self._samples: list[Tensor] = []
         self._since = time.perf_counter()
 
-    def add(self, samples_B: Tensor, metrics: Mapping[str, Tensor]) -> None:
-        self._updates += 1
+    def hear(self, samples_B: Tensor) -> None:
+        """One batch; an update may have several."""
         self._samples.append(samples_B)
+
+    def add(self, metrics: Mapping[str, Tensor]) -> None:
+        """One update."""
+        self._updates += 1
         for name, value in metrics.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 

@@ -33,9 +33,9 @@ def world_size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
 
 
-def generator(seed: int, step: int) -> np.random.Generator:
-    """This process's randomness of update `step`. Derived, not carried on: a checkpoint needs no generator's state."""
-    return np.random.default_rng([seed, rank(), step])
+def generator(seed: int, number: int) -> np.random.Generator:
+    """This process's randomness of an update or a batch. Derived, not carried on: a checkpoint needs no state of it."""
+    return np.random.default_rng([seed, rank(), number])
 
 
 def mean_over_processes(x_BT: Tensor, where_BT: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,27 +104,44 @@ class Trainer:
             return run.settings.lr * run.schedule(self.step)
         return run.settings.lr * linear(self.step - run.start, run.budget - run.start, run.settings.warmup)
 
-    def update(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
-        """One update on the module's arguments, whose tensors are moved; the metrics stay on the device."""
-        device = self._run.device
-        torch.manual_seed(int(generator(self._run.seed, self.step).integers(2**63)))
+    def update(self, batches: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """One update on the module's arguments for each of `accumulate` batches, whose tensors are moved: the mean of
+        their gradients. Batches are taken one at a time. The metrics, means too, stay on the device."""
+        count = self._run.settings.accumulate
         for group in self._optimiser.param_groups:
             own = group["own"]
             group["lr"] = own.lr * own.schedule(self.step) if own else self.lr * group["lr_scale"]
-        with span("copy"):
-            moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
-        with span("head and loss"), autocast(device, self._run.precision):
-            loss, metrics = self._module(**moved)
         self._optimiser.zero_grad()
-        with span("backward"):
-            self._scaler.scale(loss).backward()
+        rng = generator(self._run.seed, self.step)
+        sums: dict[str, Tensor] = {}
+        for number, inputs in enumerate(batches, 1):
+            # Whatever prepared the batch may have drawn from torch's own generator.
+            torch.manual_seed(int(rng.integers(2**63)))
+            with nullcontext() if number == count else self._until_last():
+                metrics = self._pass(inputs)
+            sums = {name: sums[name] + value if sums else value for name, value in metrics.items()}
         with span("optimiser"):
             self._scaler.unscale_(self._optimiser)
             norm = self._clip()
             self._scaler.step(self._optimiser)
             self._scaler.update()
         self.step += 1
-        return {"loss": loss.detach(), "grad_norm": norm, **metrics}
+        return {"grad_norm": norm, **{name: value / count for name, value in sums.items()}}
+
+    def _pass(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Adds a batch's share to the gradients."""
+        device = self._run.device
+        with span("copy"):
+            moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
+        with span("head and loss"), autocast(device, self._run.precision):
+            loss, metrics = self._module(**moved)
+        with span("backward"):
+            self._scaler.scale(loss / self._run.settings.accumulate).backward()
+        return {"loss": loss.detach(), **metrics}
+
+    def _until_last(self) -> AbstractContextManager[None]:
+        """In which gradients stay in their process: they are exchanged with those of the last batch."""
+        return self._module.no_sync() if isinstance(self._module, DistributedDataParallel) else nullcontext()
 
     def _clip(self) -> Tensor:
         """Scales gradients down; the norm of those that have no group of their own."""

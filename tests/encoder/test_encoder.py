@@ -8,6 +8,7 @@ from small_encoders import each_kind, small
 
 from raysearch.encoder.config import Block, EncoderConfig
 from raysearch.encoder.encoder import Encoder, fit_normalisation
+from raysearch.encoder.frames import mel_frames
 
 SAMPLES = torch.tensor([9000, 4321])
 
@@ -136,7 +137,11 @@ def test_fit_normalisation_gives_valid_frames_zero_mean_and_unit_deviation() -> 
     batches = [(speech(2, 9000, seed=1), SAMPLES), (3 * speech(1, 5000, seed=2), torch.tensor([5000]))]
     fit_normalisation(encoder, batches)
     log_mel = encoder.front_end.log_mel
-    frames = [log_mel(audio_BS[i : i + 1, :n])[0] for audio_BS, samples_B in batches for i, n in enumerate(samples_B)]
+    frames = [
+        log_mel(audio_BS[i : i + 1, :n], mel_frames(n[None]))[0]
+        for audio_BS, samples_B in batches
+        for i, n in enumerate(samples_B)
+    ]
     std_M, mean_M = torch.std_mean(torch.cat(frames), dim=0, correction=0)
     torch.testing.assert_close(mean_M, torch.zeros(20), atol=1e-4, rtol=0)
     torch.testing.assert_close(std_M, torch.ones(20), atol=1e-4, rtol=0)

@@ -14,8 +14,6 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.huggingface import export_huggingface, import_huggingface
 from raysearch.errors import InputError
 
-pytest.importorskip("transformers")
-
 KINDS = [f"{name}-{size}" for name in ("hubert", "wav2vec2", "wavlm") for size in ("base", "large")]
 
 

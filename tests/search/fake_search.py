@@ -155,6 +155,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     os.environ.pop("RAY_ADDRESS", None)
+    folder = SearchFolder(Path(sys.argv[1]), "fake")
     # The lease comes first: whoever is refused need not start Ray for it.
-    with driver(SearchFolder(Path(sys.argv[1]), "fake"), Searcher) as (searcher, plan), connected(None):
+    with driver(folder, Searcher) as (searcher, plan), connected(None):
+        (folder.path / "driver").write_text(str(os.getpid()))
         run_lanes(searcher, plan, searcher.spec.workers.lanes, lambda *_: None)

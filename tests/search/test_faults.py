@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -85,7 +86,7 @@ def test_each_cause_gets_its_own_retry(cluster: Cluster, tmp_path: Path, databas
     assert [len(attempts(folder, n)) for n in range(5)] == [2, 2, 2, 1, 1]
     whole, half = (float(line.split()[1]) for line in attempts(folder, 1))
     assert half == whole / 2
-    assert study.record(1).overrides == {"training.batch_s": half}
+    assert study.record(1).overrides == {"training.batch_s": half, "training.accumulate": 2}
 
 
 def test_worker_that_hangs_is_replaced(cluster: Cluster, tmp_path: Path, database: str) -> None:
@@ -141,9 +142,15 @@ def test_killed_drivers_lose_nothing_however_often(tmp_path: Path, database: str
         records = Study.open(folder.study_storage(), "fake").records()
         return {r.number: attempts(folder, r.number) for r in records if r.state == "complete"}
 
+    def drives(pid: int) -> bool:
+        named = folder.path / "driver"
+        return named.exists() and named.read_text() == str(pid)
+
     for _ in range(2):
-        before = rungs_done()
         driver = subprocess.Popen([sys.executable, str(HERE / "fake_search.py"), str(tmp_path)])
+        # The workers of a driver that was killed may live on for a moment, so rungs alone do not tell.
+        wait_for(partial(drives, driver.pid))
+        before = rungs_done()
         wait_for(lambda before=before: rungs_done() > before)
         second = subprocess.run(
             [sys.executable, str(HERE / "fake_search.py"), str(tmp_path)], capture_output=True, text=True

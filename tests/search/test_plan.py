@@ -50,6 +50,11 @@ def test_teacher_is_asked_in_every_update_by_methods_that_imitate_its_states() -
         assert work_of(spec).macs == pytest.approx(expected)
 
 
+def test_every_batch_of_an_update_is_counted() -> None:
+    one, three = (spec_with(method="dicehubert", space={}, training={"accumulate": count}) for count in (1, 3))
+    assert work_of(three) == Work(3 * work_of(one).audio_s, 3 * work_of(one).macs)
+
+
 def test_pruned_student_costs_its_teacher_until_it_is_sliced() -> None:
     half, whole = (
         spec_with(method="hjpruning", student={}, space={}, pruning={"macs_ratio": ratio, "share": 0.5})

@@ -147,6 +147,17 @@ def test_tell_without_a_finite_error_fails_the_trial(start: Start, value: float 
     assert (record.state, record.cause) == ("failed", "nan")
 
 
+def test_trial_out_of_memory_runs_again_on_half_batches_twice_as_many(start: Start) -> None:
+    searcher = start(spec_with(training={"batch_s": 20.0, "accumulate": 3}))
+    suggestion = searcher.suggest()
+    assert suggestion
+    searcher.fail(suggestion.number, "oom", "full")
+    again = searcher.suggest()
+    assert again
+    assert again.number == suggestion.number
+    assert again.overrides == {"training.batch_s": 10.0, "training.accumulate": 6}
+
+
 def test_user_error_keeps_its_traceback(start: Start) -> None:
     searcher = start(spec_with())
     suggestion = searcher.suggest()

@@ -1,4 +1,7 @@
-"""Two processes train as one would on both their batches, although one has far fewer real frames."""
+"""Two processes train as one would on both their batches, although one has far fewer real frames.
+
+So they do with two batches in an update, and gradients are exchanged once in it.
+"""
 
 import socket
 
@@ -16,6 +19,7 @@ from raysearch.training.trainer import Run
 
 CONFIG = StudentSettings(depth=1, width=16, heads=2, channels=8, position_kernel=3).encoder()
 SAMPLES = [8000, 8000, 8000, 1000]
+ACCUMULATED = (1, 2)
 
 
 class Speech:
@@ -41,37 +45,50 @@ class Loudness(nn.Module):
         torch.manual_seed(0)
         self.student = Encoder(CONFIG)
         self.head = nn.Linear(16, 1)
+        self.before = []
+        """The head's gradients that each batch found."""
 
     def forward(self, audio_BS, samples_B):
+        if self.head.weight.grad is not None:
+            self.before.append(self.head.weight.grad.clone())
         encoded = self.student(audio_BS, samples_B)
         error_BT = (self.head(encoded.output_BTD)[..., 0] - 1).square()
         real_BT = torch.arange(error_BT.shape[1]) < encoded.frames_B[:, None]
         return mean_over_processes(error_BT, real_BT), {}
 
 
-def train(folder, rows):
+def train(folder, rows, accumulate, module):
     torch.set_num_threads(1)
-    settings = TrainingSettings(lr=1e-3, checkpoint_updates=2)
+    settings = TrainingSettings(lr=1e-3, checkpoint_updates=2, accumulate=accumulate)
     run = Run(folder, torch.device("cpu"), 0, "fp32", (3,), settings)
     inputs = lambda step, batch: {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B}  # noqa: E731
-    objective = Objective(Loudness(), Speeches(rows), inputs, lambda encoder, final: {"eval/rank": float(rank())})
+    objective = Objective(module, Speeches(rows), inputs, lambda encoder, final: {"eval/rank": float(rank())})
     return list(fit(run, objective))
 
 
 def work(number, port, folder):
     distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=number, world_size=2)
-    (report,) = train(folder, [2 * number, 2 * number + 1])
-    assert ("eval/rank" in report.metrics) == (number == 0)
+    for accumulate in ACCUMULATED:
+        module = Loudness()
+        (report,) = train(folder / str(accumulate), [2 * number, 2 * number + 1], accumulate, module)
+        assert ("eval/rank" in report.metrics) == (number == 0)
+    assert len(module.before) == 3
+    for mine in module.before:
+        both = [torch.empty_like(mine), torch.empty_like(mine)]
+        distributed.all_gather(both, mine)
+        assert not torch.equal(*both), "not exchanged before the last batch"
     distributed.destroy_process_group()
 
 
 def test_two_processes_then_the_weights_of_one_with_both_batches(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    train(one, [0, 1, 2, 3])
+    for accumulate in ACCUMULATED:
+        train(one / str(accumulate), [0, 1, 2, 3], accumulate, Loudness())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     multiprocessing.spawn(work, (port, two), nprocs=2)
-    single, double = (load_file(folder / "student/model.safetensors") for folder in (one, two))
-    for name, weights in single.items():
-        assert double[name].numpy() == pytest.approx(weights.numpy(), abs=2e-5), name
+    for accumulate in ACCUMULATED:
+        single, double = (load_file(way / str(accumulate) / "student/model.safetensors") for way in (one, two))
+        for name, weights in single.items():
+            assert double[name].numpy() == pytest.approx(weights.numpy(), abs=2e-5), (accumulate, name)

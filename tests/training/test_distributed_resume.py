@@ -19,11 +19,17 @@ from raysearch.training.meter import TIMINGS
 from raysearch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-BATCH_S, SEED, UPDATES, CHECKPOINTS, DEATH = 2.0, 1, 8, 3, 4
+BATCH_S, ACCUMULATE, SEED, UPDATES, CHECKPOINTS, DEATH = 2.0, 2, 1, 8, 3, 4
 SETTINGS = {
     "student": {"depth": 1, "width": 16, "heads": 2, "channels": 8, "position_kernel": 3},
     "targets": {"clusters": 4},
-    "training": {"lr": 1e-3, "batch_s": BATCH_S, "checkpoint_updates": CHECKPOINTS, "dropout": 0.1},
+    "training": {
+        "lr": 1e-3,
+        "batch_s": BATCH_S,
+        "accumulate": ACCUMULATE,
+        "checkpoint_updates": CHECKPOINTS,
+        "dropout": 0.1,
+    },
 }
 
 
@@ -77,7 +83,7 @@ def curve(folder):
 
 def test_two_processes_resumed_within_an_epoch_with_other_readers_then_the_same_losses(tones, small_teacher, tmp_path):
     epoch = TrainingBatches(tones.splits["train"], tones.audio, BATCH_S, SEED, 0, 2).steps_per_epoch
-    assert 0 not in (CHECKPOINTS % epoch, DEATH % epoch), "neither lies at an epoch's end"
+    assert 0 not in (CHECKPOINTS * ACCUMULATE % epoch, DEATH * ACCUMULATE % epoch), "neither lies at an epoch's end"
     save_encoder(small_teacher.encoder, tmp_path / "teacher")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -58,9 +58,17 @@ class Reconstruction(nn.Module):
 
 
 def train(
-    folder, rungs=(4, 8), broken_at=None, poisoned_at=None, evaluate=None, updates=3, precision="fp32", scales=None
+    folder,
+    rungs=(4, 8),
+    broken_at=None,
+    poisoned_at=None,
+    evaluate=None,
+    updates=3,
+    precision="fp32",
+    scales=None,
+    accumulate=1,
 ):
-    settings = TrainingSettings(lr=1e-3, checkpoint_updates=updates)
+    settings = TrainingSettings(lr=1e-3, checkpoint_updates=updates, accumulate=accumulate)
     run = Run(folder, torch.device("cpu"), 7, precision, rungs, settings, scales or {})
     objective = Objective(
         Reconstruction(),
@@ -114,12 +122,12 @@ def test_fit_stopped_at_a_rung_and_resumed_then_the_same_bit_for_bit(tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("broken_at", [1, 5, 7])
-def test_fit_that_died_between_checkpoints_then_the_same_bit_for_bit(tmp_path, broken_at):
-    list(train(tmp_path / "whole"))
+@pytest.mark.parametrize(("broken_at", "accumulate"), [(1, 1), (5, 1), (7, 1), (5, 2), (8, 2), (23, 3)])
+def test_fit_that_died_between_checkpoints_then_the_same_bit_for_bit(tmp_path, broken_at, accumulate):
+    list(train(tmp_path / "whole", accumulate=accumulate))
     with pytest.raises(KeyboardInterrupt):
-        list(train(tmp_path / "parts", broken_at=broken_at))
-    list(train(tmp_path / "parts"))
+        list(train(tmp_path / "parts", broken_at=broken_at, accumulate=accumulate))
+    list(train(tmp_path / "parts", accumulate=accumulate))
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -193,4 +201,5 @@ def test_fit_in_fp16_then_learns_and_its_scale_is_resumed(tmp_path):
 
 
 def test_fit_then_nothing_is_drawn_after_the_budget(tmp_path):
-    assert len(list(islice(train(tmp_path, broken_at=8), 5))) == 2
+    assert len(list(islice(train(tmp_path / "one", broken_at=8), 5))) == 2
+    assert len(list(islice(train(tmp_path / "three", broken_at=24, accumulate=3), 5))) == 2

@@ -11,6 +11,7 @@ from lhotse.cut import MonoCut
 from torch import distributed, multiprocessing, nn
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches
+from raysearch.methods.settings import TrainingSettings
 from raysearch.training.memory import FILE, fitting
 from raysearch.training.process import mean_over_processes
 
@@ -58,16 +59,20 @@ class Small(nn.Module):
         raise torch.OutOfMemoryError("full")
 
 
-def fit(folder, module, asked_s, cuts=CUTS):
+def fit(folder, module, asked_s, cuts=CUTS, accumulate=1):
+    """Seconds in a batch and batches in an update."""
+    asked = TrainingSettings(batch_s=asked_s, accumulate=accumulate)
     build = lambda batch_s: TrainingBatches(cuts, Ones(), batch_s, 0)  # noqa: E731
     prepare = lambda step, batch: {"audio_BS": batch.audio_BS}  # noqa: E731
-    return fitting(folder, asked_s, build, module, prepare, CPU, "fp32")
+    batches, found = fitting(folder, asked, build, module, prepare, CPU, "fp32")
+    assert batches.batch_s == found.batch_s
+    return found.batch_s, found.accumulate
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_batch_that_does_not_fit_is_halved_until_one_does_and_leaves_no_trace(tmp_path, where):
     module = Small(5.0, where)
-    assert fit(tmp_path, module, 16.0).batch_s == 4.0
+    assert fit(tmp_path, module, 16.0) == (4.0, 4)
     assert module.tried_s == [16.0, 8.0, 4.0]
     assert module.weight.grad is None
     assert module.calls == 0
@@ -75,15 +80,22 @@ def test_batch_that_does_not_fit_is_halved_until_one_does_and_leaves_no_trace(tm
 
 def test_batch_that_fits_is_tried_once_and_never_again_on_resume(tmp_path):
     module = Small(100.0)
-    assert fit(tmp_path, module, 16.0).batch_s == 16.0
-    assert fit(tmp_path, module, 16.0).batch_s == 16.0
+    assert fit(tmp_path, module, 16.0) == (16.0, 1)
+    assert fit(tmp_path, module, 16.0) == (16.0, 1)
     assert module.tried_s == [16.0]
 
 
-def test_retry_that_asks_for_half_gets_half_of_what_ran_out_of_memory(tmp_path):
-    assert fit(tmp_path, Small(5.0), 16.0).batch_s == 4.0
-    assert fit(tmp_path, Small(5.0), 8.0).batch_s == 2.0
-    assert json.loads((tmp_path / FILE).read_text()) == {"asked_s": 8.0, "batch_s": 2.0}
+def test_smaller_batch_is_kept_with_its_accumulation_on_resume(tmp_path):
+    module = Small(5.0)
+    assert fit(tmp_path, module, 16.0, accumulate=3) == (4.0, 12)
+    assert fit(tmp_path, module, 16.0, accumulate=3) == (4.0, 12)
+    assert module.tried_s == [16.0, 8.0, 4.0]
+
+
+def test_retry_that_asks_for_half_twice_gets_half_of_what_ran_out_of_memory(tmp_path):
+    assert fit(tmp_path, Small(5.0), 16.0) == (4.0, 4)
+    assert fit(tmp_path, Small(5.0), 8.0, accumulate=2) == (2.0, 8)
+    assert json.loads((tmp_path / FILE).read_text()) == {"asked_s": 8.0, "batch_s": 2.0, "accumulate": 8}
 
 
 def test_single_cut_that_does_not_fit_is_out_of_memory(tmp_path):
@@ -94,7 +106,7 @@ def test_single_cut_that_does_not_fit_is_out_of_memory(tmp_path):
 
 def work(number, port, folder):
     distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=number, world_size=2)
-    assert fit(folder / str(number), Small((9.0, 3.0)[number]), 8.0).batch_s == 2.0
+    assert fit(folder / str(number), Small((9.0, 3.0)[number]), 8.0) == (2.0, 4)
     distributed.destroy_process_group()
 
 

@@ -15,18 +15,30 @@ SAMPLES_B = torch.tensor([16_000, 8_000])
 def read_after(updates, peak=None):
     meter = Meter(CONFIG, peak)
     for _ in range(updates):
-        meter.add(SAMPLES_B, {"loss": torch.tensor(1.0)})
+        meter.hear(SAMPLES_B)
+        meter.add({"loss": torch.tensor(1.0)})
     return meter.read()
 
 
 def test_means_are_over_the_updates_since_the_last_reading():
     meter = Meter(CONFIG, None)
     for loss in (9.0, 1.0, 3.0):
-        meter.add(SAMPLES_B, {"loss": torch.tensor(loss)})
+        meter.hear(SAMPLES_B)
+        meter.add({"loss": torch.tensor(loss)})
         if loss == 9.0:
             meter.read()
     metrics, elapsed_s = meter.read()
     assert metrics["train/loss"] == 2.0
+    assert metrics["train/audio_s_per_s"] == pytest.approx(3.0 / elapsed_s)
+
+
+def test_all_batches_of_an_update_are_heard():
+    meter = Meter(CONFIG, None)
+    meter.hear(SAMPLES_B)
+    meter.hear(SAMPLES_B)
+    meter.add({"loss": torch.tensor(3.0)})
+    metrics, elapsed_s = meter.read()
+    assert metrics["train/loss"] == 3.0
     assert metrics["train/audio_s_per_s"] == pytest.approx(3.0 / elapsed_s)
 
 
