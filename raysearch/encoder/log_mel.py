@@ -16,7 +16,8 @@ from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES
 FFT_POINTS = 512
 LOWEST_HZ = 20.0
 PRE_EMPHASIS = 0.97
-STD_FLOOR = 1e-4
+LEAST_STD = 0.1
+"""Of the natural logarithm of power, so 0.4 dB; where speech is, bins deviate by 2 to 3."""
 
 
 class LogMelFilterbank(nn.Module):
@@ -44,9 +45,10 @@ class LogMelFilterbank(nn.Module):
         self.register_buffer("std_M", torch.ones(bins))
 
     def set_normalisation(self, mean_M: Tensor, std_M: Tensor) -> None:
-        """Deviations below 1e-4 are raised to it, so that a constant bin stays finite."""
+        """A bin that deviates by less than 0.1 is constant, and scaled by 1: a smaller divisor would blow up what an
+        augmentation puts into a band that is empty in the corpus."""
         self.mean_M.copy_(mean_M)
-        self.std_M.copy_(std_M.clamp(min=STD_FLOOR))
+        self.std_M.copy_(torch.where(std_M < LEAST_STD, 1.0, std_M))
 
     def forward(self, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
         """(B, T, M), normalised, so many frames valid; from audio in [-1, 1], or from what `log_mel` made of it."""

@@ -34,3 +34,13 @@ def test_speed_then_lengths_and_pitch_change_together():
     for row_S, length in zip(found.audio_BS.numpy(), lengths, strict=True):
         peak_hz = np.abs(np.fft.rfft(row_S[:length])).argmax() * 16_000 / length
         assert abs(peak_hz - 500 * 16_000 / length) < 2
+
+
+def test_speed_then_an_empty_band_stays_empty():
+    time_S = np.arange(16_000) / 16_000
+    tone = torch.from_numpy(np.sin(2 * np.pi * 3_500 * time_S).astype(np.float32))[None].expand(20, -1)
+    found = vary_speed(Batch(tone, torch.full((20,), 16_000), []), 0.25, np.random.default_rng(0))
+    for row_S, length in zip(found.audio_BS.numpy(), found.samples_B.tolist(), strict=True):
+        spectrum = np.abs(np.fft.rfft(row_S[:length] * np.hanning(length)))
+        above = np.arange(len(spectrum)) * 16_000 / length > 5_000
+        assert spectrum[above].max() < 1e-4 * spectrum.max()
