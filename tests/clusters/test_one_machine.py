@@ -1,4 +1,4 @@
-"""The script for one machine, on a stand-in for Ray: a node that did not start in time is started again, not for ever."""
+"""The script for one machine, on a stand-in for Ray: a node that does not start is started again, three times."""
 
 import os
 import signal
