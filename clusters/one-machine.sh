@@ -16,25 +16,35 @@ RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$(head -c 32 /dev/urandom | base64 | tr -d '+/=
 export RAY_AUTH_MODE RAY_AUTH_TOKEN
 
 started=()
-trap 'trap - EXIT; kill "${started[@]}" 2> /dev/null; wait' EXIT INT TERM
+said=$(mktemp)
+trap 'kill "${started[@]}" 2> /dev/null; wait; rm "$said"' EXIT
+trap exit INT TERM
 
-ray start --head --node-ip-address="$ip" --port="$port" --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" \
-    --num-cpus=0 --num-gpus=0 --disable-usage-stats --block > /dev/null &
-started+=($!)
-# Not `ray health-check`: it answers before the head is known as a node, which workers ask for and give up.
-for _ in $(seq 60); do
-    ray status --address "$ip:$port" 2> /dev/null | grep -q node_ && break
-    sleep 1
-done
+# Starts a node and waits until the head knows it. Ray gives it half a minute, on a busy machine not always enough.
+start() {
+    local name=$1 try
+    for try in 1 2 3; do
+        : > "$said"
+        ray start --node-ip-address="$ip" --disable-usage-stats --block "${@:2}" >> "$said" &
+        started+=($!)
+        while kill -0 $! 2> /dev/null; do
+            ! grep -q 'Ray runtime started' "$said" || return 0
+            sleep 0.2
+        done
+        echo "$name did not start (try $try of 3)" >&2
+    done
+    exit 1
+}
+
+start "the head" --head --port="$port" --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" --num-cpus=0 --num-gpus=0
+head=$!
 for worker in $(seq "$workers"); do
-    # Each its own GPUs: two workers on one would run out of its memory.
+    # One after the other, and each its own GPUs: two workers on one would run out of its memory.
     CUDA_VISIBLE_DEVICES=$(seq -s , $(((worker - 1) * gpus)) $((worker * gpus - 1))) \
-        ray start --address="$ip:$port" --node-ip-address="$ip" --num-cpus="$cpus" --num-gpus="$gpus" \
-            --disable-usage-stats --block > /dev/null &
-    started+=($!)
+        start "worker $worker" --address="$ip:$port" --num-cpus="$cpus" --num-gpus="$gpus"
 done
 
 echo "export RAY_ADDRESS=$ip:$port RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$RAY_AUTH_TOKEN"
 echo "# then: raysearch doctor && raysearch search ...; or ray job submit --address http://127.0.0.1:$dashboard ..."
 # Workers may go and be missed; without its head there is no cluster.
-wait "${started[0]}"
+wait "$head"

@@ -4,6 +4,7 @@ const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00
 const LIGHTER = ["#56B4E9", "#FF8C4B", "#2FD0A0", "#E7A5C8", "#C08AE0", "#F5C04D", "#D9A45F", "#8FD0F5"];
 const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "star-triangle-down", "pentagon", "hexagon"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash"];
+const DOMINATED = { "within noise": "dominated, within noise", "firmly dominated": "firmly dominated" };
 const onFront = (trial) => trial.mark.startsWith("front");
 
 export const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -21,14 +22,15 @@ export function draw(element, searches, within, picked) {
   const ink = (name) => style.getPropertyValue(`--${name}`).trim();
   const colours = matchMedia("(prefers-color-scheme: dark)").matches ? LIGHTER : COLOURS;
   const methods = [...new Set(searches.flatMap((search) => search.trials.map((trial) => trial.method)))].sort();
+  const colour = (method) => colours[methods.indexOf(method) % colours.length];
   const largest = Math.max(1e-9, ...searches.flatMap((search) => search.trials.map((trial) => trial.cost.params)));
   const traces = searches.flatMap((search, index) => [
-    ...dominated(search, index, within, ink, largest),
+    ...dominated(search, index, colour, within, largest),
     line(search, index, within, ink, searches.length > 1),
-    ...methods.map((method, place) => members(search, index, method, colours[place % colours.length], within, ink, largest, searches.length > 1)),
+    ...methods.map((method) => members(search, index, method, colour(method), within, ink, largest, searches.length > 1)),
     ...knee(search, within, ink),
     ...teacher(search, ink),
-  ]);
+  ]).concat(keys(searches, ink));
   const { x_label, y_label } = searches[0].axes;
   const grid = { gridcolor: ink("line"), zeroline: false, linecolor: ink("line"), automargin: true };
   const layout = {
@@ -82,12 +84,26 @@ function details(search, trial) {
 
 const sizes = (trials, largest, most) => trials.map((trial) => 5 + (most - 5) * Math.sqrt(trial.cost.params / largest));
 
-function dominated(search, index, within, ink, largest) {
-  return [["within noise", "noise", "-open"], ["firmly dominated", "dominated", ""]].map(([mark, colour, open]) => {
+// What a mark looks like: filled where it is sure, open where it may be noise.
+const symbol = (index, mark) => SYMBOLS[index] + (mark === "front" || mark === "firmly dominated" ? "" : "-open");
+
+function dominated(search, index, colour, within, largest) {
+  return Object.keys(DOMINATED).map((mark) => {
     const trials = search.trials.filter((trial) => trial.mark === mark && within(trial));
-    const marker = { color: ink(colour), symbol: SYMBOLS[index] + open, size: sizes(trials, largest, 13), opacity: 0.75 };
-    const name = mark === "within noise" ? "dominated, within noise" : mark;
-    return { ...scatter(search, trials, name, marker, false), legendgroup: mark, showlegend: index === 0 };
+    const marker = {
+      color: trials.map((trial) => colour(trial.method)), symbol: symbol(index, mark),
+      size: sizes(trials, largest, 13), opacity: 0.5,
+    };
+    return { ...scatter(search, trials, mark, marker, false), legendgroup: mark, showlegend: false };
+  });
+}
+
+// Lines of the legend for marks whose points have many colours.
+function keys(searches, ink) {
+  const marks = new Set(searches.flatMap((search) => search.trials.map((trial) => trial.mark)));
+  return Object.entries(DOMINATED).filter(([mark]) => marks.has(mark)).map(([mark, name]) => {
+    const marker = { color: ink("soft"), symbol: symbol(0, mark), size: 9, opacity: 0.6 };
+    return { type: "scatter", mode: "markers", name, legendgroup: mark, x: [null], y: [null], marker };
   });
 }
 
@@ -106,7 +122,7 @@ function line(search, index, within, ink, several) {
 
 function members(search, index, method, colour, within, ink, largest, several) {
   const trials = search.trials.filter((trial) => onFront(trial) && trial.method === method && within(trial));
-  const symbols = trials.map((trial) => SYMBOLS[index] + (trial.mark === "front" ? "" : "-open"));
+  const symbols = trials.map((trial) => symbol(index, trial.mark));
   const marker = { color: colour, symbol: symbols, opacity: 1, size: sizes(trials, largest, 24), line: { color: colour, width: 1.8 } };
   return scatter(search, trials, several ? `${method}, ${search.name}` : method, marker, true);
 }

@@ -21,6 +21,8 @@ import soundfile
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 FULL_SCALE = 32_768
+AAC = (".m4a", ".mp4", ".aac")
+"""What libsndfile cannot read, and VoxCeleb2 is published as."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ def _listen(path: Path) -> Verdict:
             return Verdict(header.frames, f"{header.channels} channels; expected 1")
         audio_S = decode(path)
     except soundfile.LibsndfileError as error:
+        if path.suffix.lower() in AAC:
+            return Verdict(0, "AAC is not read; convert it: ffmpeg -i IN.m4a -ac 1 -ar 16000 OUT.wav")
         return Verdict(0, f"does not decode: {error.error_string.rstrip('.')}")
     except OSError as error:
         return Verdict(0, f"cannot be read: {error.strerror}")

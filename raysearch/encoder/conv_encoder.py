@@ -84,10 +84,10 @@ class PictureFrontEnd(nn.Module):
 
 
 class FrameBatchNorm(nn.BatchNorm1d):
-    """Batch norm of channels whose statistics are those of valid frames."""
+    """Batch norm of channels whose statistics are those of valid frames: of all, if it is not told which are."""
 
-    def forward(self, x_BCTM: Tensor, valid_BT: Tensor) -> Tensor:  # type: ignore[override]
-        if not self.training or bool(valid_BT.all()):
+    def forward(self, x_BCTM: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+        if valid_BT is None or not self.training or bool(valid_BT.all()):
             return F.batch_norm(
                 x_BCTM,
                 self.running_mean,

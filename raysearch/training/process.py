@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from torch import Tensor, distributed
 
-_alone = False
+_alone = ContextVar("_alone", default=False)
 
 
 @contextmanager
 def alone() -> Iterator[None]:
     """As if this process were the only one."""
-    global _alone
-    before, _alone = _alone, True
+    token = _alone.set(True)
     try:
         yield
     finally:
-        _alone = before
+        _alone.reset(token)
 
 
 def rank() -> int:
@@ -30,7 +30,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
+    return distributed.get_world_size() if distributed.is_initialized() and not _alone.get() else 1
 
 
 def generator(seed: int, number: int) -> np.random.Generator:

@@ -104,6 +104,17 @@ def test_damaged_recording_is_left_out_with_its_pairs(root: Path) -> None:
     assert len(corpus.pairs["dev"]) == 2
 
 
+def test_m4a_as_voxceleb2_comes_is_refused_with_what_converts_it(root: Path) -> None:
+    lines = (root / "train.txt").read_text().replace(".wav", ".m4a")
+    (root / "train.txt").write_text(lines)
+    for path in [root / "wav" / line.split()[1] for line in lines.splitlines()]:
+        path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(64))
+    fault = r"split train: 4 of 4 cuts .* first a1-x-00001 \(AAC is not read; convert it: ffmpeg -i IN\.m4a -ac 1 "
+    with pytest.raises(InputError, match=fault) as caught:
+        read_corpus(settings_of(root), root / "cache")
+    assert "\n" not in str(caught.value)
+
+
 def test_more_speakers_join_the_training_split_of_an4(root: Path) -> None:
     for split in ("train", "dev", "test"):
         for speaker in ("1", "2"):

@@ -9,7 +9,8 @@ from playwright.sync_api import sync_playwright
 
 pytestmark = [pytest.mark.browser, pytest.mark.mlflow]
 
-POINTS = "#chart .scatterlayer .point"
+POINTS = "#chart .scatterlayer .point:visible"
+"""Those that stand for trials: a line of the legend may have a hidden one."""
 
 
 @pytest.fixture(scope="module")
