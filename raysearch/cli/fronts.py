@@ -41,7 +41,7 @@ def front(
     storage: Storage = None,
     html: Annotated[Path | None, typer.Option(help="Write an interactive page.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
-    markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
     """The front, with confidence intervals."""
