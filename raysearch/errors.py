@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,27 +18,49 @@ class WorkError(Exception):
     """The work failed through no fault of the input. The message says what was being done and what is safe."""
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean WORD?)` where one of the known words is close, to end a message with."""
+    close = get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
 def first_fault(err: ValidationError) -> str:
     """`KEY: GOT; expected WHAT` for the first thing a settings model found wrong."""
-    fault = err.errors(include_url=False)[0]
-    key = _dotted(fault["loc"])
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; expected none of this name"
-    if fault["type"] == "missing":
-        return f"{key}: missing; expected a value"
-    if fault["type"] == "value_error":
-        # Our own validators name what lies below the key that pydantic names.
-        return ": ".join(part for part in (key, message) if part)
+    faults = err.errors(include_url=False)
+    mine = [one for one in faults if one["loc"][:1] == faults[0]["loc"][:1]]
+    # Of a union every member complains: the one that got deepest is the one that was meant.
+    fault = max(mine, key=lambda one: len(one["loc"]) + (one["type"] == "unknown_key"))
+    key, message, context = _dotted(fault["loc"]), fault["msg"].removeprefix("Value error, "), fault.get("ctx", {})
+    match fault["type"]:
+        case "unknown_key":
+            return f"{key}.{message}" if key else message
+        case "missing":
+            return f"{key}: missing; expected a value"
+        case "value_error":
+            # Our own validators name what lies below the key that pydantic names.
+            return ": ".join(part for part in (key, message) if part)
+        case "union_tag_not_found":
+            return f"{key}.kind: missing; expected a value"
+        case "union_tag_invalid":
+            return f"{key}.kind: {context['tag']!r}; expected one of {context['expected_tags']}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            message = "a mapping of keys to values"
+        case "tuple_type" | "list_type":
+            message = "a list"
+        case "string_pattern_mismatch":
+            message = f"text of the pattern {context['pattern']}"
     got = fault.get("input")
     shown = type(got).__name__ if isinstance(got, dict | list) else repr(got)
-    return f"{key}: {shown}; expected: {message[0].lower()}{message[1:]}"
+    # Pydantic says "Input should be ..." and "List should have ..."
+    expected = message.partition(" should ")[2].removeprefix("be ").removeprefix("have ") or message
+    return f"{key}: {shown}; expected {expected}"
 
 
 # Pydantic names the member of a union it tried; to the user `corpus.an4.root` is `corpus.root`.
 _UNION_MEMBERS = {"an4", "librispeech", "voxceleb", "manifest", "shar", "synthetic", "labelled", "intents", "slurp"}
 _UNION_MEMBERS |= {"speech-commands", "commonvoice"}
 _UNION_MEMBERS |= {"several", "phonemes", "asr", "speaker", "classification", "intent", "train", "ready", "str"}
+_UNION_MEMBERS |= {"tagged-union", "bool", "literal"}
 _UNION_MEMBERS |= {"waveform", "logmel", "Blocks", "list", "MethodChoice"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError, did_you_mean, first_fault
 from raysearch.methods.table import load_method
 from raysearch.search.space import Config, Distribution, Space, Value, check_keys, has_setting, setting_keys
 from raysearch.settings import Settings
@@ -22,7 +21,6 @@ from raysearch.tasks.settings import TaskSettings
 from raysearch.training.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
-ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
 SETTINGS_GROUPS = (
     *("student", "targets", "prediction", "distillation", "ctc", "pruning"),
     *("adapter", "backend", "verification", "augmentation", "training"),
@@ -126,6 +124,8 @@ class Spec(Settings):
     @model_validator(mode="after")
     def _objectives_measured(self) -> Spec:
         errors = [task.metric for task in self.tasks]
+        if not errors:
+            raise ValueError("task: []; expected at least one")
         for metric in errors:
             if errors.count(metric) > 1:
                 raise ValueError(f"task: two that give {metric}; expected one for each error")
@@ -202,7 +202,7 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = N
         document = yaml.safe_load(path.read_text())
     except OSError as err:
         raise InputError(f"{path}: {err.strerror}; expected a search document") from err
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise InputError(f"{path}: not YAML ({' '.join(str(err).split())}); expected a search document") from err
     if not isinstance(document, dict):
         raise InputError(
@@ -223,6 +223,7 @@ def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
             load_method(method)
         check_keys(spec.space, spec.methods)
         _check_groups(spec)
+        _check_values(spec)
         _check_widths(spec)
         _check_start(spec)
     except ValidationError as err:
@@ -276,11 +277,8 @@ def _check_groups(spec: Spec) -> None:
             dotted = f"{group}.{key}"
             if not any(has_setting(method, dotted) for method in spec.methods):
                 known = [name for method in spec.methods for name in _fields(method, group)]
-                close = get_close_matches(key, known, n=1)
-                hint = f" (did you mean {close[0]}?)" if close else ""
-                raise InputError(
-                    f"{dotted}: unknown key; expected one of {', '.join(dict.fromkeys(known)) or 'none'}{hint}"
-                )
+                expected = f"one of {', '.join(dict.fromkeys(known)) or 'none'}{did_you_mean(key, known)}"
+                raise InputError(f"{dotted}: unknown key; expected {expected}")
             if dotted in spec.space:
                 raise InputError(f"{dotted}: fixed here and searched under space; expected one of the two")
 
@@ -288,6 +286,36 @@ def _check_groups(spec: Spec) -> None:
 def _fields(method: str, group: str) -> list[str]:
     prefix = f"{group}."
     return [key.removeprefix(prefix) for key in setting_keys(method) if key.startswith(prefix)]
+
+
+def _check_values(spec: Spec) -> None:
+    """Each fixed or searched value must be one that its setting takes; `_check_widths` looks at pairs."""
+    given: list[tuple[str, str, Any]] = []
+    for group in SETTINGS_GROUPS:
+        given += [(key := f"{group}.{name}", key, value) for name, value in getattr(spec, group).items()]
+    for key, distribution in spec.space.items():
+        if distribution.choice is not None:
+            given += [(key, f"space.{key}.choice[{i}]", value) for i, value in enumerate(distribution.choice)]
+        else:
+            given += [(key, f"space.{key}", bound) for bound in distribution.int_ or distribution.float_ or ()]
+    for method in spec.methods:
+        for key, where, value in given:
+            if has_setting(method, key) and (fault := _fault(method, key, value)):
+                raise InputError(f"{where}{fault}")
+
+
+def _fault(method: str, key: str, value: Any) -> str:
+    """What a setting has against a value, after its key; empty if nothing."""
+    nested = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    try:
+        load_method(method).Settings.model_validate(nested)
+    except ValidationError as err:
+        fault = first_fault(err)
+        # A fault of the whole group, beside the other settings' defaults, is none of the value's own.
+        return fault.removeprefix(key) if fault.startswith(key) else ""
+    return ""
 
 
 def _check_widths(spec: Spec) -> None:

@@ -41,15 +41,28 @@ def test_good_document_loads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"colour": "red"}, "colour: unknown key"),
-        ({"search": {"trails": 5}}, "search.trails: unknown key"),
+        ({"corpsu": 1}, "corpsu: unknown key; expected one of name, corpus, "),
+        ({"search": {"trails": 5}}, "(did you mean trials?)"),
         ({"search": {"trials": "many"}}, "search.trials: 'many'; expected"),
         ({"corpus": {"kind": "an4"}}, "corpus.root: missing"),
-        ({"corpus": {"kind": "timit"}}, "corpus: dict; expected"),
+        ({"corpus": {"kind": "timit"}}, "corpus.kind: 'timit'; expected one of 'an4'"),
+        ({"corpus": {"root": "an4"}}, "corpus.kind: missing"),
+        ({"task": [{"kind": "phonemes", "updats": 9}]}, "task[0].updats: unknown key"),
+        ({"method": {"choices": ["hubert"]}}, "method.choices: unknown key; expected one of choice"),
         ({"method": "dicehuber"}, "did you mean dicehubert"),
         ({"space": {"student.dept": {"int": [1, 2]}}}, "space.student.dept: unknown key"),
         ({"space": {"student.depth": {"int": [4, 1]}}}, "space.student.depth: [4, 1]; expected the lower bound first"),
         ({"space": {"student.depth": {"int": ["a", 1]}}}, "space.student.depth.int[0]: 'a'; expected"),
+        ({"task": []}, "task: []; expected at least one"),
+        ({"space": {"student.depth": {"int": 4}}}, "space.student.depth.int: 4; expected a list"),
+        ({"space": {"student.depth": 3}}, "space.student.depth: 3; expected a mapping"),
+        ({"space": {"student.depth": {"int": [0, 2]}}}, "space.student.depth: 0; expected greater than"),
+        (
+            {"space": {"student.depth": {"choice": [1, "two"]}}},
+            "space.student.depth.choice[1]: 'two'; expected a valid",
+        ),
+        ({"student": {"heads": "four"}}, "student.heads: 'four'; expected a valid integer"),
+        ({"training": {"lr": -1}}, "training.lr: -1; expected greater than 0"),
         ({"student": {"heigth": 3}}, "student.heigth: unknown key"),
         ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
         ({"objectives": ["macs", "params"]}, "expected a cost (macs or params) and an error"),
@@ -57,7 +70,7 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"search": {"updates_of": {"unfused": 9}}}, "search.updates_of: 'unfused'; expected one of dicehubert"),
         ({"search": {"start": [{"student.depth": 9}]}}, "search.start[0].student.depth: 9; expected 1 to 4"),
         ({"search": {"start": [{"training.lr": 1}]}}, "search.start[0].training.lr: not searched"),
-        ({"name": "../up"}, "name: '../up'; expected"),
+        ({"name": "../up"}, "name: '../up'; expected text of the pattern ^[A-Za"),
     ],
 )
 def test_bad_document_is_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
@@ -74,6 +87,12 @@ def test_override_reaches_keys_of_the_space(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path), ["space.student.depth={int: [2, 3]}", "search.trials=3"])
     assert spec.space["student.depth"].int_ == (2, 3)
     assert spec.search.trials == 3
+
+
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_bytes(b"\x1f\x8b\x08\xff")
+    assert "not YAML" in refusal(path)
 
 
 def test_override_without_value_is_refused(tmp_path: Path) -> None:

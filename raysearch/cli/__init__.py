@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -64,11 +65,16 @@ def main() -> NoReturn:
     """Entry point: errors become one line and an exit code."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except InputError as err:
         say(str(err))
         code = 2
     except WorkError as err:
         say(str(err))
+        code = 1
+    except BrokenPipeError:
+        # Whoever reads stdout has had enough, as `head` does: what is left to flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except typer.Abort:
         code = 130
@@ -78,6 +84,7 @@ def main() -> NoReturn:
         # Click's own complaints about arguments; anything else is a fault of ours and keeps its traceback.
         if not hasattr(err, "format_message"):
             raise
-        say(f"raysearch: {err.format_message()}")
+        message = err.format_message()
+        say(message if message.startswith("Usage:") else f"raysearch: {message}")
         code = 2
     sys.exit(code or 0)

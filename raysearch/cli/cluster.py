@@ -51,7 +51,7 @@ def submit(
         str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="Ray's dashboard.")
     ] = "http://127.0.0.1:8265",
     working_dir: Annotated[Path, typer.Option(help="Folder that goes along.")] = Path(),
-    no_wait: Annotated[bool, typer.Option(help="Do not follow the job's words.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job's words.")] = False,
 ) -> None:
     """Say what goes along, then run `ray job submit`: raysearch submit -- raysearch search SPEC --name NAME"""
     import subprocess

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,8 +25,7 @@ def corpus_check(document: Path, overrides: Set = None, storage: Storage = None,
     if as_json:
         print_json(checked.document())
     else:
-        for row in checked.rows():
-            print(row)
+        print("\n".join(checked.lines()))
 
 
 def corpus_prepare(
@@ -53,8 +51,7 @@ def corpus_prepare(
     if checked is None:
         say(f"{out}: prepared before")
     else:
-        for row in [*checked.rows(), *map(asdict, checked.faults), *checked.warnings]:
-            print(row)
+        print("\n".join(checked.lines()))
     print(f"corpus: {{kind: manifest, splits: {{{splits}}}}}")
 
 

@@ -20,7 +20,7 @@ def pick(
     max_latency: Annotated[float | None, typer.Option(help="Median ms on this machine.")] = None,
     max_error: Annotated[list[str] | None, typer.Option("--max", metavar="METRIC=PERCENT", help="On dev.")] = None,
     objective: Annotated[str | None, typer.Option(help="What is least; by default the search's error.")] = None,
-    knee: Annotated[bool, typer.Option(help="Where more MACs begin to buy less.")] = False,
+    knee: Annotated[bool, typer.Option("--knee", help="Where more MACs begin to buy less.")] = False,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysearch.cli.options import Json, Storage, open_search
+from raysearch.cli.options import Json, Storage, in_a_folder, open_search
 from raysearch.cli.output import print_front, print_json, say
 from raysearch.errors import InputError
 
@@ -27,11 +27,14 @@ def status(
     from raysearch.search.reading import read_status
     from raysearch.search.status import status_lines
 
-    names = [name] if name else SearchFolder.of(storage, "").searches()
+    place = SearchFolder.of(storage, "")
+    names = [name] if name else place.searches()
     found = [read_status(open_search(storage, one)) for one in names]
     if as_json:
         print_json(found[0] if name else found)
         return
+    if not found:
+        say(f"no searches in {place.place}")
     for one in found:
         print("\n".join(status_lines(one, long=name is not None)))
 
@@ -39,9 +42,9 @@ def status(
 def front(
     name: Name,
     storage: Storage = None,
-    html: Annotated[Path | None, typer.Option(help="Write an interactive page.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
-    markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write an interactive page.", callback=in_a_folder)] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a picture.", callback=in_a_folder)] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
     """The front, with confidence intervals."""
@@ -77,7 +80,7 @@ def compare(
 
 def record(
     name: str,
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .json.gz.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .json.gz.", callback=in_a_folder)],
     storage: Storage = None,
 ) -> None:
     """Keep a search in one small file, which front and compare read in its place: no weights, no curves."""

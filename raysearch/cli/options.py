@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,6 +36,13 @@ def open_search(storage: str | None, name: str, *, students: bool = False) -> Se
     folder.fetch(students=students)
     folder.links()
     return folder
+
+
+def in_a_folder(param: typer.CallbackParam, file: Path | None) -> Path | None:
+    """Of an option that names a file to write: known before the work is done."""
+    if file is not None and not file.parent.is_dir():
+        raise InputError(f"{param.opts[-1]}: {file}: no such folder; expected a file in one that exists")
+    return file
 
 
 def choices(option: str, given: list[str], known: tuple[str, ...]) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, open_search
+from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, in_a_folder, open_search
 from raysearch.cli.output import print_front, print_json, say
 
 
@@ -54,7 +54,7 @@ def resume(
 
 def simulate(
     table: Annotated[str, typer.Argument(help="File written by `raysearch table`, or synthetic:SEED.")],
-    sampler: Annotated[str, typer.Option(help="ehvi, random, tpe, gp or nsga2.")] = "ehvi",
+    sampler: Annotated[str, typer.Option(help="auto, ehvi, random, tpe, gp or nsga2.")] = "ehvi",
     scheduler: Annotated[str, typer.Option(help="fifo or pareto-asha.")] = "pareto-asha",
     workers: Annotated[int, typer.Option(min=1, help="Simulated lanes.")] = 4,
     trials: Trials = None,
@@ -85,7 +85,7 @@ def simulate(
 
 def table(
     names: list[str],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .jsonl.gz.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .jsonl.gz.", callback=in_a_folder)],
     storage: Storage = None,
 ) -> None:
     """Write the trials of finished searches on one space as a table, to simulate searches on."""

@@ -56,24 +56,18 @@ class Checked:
     warnings: tuple[str, ...]
     """What makes errors look better than they are: one line each."""
 
-    def rows(self) -> list[dict[str, str]]:
-        """One row a split, as text by column."""
-        return [
-            {
-                "split": count.split,
-                "cuts": f"{count.cuts:,}",
-                "hours": f"{count.hours:.3f}",
-                "seconds a cut": f"{count.shortest_s:.1f} - {count.longest_s:.1f}",
-                "speakers": f"{count.speakers:,}",
-                "words": f"{count.words:,}",
-                "vocabulary": f"{count.vocabulary:,}",
-                "phones": f"{count.phones:,}",
-            }
-            for count in self.splits
+    def lines(self) -> list[str]:
+        """One line a split, then one a reason for which cuts were left out, and one a warning."""
+        splits = [
+            f"{one.split}: {one.cuts:,} cuts, {one.hours:.3f} h, {one.shortest_s:.1f} to {one.longest_s:.1f} s each, "
+            f"{one.speakers:,} speakers, {one.words:,} words ({one.vocabulary:,} different), {one.phones:,} phones"
+            for one in self.splits
         ]
+        faults = [f"left out: {one.count:,} cuts: {one.reason}; first: {', '.join(one.first)}" for one in self.faults]
+        return [*splits, *faults, *(f"warning: {line}" for line in self.warnings)]
 
     def document(self) -> dict[str, object]:
-        """The same, and all the rest, for JSON."""
+        """All of it, for JSON."""
         return asdict(self)
 
 

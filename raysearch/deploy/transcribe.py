@@ -166,7 +166,7 @@ def read_audio(file: Path) -> Audio:
 
 
 def transcribe(model: Path, files: list[Path], threads: int = 0) -> list[dict[str, Any]]:
-    """One `{"file", "text", "seconds", "windows"}` a file.
+    """One `{"file", "text", "seconds", "whole"}` a file; `whole` is false of one that was read in windows.
 
     Raises: InputError naming the file.
     """

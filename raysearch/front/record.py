@@ -6,6 +6,7 @@ Fronts, comparisons and pictures are drawn from it as from the search itself.
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,5 +49,7 @@ def read_record(path: Path) -> Record:
             return Record.model_validate_json(file.read())
     except ValidationError as err:
         raise InputError(f"{path}: {first_fault(err)}") from err
-    except (OSError, EOFError) as err:
-        raise InputError(f"{path}: {err}; expected a file written by: raysearch record") from err
+    except (OSError, EOFError, zlib.error) as err:
+        raise InputError(
+            f"{path}: {getattr(err, 'strerror', None) or err}; expected a file written by: raysearch record"
+        ) from err

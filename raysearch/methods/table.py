@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, did_you_mean
 from raysearch.methods.base import Method
 
 METHODS = {
@@ -30,9 +29,7 @@ def load_method(name: str) -> type[Method]:
     if ":" in name:
         return _imported(name)
     if name not in METHODS:
-        close = get_close_matches(name, METHODS, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise InputError(f"method: {name!r}; expected one of {', '.join(METHODS)}{hint}")
+        raise InputError(f"method: {name!r}; expected one of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
     return _imported(METHODS[name])
 
 

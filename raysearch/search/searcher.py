@@ -90,6 +90,7 @@ class Searcher:
             return self._launch(number, config)
         if self._launched >= self.trials:
             return None
+        cause: str | None = None
         for _ in range(MAX_REFUSED):
             number, config, cause = self._ask()
             if cause is None:
@@ -98,8 +99,8 @@ class Searcher:
                 return self._launch(number, config)
             self.study.end(number, "infeasible", error=cause, cause="infeasible")
         raise WorkError(
-            f"{MAX_REFUSED} suggestions in a row were over budget or known already: the space holds no more than "
-            f"{self._launched} feasible trials near what was asked; all finished trials are kept"
+            f"{MAX_REFUSED} suggestions in a row were over budget or known already (the last: {cause}): the space "
+            f"holds no more than {self._launched} feasible trials near what was asked; all finished trials are kept"
         )
 
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, did_you_mean
 from raysearch.methods.table import load_method
 from raysearch.settings import Settings
 
@@ -170,7 +169,7 @@ def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
     for key, distribution in space.items():
         for wanted in (key, *distribution.when):
             if wanted != "method" and wanted not in known:
-                close = get_close_matches(wanted, known, n=1)
-                hint = f" (did you mean {close[0]}?)" if close else ""
                 where = f"space.{key}" if wanted == key else f"space.{key}.when.{wanted}"
-                raise InputError(f"{where}: unknown key; expected a setting of {' or '.join(methods)}{hint}")
+                raise InputError(
+                    f"{where}: unknown key; expected a setting of {' or '.join(methods)}{did_you_mean(wanted, known)}"
+                )

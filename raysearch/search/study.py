@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from raysearch.front.document import Cost, TrialRecord
+from raysearch.front.document import Cost, State, TrialRecord
 from raysearch.front.objective import value as objective_value
 from raysearch.search.journal import Journal
 from raysearch.search.space import Config, Space
 
-State = Literal["complete", "stopped", "infeasible", "failed", "running"]
 FEWEST_JUDGED = 8
 """Complete trials before the importance of a setting means anything."""
 _OPTUNA_STATE = {
@@ -133,9 +132,6 @@ class Study:
         """Settings that later attempts at a trial use in place of its configuration's."""
         self._write(number, "overrides", overrides)
 
-    def overrides(self, number: int) -> Config:
-        return dict(self._frozen(number).user_attrs.get("overrides", {}))
-
     def end(self, number: int, state: State, *, error: str | None = None, cause: str | None = None) -> None:
         """Tell the trial's last word. A trial that has had it keeps it: telling twice changes nothing."""
         with self.together():
@@ -182,10 +178,6 @@ class Study:
 
     def record(self, number: int) -> TrialRecord:
         return _record(self._frozen(number))
-
-    def rungs(self, number: int) -> dict[int, dict[str, float]]:
-        """Metrics by updates, in order."""
-        return _rungs(self._frozen(number))
 
     def importances(self) -> dict[str, dict[str, float]]:
         """Objective -> searched value -> its share in how good trials differ from the others; they sum to 1.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,8 +109,9 @@ def read_table(path: Path) -> RecordedTable:
         macs_g, error = head["reference_point"]
         rows = [_row(line) for line in lines]
         return RecordedTable(spec, parse_config(head["teacher"]), (macs_g, error), rows)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as err:
-        raise InputError(f"{path}: {err}; expected a table written by: raysearch table") from err
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as err:
+        reason = getattr(err, "strerror", None) or " ".join(str(err).split())
+        raise InputError(f"{path}: {reason}; expected a table written by: raysearch table") from err
 
 
 def _check_format(head: Any) -> None:

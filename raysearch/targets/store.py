@@ -194,7 +194,3 @@ class LabelStore:
 
     def ls(self) -> list[LabelSet]:
         return [read_label_set(path) for digest in self.folders.ls() if (path := self.folders.get(digest))]
-
-    def gc(self, keep: Collection[str]) -> list[str]:
-        """Removes the sets whose digest is not in `keep`; returns their digests."""
-        return self.folders.gc(keep)

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from speech_trees import write_corpus, write_flac
+from typer.testing import CliRunner
 
+from raysearch.cli import app
 from raysearch.corpora.check import Checked, FaultGroup, check_corpus
 from raysearch.corpora.settings import An4Settings
 from raysearch.corpora.table import read_corpus
+
+ROOT = Path(__file__).parents[2]
 
 
 def check(root: Path) -> Checked:
@@ -26,7 +30,8 @@ def test_sound_corpus_is_counted_without_warnings(tmp_path: Path) -> None:
     train = checked.splits[0]
     assert (train.cuts, train.speakers, train.words, train.vocabulary, train.phones) == (10, 2, 30, 3, 0)
     assert train.hours == pytest.approx(5 / 3600)
-    assert [row["cuts"] for row in checked.rows()] == ["10", "10", "10"]
+    assert len(checked.lines()) == 3
+    assert checked.lines()[0].startswith("train: 10 cuts, 0.001 h, 0.5 to 0.5 s each, 2 speakers, 30 words (")
     assert json.loads(json.dumps(checked.document()))["splits"][0]["without_phones"] == 10
 
 
@@ -35,10 +40,24 @@ def test_faults_are_grouped_by_reason(tmp_path: Path) -> None:
     for number in range(4):
         write_flac(root / "train" / "10" / "1" / f"10-1-{number:04d}.flac", b"")
     (root / "dev" / "20" / "1" / "20-1-0000.flac").unlink()
-    assert check(root).faults == (
+    checked = check(root)
+    assert checked.faults == (
         FaultGroup("file is empty (0 bytes)", 4, ("10-1-0000", "10-1-0001", "10-1-0002")),
         FaultGroup("transcript without audio", 1, ("20-1-0000",)),
     )
+    assert checked.lines()[3:] == [
+        "left out: 4 cuts: file is empty (0 bytes); first: 10-1-0000, 10-1-0001, 10-1-0002",
+        "left out: 1 cuts: transcript without audio; first: 20-1-0000",
+    ]
+
+
+def test_verb_says_what_is_left_out(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    write_flac(root / "train" / "10" / "1" / "10-1-0000.flac", b"")
+    document = ROOT / "search_spaces/dicehubert-an4.yaml"
+    words = ["corpus", "check", str(document), "--set", f"corpus.root={root}", "--storage", str(tmp_path / "store")]
+    found = CliRunner().invoke(app, words)
+    assert found.output.splitlines()[-1] == "left out: 1 cuts: file is empty (0 bytes); first: 10-1-0000"
 
 
 def test_speaker_in_two_splits_is_a_warning(tmp_path: Path) -> None:

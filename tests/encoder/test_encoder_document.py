@@ -29,10 +29,10 @@ def test_read_config_fills_in_defaults(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"widht": "3"}, "widht: unknown key"),
-        ({"width": "wide"}, "width: 'wide'; expected: input should be a valid integer"),
+        ({"width": "wide"}, "width: 'wide'; expected a valid integer"),
         ({"width": "40"}, "width: 40; expected a multiple of position_conv.groups = 16"),
         ({"front_end": "{kind: logmel, kernels: [4, 5]}"}, "kernels: [4, 5]; expected odd kernels"),
-        ({"front_end": "{kind: mfcc}"}, "front_end: "),
+        ({"front_end": "{kind: mfcc}"}, "front_end.kind: 'mfcc'; expected one of"),
         ({"width": "["}, "expected YAML or JSON"),
     ],
 )

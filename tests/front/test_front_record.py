@@ -28,6 +28,16 @@ def test_torn_record_is_refused_in_one_line(tmp_path, left):
     assert "\n" not in str(refused.value)
 
 
+def test_damaged_record_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "s.json.gz"
+    write_record(record(), path)
+    content = bytearray(path.read_bytes())
+    content[60:160] = bytes(byte ^ 0x5A for byte in content[60:160])
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"s\.json\.gz: .+; expected a file written by: raysearch record"):
+        read_record(path)
+
+
 def test_missing_record_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected a file written by: raysearch record"):
         read_record(tmp_path / "s.json.gz")

@@ -39,7 +39,7 @@ def test_space_that_is_used_up_ends_the_search_with_a_reason(start: Start) -> No
     first, second = searcher.suggest(), searcher.suggest()
     assert first
     assert second
-    with pytest.raises(WorkError, match="2 feasible trials"):
+    with pytest.raises(WorkError, match=r"the last: same settings as trial [01]\).*2 feasible trials"):
         searcher.suggest()
 
 

@@ -107,6 +107,16 @@ def test_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes | None)
         read_table(path)
 
 
+def test_damaged_table_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl.gz"
+    write_table(recorded(), path)
+    content = bytearray(path.read_bytes())
+    content[60:160] = bytes(byte ^ 0x5A for byte in content[60:160])
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.jsonl\.gz: .+; expected a table written by"):
+        read_table(path)
+
+
 def test_unknown_configuration_is_the_nearest_of_its_method() -> None:
     row = recorded().row({"method": "hjpruning", "training.lr": 1e-3, "pruning.macs_ratio": 0.3}, seed=0)
     assert row.config["pruning.macs_ratio"] in (0.2, 0.4)
