@@ -131,7 +131,7 @@ def test_narrowed_encoder_has_as_many_operations_and_next_to_no_weights(path: Pa
     narrow = narrowed(wide)
     with torch.device("meta"):
         modules, fewer = (list(build_encoder(config).modules()) for config in (wide, narrow))
-    assert [type(module) for module in fewer] == [type(module) for module in modules]
+    assert [type(module).__name__ for module in fewer] == [type(module).__name__ for module in modules]
     assert params(narrow) < params(wide) / 50
 
 
