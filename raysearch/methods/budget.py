@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,17 @@ from raysearch.methods.settings import PruningSettings
 
 TOLERANCE = 0.01
 """Furthest that a pruned encoder may be from its target, as a share of it."""
+SHAPING = {
+    "target",
+    "macs_ratio",
+    "size_ratio",
+    "front_end_ratio",
+    "transformer_ratio",
+    "units",
+    "multiple",
+    "continue_from",
+}
+"""The settings of pruning that a student's shape depends on; the others are rates."""
 _NEAR = 5e-4
 _HALVINGS = 40
 
@@ -101,6 +112,13 @@ def promised(settings: PruningSettings, teacher: AnyConfig) -> EncoderConfig:
     """
     if isinstance(teacher, ConvConfig):
         raise InputError("teacher.source: an encoder without a transformer; expected one whose units have gates")
+    return _promised(settings.model_dump_json(include=SHAPING), teacher.model_dump_json())
+
+
+@lru_cache(maxsize=10_000)
+def _promised(asked: str, of: str) -> EncoderConfig:
+    """A search asks the same of hundreds of candidates that differ in rates only; documents are what can be hashed."""
+    settings, teacher = PruningSettings.model_validate_json(asked), EncoderConfig.model_validate_json(of)
     start = start_config(settings, teacher)
     full = sizes = sizes_of(start)
     for budget in budgets(settings, teacher, start):

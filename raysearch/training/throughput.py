@@ -15,7 +15,7 @@ import torch
 from raysearch.corpora.batches import load_audio
 from raysearch.corpora.reading import whole_cut
 from raysearch.encoder.build import build_encoder
-from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
+from raysearch.encoder.config import SAMPLE_RATE_HZ, Adapter, AnyConfig, Block, ConvConfig, EncoderConfig
 from raysearch.encoder.cost import macs
 from raysearch.methods.work import TRAINING
 from raysearch.training.precision import autocast
@@ -24,6 +24,8 @@ CPU = torch.device("cpu")
 ROUNDS = 5
 LEAST_S = 0.25
 """Audio of an update that is nearly all fixed cost."""
+NARROW = 16
+"""Width at which an operation's arithmetic is nothing beside its start."""
 BATCH, CUT_S = 4, 10.0
 """Cuts of the other update, and their length."""
 
@@ -43,6 +45,43 @@ class Throughput:
 
 def measure_training(config: AnyConfig, device: torch.device, precision: str) -> Throughput:
     """Updates of a student alone: no teacher, no head, no reading."""
+    update = _updates(config, device, precision)
+    fixed_s = best_s(update(1, LEAST_S), device)
+    update_s = best_s(update(BATCH, CUT_S), device)
+    work = TRAINING * BATCH * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
+    return Throughput(fixed_s, update_s, BATCH * CUT_S, work / update_s)
+
+
+def measure_host(config: AnyConfig, device: torch.device, precision: str) -> float:
+    """Seconds in which the host starts an update's operations, whatever device they run on."""
+    return best_s(_updates(narrowed(config), device, precision)(1, LEAST_S), device)
+
+
+def narrowed(config: AnyConfig) -> AnyConfig:
+    """An encoder of as many operations, with next to no arithmetic and weights in them."""
+    if isinstance(config, ConvConfig):
+        return config.model_copy(update={"channels": [NARROW] * len(config.channels), "width": NARROW})
+    positions = config.relative_positions
+    return EncoderConfig(
+        front_end=config.front_end.model_copy(update={"channels": [NARROW] * len(config.front_end.channels)}),
+        width=NARROW,
+        norm=config.norm,
+        position_conv=config.position_conv.model_copy(update={"groups": 1}),
+        relative_positions=positions and positions.model_copy(update={"heads": 1}),
+        blocks=[
+            Block(
+                heads=min(1, block.heads),
+                head_width=NARROW,
+                ffn=min(NARROW, block.ffn),
+                adapter=block.adapter and Adapter(width=NARROW),
+            )
+            for block in config.block_list
+        ],
+    )
+
+
+def _updates(config: AnyConfig, device: torch.device, precision: str) -> Callable[[int, float], Callable[[], None]]:
+    """Of a new encoder: `(cuts, seconds)` gives an update on so many cuts of noise."""
     encoder = build_encoder(config).to(device).train()
     optimiser = torch.optim.AdamW(encoder.parameters(), fused=True)
 
@@ -62,10 +101,7 @@ def measure_training(config: AnyConfig, device: torch.device, precision: str) ->
 
         return run
 
-    fixed_s = best_s(update(1, LEAST_S), device)
-    update_s = best_s(update(BATCH, CUT_S), device)
-    work = TRAINING * BATCH * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
-    return Throughput(fixed_s, update_s, BATCH * CUT_S, work / update_s)
+    return update
 
 
 def measure_reading() -> float:

@@ -28,6 +28,13 @@ def test_scaled_then_its_macs_are_the_target(teacher, ratio):
     assert macs_superb(student) == pytest.approx(ratio * macs_superb(teacher), rel=0.01)
 
 
+def test_rates_do_not_shape_a_student_and_it_is_worked_out_once():
+    one, other = (PruningSettings(gate_lr=rate, share=rate) for rate in (0.1, 0.2))
+    assert promised(one, SMALL) is promised(other, SMALL)
+    for changed in ({"macs_ratio": 0.4}, {"units": ["ffn"]}, {"multiple": 8}, {"target": "size"}):
+        assert promised(one.model_copy(update=changed), SMALL) != promised(one, SMALL)
+
+
 @teachers
 @examples(max_examples=15, deadline=None)
 @given(ratio=st.floats(0.1, 0.9), mean=st.floats(-5, 5), std=st.floats(0.01, 3), whole=st.booleans())

@@ -5,13 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from made_up import DOCUMENT, TEACHER, spec_with
 from typer.testing import CliRunner
 
 from raysearch.cli import app
 from raysearch.corpora.batches import KEPT_BYTES
-from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb
+from raysearch.encoder.build import build_encoder
+from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
+from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.methods.work import Work, macs_per_s, teacher_share, update_work
 from raysearch.search import pace, plan
@@ -20,7 +23,7 @@ from raysearch.search.pace import Pace, Range, pace_of
 from raysearch.search.plan import Hours, Planner, corpus_hours, make_plan
 from raysearch.spec import Spec
 from raysearch.targets.store import Store
-from raysearch.training.throughput import Throughput, measure_reading, measure_training
+from raysearch.training.throughput import Throughput, measure_reading, measure_training, narrowed
 
 PACE = Pace(Range(4e9, 2e9, 1e9), fixed_s=0.0, reading_s=0.01, measured=("so fast",), assumed=("no faster",))
 HOURS = Hours(0.5, 0.1, 0.2, "made up")
@@ -115,16 +118,37 @@ def test_hours_asked_for_are_said_to_be_assumed(tmp_path: Path) -> None:
 
 
 def test_probe_of_an_encoder_gives_more_audio_more_time() -> None:
-    found = measure_training(TEACHER, pace.torch.device("cpu"), "fp32")
+    found = measure_training(TEACHER, torch.device("cpu"), "fp32")
     assert 0 < found.fixed_s < found.update_s
     assert measure_reading() < 1
 
 
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "encoders").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_narrowed_encoder_has_as_many_operations_and_next_to_no_weights(path: Path) -> None:
+    wide = read_config(path)
+    narrow = narrowed(wide)
+    with torch.device("meta"):
+        modules, fewer = (list(build_encoder(config).modules()) for config in (wide, narrow))
+    assert [type(module).__name__ for module in fewer] == [type(module).__name__ for module in modules]
+    assert params(narrow) < params(wide) / 50
+
+
+def test_pace_of_a_gpu_is_asked_of_no_student_at_its_full_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "measure_training", lambda *asked: pytest.fail("minutes on a laptop"))
+    found = pace_of("h100", (TEACHER,) * 3, "auto")
+    assert found.fixed_s > 0
+    assert any("starting the operations" in line for line in found.measured)
+
+
 def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "measure_training", lambda *asked: Throughput(0.01, 1.0, 40.0, 1e9))
+    monkeypatch.setattr(pace, "measure_host", lambda *asked: 0.02)
     monkeypatch.setattr(pace, "measure_reading", lambda: 0.001)
     found = pace_of("h100", (TEACHER,) * 3, "auto")
     assert found.macs_per_s.likely == pytest.approx(0.09 * 989e12 / 2)
+    assert found.fixed_s == 0.02
     assert any("no h100 was measured" in line for line in found.assumed)
     assert pace_of("h100", (TEACHER,) * 3, "fp32").macs_per_s.low == pytest.approx(0.25 * 67e12 / 2)
     assert pace_of("here", (TEACHER,) * 3, "auto").macs_per_s.likely == pytest.approx(1e9)
