@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -136,6 +137,15 @@ def _unflatten(result: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
+def last_line(record: logging.LogRecord) -> bool:
+    """Of a lost lane Tune logs the traceback through Ray's machinery: its last line says what was lost."""
+    if record.exc_info and record.exc_info[1]:
+        lines = str(record.exc_info[1]).strip().splitlines()
+        record.msg, record.args = "%s: %s", (record.getMessage(), lines[-1] if lines else "")
+        record.exc_info = record.exc_text = None
+    return True
+
+
 def run_lanes(searcher: Searcher, plan: LanePlan, lanes: int, heard: Callable[[str, int], None]) -> None:
     """Run trials until the searcher has no more. `heard(event, number)` after each start, rung, stop and end."""
     run = _Run(searcher, plan, heard)
@@ -152,6 +162,7 @@ def run_lanes(searcher: Searcher, plan: LanePlan, lanes: int, heard: Callable[[s
         ),
         run_config=tune.RunConfig(storage_path=plan.ray_storage, name=f"lanes-{os.urandom(4).hex()}", verbose=0),
     )
+    logging.getLogger("ray.tune.execution.tune_controller").addFilter(last_line)
     # Lost lanes are retried by the searcher; Tune's summary of them would only alarm.
     # It prints to stdout whatever its verbosity, and stdout is for data.
     with contextlib.suppress(tune.error.TuneError), contextlib.redirect_stdout(io.StringIO()):
