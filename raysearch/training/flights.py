@@ -61,6 +61,7 @@ def one_at_a_time(name: str) -> Iterator[None]:
 
 
 def _tower() -> Any:
-    place = {"resources": {"node:__internal_head__": 0.001}, "num_cpus": 0}
+    # "DEFAULT": who asks may sit in a placement group, which has no room for the tower and ends before it.
+    place = {"resources": {"node:__internal_head__": 0.001}, "num_cpus": 0, "scheduling_strategy": "DEFAULT"}
     known = {"name": "tower", "namespace": "raysearch", "get_if_exists": True, "lifetime": "detached"}
     return ray.remote(Tower).options(**place, **known).remote()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.training.flights import SILENCE_S, Tower
+from raysearch.search.connection import connected
+from raysearch.training.flights import SILENCE_S, Tower, one_at_a_time
 
 
 class Clock:
@@ -36,6 +37,25 @@ def test_silent_builder_gives_way_and_one_that_beats_does_not() -> None:
     assert not tower.take("a", "two")
     clock.now_s = 2 * SILENCE_S
     assert tower.take("a", "two")
+
+
+@pytest.mark.ray
+def test_worker_in_a_placement_group_builds_where_nobody_has_before() -> None:
+    """Ray Train's workers are in one that captures what they start; with the teacher in the store they come first."""
+    import ray
+    from ray.util.placement_group import placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    @ray.remote(num_cpus=1)
+    def build() -> str:
+        with one_at_a_time("a"):
+            return "built"
+
+    with connected(None):
+        group = PlacementGroupSchedulingStrategy(
+            placement_group([{"CPU": 1}]), placement_group_capture_child_tasks=True
+        )
+        assert ray.get(build.options(scheduling_strategy=group).remote()) == "built"
 
 
 @pytest.mark.ray
