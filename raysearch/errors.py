@@ -39,6 +39,12 @@ def first_fault(err: ValidationError) -> str:
         case "value_error":
             # Our own validators name what lies below the key that pydantic names.
             return ": ".join(part for part in (key, message) if part)
+        case "bool_parsing" | "bool_type":
+            others = [
+                one["ctx"]["expected"] for one in mine if one["type"] == "literal_error" and _dotted(one["loc"]) == key
+            ]
+            *words, last = ["true", "false", *(other.strip("'") for other in others)]
+            message = f"{', '.join(words)} or {last}"
         case "union_tag_not_found":
             return f"{key}.kind: missing; expected a value"
         case "union_tag_invalid":
