@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -83,10 +83,13 @@ def _target_configs(spec: Spec, method: str) -> Iterator[Config]:
             [point[key]] if key in point else [None] if key in ranges else spec.space[key].values() for key in keys
         ]
         for chosen in product(*values):
-            given = dict(zip(keys, chosen, strict=True))
-            config = space.walk(lambda key, _, given=given: given[key])
+            config = _walked(space, dict(zip(keys, chosen, strict=True)))
             if None not in config.values():
                 yield config
+
+
+def _walked(space: Space, given: Mapping[str, Any]) -> Config:
+    return space.walk(lambda key, _: given[key])
 
 
 def make_label_sets(
