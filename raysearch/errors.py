@@ -24,6 +24,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 cut`, `2,000 cuts`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def first_fault(err: ValidationError) -> str:
     """`KEY: GOT; expected WHAT` for the first thing a settings model found wrong."""
     faults = err.errors(include_url=False)
