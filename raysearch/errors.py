@@ -24,6 +24,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 cut`, `2,000 cuts`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def first_fault(err: ValidationError) -> str:
     """`KEY: GOT; expected WHAT` for the first thing a settings model found wrong."""
     faults = err.errors(include_url=False)
@@ -39,6 +44,12 @@ def first_fault(err: ValidationError) -> str:
         case "value_error":
             # Our own validators name what lies below the key that pydantic names.
             return ": ".join(part for part in (key, message) if part)
+        case "bool_parsing" | "bool_type":
+            others = [
+                one["ctx"]["expected"] for one in mine if one["type"] == "literal_error" and _dotted(one["loc"]) == key
+            ]
+            *words, last = ["true", "false", *(other.strip("'") for other in others)]
+            message = f"{', '.join(words)} or {last}"
         case "union_tag_not_found":
             return f"{key}.kind: missing; expected a value"
         case "union_tag_invalid":

@@ -63,6 +63,8 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ),
         ({"student": {"heads": "four"}}, "student.heads: 'four'; expected a valid integer"),
         ({"training": {"lr": -1}}, "training.lr: -1; expected greater than 0"),
+        ({"workers": {"use_gpu": "maybe"}}, "workers.use_gpu: 'maybe'; expected true, false or auto"),
+        ({"student": {"centred": "maybe"}}, "student.centred: 'maybe'; expected true or false"),
         ({"student": {"heigth": 3}}, "student.heigth: unknown key"),
         ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
         ({"objectives": ["macs", "params"]}, "expected a cost (macs or params) and an error"),

@@ -51,7 +51,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         "Look at a corpus, bring it into one form, or make a synthetic one.",
         {"check": data.corpus_check, "prepare": data.corpus_prepare, "synth": data.corpus_synth},
     ),
-    "targets": ("Label sets in the store.", {"ls": data.targets_ls, "gc": data.targets_gc}),
+    "targets": (
+        "Label sets in the store.",
+        {"build": data.targets_build, "ls": data.targets_ls, "gc": data.targets_gc},
+    ),
     "tracking": ("The MLflow server with the page of the searches.", {"up": tracking.tracking_up}),
 }
 for name, (purpose, verbs) in FAMILIES.items():

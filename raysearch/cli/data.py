@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,6 +84,34 @@ def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.items()
             )
         )
+
+
+def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Make a search's teacher and label sets before it begins: raysearch targets build search_spaces/quickstart.yaml"""
+    import torch
+
+    from raysearch.search.folder import SearchFolder
+    from raysearch.search.label_sets import make_label_sets, searched_ranges, targets_model
+    from raysearch.spec import load_spec
+
+    loaded = load_spec(spec, overrides or [])
+    device = torch.device("cuda" if torch.cuda.is_available() and loaded.workers.use_gpu else "cpu")
+    made = []
+    for one in make_label_sets(loaded, SearchFolder.of(storage, loaded.name), device, say):
+        made.append(asdict(one))
+        if not as_json:
+            features = f"layer {one.layer}" if one.layer else "MFCCs"
+            took = "there already" if one.seconds is None else f"{one.seconds:.1f} s"
+            print(f"{one.kind} {one.id}: {one.clusters} clusters of {features}, {one.bytes / 1e6:.2f} MB, {took}")
+    without = [method for method in loaded.methods if targets_model(method) is None]
+    ranges = list(dict.fromkeys(key for method in loaded.methods for key in searched_ranges(loaded, method)))
+    if as_json:
+        print_json({"label_sets": made, "without": without, "on_demand": ranges})
+        return
+    for method in without:
+        print(f"no label sets: {method} asks for none")
+    for key in ranges:
+        print(f"{key}: a range; beyond the points of search.start, trials have their label sets built when they ask")
 
 
 def targets_gc(

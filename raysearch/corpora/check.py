@@ -12,6 +12,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.probe import probe
+from raysearch.errors import counted
 
 _EXAMPLES = 3
 
@@ -59,11 +60,14 @@ class Checked:
     def lines(self) -> list[str]:
         """One line a split, then one a reason for which cuts were left out, and one a warning."""
         splits = [
-            f"{one.split}: {one.cuts:,} cuts, {one.hours:.3f} h, {one.shortest_s:.1f} to {one.longest_s:.1f} s each, "
-            f"{one.speakers:,} speakers, {one.words:,} words ({one.vocabulary:,} different), {one.phones:,} phones"
+            f"{one.split}: {counted(one.cuts, 'cut')}, {one.hours:.3f} h, {one.shortest_s:.1f} to "
+            f"{one.longest_s:.1f} s each, {counted(one.speakers, 'speaker')}, {counted(one.words, 'word')} "
+            f"({one.vocabulary:,} different), {counted(one.phones, 'phone')}"
             for one in self.splits
         ]
-        faults = [f"left out: {one.count:,} cuts: {one.reason}; first: {', '.join(one.first)}" for one in self.faults]
+        faults = [
+            f"left out: {counted(one.count, 'cut')}: {one.reason}; first: {', '.join(one.first)}" for one in self.faults
+        ]
         return [*splits, *faults, *(f"warning: {line}" for line in self.warnings)]
 
     def document(self) -> dict[str, object]:
@@ -111,7 +115,7 @@ def _grouped(faults: Iterable[Fault]) -> list[FaultGroup]:
 def _shared_speakers(corpus: Corpus) -> list[str]:
     speakers = {split: _speakers(cuts) for split, cuts in corpus.splits.items()}
     return [
-        f"{len(both)} speakers are in {one} and {other}: {_first(both)}"
+        f"{one} and {other} share {counted(len(both), 'speaker')}: {_first(both)}"
         for one, other in combinations(speakers, 2)
         if (both := speakers[one] & speakers[other])
     ]
@@ -122,7 +126,7 @@ def _shared_recordings(corpus: Corpus, cache: Path | None) -> list[str]:
     verdicts = probe(set().union(*files.values()), cache)
     names = {split: {verdicts[path].digest: path.stem for path in sorted(paths)} for split, paths in files.items()}
     return [
-        f"{len(both)} recordings are in {one} and {other}: {_first(names[one][digest] for digest in both)}"
+        f"{one} and {other} share {counted(len(both), 'recording')}: {_first(names[one][digest] for digest in both)}"
         for one, other in combinations(names, 2)
         if (both := names[one].keys() & names[other].keys())
     ]

@@ -18,7 +18,7 @@ from raysearch.corpora.probe import Verdict, probe
 from raysearch.corpora.reading import select
 from raysearch.corpora.settings import ReadingSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError
+from raysearch.errors import InputError, counted
 
 SPLITS = ("train", "dev", "test")
 
@@ -67,8 +67,8 @@ def refuse_unknown(corpus: Corpus, key: str) -> None:
                 close = get_close_matches(value, known, n=1)
                 hint = f" (did you mean {close[0]!r}?)" if close else ""
                 raise InputError(
-                    f"corpus {corpus.name}: {key} {value!r} of {count} cuts in {split} has no usable example in train; "
-                    f"expected one of {', '.join(sorted(known))}{hint}"
+                    f"corpus {corpus.name}: {key} {value!r} of {counted(count, 'cut')} in {split} has no usable "
+                    f"example in train; expected one of {', '.join(sorted(known))}{hint}"
                 )
 
 
@@ -92,8 +92,8 @@ def _refuse_shared(name: str, rows: Sequence[Row], verdicts: Mapping[Path, Verdi
         if both := sorted(found[one].keys() & found[other].keys()):
             first = f"{found[one][both[0]]} = {found[other][both[0]]}"
             raise InputError(
-                f"corpus {name}: {len(both)} recordings are both in {one} and in {other}; expected each in one split; "
-                f"first {first}"
+                f"corpus {name}: {counted(len(both), 'recording')} both in {one} and in {other}; expected each in one "
+                f"split; first {first}"
             )
 
 

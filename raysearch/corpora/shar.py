@@ -29,7 +29,7 @@ from raysearch.corpora.probe import decode
 from raysearch.corpora.reading import select
 from raysearch.corpora.settings import SharSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import InputError, WorkError, counted
 from raysearch.remote import Remote, is_remote
 
 SPLITS = ("train", "dev", "test")
@@ -92,8 +92,8 @@ class Archives:
         _log.warning("%s: %s: %s; left out (%d so far)", shard(cut), cut.id, reason, len(self.unreadable))
         if len(self.unreadable) > self._most_unreadable:
             return InputError(
-                f"corpus.max_skipped: {len(self.unreadable)} recordings cannot be read, the last {cut.id} ({reason}) "
-                f"of {shard(cut)}; expected at most {self._most_unreadable}"
+                f"corpus.max_skipped: {counted(len(self.unreadable), 'recording')} cannot be read, the last {cut.id} "
+                f"({reason}) of {shard(cut)}; expected at most {self._most_unreadable}"
             )
         return UnreadableError(f"{cut.id}: {reason}")
 

@@ -9,7 +9,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.reading import select
 from raysearch.corpora.settings import VoxCelebSettings
 from raysearch.corpora.trial_list import pairs_of, read_speaker_lists, read_trial_list, recordings
-from raysearch.errors import InputError
+from raysearch.errors import InputError, counted
 
 
 def read_voxceleb(settings: VoxCelebSettings, cache: Path | None) -> Corpus:
@@ -39,5 +39,6 @@ def _refuse_shared_speakers(corpus: Corpus) -> None:
         both = sorted(speakers[one] & speakers[other])
         if both:
             raise InputError(
-                f"corpus.{other}: {len(both)} speakers are in {one} too, first {both[0]}; expected other speakers"
+                f"corpus.{other}: {counted(len(both), 'speaker')} in {one} too, first {both[0]}; "
+                "expected other speakers"
             )

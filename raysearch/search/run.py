@@ -50,7 +50,7 @@ def start_search(
     folder.fetch()
     if _begun(spec, folder):
         raise _used(spec, folder)
-    corpus = _checked_corpus(spec, folder, say)
+    corpus = checked_corpus(spec, folder, say)
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
     return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
@@ -100,7 +100,7 @@ def resume_search(
     folder.fetch()
     folder.links()
     spec = folder.spec()
-    corpus = _checked_corpus(spec, folder, say)
+    corpus = checked_corpus(spec, folder, say)
     try:
         asked = int(Study.open(folder.study_storage(), spec.name).about["trials"])
     except KeyError:
@@ -149,7 +149,11 @@ def _guard(lease: Lease, replica: Replica) -> None:
     replica.held()
 
 
-def _checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
+def checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
+    """The search's corpus, whose size and faults are told.
+
+    Raises: InputError if the document asks for more clusters than there are frames.
+    """
     corpus = read_corpus(spec.corpus, folder.store.corpora)
     _check_clusters(spec, corpus)
     hours = ", ".join(f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])})" for split in corpus.splits)

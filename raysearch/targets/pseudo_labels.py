@@ -50,6 +50,12 @@ class PseudoLabels:
     """Sizes of clusters; where the corpus has labels, agreement with them: see `raysearch.targets.partition`."""
 
 
+def pseudo_label_digest(settings: PseudoLabelSettings, teacher: Teacher, corpus: Corpus) -> str:
+    """16 hexadecimal digits: the name of the pseudo-labels in their store."""
+    recipe = "\n".join([settings.model_dump_json(), teacher.key, corpus.fingerprint])
+    return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+
+
 def build_pseudo_labels(
     settings: PseudoLabelSettings,
     teacher: Teacher,
@@ -64,11 +70,10 @@ def build_pseudo_labels(
     """
     cuts = list(corpus.splits["train"])
     check_clusters(settings.clusters, len(cuts))
-    recipe = "\n".join([settings.model_dump_json(), teacher.key, corpus.fingerprint])
     build = partial(
         _build, settings=settings, teacher=teacher, cuts=cuts, corpus=corpus, device=device, batch_s=batch_s
     )
-    folder = store.get_or_build(hashlib.sha256(recipe.encode()).hexdigest()[:16], build)
+    folder = store.get_or_build(pseudo_label_digest(settings, teacher, corpus), build)
     document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
     return PseudoLabels(settings.clusters, document["labels"], document["quality"])
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
-from raysearch.errors import InputError
+from raysearch.errors import InputError, counted
 from raysearch.tasks.base import Evaluated
 from raysearch.tasks.ctc import (
     CtcHead,
@@ -132,7 +132,9 @@ class CtcTask:
         labelled = [cut for cut in cuts if is_labelled(cut, self.unit)]
         if not any(reference(cut, self.unit) for cut in labelled):
             where = f"task {self.name}: corpus {corpus.name}: split {split}"
-            raise InputError(f"{where}: {len(cuts)} cuts, none with {self.item}; expected cuts with {self.item}")
+            raise InputError(
+                f"{where}: {counted(len(cuts), 'cut')}, none with {self.item}; expected cuts with {self.item}"
+            )
         return labelled
 
     def _read(

@@ -20,7 +20,7 @@ from torch import Tensor
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.encoder.encoder import Encoder
-from raysearch.errors import InputError
+from raysearch.errors import InputError, counted
 from raysearch.tasks.aam import AamSoftmax
 from raysearch.tasks.backend import SpeakerBackend
 from raysearch.tasks.base import Evaluated
@@ -186,7 +186,8 @@ def _spoken(corpus: Corpus, split: str) -> list[MonoCut]:
     speakers = {speaker_of(cut) for cut in cuts}
     if len(speakers) < 2 or len(speakers) == len(cuts):
         raise InputError(
-            f"task speaker: corpus {corpus.name}: split {split}: {len(speakers)} speakers in {len(cuts)} cuts; "
+            f"task speaker: corpus {corpus.name}: split {split}: {counted(len(speakers), 'speaker')} in "
+            f"{counted(len(cuts), 'cut')}; "
             "expected two at least, with several cuts each"
         )
     return cuts

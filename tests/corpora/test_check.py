@@ -47,7 +47,7 @@ def test_faults_are_grouped_by_reason(tmp_path: Path) -> None:
     )
     assert checked.lines()[3:] == [
         "left out: 4 cuts: file is empty (0 bytes); first: 10-1-0000, 10-1-0001, 10-1-0002",
-        "left out: 1 cuts: transcript without audio; first: 20-1-0000",
+        "left out: 1 cut: transcript without audio; first: 20-1-0000",
     ]
 
 
@@ -57,16 +57,16 @@ def test_verb_says_what_is_left_out(tmp_path: Path) -> None:
     document = ROOT / "search_spaces/dicehubert-an4.yaml"
     words = ["corpus", "check", str(document), "--set", f"corpus.root={root}", "--storage", str(tmp_path / "store")]
     found = CliRunner().invoke(app, words)
-    assert found.output.splitlines()[-1] == "left out: 1 cuts: file is empty (0 bytes); first: 10-1-0000"
+    assert found.output.splitlines()[-1] == "left out: 1 cut: file is empty (0 bytes); first: 10-1-0000"
 
 
 def test_speaker_in_two_splits_is_a_warning(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "tiny")
     shutil.move(root / "train" / "10", root / "dev" / "11")
-    assert check(root).warnings == ("1 speakers are in train and dev: 11",)
+    assert check(root).warnings == ("train and dev share 1 speaker: 11",)
 
 
 def test_recording_in_two_splits_is_a_warning_whatever_its_name(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "tiny")
     shutil.copy(root / "test/30/1/30-1-0003.flac", root / "train/10/1/10-1-0001.flac")
-    assert check(root).warnings == ("1 recordings are in train and test: 10-1-0001",)
+    assert check(root).warnings == ("train and test share 1 recording: 10-1-0001",)

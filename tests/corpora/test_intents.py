@@ -39,7 +39,7 @@ def test_manifest_then_intent_and_slots(tmp_path):
     [
         (
             {"intent": "cancel"},
-            "intent 'cancel' of 1 cuts in test has no usable example in train; expected one of o",
+            "intent 'cancel' of 1 cut in test has no usable example in train; expected one of o",
         ),
         ({"intent": None}, "manifest.jsonl: line 3: intent: None; expected a text"),
         ({"slots": {"drink": ""}}, "line 3: slots: .*; expected a text for each slot that is there"),

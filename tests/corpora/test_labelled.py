@@ -58,9 +58,9 @@ def test_corrupt_recording_then_skipped_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([*ROWS, ("maybe/0.flac", "maybe", "test")], r"label 'maybe' of 1 cuts in test has no usable example in train"),
+        ([*ROWS, ("maybe/0.flac", "maybe", "test")], r"label 'maybe' of 1 cut in test has no usable example in train"),
         ([*ROWS, ("ye/0.flac", "ye", "test")], r"expected one of no, yes \(did you mean 'yes'\?\)"),
-        ([*ROWS, ("maybe/0.flac", "maybe", "dev")], r"label 'maybe' of 1 cuts in dev"),
+        ([*ROWS, ("maybe/0.flac", "maybe", "dev")], r"label 'maybe' of 1 cut in dev"),
         ([*ROWS, ("no/9.flac", "no", "dve")], r"manifest.csv: line 10: split: 'dve'; expected train, dev or test"),
         ([*ROWS, ("no/9.flac", "", "dev")], r"line 10: .*; expected a path and a label"),
         ([row for row in ROWS if row[1] == "no"], r"train has one label, 'no'; expected at least two"),
@@ -74,12 +74,12 @@ def test_labels_that_cannot_be_learned_are_refused(tmp_path, rows, message):
 def test_recording_in_two_splits_under_two_names_is_refused(tmp_path):
     root = write_table(tmp_path, ROWS)
     (root / "yes" / "3.flac").write_bytes((root / "yes" / "0.flac").read_bytes())
-    with pytest.raises(InputError, match=r"1 recordings are both in train and in test; .*first yes/0 = yes/3"):
+    with pytest.raises(InputError, match=r"1 recording both in train and in test; .*first yes/0 = yes/3"):
         read(root)
 
 
 def test_same_file_listed_in_two_splits_is_refused(tmp_path):
-    with pytest.raises(InputError, match="1 recordings are both in train and in dev"):
+    with pytest.raises(InputError, match="1 recording both in train and in dev"):
         read(write_table(tmp_path, [*ROWS, ("no/0.flac", "no", "dev")]))
 
 

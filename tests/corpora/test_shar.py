@@ -103,7 +103,7 @@ def test_corrupt_recording_then_left_out_and_counted_until_they_are_too_many(arc
         corpus = read_shar(settings(archives, max_skipped=max_skipped))
         batches = evaluation_batches(corpus.splits["train"], corpus.audio, batch_s=60.0)
         if fate == "refused":
-            with pytest.raises(InputError, match=r"corpus.max_skipped: 1 recordings cannot be read, the last train0"):
+            with pytest.raises(InputError, match=r"corpus.max_skipped: 1 recording cannot be read, the last train0"):
                 list(batches)
         else:
             assert sorted(cut.id for batch in batches for cut in batch.cuts) == [f"train{i}" for i in range(1, 10)]

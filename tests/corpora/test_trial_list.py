@@ -91,7 +91,7 @@ def test_recording_of_two_speakers_is_refused(root: Path) -> None:
 def test_speaker_in_two_splits_is_refused(root: Path) -> None:
     with (root / "train.txt").open("a") as file:
         file.write("c1 c1/x/00001.wav\n")
-    with pytest.raises(InputError, match=r"corpus\.test: 1 speakers are in train too, first c1"):
+    with pytest.raises(InputError, match=r"corpus\.test: 1 speaker in train too, first c1"):
         read_corpus(settings_of(root), root / "cache")
 
 

@@ -7,16 +7,16 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet
+from shipping import assert_ships_its_checkpoint
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.reading import whole_cut
 from raysearch.deploy.export import onnx_name
-from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
+from raysearch.deploy.manifest import CHECKPOINT_NAME
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.deploy.transcribe import OnnxModel, transcribe
-from raysearch.deploy.verify import verify_against
 from raysearch.deploy.verify_speaker import verify_speaker
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.config import AnyConfig, Blocks, ConvConfig, EncoderConfig, LogMel, PositionConv
@@ -87,23 +87,7 @@ def tone(file: Path, seconds: float, hz: float, noise: np.random.Generator) -> P
 @pytest.mark.parametrize(("model", "task"), [("labels", "classification"), ("slots", "intent")])
 def test_exported_fields_are_their_checkpoint(model, task, corpus, request) -> None:
     out = request.getfixturevalue(model).parent
-    manifest = Manifest(
-        search="s",
-        root=out,
-        trial=0,
-        task=task,
-        metric="error",
-        macs_g=1.0,
-        params_m=1.0,
-        source={},
-        files={"model.onnx": ""},
-        versions={},
-    )
-    verdict = verify_against(out, manifest, out, corpus, seed=0)
-    assert verdict.ok, verdict.table()
-    named = [check.check for check in verdict.checks]
-    assert "model.onnx: error of 8 dev cuts" in named
-    assert "model.onnx: MACs of 10 s" in named
+    assert_ships_its_checkpoint(out, corpus, task, "error", "error of 8 dev cuts")
 
 
 def test_log_probabilities_then_each_field_adds_up_to_one(slots: Path) -> None:

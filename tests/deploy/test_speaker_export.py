@@ -10,15 +10,15 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet
+from shipping import assert_ships_its_checkpoint
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.reading import whole_cut
 from raysearch.deploy.export import onnx_name
-from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
+from raysearch.deploy.manifest import CHECKPOINT_NAME
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.deploy.transcribe import OnnxModel, transcribe
-from raysearch.deploy.verify import verify_against
 from raysearch.deploy.verify_speaker import embedding, verify_speaker
 from raysearch.encoder.config import Adapter, Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
@@ -75,33 +75,13 @@ def model(tmp_path_factory) -> Path:
 
 
 def test_exported_ecapa_is_its_checkpoint(model: Path, corpus) -> None:
-    check(model.parent, corpus)
+    assert_ships_its_checkpoint(model.parent, corpus, "speaker", "eer", "eer of 9 dev cuts")
 
 
 @pytest.mark.slow
 def test_exported_linear_back_end_of_all_layers_is_its_checkpoint(corpus, tmp_path: Path) -> None:
     shipped(tmp_path, "base", BackendSettings(kind="linear", embedding=8, layers="sum"))
-    check(tmp_path, corpus)
-
-
-def check(out: Path, corpus) -> None:
-    manifest = Manifest(
-        search="s",
-        root=out,
-        trial=0,
-        task="speaker",
-        metric="eer",
-        macs_g=1.0,
-        params_m=1.0,
-        source={},
-        files={"model.onnx": ""},
-        versions={},
-    )
-    verdict = verify_against(out, manifest, out, corpus, seed=0)
-    assert verdict.ok, verdict.table()
-    named = [check.check for check in verdict.checks]
-    assert "model.onnx: eer of 9 dev cuts" in named
-    assert "model.onnx: MACs of 10 s" in named
+    assert_ships_its_checkpoint(tmp_path, corpus, "speaker", "eer", "eer of 9 dev cuts")
 
 
 def voice(file: Path, seconds: float, hz: float = 300) -> Path:

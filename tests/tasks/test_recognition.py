@@ -131,7 +131,7 @@ def test_unknown_phone_on_dev_is_an_error_not_a_crash(encoder, corpus: Corpus) -
 
 def test_split_without_phones_names_task_and_split(encoder, corpus: Corpus, cut_of) -> None:
     broken = Corpus("toy", {**corpus.splits, "dev": CutSet.from_cuts([cut_of("mute", text="A")])})
-    with pytest.raises(InputError, match="task phonemes: corpus toy: split dev: 1 cuts, none with phones; expected"):
+    with pytest.raises(InputError, match="task phonemes: corpus toy: split dev: 1 cut, none with phones; expected"):
         evaluate(phonemes(), encoder, broken)
 
 

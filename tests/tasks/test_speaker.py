@@ -114,7 +114,7 @@ def test_drawn_pairs_are_balanced_different_and_repeatable(corpus):
 
 def test_split_of_one_speaker_is_refused(corpus, encoder):
     alone = CutSet.from_cuts(list(corpus.splits["dev"])[:4])
-    with pytest.raises(InputError, match="task speaker: corpus voices: split dev: 1 speakers in 4 cuts; expected two"):
+    with pytest.raises(InputError, match="task speaker: corpus voices: split dev: 1 speaker in 4 cuts; expected two"):
         judged(Speaker(SETTINGS), encoder, Corpus("voices", {**corpus.splits, "dev": alone}))
 
 

@@ -1,4 +1,4 @@
-"""torchaudio's wav2vec 2.0, HuBERT and WavLM models, as ours and back."""
+"""torchaudio's wav2vec 2.0, HuBERT and WavLM models, as ours."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from raysearch.encoder.config import Block, EncoderConfig, PositionConv, RelativePositions, Waveform
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.imports.keys import Table, build, exported
+from raysearch.encoder.imports.keys import Table, build
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,15 +52,6 @@ def import_torchaudio(model: Wav2Vec2Model) -> Encoder:
     normalise = bool(getattr(model, "normalize_waveform", False))
     inner = getattr(model, "model", model)
     return build(config_of(inner, normalise), _split(inner.state_dict()), KEYS, "torchaudio")
-
-
-def export_torchaudio(encoder: Encoder) -> dict[str, Tensor]:
-    """The state of the torchaudio model of the same shape.
-
-    Raises: InputError naming the keys that torchaudio's models know no place for.
-    """
-    weights = exported(encoder, KEYS)
-    return _joined(weights) if encoder.config.relative_positions else weights
 
 
 def import_bundle(name: str) -> Encoder:
@@ -130,18 +120,3 @@ def _split(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             split[key] = tensor
     return split
-
-
-def _joined(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    joined = {}
-    for key, tensor in weights.items():
-        path, _, leaf = key.rpartition(".")
-        owner, _, module = path.rpartition(".")
-        if module == PROJECTIONS[0]:
-            parts = [weights[f"{owner}.{name}.{leaf}"] for name in PROJECTIONS]
-            joined[f"{owner}.attention.in_proj_{leaf}"] = torch.cat(parts)
-        elif module == "out_proj":
-            joined[f"{owner}.attention.{module}.{leaf}"] = tensor
-        elif module not in PROJECTIONS:
-            joined[key] = tensor
-    return joined
