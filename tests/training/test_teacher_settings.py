@@ -27,7 +27,7 @@ def test_teacher_document_then_its_kind(document, expected):
     ("document", "match"),
     [
         ({"source": "train", "width": 250}, "multiple of student.heads = 4"),
-        ({"source": "models/base", "depth": 2}, "Extra inputs"),
+        ({"source": "models/base", "depth": 2}, "depth: unknown key"),
         ({"source": "modelhub:base"}, "pattern"),
     ],
 )
