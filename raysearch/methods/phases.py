@@ -29,7 +29,7 @@ from raysearch.methods.pruning import Lagrangian, Pruning, gate_group, settle
 from raysearch.methods.settings import PruningSettings, TrainingSettings
 from raysearch.methods.student import Prepare, batches_for, with_batches
 from raysearch.training.checkpoint import load_weights
-from raysearch.training.loop import Objective, fit
+from raysearch.training.loop import Workload, fit
 from raysearch.training.process import rank
 from raysearch.training.trainer import Run
 
@@ -109,7 +109,7 @@ class _Phases:
             groups=(gate_group(pruning, self.end),),
             curve=trial.folder / "curve.jsonl",
         )
-        for _ in fit(run, Objective(module, self.batches, _with_step(self.prepare), lambda encoder, final: {})):
+        for _ in fit(run, Workload(module, self.batches, _with_step(self.prepare), lambda encoder, final: {})):
             pass
         gates = module.gated.gates
         student, _ = slice_encoder(module.student, gates.values(settle(gates, goals)))
@@ -135,7 +135,7 @@ class _Phases:
             return {**trial.evaluate(encoder, final), **_cost(encoder.config)}
 
         judged = with_batches(evaluate, training)
-        for report in fit(run, Objective(self.objective, self.batches, self.prepare, judged)):
+        for report in fit(run, Workload(self.objective, self.batches, self.prepare, judged)):
             if report.final and rank() == 0:
                 shutil.rmtree(trial.folder / "pruning", ignore_errors=True)
             yield report
