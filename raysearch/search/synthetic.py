@@ -3,6 +3,8 @@
 What holds of real searches holds here: the best method and front end differ from table to table; errors fall by a
 power of size to a floor; learning rate, clusters and masking have an optimum; curves of large and slow students cross
 those of small ones; some configurations diverge; a pruned student is comparable only after its slice.
+
+Shapes: K waves, F features.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A file is gzipped JSON lines: first what was searched, then one row a trial. Between recorded configurations errors and
 times are those of the nearest one of the same method; costs are always exact.
+
+Shapes: R rows, F features.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Errors of a detector of speakers: equal error rate, detection cost, and how far the first would move with others.
 
 Scores are higher where one person is likelier. A threshold accepts all scores at or above it.
-Shapes: P target pairs, Q impostor pairs, N pairs of both kinds, K thresholds, R resamples.
+Shapes: P target pairs, Q impostor pairs, N pairs of both kinds, K thresholds, R resamples, S speakers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What classification and intents share: train, let dev choose, count what was read right, field by field."""
+"""What classification and intents share: train, let dev choose, count what was read right, field by field.
+
+Shapes: C cuts, F fields, L layers, T frames, D width.
+"""
 
 from __future__ import annotations
 

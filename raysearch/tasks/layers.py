@@ -1,6 +1,6 @@
 """What a head sees: the LayerNormed hidden states of an encoder, cut by cut and without padding.
 
-Shapes: L layers (the front end's output and each block's), B cuts, T frames, D width.
+Shapes: L layers (the front end's output and each block's), B cuts, S samples, T frames, D width.
 """
 
 from __future__ import annotations

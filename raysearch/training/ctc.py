@@ -1,6 +1,6 @@
 """A teacher from supervision: an encoder trained with CTC on a corpus's phones, or on its letters if it has no phones.
 
-Shapes: B batch, S samples, T frames, V symbols.
+Shapes: B batch, S samples, T frames, D width, V symbols.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A run's folder: `checkpoints/` to resume from, `student/` (the encoder at the last rung), `report.json` (the report of
 the last rung), `curve.jsonl`. A resumed run repeats an uninterrupted one, on a CPU bit for bit.
+
+Shapes: B batch.
 """
 
 from __future__ import annotations
