@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 
@@ -27,7 +26,6 @@ from raysearch.front.compare import compare, compare_table
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 ASSETS = ("page.css", "page.js", "chart.js", "tables.js", "plotly.min.js")
 MOST_COMPARED = 8
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def create_page(mlflow_app: ASGIApp) -> Starlette:

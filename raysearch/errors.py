@@ -39,6 +39,8 @@ def first_fault(err: ValidationError) -> str:
     match fault["type"]:
         case "unknown_key":
             return f"{key}.{message}" if key else message
+        case "json_invalid":
+            return f"no JSON ({context['error']}); expected a whole document"
         case "missing":
             return f"{key}: missing; expected a value"
         case "value_error":
@@ -64,7 +66,7 @@ def first_fault(err: ValidationError) -> str:
     shown = type(got).__name__ if isinstance(got, dict | list) else repr(got)
     # Pydantic says "Input should be ..." and "List should have ..."
     expected = message.partition(" should ")[2].removeprefix("be ").removeprefix("have ") or message
-    return f"{key}: {shown}; expected {expected}"
+    return ": ".join(part for part in (key, f"{shown}; expected {expected}") if part)
 
 
 # Pydantic names the member of a union it tried; to the user `corpus.an4.root` is `corpus.root`.

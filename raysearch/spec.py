@@ -82,6 +82,12 @@ class WorkerSettings(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 on a GPU, fp32 on a CPU."""
 
+    def precision_on(self, *, gpu: bool) -> str:
+        """`fp32`, `bf16` or `fp16`."""
+        if self.precision != "auto":
+            return self.precision
+        return "bf16" if gpu else "fp32"
+
 
 class Spec(Settings):
     """A search document, checked."""

@@ -54,17 +54,10 @@ def export_trial(
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     recogniser.save(part / CHECKPOINT_NAME)
-    if set(formats) & {"onnx", "pt2"}:
-        say(f"trial {number}: tracing {recogniser.encoder.config.depth} blocks of {recogniser.encoder.config.width}")
-        program = trace(recogniser)
-        if "pt2" in formats:
-            write_pt2(program, part / "model.pt2")
-        if "onnx" in formats:
-            meaning = layout(recogniser)
-            model = to_onnx(program, "embedding" if meaning.unit == "speaker" else "log_probs")
-            for precision in precisions:
-                write_onnx(model, meaning, precision, part / onnx_name(precision))
     config = recogniser.encoder.config
+    if set(formats) & {"onnx", "pt2"}:
+        say(f"trial {number}: tracing {config.depth} blocks of {config.width}")
+        _write_graphs(recogniser, part, formats, precisions)
     files = sorted(path for path in part.rglob("*") if path.is_file())
     manifest = Manifest(
         search=folder.name,
@@ -83,6 +76,20 @@ def export_trial(
         out.rmdir()
     part.rename(out)
     return manifest
+
+
+def _write_graphs(
+    recogniser: Recogniser, folder: Path, formats: Sequence[Format], precisions: Sequence[Precision]
+) -> None:
+    """The formats that are traced; all come from one trace."""
+    program = trace(recogniser)
+    if "pt2" in formats:
+        write_pt2(program, folder / "model.pt2")
+    if "onnx" in formats:
+        meaning = layout(recogniser)
+        model = to_onnx(program, "embedding" if meaning.unit == "speaker" else "log_probs")
+        for precision in precisions:
+            write_onnx(model, meaning, precision, folder / onnx_name(precision))
 
 
 def find_trial(folder: SearchFolder, number: int) -> TrialRecord:

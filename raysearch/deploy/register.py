@@ -32,6 +32,7 @@ from raysearch.search.folder import SearchFolder
 from raysearch.search.reading import read_document
 from raysearch.settings import Settings
 
+CARD_NAME = "MODEL_CARD.md"
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
 RUNTIME = (
     *("__init__.py", "errors.py", "deploy/__init__.py"),
@@ -72,42 +73,23 @@ def register(
     if not verdict.ok:
         failed = "; ".join(f"{check.check}: {check.got}" for check in verdict.checks if not check.ok)
         raise WorkError(f"{out}: not registered, since it differs from its checkpoint: {failed}")
-    document = read_document(folder)
-    record = next(trial for trial in document.trials if trial.number == manifest.trial)
     mlflow.set_tracking_uri(tracking)
     mlflow.set_registry_uri(tracking)
     _enter_experiment(folder, tracking)
-    file = manifest.measured[0].file
     with TemporaryDirectory() as temporary, mlflow.start_run(run_name=f"register trial {manifest.trial}"):
-        card = Path(temporary, "card")
-        card.mkdir()
-        card_text = model_card(manifest, folder.spec(), document, record, corpus, pick.notes)
-        (card / "MODEL_CARD.md").write_text(card_text, encoding="utf-8")
-        draw_png(document, card / "front.png", ringed=manifest.trial)
-        (card / "export.json").write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-        code = _runtime(Path(temporary))
-        with _quiet():
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(code / "raysearch/deploy/pyfunc_model.py"),
-                artifacts={"model": str(out / file), "card": str(card)},
-                code_paths=[str(code / "raysearch")],
-                signature=_signature(manifest.task),
-                input_example=_example(),
-                pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
-                registered_model_name=model,
-                metadata={"search": manifest.search, "trial": manifest.trial},
-            )
+        card, code = Path(temporary, "card"), _runtime(Path(temporary))
+        _write_card(card, folder, manifest, pick, corpus)
+        version = _log_model(out, manifest, card, code, model)
         mlflow.log_artifacts(str(card), "card")
         mlflow.log_metrics({f"test/{manifest.metric}": manifest.measured[0].error.value, "macs_g": manifest.macs_g})
-    version = int(logged.registered_model_version)
+        description = (card / CARD_NAME).read_text(encoding="utf-8")
     client = mlflow.MlflowClient()
     for key, tag in _tags(manifest).items():
-        client.set_model_version_tag(model, str(version), key, tag)
-    client.update_model_version(model, str(version), description=card_text)
-    client.set_registered_model_alias(model, alias, str(version))
+        client.set_model_version_tag(model, version, key, tag)
+    client.update_model_version(model, version, description=description)
+    client.set_registered_model_alias(model, alias, version)
     uri = f"models:/{model}@{alias}"
-    return Registered(model=model, version=version, alias=alias, uri=uri, tracking=tracking)
+    return Registered(model=model, version=int(version), alias=alias, uri=uri, tracking=tracking)
 
 
 def _enter_experiment(folder: SearchFolder, tracking: str) -> None:
@@ -119,6 +101,34 @@ def _enter_experiment(folder: SearchFolder, tracking: str) -> None:
         location = str(folder.root / "mlartifacts" / folder.name) if local else None
         mlflow.create_experiment(name, artifact_location=location)
     mlflow.set_experiment(name)
+
+
+def _write_card(card: Path, folder: SearchFolder, manifest: Manifest, pick: Pick, corpus: Corpus) -> None:
+    """The model card, the front with the trial in it, and the export's manifest."""
+    card.mkdir()
+    document = read_document(folder)
+    record = next(trial for trial in document.trials if trial.number == manifest.trial)
+    text = model_card(manifest, folder.spec(), document, record, corpus, pick.notes)
+    (card / CARD_NAME).write_text(text, encoding="utf-8")
+    draw_png(document, card / "front.png", ringed=manifest.trial)
+    (card / "export.json").write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _log_model(out: Path, manifest: Manifest, card: Path, code: Path, model: str) -> str:
+    """The number of the new version of `model`."""
+    with _quiet():
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(code / "raysearch/deploy/pyfunc_model.py"),
+            artifacts={"model": str(out / manifest.measured[0].file), "card": str(card)},
+            code_paths=[str(code / "raysearch")],
+            signature=_signature(manifest.task),
+            input_example=_example(),
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
+            registered_model_name=model,
+            metadata={"search": manifest.search, "trial": manifest.trial},
+        )
+    return str(logged.registered_model_version)
 
 
 def _tags(manifest: Manifest) -> dict[str, str]:

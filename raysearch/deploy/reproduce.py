@@ -11,12 +11,14 @@ import torch
 
 from raysearch.deploy.export import find_trial
 from raysearch.errors import InputError
-from raysearch.front.objective import COSTS, interval, value
+from raysearch.front.document import TrialRecord
+from raysearch.front.objective import axes, interval, value
 from raysearch.search.folder import SearchFolder
 from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.reading import open_study
 from raysearch.search.sampler import derived_seed
 from raysearch.settings import Settings
+from raysearch.spec import Spec
 from raysearch.training.meter import TIMINGS
 from raysearch.training.workplace import Workplace
 
@@ -71,20 +73,8 @@ def reproduce(
     if out.exists() and any(out.iterdir()):
         raise InputError(f"-o: {out} is not empty; expected a new folder")
     spec = folder.spec()
-    device = torch.device("cuda" if torch.cuda.is_available() and spec.workers.use_gpu else "cpu")
-    torch.set_num_threads(spec.workers.cpus)
-    workplace = Workplace.prepared(spec, folder.store, device)
-    precision = spec.workers.precision
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" else "fp32"
-    metrics: dict[str, float] = {}
-    seed = derived_seed(spec.search.seed, number)
-    for report in workplace.run(number, {**record.config, **record.overrides}, seed, out, precision):
-        say(f"trial {number}: {report.step} of {record.rung} updates")
-        metrics = dict(report.metrics)
-        if report.step >= record.rung:
-            break
-    error = next(objective for objective in spec.objectives if objective not in COSTS)
+    metrics = _run_again(spec, folder, record, out, say)
+    _, error = axes(spec.objectives)
     low, high = interval(record, error)
     now = metrics[f"eval/{error}"]
     about = open_study(folder).about
@@ -106,6 +96,25 @@ def reproduce(
             *_compared("", record.metrics, metrics, skip=OF_THE_MACHINE),
         ],
     )
+
+
+def _run_again(
+    spec: Spec, folder: SearchFolder, record: TrialRecord, out: Path, say: Callable[[str], None]
+) -> dict[str, float]:
+    """The metrics at the recorded rung, of a run as a lane of the search would do it."""
+    assert record.rung is not None
+    device = torch.device("cuda" if torch.cuda.is_available() and spec.workers.use_gpu else "cpu")
+    torch.set_num_threads(spec.workers.cpus)
+    workplace = Workplace.prepared(spec, folder.store, device)
+    precision = spec.workers.precision_on(gpu=device.type == "cuda")
+    seed = derived_seed(spec.search.seed, record.number)
+    metrics: dict[str, float] = {}
+    for report in workplace.run(record.number, {**record.config, **record.overrides}, seed, out, precision):
+        say(f"trial {record.number}: {report.step} of {record.rung} updates")
+        metrics = dict(report.metrics)
+        if report.step >= record.rung:
+            break
+    return metrics
 
 
 def _errors_differ(recorded: dict[str, float], now: dict[str, float]) -> list[str]:

@@ -9,5 +9,6 @@ from raysearch.encoder.encoder import Encoder
 
 def build_encoder(config: AnyConfig, *, dropout: float = 0.0) -> Encoder:
     """`dropout`: while it trains."""
-    build = ConvEncoder if isinstance(config, ConvConfig) else Encoder
-    return build(config, dropout=dropout)  # type: ignore[arg-type]
+    if isinstance(config, ConvConfig):
+        return ConvEncoder(config, dropout=dropout)
+    return Encoder(config, dropout=dropout)

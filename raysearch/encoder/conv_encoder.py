@@ -24,6 +24,8 @@ class ConvEncoder(Encoder):
     Source: Niizumi et al., BYOL-A, IJCNN 2021, the encoder that UnFuSeD takes over; dropout is the method's.
     """
 
+    # It stands in for an encoder where only hidden states are asked for, and has no parts of a transformer. A base for
+    # both would save these two lines and cost a check of the kind in every method that reads its teacher's blocks.
     config: ConvConfig  # type: ignore[assignment]
     front_end: PictureFrontEnd  # type: ignore[assignment]
 

@@ -36,7 +36,7 @@ def interval(point: TrialRecord | TeacherPoint, objective: str) -> tuple[float, 
 
 
 def axes(objectives: Sequence[str]) -> tuple[str, str]:
-    """The cost and the error that a flat picture of a search shows: the first of each, else MACs and the last."""
+    """The cost and the error of a search, or of a flat picture of one: the first of each, else MACs and the last."""
     cost = next((name for name in objectives if name in COSTS), "macs")
     error = next((name for name in objectives if name not in COSTS), objectives[-1])
     return cost, error

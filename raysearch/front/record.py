@@ -5,8 +5,6 @@ Fronts, comparisons and pictures are drawn from it as from the search itself.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 
 from raysearch.errors import InputError, first_fault
 from raysearch.front.document import SearchDocument
+from raysearch.gzipped import read_gzip, write_gzip
 from raysearch.settings import Settings
 
 SUFFIX = ".json.gz"
@@ -37,19 +36,14 @@ class Record(Settings):
 
 
 def write_record(record: Record, path: Path) -> None:
-    # No time in the file's head: the same search is the same bytes.
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
-        file.write(record.model_dump_json().encode())
+    """The same search is the same bytes."""
+    write_gzip(path, record.model_dump_json().encode())
 
 
 def read_record(path: Path) -> Record:
     """Raises: InputError if the file is no record."""
+    content = read_gzip(path, "a file written by: raysearch record")
     try:
-        with gzip.open(path) as file:
-            return Record.model_validate_json(file.read())
+        return Record.model_validate_json(content)
     except ValidationError as err:
         raise InputError(f"{path}: {first_fault(err)}") from err
-    except (OSError, EOFError, zlib.error) as err:
-        raise InputError(
-            f"{path}: {getattr(err, 'strerror', None) or err}; expected a file written by: raysearch record"
-        ) from err

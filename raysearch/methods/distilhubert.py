@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.errors import InputError
 from raysearch.methods.base import Report, Trial
-from raysearch.methods.settings import DistillationSettings, StudentSettings, TrainingSettings, block_numbers
+from raysearch.methods.settings import DistillationSettings, StudentSettings, TrainingSettings, checked_blocks
 from raysearch.settings import Settings as AnySettings
 
 
@@ -41,10 +40,7 @@ class DistilHubert:
     def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
         """Raises: InputError if `distillation.layers` names no block of the teacher."""
         assert isinstance(settings, DistilHubertSettings)
-        try:
-            block_numbers(settings.distillation.layers, teacher.depth)
-        except ValueError as err:
-            raise InputError(f"distillation.layers: {err}") from err
+        checked_blocks("distillation.layers", settings.distillation.layers, teacher.depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial) -> Iterator[Report]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.errors import InputError
 from raysearch.methods.base import Report, Trial
 from raysearch.methods.budget import promised
 from raysearch.methods.settings import (
@@ -19,7 +18,7 @@ from raysearch.methods.settings import (
     MatchingSettings,
     PruningSettings,
     TrainingSettings,
-    block_numbers,
+    checked_blocks,
 )
 from raysearch.settings import Settings as AnySettings
 
@@ -168,7 +167,4 @@ class DPHubert:
 
 
 def _layers(settings: MatchingSettings, teacher: EncoderConfig) -> list[int]:
-    try:
-        return block_numbers(settings.layers, teacher.depth, first=0)
-    except ValueError as err:
-        raise InputError(f"distillation.layers: {err}") from err
+    return checked_blocks("distillation.layers", settings.layers, teacher.depth, first=0)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.errors import InputError
 from raysearch.methods.base import Report, Trial
-from raysearch.methods.settings import PredictionSettings, StudentSettings, TrainingSettings, block_numbers
+from raysearch.methods.settings import PredictionSettings, StudentSettings, TrainingSettings, checked_blocks
 from raysearch.settings import Settings as AnySettings
 from raysearch.targets.settings import TargetSettings
 
@@ -90,10 +89,7 @@ class _LabelPrediction:
         """Raises: InputError if `targets.layer` is no block of the teacher."""
         assert isinstance(settings, LabelPredictionSettings)
         if settings.targets.source == "teacher":
-            try:
-                block_numbers([settings.targets.layer], teacher.depth)
-            except ValueError as err:
-                raise InputError(f"targets.layer: {err}") from err
+            checked_blocks("targets.layer", [settings.targets.layer], teacher.depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial) -> Iterator[Report]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from raysearch.corpora.batches import TrainingBatches
 from raysearch.encoder.checkpoint import CONFIG_NAME, load_encoder, save_encoder
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import macs_superb, params, sizes_of
@@ -22,12 +24,12 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.encoder.slicing import slice_encoder
 from raysearch.methods.base import Report, Trial
-from raysearch.methods.budget import budgets, start_config, student_folder
+from raysearch.methods.budget import Budget, budgets, start_config, student_folder
 from raysearch.methods.pruning import Lagrangian, Pruning, gate_group, settle
 from raysearch.methods.settings import PruningSettings, TrainingSettings
 from raysearch.methods.student import Prepare, batches_for, with_batches
 from raysearch.training.checkpoint import load_weights
-from raysearch.training.loop import Objective, fit
+from raysearch.training.loop import Workload, fit
 from raysearch.training.process import rank
 from raysearch.training.trainer import Run
 
@@ -49,65 +51,94 @@ def prune(
     `lr_scales` are factors on the rates of the objective's parameters. Every report carries what the student really
     costs, as `cost/macs_g` and `cost/params_m`.
     """
-    end = max(1, min(trial.rungs[-1] - 1, round(pruning.share * trial.rungs[-1])))
-    sliced = trial.folder / "sliced"
     torch.manual_seed(trial.seed)
     teacher = trial.teacher.encoder.config
     start = start_config(pruning, teacher)
     goals = budgets(pruning, teacher, start)
     units = [] if all(goal.ratio == 1 for goal in goals) else pruning.units
     gates = GateSet(start, units, pruning.drop, pruning.ffn_drop, pruning.temperature)
-    gated = GatedEncoder(_copy(trial, pruning, start, training.dropout), gates)
-    objective, prepare = build(gated)
+    objective, prepare = build(GatedEncoder(_copy(trial, pruning, start, training.dropout), gates))
     _take_heads(objective, pruning)
     objective.to(trial.device)
     batches, training = batches_for(trial, objective, prepare, training)
-    if not (sliced / CONFIG_NAME).exists():
+    phases = _Phases(trial, pruning, training, objective, batches, prepare, lr_scales)
+    sliced = trial.folder / "sliced"
+    if (sliced / CONFIG_NAME).exists():
+        student = load_encoder(sliced, trial.device)
+        objective.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
+    else:
+        student = phases.learn_gates(goals)
+        if rank() == 0:
+            _save(objective, student, sliced)
+            _note_what_is_left(teacher, student.config, trial.folder / "left.json")
+    yield from phases.recover(student)
+
+
+@dataclass(frozen=True)
+class _Phases:
+    """What gates and recovery have in common."""
+
+    trial: Trial
+    pruning: PruningSettings
+    training: TrainingSettings
+    objective: nn.Module
+    batches: TrainingBatches
+    prepare: Prepare
+    lr_scales: Mapping[str, float]
+
+    @property
+    def end(self) -> int:
+        """Updates until the slice; at least one is left for the recovery."""
+        last = self.trial.rungs[-1]
+        return max(1, min(last - 1, round(self.pruning.share * last)))
+
+    def learn_gates(self, goals: Sequence[Budget]) -> Encoder:
+        """The first phase: weights and gates together. The student that the open gates leave, sliced."""
+        trial, pruning = self.trial, self.pruning
         # The multipliers climb in every pass, of which an update has several; the gap stays the same in it.
-        rate = pruning.multiplier_lr / training.accumulate
-        lagrangian = Lagrangian(goals, round(pruning.ramp * end), rate, pruning.stiffness)
+        rate = pruning.multiplier_lr / self.training.accumulate
+        module = Pruning(self.objective, Lagrangian(goals, round(pruning.ramp * self.end), rate, pruning.stiffness))
         run = Run(
             trial.folder / "pruning",
             trial.device,
             trial.seed,
             trial.precision,
-            (end,),
-            training,
-            lr_scales={f"objective.{prefix}": scale for prefix, scale in lr_scales.items()},
-            groups=(gate_group(pruning, end),),
+            (self.end,),
+            self.training,
+            lr_scales={f"objective.{prefix}": scale for prefix, scale in self.lr_scales.items()},
+            groups=(gate_group(pruning, self.end),),
             curve=trial.folder / "curve.jsonl",
         )
-        module = Pruning(objective, lagrangian)
-        for _ in fit(run, Objective(module, batches, _with_step(prepare), lambda encoder, final: {})):
+        for _ in fit(run, Workload(module, self.batches, _with_step(self.prepare), lambda encoder, final: {})):
             pass
-        student, _ = slice_encoder(gated.encoder, gates.values(settle(gates, goals)))
-        if rank() == 0:
-            _save(objective, student, sliced)
-            _note_what_is_left(teacher, student.config, trial.folder / "left.json")
-    else:
-        student = load_encoder(sliced, trial.device)
-        objective.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
-    _set_dropout(student, training.dropout)
-    objective.student = student
-    recovery = Run(
-        trial.folder,
-        trial.device,
-        trial.seed,
-        trial.precision,
-        tuple(rung for rung in trial.rungs if rung >= end),
-        training.model_copy(update={"lr": training.lr * pruning.recovery_lr}),
-        lr_scales=lr_scales,
-        start=end,
-    )
+        gates = module.gated.gates
+        student, _ = slice_encoder(module.student, gates.values(settle(gates, goals)))
+        return student
 
-    def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
-        return {**trial.evaluate(encoder, final), **_cost(encoder.config)}
+    def recover(self, student: Encoder) -> Iterator[Report]:
+        """The second phase: the sliced student takes the gated one's place, and learns on."""
+        trial, training = self.trial, self.training
+        _set_dropout(student, training.dropout)
+        self.objective.student = student
+        run = Run(
+            trial.folder,
+            trial.device,
+            trial.seed,
+            trial.precision,
+            tuple(rung for rung in trial.rungs if rung >= self.end),
+            training.model_copy(update={"lr": training.lr * self.pruning.recovery_lr}),
+            lr_scales=self.lr_scales,
+            start=self.end,
+        )
 
-    judged = with_batches(evaluate, training)
-    for report in fit(recovery, Objective(objective, batches, prepare, judged)):
-        if report.final and rank() == 0:
-            shutil.rmtree(trial.folder / "pruning", ignore_errors=True)
-        yield report
+        def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
+            return {**trial.evaluate(encoder, final), **_cost(encoder.config)}
+
+        judged = with_batches(evaluate, training)
+        for report in fit(run, Workload(self.objective, self.batches, self.prepare, judged)):
+            if report.final and rank() == 0:
+                shutil.rmtree(trial.folder / "pruning", ignore_errors=True)
+            yield report
 
 
 def _copy(trial: Trial, settings: PruningSettings, config: EncoderConfig, dropout: float) -> Encoder:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
+from raysearch.errors import InputError
 from raysearch.settings import Settings
 
 
@@ -23,6 +24,17 @@ def block_numbers(layers: list[int], depth: int, first: int = 1) -> list[int]:
         if not first <= abs(layer) <= depth:
             raise ValueError(f"{layer}; expected {first} to {depth}, or -1 for the last block")
     return [layer if layer >= 0 else depth + 1 + layer for layer in layers]
+
+
+def checked_blocks(key: str, layers: list[int], depth: int, first: int = 1) -> list[int]:
+    """As `block_numbers`, of a teacher; `key` is the setting that names them.
+
+    Raises: InputError if the teacher has no such block.
+    """
+    try:
+        return block_numbers(layers, depth, first)
+    except ValueError as err:
+        raise InputError(f"{key}: {err}") from err
 
 
 class StudentSettings(Settings):

@@ -17,7 +17,7 @@ from raysearch.methods.plans import Plan, TwoSteps
 from raysearch.methods.verification import Imitated, Verification
 from raysearch.tasks.aam import AamSoftmax
 from raysearch.tasks.backend import SpeakerBackend
-from raysearch.training.loop import Objective, fit
+from raysearch.training.loop import Workload, fit
 from raysearch.training.process import rank, world_size
 from raysearch.training.trainer import Group, Run
 
@@ -63,7 +63,7 @@ def train_speakers(trial: Trial, settings: FinetuneSettings, plan: Plan, evaluat
     )
     prepare = Imitated(teacher, plan, trial.device, trial.precision)
     heads = {"speaker": module.backend}
-    return fit(run, Objective(module, crops, prepare, lambda encoder, final: evaluate(encoder, final, heads)))
+    return fit(run, Workload(module, crops, prepare, lambda encoder, final: evaluate(encoder, final, heads)))
 
 
 def build(seed: int, teacher: Encoder, settings: FinetuneSettings, plan: Plan, speakers: int) -> Verification:

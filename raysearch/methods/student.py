@@ -13,7 +13,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.base import Report, Trial
 from raysearch.methods.settings import TrainingSettings
-from raysearch.training.loop import Objective, fit
+from raysearch.training.loop import Workload, fit
 from raysearch.training.memory import fitting
 from raysearch.training.process import rank, world_size
 from raysearch.training.student import build_student
@@ -50,7 +50,7 @@ def train_student(
     """
     batches, settings = batches_for(trial, module, prepare, settings, rows)
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
-    return fit(run, Objective(module, batches, prepare, with_batches(trial.evaluate, settings)))
+    return fit(run, Workload(module, batches, prepare, with_batches(trial.evaluate, settings)))
 
 
 def batches_for(

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from raysearch.encoder.config import AnyConfig, ConvConfig
 from raysearch.errors import InputError
 from raysearch.methods.base import Report, Trial
-from raysearch.methods.settings import SelfDistillationSettings, StudentSettings, TrainingSettings, block_numbers
+from raysearch.methods.settings import SelfDistillationSettings, StudentSettings, TrainingSettings, checked_blocks
 from raysearch.settings import Settings as AnySettings
 from raysearch.targets.settings import PseudoLabelSettings
 
@@ -75,10 +75,7 @@ class Unfused:
     def student(settings: AnySettings, teacher: AnyConfig) -> AnyConfig:
         """Raises: InputError if `targets.layer` is no block of the teacher."""
         assert isinstance(settings, UnfusedSettings)
-        try:
-            block_numbers([settings.targets.layer], teacher.depth)
-        except ValueError as err:
-            raise InputError(f"targets.layer: {err}") from err
+        checked_blocks("targets.layer", [settings.targets.layer], teacher.depth)
         return teacher if settings.distillation.control == "ssl" else settings.student.encoder()
 
     def run(self, trial: Trial) -> Iterator[Report]:

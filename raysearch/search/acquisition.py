@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from raysearch.search.space import Config, Distribution, Space
+from raysearch.search.space import Config, Distribution, Space, Value
 from raysearch.search.surrogate import Observation, Surrogate
 
 Array = NDArray[np.float64]
 RANDOM, MUTANTS = 300, 200
+"""Candidates for a proposal: drawn from the space, and changed from configurations of the front."""
 
 
 def propose(
@@ -80,10 +81,11 @@ def _candidates(
 ) -> list[Config]:
     """Random configurations and mutants of the front, without those that may not or need not be run."""
     front, best = [], np.inf
-    for observation in sorted((o for o in observations if 1.0 in o.ln_error), key=lambda o: (o.ln_macs, o.ln_error[1])):
-        if observation.ln_error[1.0] < best:
-            front.append(observation.config)
-            best = observation.ln_error[1.0]
+    ended = [(o.ln_macs, o.ln_error[1.0], o.config) for o in observations if 1.0 in o.ln_error]
+    for _, ln_error, config in sorted(ended, key=lambda one: one[:2]):
+        if ln_error < best:
+            front.append(config)
+            best = ln_error
     drawn = [space.draw(rng) for _ in range(RANDOM)]
     drawn += [mutant(space, front[int(rng.integers(len(front)))], rng) for _ in range(MUTANTS)]
     unique = {repr(sorted(config.items())): config for config in drawn}
@@ -94,7 +96,7 @@ def mutant(space: Space, parent: Config, rng: np.random.Generator) -> Config:
     """The parent with about two of its settings changed; settings that come into play are drawn."""
     share = min(1.0, 2 / max(len(parent), 1))
 
-    def choose(key: str, distribution: Distribution) -> str | int | float | bool:
+    def choose(key: str, distribution: Distribution) -> Value:
         if key not in parent:
             return distribution.draw(rng)
         return _near(distribution, parent[key], rng) if rng.random() < share else parent[key]
@@ -102,9 +104,8 @@ def mutant(space: Space, parent: Config, rng: np.random.Generator) -> Config:
     return space.walk(choose)
 
 
-def _near(
-    distribution: Distribution, value: str | int | float | bool, rng: np.random.Generator
-) -> str | int | float | bool:
+def _near(distribution: Distribution, value: Value, rng: np.random.Generator) -> Value:
+    """A value a little way off on the distribution's scale; of a choice any."""
     if distribution.choice is not None:
         return distribution.draw(rng)
     low, high = distribution.int_ or distribution.float_ or (0, 1)

@@ -1,4 +1,7 @@
-"""What a search of this space may find, and when: the real searcher replayed on made-up errors."""
+"""What a search of this space may find, and when: the real searcher replayed on made-up errors.
+
+Shapes: Q quartiles, S shares of the search's length.
+"""
 
 from __future__ import annotations
 

@@ -158,5 +158,5 @@ def _alive_without_proc(pid: int) -> int | None:
     except ProcessLookupError:
         return None
     except PermissionError:
-        return 0
+        pass  # another user's, and alive
     return 0

@@ -10,7 +10,7 @@ class Mailbox:
     """Orders down to the workers, reports up to the lane."""
 
     def __init__(self) -> None:
-        self._boxes = {"down": asyncio.Queue(), "up": asyncio.Queue()}  # type: dict[str, asyncio.Queue[Any]]
+        self._boxes: dict[str, asyncio.Queue[Any]] = {"down": asyncio.Queue(), "up": asyncio.Queue()}
 
     async def put(self, way: str, message: Any) -> None:
         await self._boxes[way].put(message)

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from raysearch.front.document import TrialRecord
 from raysearch.front.document import document as build_document
+from raysearch.front.objective import axes
 from raysearch.search.study import Study
-from raysearch.spec import COST_OBJECTIVES, Spec
+from raysearch.spec import Spec
 from raysearch.targets.settings import POINTS_PER_CLUSTER
 
 SHOWN_TRIALS = 12
@@ -44,7 +45,7 @@ class Lines:
         self._clock = clock
         self._began_s = clock()
         self._ended_before = _ended(study.records())
-        self._error = next(o for o in spec.objectives if o not in COST_OBJECTIVES)
+        _, self._error = axes(spec.objectives)
 
     def heard(self, event: str, number: int) -> None:
         """A trial started (`start`), goes on from a rung (`rung`), was stopped there (`stop`), or ended (`end`)."""

@@ -11,12 +11,13 @@ from raysearch.encoder.config import parse_config
 from raysearch.errors import InputError
 from raysearch.front.document import Cost, SearchDocument, TeacherPoint
 from raysearch.front.document import document as build_document
+from raysearch.front.objective import axes
 from raysearch.front.record import Record
 from raysearch.search.folder import SearchFolder
 from raysearch.search.status import search_status
 from raysearch.search.study import Study
 from raysearch.search.trial_table import RecordedTable, rows_of
-from raysearch.spec import COST_OBJECTIVES, differences
+from raysearch.spec import differences
 from raysearch.tracking.state import SearchState
 
 
@@ -121,7 +122,7 @@ def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
             raise InputError(
                 f"{folder.name}: {apart[0]} differs from {folders[0].name}'s; expected searches of one space"
             )
-        error = next(o for o in own.objectives if o not in COST_OBJECTIVES)
+        _, error = axes(own.objectives)
         rows += rows_of(open_study(folder).trials(), error, own)
     if not any(row.diverged_s is None for row in rows):
         raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")

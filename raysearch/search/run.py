@@ -179,14 +179,9 @@ def _check_clusters(spec: Spec, corpus: Corpus) -> None:
 
 
 def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None]) -> LanePlan:
-    gpu = uses_gpu(spec.workers)
-    precision = spec.workers.precision
-    if precision == "auto":
-        precision = "bf16" if gpu else "fp32"
-    cpus, needed = (
-        ray.cluster_resources().get("CPU", 0),
-        spec.workers.lanes * spec.workers.num_workers * spec.workers.cpus,
-    )
+    workers = spec.workers
+    gpu = uses_gpu(workers)
+    needed, cpus = workers.lanes * workers.num_workers * workers.cpus, ray.cluster_resources().get("CPU", 0)
     if needed > cpus:
         wanted = f"workers: lanes x num_workers x cpus = {needed}"
         if own:
@@ -198,10 +193,10 @@ def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None
         store=str(folder.store.folder),
         uri=folder.uri,
         teacher="",
-        num_workers=spec.workers.num_workers,
-        cpus=spec.workers.cpus,
+        num_workers=workers.num_workers,
+        cpus=workers.cpus,
         use_gpu=gpu,
-        precision=precision,
+        precision=workers.precision_on(gpu=gpu),
     )
 
 

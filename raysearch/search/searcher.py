@@ -20,6 +20,7 @@ from threadpoolctl import ThreadpoolController
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import Cost, TrialRecord
+from raysearch.front.objective import axes
 from raysearch.front.objective import value as objective_value
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
@@ -28,7 +29,7 @@ from raysearch.search.scheduler import keeps_going
 from raysearch.search.space import Config, has_setting
 from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
-from raysearch.spec import COST_OBJECTIVES, Spec
+from raysearch.spec import Spec
 
 ONE_THREAD = ThreadpoolController()
 START_TRIALS = 6
@@ -68,6 +69,7 @@ class Searcher:
         self.study = study
         self.trials = trials
         self.space = spec.search_space
+        self._cost_objective, self._error_objective = axes(spec.objectives)
         self._say = say
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
@@ -116,13 +118,13 @@ class Searcher:
         return False
 
     def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        error = self._error_objective
+        error = f"eval/{self._error_objective}"
         with self.study.together():
             self.study.report(number, updates, metrics)
-            if math.isfinite(metrics.get(f"eval/{error}", math.nan)):
+            if math.isfinite(metrics.get(error, math.nan)):
                 self.study.end(number, "complete")
             else:
-                self.study.end(number, "failed", error=f"eval/{error} is missing or not finite", cause="nan")
+                self.study.end(number, "failed", error=f"{error} is missing or not finite", cause="nan")
 
     def fail(self, number: int, cause: str, error: str) -> None:
         """The trial broke: what comes next depends on the cause.
@@ -154,10 +156,6 @@ class Searcher:
         if not has_setting(method, ACCUMULATE):
             return {BATCH: training.batch_s / 2}
         return {BATCH: training.batch_s / 2, ACCUMULATE: 2 * training.accumulate}
-
-    @property
-    def _error_objective(self) -> str:
-        return next(o for o in self.spec.objectives if o not in COST_OBJECTIVES)
 
     def _launch(self, number: int, config: Config) -> Suggestion:
         record = self.study.record(number)
@@ -250,8 +248,7 @@ class Searcher:
 
     def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, float]:
         at_rung = record.model_copy(update={"metrics": metrics})
-        cost_objective = next(o for o in self.spec.objectives if o in COST_OBJECTIVES)
-        return objective_value(at_rung, cost_objective), objective_value(at_rung, self._error_objective)
+        return objective_value(at_rung, self._cost_objective), objective_value(at_rung, self._error_objective)
 
 
 def _settings(config: Config) -> str:

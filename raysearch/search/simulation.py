@@ -12,12 +12,14 @@ import moocore
 import numpy as np
 from optuna.storages import InMemoryStorage
 
+from raysearch.front.objective import axes
 from raysearch.search.searcher import Searcher, Suggestion
 from raysearch.search.space import Config
 from raysearch.search.study import Study
 from raysearch.search.trial_table import Row, Table
 
 ENDLESS = 10**6
+"""Trials of a search that ends by its budget of seconds."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def searcher_on(table: Table, sampler: str, scheduler: str, workers: int, seed: 
 
 def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s: float = math.inf) -> list[Ended]:
     """Every trial that ended before the workers together had spent the budget, in order of time."""
-    error = next(o for o in table.spec.objectives if o not in ("macs", "params"))
+    _, error = axes(table.spec.objectives)
     until_s = budget_s / workers
     ended: list[Ended] = []
     # (time, order, began, suggestion, row, next point); one entry a busy worker.

@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 NOISE = 0.02
 """Standard deviation of ln error between two runs of one configuration, at least."""
 MAX_ROWS = 250
+"""Observations that the process is fitted on: its time grows with their cube."""
 INACTIVE = 0.5
 """Feature of a setting that does not matter beside the others: the middle of its range."""
 

@@ -3,6 +3,8 @@
 What holds of real searches holds here: the best method and front end differ from table to table; errors fall by a
 power of size to a floor; learning rate, clusters and masking have an optimum; curves of large and slow students cross
 those of small ones; some configurations diverge; a pruned student is comparable only after its slice.
+
+Shapes: K waves, F features.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import numpy as np
 
 from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import params
+from raysearch.search.acquisition import mutant
 from raysearch.search.costs import Costs, feasible
+from raysearch.search.simulation import front_of
 from raysearch.search.space import Config
 from raysearch.search.surrogate import Encoding
 from raysearch.search.trial_table import Point, Row
@@ -156,12 +160,10 @@ def synthetic_table(seed: int) -> SyntheticTable:
     return SyntheticTable(seed)
 
 
-def oracle_points(table: SyntheticTable, draws: int, rounds: int, seed: int = 0) -> Sequence[tuple[float, float]]:
-    """Near the best that the space holds: random configurations, then mutants of their front, without noise."""
-    from raysearch.search.acquisition import mutant
-    from raysearch.search.simulation import front_of
-
-    rng = np.random.default_rng(seed)
+def oracle_points(table: SyntheticTable, draws: int, rounds: int) -> Sequence[tuple[float, float]]:
+    """Cost and error near the best that the space holds, without noise: of `draws` random configurations, then of
+    `rounds` of mutants of their front."""
+    rng = np.random.default_rng(0)
     space = table.spec.search_space
     front: dict[tuple[float, float], Config] = {}
     for round_ in range(rounds + 1):

@@ -2,14 +2,14 @@
 
 A file is gzipped JSON lines: first what was searched, then one row a trial. Between recorded configurations errors and
 times are those of the nearest one of the same method; costs are always exact.
+
+Shapes: R rows, F features.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import Any, Protocol
 
 from raysearch.encoder.config import AnyConfig, parse_config
 from raysearch.errors import InputError
+from raysearch.gzipped import read_gzip, write_gzip
 from raysearch.search.costs import Costs
 from raysearch.search.space import Config
 from raysearch.search.surrogate import Encoding
 from raysearch.spec import Spec, parse_spec
 
 FORMAT = 1
+EXPECTED = "a table written by: raysearch table"
 
 
 @dataclass(frozen=True)
@@ -93,25 +95,22 @@ def write_table(table: RecordedTable, path: Path) -> None:
         "teacher": table.teacher.model_dump(mode="json"),
         "reference_point": table.reference_point,
     }
-    # No time in the file's head: the same rows are the same bytes.
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
-        for line in (head, *(_line(row) for row in table.rows)):
-            file.write((json.dumps(line) + "\n").encode())
+    lines = (head, *(_line(row) for row in table.rows))
+    write_gzip(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def read_table(path: Path) -> RecordedTable:
     """Raises: InputError if the file is no table."""
+    content = read_gzip(path, EXPECTED)
     try:
-        with gzip.open(path, "rt") as file:
-            head, *lines = (json.loads(line) for line in file)
+        head, *lines = (json.loads(line) for line in content.splitlines())
         _check_format(head)
         spec = parse_spec(head["spec"], where=str(path))
         macs_g, error = head["reference_point"]
         rows = [_row(line) for line in lines]
         return RecordedTable(spec, parse_config(head["teacher"]), (macs_g, error), rows)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as err:
-        reason = getattr(err, "strerror", None) or " ".join(str(err).split())
-        raise InputError(f"{path}: {reason}; expected a table written by: raysearch table") from err
+    except (ValueError, KeyError, TypeError) as err:
+        raise InputError(f"{path}: {' '.join(str(err).split())}; expected {EXPECTED}") from err
 
 
 def _check_format(head: Any) -> None:

@@ -15,7 +15,7 @@ from sklearn.metrics.cluster import contingency_matrix
 _SHUFFLES = 20
 
 
-def describe(labels_N: np.ndarray, clusters: int, classes: Sequence[str | None], seed: int = 0) -> dict[str, float]:
+def describe(labels_N: np.ndarray, clusters: int, classes: Sequence[str | None]) -> dict[str, float]:
     """`smallest`, `largest` cluster (cuts), `entropy` (nats); `nmi`, `ari`, `purity`, and `..._random`, if all cuts
     have a class."""
     counts_K = np.bincount(labels_N, minlength=clusters)
@@ -29,7 +29,7 @@ def describe(labels_N: np.ndarray, clusters: int, classes: Sequence[str | None],
         return found
     truth_N = np.unique([str(one) for one in classes], return_inverse=True)[1]
     found |= agreement(truth_N, labels_N)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     random = [agreement(truth_N, rng.permutation(labels_N)) for _ in range(_SHUFFLES)]
     return found | {f"{name}_random": float(np.mean([one[name] for one in random])) for name in random[0]}
 

@@ -18,6 +18,7 @@ from raysearch.tasks.settings import ClassificationSettings
 
 class Classification(FieldTask):
     name = "classification"
+    key = "label"
     settings: ClassificationSettings
 
     def values(self, cut: MonoCut) -> Values | None:
@@ -37,15 +38,10 @@ class Classification(FieldTask):
         return [cut for cut in cuts if cut.id in chosen]
 
     def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
-        right = [np.stack([errors[:, 1] - errors[:, 0], errors[:, 1]], axis=1) for errors in _errors(readings)]
         return {
-            "accuracy": counted_interval(right, share, seed=seed),
+            "accuracy": counted_interval([each.right for each in readings], share, seed=seed),
             "macro_f1": counted_interval([_by_class(each) for each in readings], macro_f1, seed=seed),
         }
-
-
-def _errors(readings: Sequence[Readings]) -> list[Counts]:
-    return [each.errors for each in readings]
 
 
 def _by_class(readings: Readings) -> Counts:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 
@@ -82,7 +82,7 @@ def frames_needed(target: Sequence[int]) -> int:
     return len(target) + sum(a == b for a, b in pairwise(target))
 
 
-def count_infeasible(config: EncoderConfig, cuts: Iterable[MonoCut], tokens: Tokens) -> int:
+def count_infeasible(config: AnyConfig, cuts: Iterable[MonoCut], tokens: Tokens) -> int:
     """Cuts that this encoder gives too few frames: they teach nothing, and cannot be read without error."""
     return sum(frames(config, cut.num_samples) < frames_needed(tokens.encode(cut)) for cut in cuts)
 

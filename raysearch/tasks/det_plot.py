@@ -1,6 +1,7 @@
 """The trade of misses for false acceptances, as a PNG on normal deviate axes: Gaussian scores give straight lines.
 
 Source: Martin et al., The DET curve in assessment of detection task performance, Eurospeech 1997.
+Shapes: N pairs, K thresholds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Errors of a detector of speakers: equal error rate, detection cost, and how far the first would move with others.
 
 Scores are higher where one person is likelier. A threshold accepts all scores at or above it.
-Shapes: P target pairs, Q impostor pairs, N pairs of both kinds, K thresholds, R resamples.
+Shapes: P target pairs, Q impostor pairs, N pairs of both kinds, K thresholds, R resamples, S speakers.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def eer_score(
 ) -> Score:
     """The equal error rate with a percentile bootstrap interval over speakers.
 
-    Speakers are drawn with replacement: a pair of one speaker counts as often as he is drawn, a pair of two as often
-    as both together. Pairs share speakers, so that resampling pairs would give far too narrow an interval. A resample
-    without either kind of pair says nothing and is left out.
+    Speakers are drawn with replacement: a pair of one speaker counts as often as that one is drawn, a pair of two as
+    often as both together. Pairs share speakers, so that resampling pairs would give far too narrow an interval. A
+    resample without either kind of pair says nothing and is left out.
 
     Raises: ValueError as `eer`.
     """

@@ -1,4 +1,7 @@
-"""What classification and intents share: train, let dev choose, count what was read right, field by field."""
+"""What classification and intents share: train, let dev choose, count what was read right, field by field.
+
+Shapes: C cuts, F fields, L layers, T frames, D width.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from raysearch.tasks.base import Evaluated
 from raysearch.tasks.confusion import Confusion
 from raysearch.tasks.counted import Counts, counted_interval, share
 from raysearch.tasks.field_head import FieldHead, FieldLearner
-from raysearch.tasks.fields import Fields, Values
+from raysearch.tasks.fields import ABSENT, Fields, Values
 from raysearch.tasks.finetune import finetune
 from raysearch.tasks.head import ChosenHead, FieldHeadConfig
 from raysearch.tasks.layers import encode
@@ -40,7 +43,13 @@ class Readings:
         """1 for each cut of which any field is wrong, beside 1 for each cut."""
         pairs = zip(self.references, self.hypotheses, strict=True)
         names = list(self.fields.values)
-        return np.array([[any(ref.get(n, "") != hyp[n] for n in names), 1] for ref, hyp in pairs], dtype=float)
+        return np.array([[any(ref.get(n, ABSENT) != hyp[n] for n in names), 1] for ref, hyp in pairs], dtype=float)
+
+    @property
+    def right(self) -> Counts:
+        """1 for each cut of which every field is right, beside 1 for each cut."""
+        wrong_C, cuts_C = self.errors.T
+        return np.stack([cuts_C - wrong_C, cuts_C], axis=1)
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,8 @@ class FieldTask:
 
     name: ClassVar[str]
     metric: ClassVar[str] = "error"
+    key: ClassVar[str]
+    """The custom field of a supervision without which a cut has no label."""
 
     def __init__(self, settings: ClassificationSettings | IntentSettings) -> None:
         self.settings = settings
@@ -115,10 +126,10 @@ class FieldTask:
         details = {"labels": float(sum(len(one.part.cuts["used"]) for one in learned))}
         for one in learned:
             details |= self._choices(one, f"{one.part.name}_" if len(learned) > 1 else "")
-        shown = zip(learned, tested, strict=False)
-        confusions = {one.part.name: found for one, read in shown if (found := _confusion(read))}
-        heads = {one.part.name: self._head(one, encoder) for one in learned}
         names = [one.part.name for one in learned]
+        heads = dict(zip(names, (self._head(one, encoder) for one in learned), strict=True))
+        # Of test alone: as long as only dev is read there are none.
+        confusions = {name: found for name, read in zip(names, tested, strict=False) if (found := _confusion(read))}
         test_score = self._score(names, tested, seed) if test else None
         kept = _Kept(heads, confusions)
         return Evaluated(self._score(names, dev, seed), test_score, details, kept, kept.draw)
@@ -150,12 +161,8 @@ class FieldTask:
         for split in ("train", "dev", "test") if test else ("train", "dev"):
             if not found or any(split not in cuts for cuts in found.values()):
                 where = f"task {self.name}: corpus {corpus.name}: split {split}"
-                raise InputError(f"{where}: no labelled cut; expected cuts with custom.{self._wanted}")
+                raise InputError(f"{where}: no labelled cut; expected cuts with custom.{self.key}")
         return [_Part(name, cuts, values[name]) for name, cuts in found.items()]
-
-    @property
-    def _wanted(self) -> str:
-        return "label" if self.name == "classification" else "intent"
 
     def _learn(self, encoder: Encoder, part: _Part, corpus: Corpus, device: torch.device, seed: int) -> _Learned:
         used = self.used(part.cuts["train"], part.values, seed)
@@ -217,4 +224,4 @@ def _confusion(readings: Readings) -> Confusion | None:
     if len(classes) < 2:
         return None
     pairs = zip(readings.references, readings.hypotheses, strict=True)
-    return Confusion.of(name, classes, [(ref.get(name, ""), hyp[name]) for ref, hyp in pairs])
+    return Confusion.of(name, classes, [(ref.get(name, ABSENT), hyp[name]) for ref, hyp in pairs])

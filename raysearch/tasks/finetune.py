@@ -1,6 +1,8 @@
 """A copy of an encoder, trained whole under a head.
 
 The head learns faster than the encoder: with one rate for both, a good encoder is wrecked before its head is of use.
+
+Shapes: L layers, T frames, D width.
 """
 
 from __future__ import annotations

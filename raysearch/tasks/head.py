@@ -1,6 +1,8 @@
 """The head that dev chose, kept beside its student: `head.json` and `head.safetensors`, and the encoder if it is tuned.
 
 A search's trial keeps one such folder a task, `head-phonemes` for one: with it a student is a whole model.
+
+Shapes: L layers, V symbols, D width.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ class Intent(FieldTask):
     """
 
     name = "intent"
+    key = "intent"
     settings: IntentSettings
 
     def values(self, cut: MonoCut) -> Values | None:
@@ -31,11 +32,10 @@ class Intent(FieldTask):
 
     def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
         """`intent_accuracy`; with slots also `slot_f1` and `exact_match`, intent and all slots right."""
-        exact = [np.stack([each.errors[:, 1] - each.errors[:, 0], each.errors[:, 1]], axis=1) for each in readings]
         figures = {"intent_accuracy": counted_interval([_intents(each) for each in readings], share, seed=seed)}
         if any(len(each.fields.values) > 1 for each in readings):
             figures["slot_f1"] = counted_interval([slot_counts(each) for each in readings], f1, seed=seed)
-            figures["exact_match"] = counted_interval(exact, share, seed=seed)
+            figures["exact_match"] = counted_interval([each.right for each in readings], share, seed=seed)
         return figures
 
 
@@ -52,5 +52,6 @@ def slot_counts(readings: Readings) -> Counts:
 
 
 def _intents(readings: Readings) -> Counts:
+    """1 for each cut whose intent is right, beside 1 for each cut."""
     pairs = zip(readings.references, readings.hypotheses, strict=True)
     return np.array([[ref["intent"] == hyp["intent"], 1] for ref, hyp in pairs], dtype=float)

@@ -1,6 +1,6 @@
 """What a head sees: the LayerNormed hidden states of an encoder, cut by cut and without padding.
 
-Shapes: L layers (the front end's output and each block's), B cuts, T frames, D width.
+Shapes: L layers (the front end's output and each block's), B cuts, S samples, T frames, D width.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from raysearch.encoder.gates import GatedEncoder
 KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
 ENCODE_BATCH_S = 60.0
+"""Seconds of audio that pass the encoder at once, without gradients."""
 
 
 def hidden_layers(encoder: Encoder, batch: Batch, device: torch.device) -> list[Tensor]:

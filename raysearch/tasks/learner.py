@@ -1,6 +1,6 @@
 """What a task teaches a head, whatever the encoder below it: the part in which tasks differ while they train.
 
-Shapes: L layers, N frames of several cuts end to end, D width.
+Shapes: B cuts, S samples, L layers, T frames, N frames of several cuts end to end, D width.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays:
 with one rate, an order of encoders is an order of how well that rate suits them.
+Shapes: L layers, T frames, N frames of several cuts end to end, D width.
 """
 
 from __future__ import annotations

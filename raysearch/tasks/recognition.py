@@ -1,4 +1,7 @@
-"""What ASR and phoneme recognition share: train, let dev choose, count errors."""
+"""What ASR and phoneme recognition share: train, let dev choose, count errors.
+
+Shapes: C cuts, L layers, T frames, N frames of several cuts end to end, D width, V symbols.
+"""
 
 from __future__ import annotations
 

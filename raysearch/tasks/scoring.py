@@ -42,7 +42,7 @@ def as_norm(scores_N: Floats, one_N2: Floats, other_N2: Floats) -> Floats:
 
 
 def cohort(embeddings_ME: NDArray[np.floating], speakers_M: list[str]) -> Floats:
-    """One embedding (C, E) a speaker: the mean of his embeddings, each scaled to length 1 first."""
+    """One embedding (C, E) a speaker: the mean of the speaker's embeddings, each scaled to length 1 first."""
     names, index_M = np.unique(speakers_M, return_inverse=True)
     sums_CE = np.zeros((len(names), np.shape(embeddings_ME)[1]))
     np.add.at(sums_CE, index_M, unit(embeddings_ME))

@@ -25,7 +25,6 @@ class HeadSettings(Settings):
     """Peak learning rate of the head in `finetune`."""
     encoder_lr: float = Field(5e-4, gt=0)
     """Peak learning rate of the encoder in `finetune`; well below the head's, or the encoder forgets what it knew."""
-
     speed: float = Field(0.0, ge=0, lt=1)
     """Share by which `finetune` plays each cut faster or slower, drawn anew each time: stands in for more voices."""
 

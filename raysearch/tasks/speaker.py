@@ -1,6 +1,6 @@
 """Speaker verification: does one person speak in two cuts?
 
-Shapes: L hidden states, B cuts, T frames, D width of the encoder, E width of an embedding, N pairs, M cuts
+Shapes: L hidden states, B cuts, S samples, T frames, D width of the encoder, E width of an embedding, N pairs, M cuts
 that they compare, C speakers of a cohort.
 """
 

@@ -1,6 +1,6 @@
 """A teacher from supervision: an encoder trained with CTC on a corpus's phones, or on its letters if it has no phones.
 
-Shapes: B batch, S samples, T frames, V symbols.
+Shapes: B batch, S samples, T frames, D width, V symbols.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from raysearch.errors import InputError
 from raysearch.methods.settings import TrainingSettings
 from raysearch.tasks.ctc import Tokens, Unit, ctc_loss, greedy, is_labelled, reference
 from raysearch.tasks.recognition import Reading
-from raysearch.training.loop import Objective, fit
+from raysearch.training.loop import Workload, fit
 from raysearch.training.settings import TrainedTeacher
 from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
@@ -75,7 +75,7 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
         TrainingSettings(lr=settings.lr, batch_s=settings.batch_s),
         lr_scales={"head.": settings.head_lr / settings.lr},
     )
-    for _ in fit(run, Objective(module, batches, prepare, lambda encoder, final: {})):
+    for _ in fit(run, Workload(module, batches, prepare, lambda encoder, final: {})):
         pass
     module.eval()
     splits = {"eval": "dev", "test": "test"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 class Curve:
@@ -28,7 +29,7 @@ class Curve:
             part.replace(self.path)
         return lines[-1][1]["metrics"] if lines else {}
 
-    def _entries(self) -> list[tuple[str, dict]]:
+    def _entries(self) -> list[tuple[str, dict[str, Any]]]:
         if not self.path.exists():
             return []
         entries = []

@@ -2,6 +2,8 @@
 
 A run's folder: `checkpoints/` to resume from, `student/` (the encoder at the last rung), `report.json` (the report of
 the last rung), `curve.jsonl`. A resumed run repeats an uninterrupted one, on a CPU bit for bit.
+
+Shapes: B batch.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Objective:
+class Workload:
     """What is trained, on what, and how it is judged."""
 
     module: nn.Module
@@ -52,7 +54,7 @@ class Objective:
     """Metrics of a student in eval mode; True at the last rung."""
 
 
-def fit(run: Run, objective: Objective) -> Iterator[Report]:
+def fit(run: Run, workload: Workload) -> Iterator[Report]:
     """Trains to the last rung; yields a report at each rung after the checkpoint in `run.folder`, if there is one.
 
     The report at the checkpoint's own update is yielded again: it may have been lost. Rank 0 writes and evaluates; the
@@ -61,18 +63,18 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
     Raises: DivergedError, at the next line of the curve.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(run, objective.module)
+    trainer = Trainer(run, workload.module)
     trainer.resume()
     watch(trainer.student)
     curve = Curve(run.curve or run.folder / "curve.jsonl")
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
-        yield _report(run, trainer, metrics, objective)
-    stream = objective.batches.from_step(trainer.step * run.settings.accumulate)
+        yield _report(run, trainer, metrics, workload)
+    stream = workload.batches.from_step(trainer.step * run.settings.accumulate)
     meter = Meter(trainer.student.config, peak_flops(run.device, run.precision))
     while trainer.step < run.budget:
         lr = trainer.lr
-        meter.add(trainer.update(_prepared(run, trainer.step, objective, stream, meter)))
+        meter.add(trainer.update(_prepared(run, trainer.step, workload, stream, meter)))
         saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0
         # Every checkpoint ends a line of the curve, so that a resumed run averages over the same updates.
         with span("reporting"):
@@ -85,20 +87,20 @@ def fit(run: Run, objective: Objective) -> Iterator[Report]:
             if saving and rank() == 0:
                 trainer.save()
         if trainer.step in run.rungs:
-            yield _report(run, trainer, metrics, objective)
+            yield _report(run, trainer, metrics, workload)
         if saving:
             meter.restart()  # the time that others took is not the training's
 
 
 def _prepared(
-    run: Run, step: int, objective: Objective, stream: Iterator[Batch], meter: Meter
+    run: Run, step: int, workload: Workload, stream: Iterator[Batch], meter: Meter
 ) -> Iterator[Mapping[str, Any]]:
     """The batches of an update, each made when it is wanted: memory holds one."""
     for _ in range(run.settings.accumulate):
         with span("batch"):
             batch = next(stream)
         with span("labels and masks"):
-            inputs = objective.prepare(step, batch)
+            inputs = workload.prepare(step, batch)
         meter.hear(inputs["samples_B"])
         yield inputs
 
@@ -116,7 +118,7 @@ def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
-def _report(run: Run, trainer: Trainer, train: Mapping[str, float], objective: Objective) -> Report:
+def _report(run: Run, trainer: Trainer, train: Mapping[str, float], workload: Workload) -> Report:
     """The report at a rung: from disk if it was made before, else of the student as it lies on disk."""
     step, final = trainer.step, trainer.step == run.budget
     if rank() != 0:
@@ -126,7 +128,7 @@ def _report(run: Run, trainer: Trainer, train: Mapping[str, float], objective: O
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if old.get("step") == step:
         return Report(step, old["metrics"], final)
-    metrics = {**train, **objective.evaluate(load_encoder(run.folder / "student", run.device).eval(), final)}
+    metrics = {**train, **workload.evaluate(load_encoder(run.folder / "student", run.device).eval(), final)}
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"step": step, "metrics": metrics}), encoding="utf-8")
     part.replace(path)

@@ -1,4 +1,7 @@
-"""The largest batch that fits on a GPU, found before a trial's first update and not by crashing trials."""
+"""The largest batch that fits on a GPU, found before a trial's first update and not by crashing trials.
+
+Shapes: B batch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Running means of training metrics. Nothing leaves the device until they are read."""
+"""Running means of training metrics. Nothing leaves the device until they are read.
+
+Shapes: B batch, M metrics.
+"""
 
 from __future__ import annotations
 

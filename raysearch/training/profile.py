@@ -80,7 +80,7 @@ class _Decoding(AudioStore):
             return super().audio(cut)
 
 
-def profile(spec: Spec, store: Store, device: torch.device, updates: int, precision: str = "fp32") -> Profile:
+def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Profile:
     """Trains one configuration of the search for a few updates, in a folder that is thrown away.
 
     The teacher is taken from the store, or an untrained one of its shape: times are the same.
@@ -114,7 +114,7 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int, precis
             folder=Path(folder) / "trial",
             device=device,
             seed=spec.search.seed,
-            precision=precision,
+            precision=spec.workers.precision_on(gpu=device.type == "cuda"),
             pseudo_labels=pseudo_labels,
             learner=lambda: learner_of([load_task(settings) for settings in spec.tasks], corpus),
         )

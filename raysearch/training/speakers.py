@@ -17,7 +17,7 @@ from raysearch.tasks.aam import AamSoftmax
 from raysearch.tasks.backend import SpeakerBackend
 from raysearch.tasks.settings import BackendSettings, SpeakerSettings
 from raysearch.tasks.speaker import Speaker
-from raysearch.training.loop import Objective, fit
+from raysearch.training.loop import Workload, fit
 from raysearch.training.settings import TrainedTeacher
 from raysearch.training.student import build_student
 from raysearch.training.trainer import Group, Run
@@ -62,7 +62,7 @@ def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, devic
     )
     # Nothing is imitated: the encoder stands in for a teacher that is never asked.
     prepare = Imitated(encoder, plan, device, settings.precision)
-    for _ in fit(run, Objective(module, crops, prepare, lambda encoder, final: {})):
+    for _ in fit(run, Workload(module, crops, prepare, lambda encoder, final: {})):
         pass
     found = task.judge(encoder.eval(), backend, corpus, test="test" in corpus.splits, device=device, seed=settings.seed)
     test = found.test.metrics("test/eer") if found.test else {}

@@ -1,4 +1,7 @@
-"""Builds a student that is ready to be trained: weights drawn from its seed, input normalised."""
+"""Builds a student that is ready to be trained: weights drawn from its seed, input normalised.
+
+Shapes: B batch, S samples, M mel bins.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How fast this machine trains an encoder and reads audio: a probe of seconds, on noise."""
+"""How fast this machine trains an encoder and reads audio: a probe of seconds, on noise.
+
+Shapes: B batch, S samples, T frames, D width.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Run:
-    """What the training loop needs beside an objective and batches."""
+    """What the training loop needs beside a workload: where, how long and how it trains."""
 
     folder: Path
     device: torch.device

@@ -23,6 +23,7 @@ from raysearch.targets.mels import Mels, mels_of
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
 from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import Store
+from raysearch.tasks.base import Task
 from raysearch.tasks.table import evaluate_all, learner_of, load_task
 from raysearch.training.teacher import load_teacher, prepare_teacher
 
@@ -52,7 +53,7 @@ class Workplace:
         return load_teacher(self.teacher_folder, self.device)
 
     @cached_property
-    def tasks(self) -> list[Any]:
+    def tasks(self) -> list[Task]:
         return [load_task(settings) for settings in self.spec.tasks]
 
     def label_set(self, settings: TargetSettings, teacher: Teacher | None = None) -> LabelSet:

@@ -1,14 +1,13 @@
 """A speaker model as a file: the same embeddings, error and MACs, and a verb that compares two voices."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from lacking import HEAVY, raysearch_without
 from lhotse import CutSet
 from shipping import assert_ships_its_checkpoint
 
@@ -108,16 +107,7 @@ def test_long_recording_is_heard_in_windows(model: Path, tmp_path: Path) -> None
 
 def test_verb_needs_no_torch_and_prints_one_document(model: Path, tmp_path: Path) -> None:
     one = voice(tmp_path / "a.wav", 1.0)
-    code = (
-        "import sys\n"
-        "for name in ('torch', 'lhotse', 'mlflow', 'ray', 'onnx', 'scipy'): sys.modules[name] = None\n"
-        "from raysearch.cli import main\n"
-        f"sys.argv = ['raysearch', 'verify-speaker', {str(model)!r}, {str(one)!r}, {str(one)!r}, '--json']\n"
-        "main()"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout)["same"] is True
+    assert json.loads(raysearch_without(HEAVY, "verify-speaker", model, one, one, "--json"))["same"] is True
 
 
 def test_too_short_and_wrong_kind_are_refused_by_name(model: Path, exported: Path, tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from lacking import HEAVY, raysearch_without, run_without
 
 from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.table import read_corpus
@@ -49,16 +48,7 @@ def test_onnx_reads_a_corpus_as_the_checkpoint_does(search, exported: Path) -> N
 
 def test_transcribe_needs_no_torch(exported: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "a.wav", noise(1.0))
-    code = (
-        "import sys\n"
-        "for name in ('torch', 'lhotse', 'mlflow', 'ray', 'onnx', 'scipy'): sys.modules[name] = None\n"
-        "from raysearch.cli import main\n"
-        f"sys.argv = ['raysearch', 'transcribe', {str(exported / 'model.onnx')!r}, {str(file)!r}, '--json']\n"
-        "main()"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
-    (row,) = json.loads(found.stdout)
+    (row,) = json.loads(raysearch_without(HEAVY, "transcribe", exported / "model.onnx", file, "--json"))
     assert row["text"].split() == OnnxModel(exported / "model.onnx").read(read_audio(file))
 
 
@@ -66,16 +56,12 @@ def test_transcribe_runs_where_only_onnxruntime_and_soundfile_are(exported: Path
     file = write(tmp_path / "a.wav", noise(1.0))
     words = [str(exported / "model.onnx"), str(file)]
     code = (
-        "import runpy, sys\n"
-        "for name in ('torch', 'typer', 'pydantic', 'yaml', 'rich'): sys.modules[name] = None\n"
-        f"sys.argv[1:] = {words!r}\n"
-        "runpy.run_module('raysearch.deploy.transcribe', run_name='__main__')"
+        f"import runpy\nsys.argv[1:] = {words!r}\nrunpy.run_module('raysearch.deploy.transcribe', run_name='__main__')"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = run_without("torch typer pydantic yaml rich", code)
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == OnnxModel(exported / "model.onnx").read(read_audio(file))
-    code = code.replace("a.wav", "b.wav")
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = run_without("torch typer pydantic yaml rich", code.replace("a.wav", "b.wav"))
     assert (found.returncode, len(found.stderr.splitlines())) == (2, 1)
 
 

@@ -13,7 +13,7 @@ from torch import distributed, multiprocessing, nn
 
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings, TrainingSettings
-from raysearch.training.loop import Objective, fit
+from raysearch.training.loop import Workload, fit
 from raysearch.training.process import mean_over_processes, rank
 from raysearch.training.trainer import Run
 
@@ -62,8 +62,8 @@ def train(folder, rows, accumulate, module):
     settings = TrainingSettings(lr=1e-3, checkpoint_updates=2, accumulate=accumulate)
     run = Run(folder, torch.device("cpu"), 0, "fp32", (3,), settings)
     inputs = lambda step, batch: {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B}  # noqa: E731
-    objective = Objective(module, Speeches(rows), inputs, lambda encoder, final: {"eval/rank": float(rank())})
-    return list(fit(run, objective))
+    workload = Workload(module, Speeches(rows), inputs, lambda encoder, final: {"eval/rank": float(rank())})
+    return list(fit(run, workload))
 
 
 def work(number, port, folder):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings, TrainingSettings
-from raysearch.training.loop import DivergedError, Objective, fit
+from raysearch.training.loop import DivergedError, Workload, fit
 from raysearch.training.meter import TIMINGS
 from raysearch.training.trainer import Run
 
@@ -70,13 +70,13 @@ def train(
 ):
     settings = TrainingSettings(lr=1e-3, checkpoint_updates=updates, accumulate=accumulate)
     run = Run(folder, torch.device("cpu"), 7, precision, rungs, settings, scales or {})
-    objective = Objective(
+    workload = Workload(
         Reconstruction(),
         NoiseBatches(broken_at, poisoned_at),
         lambda step, batch: batch._asdict(),
         evaluate or (lambda encoder, final: {"eval/error": 1.0, "eval/final": float(final)}),
     )
-    return fit(run, objective)
+    return fit(run, workload)
 
 
 def state(folder):
