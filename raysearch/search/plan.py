@@ -17,7 +17,8 @@ from raysearch.methods.work import TRAINING, macs_per_s, update_work
 from raysearch.search.costs import Costs, feasible
 from raysearch.search.forecast import Forecast, forecast
 from raysearch.search.pace import HERE, Pace, Range, pace_of, teachers_own
-from raysearch.search.space import Config, has_setting
+from raysearch.search.space import Config
+from raysearch.search.wanted_labels import asked_targets
 from raysearch.spec import Spec
 from raysearch.targets.store import Store
 from raysearch.training.settings import TrainedTeacher
@@ -100,8 +101,8 @@ class Planner:
 
     def label_sets(self, configs: tuple[Config, ...]) -> int:
         """How many of them differ."""
-        wanted = [c for c in configs if has_setting(str(c["method"]), "targets.clusters")]
-        return len({self.spec.settings(config).targets.model_dump_json() for config in wanted})
+        asked = [asked_targets(self.spec, config) for config in configs]
+        return len({targets.model_dump_json() for targets in asked if targets})
 
     def storage_gb(self, found: Forecast, params_mean: float) -> dict[str, float]:
         ended = sum(found.states.values())

@@ -102,6 +102,13 @@ def test_plan_adds_up() -> None:
     assert found["students_macs_g"]["most"] == Costs(spec_with(), TEACHER)(largest).macs_g
 
 
+def test_label_sets_that_no_trial_asks_for_are_not_counted() -> None:
+    changes = {"method": "unfused", "student": {}, "space": {}, "targets": {"clusters": 8}}
+    for control, sets in (("none", 1), ("random", 0), ("oracle", 0)):
+        spec = spec_with(**changes, distillation={"control": control})
+        assert Planner(spec, TEACHER, HOURS, PACE, PACE).label_sets(({"method": "unfused"},)) == sets
+
+
 @pytest.mark.usefixtures("no_probe")
 def test_more_gpus_than_trials_are_idle() -> None:
     found = make_plan(spec_with(), TEACHER, HOURS, gpus=100, gpu="h100")
