@@ -186,6 +186,10 @@ def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch
     [
         (["--gpus", "2", "--gpu", "b300"], "--gpu: b300; expected one of a100, h100, h200, here"),
         (["--gpus", "2"], "/nowhere"),
+        (
+            ["--gpus", "2", "--hours", "1", "--set", "teacher={source: 'hf:/weights'}"],
+            "teacher.source: hf:/weights; expected one whose shape is known: a folder of ours, or torchaudio's",
+        ),
     ],
 )
 def test_bad_input_is_refused(words: list[str], said: str, tmp_path: Path) -> None:
