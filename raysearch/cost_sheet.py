@@ -64,16 +64,19 @@ def cost_sheet(path: Path, overrides: Iterable[str], ecapa: int | None) -> CostS
 
 
 def teacher_shape(spec: Spec) -> AnyConfig:
-    """The teacher's config, of one that is trained, lies in a folder, or is published.
+    """The teacher's config, of one that is trained, lies in a folder of ours, or is published.
 
-    Raises: InputError if it is known only once it is downloaded.
+    Raises: InputError if it is known only once the weights are downloaded or imported.
     """
     teacher = spec.teacher
     if isinstance(teacher, TrainedTeacher):
         return teacher.encoder()
-    bundle = teacher.source.removeprefix("torchaudio:")
-    if bundle == teacher.source:
+    if ":" not in teacher.source:
         return read_config(Path(teacher.source, "config.json"))
+    bundle = teacher.source.removeprefix("torchaudio:")
     if bundle not in PUBLISHED:
-        raise InputError(f"teacher.source: {teacher.source}; expected one whose shape is known: {', '.join(PUBLISHED)}")
+        raise InputError(
+            f"teacher.source: {teacher.source}; expected one whose shape is known: a folder of ours, or "
+            f"torchaudio's {', '.join(PUBLISHED)}"
+        )
     return PUBLISHED[bundle]

@@ -164,6 +164,12 @@ class Spec(Settings):
         """Updates after which a method's trials report."""
         return tuple(max(1, round(share * self.updates(method))) for share in self.search.rungs)
 
+    def unsearched(self, method: str, key: str) -> Any:
+        """What the method's trials have for a setting that the search does not draw."""
+        group, _, name = key.partition(".")
+        given = getattr(self, group)
+        return given[name] if name in given else load_method(method).Settings().model_dump()[group][name]
+
     @property
     def digest(self) -> str:
         """Hash of all but the name and the workers: two searches with the same digest ask the same question."""
@@ -341,12 +347,7 @@ def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
     if key in spec.space:
         distribution = spec.space[key]
         return distribution.values(), f"space.{key}.choice[{{}}]" if distribution.choice else f"space.{key}"
-    group, _, name = key.partition(".")
-    if name in getattr(spec, group):
-        return [getattr(spec, group)[name]], key
-    having = [method for method in spec.methods if has_setting(method, key)]
-    default = {load_method(method).Settings().model_dump()[group][name] for method in having}
-    return list(default), key
+    return list({spec.unsearched(method, key) for method in spec.methods if has_setting(method, key)}), key
 
 
 def _near_multiple(value: int, divisors: set[int]) -> int:

@@ -91,7 +91,8 @@ def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as
     import torch
 
     from raysearch.search.folder import SearchFolder
-    from raysearch.search.label_sets import make_label_sets, searched_ranges, targets_model
+    from raysearch.search.label_sets import make_label_sets
+    from raysearch.search.wanted_labels import asks_for_labels, searched_ranges
     from raysearch.spec import load_spec
 
     loaded = load_spec(spec, overrides or [])
@@ -103,7 +104,7 @@ def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as
             features = f"layer {one.layer}" if one.layer else "MFCCs"
             took = "there already" if one.seconds is None else f"{one.seconds:.1f} s"
             print(f"{one.kind} {one.id}: {one.clusters} clusters of {features}, {one.bytes / 1e6:.2f} MB, {took}")
-    without = [method for method in loaded.methods if targets_model(method) is None]
+    without = [method for method in loaded.methods if not asks_for_labels(loaded, method)]
     ranges = list(dict.fromkeys(key for method in loaded.methods for key in searched_ranges(loaded, method)))
     if as_json:
         print_json({"label_sets": made, "without": without, "on_demand": ranges})

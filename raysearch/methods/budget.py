@@ -119,6 +119,8 @@ def promised(settings: PruningSettings, teacher: AnyConfig) -> EncoderConfig:
 def _promised(asked: str, of: str) -> EncoderConfig:
     """A search asks the same of hundreds of candidates that differ in rates only; documents are what can be hashed."""
     settings, teacher = PruningSettings.model_validate_json(asked), EncoderConfig.model_validate_json(of)
+    # Costs are asked for a hundred times, and each would write the blocks out anew.
+    teacher = teacher.model_copy(update={"blocks": teacher.block_list})
     start = start_config(settings, teacher)
     full = sizes = sizes_of(start)
     for budget in budgets(settings, teacher, start):
@@ -178,12 +180,17 @@ def _scaled_beside(others: Sizes, budget: Budget, full: Sizes, share: float) -> 
 
 
 def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
-    """These counts, and all that differ by one step in one layer."""
+    """These counts, and all of another cost that differ by one step in one layer."""
     found = [sizes]
     for unit in sorted(budget.units & set(Sizes._fields)):
         counts, limits = getattr(sizes, unit), getattr(full, unit)
         step = 1 if unit == "heads" else budget.multiple
+        seen: set[tuple[int, int]] = set()
         for layer, (count, limit) in enumerate(zip(counts, limits, strict=True)):
+            # Blocks of as many units cost the same to change: the first stands for all that are alike.
+            if unit != "channels" and (count, limit) in seen:
+                continue
+            seen.add((count, limit))
             fewer = -(-count // step) * step - step
             more = min(count // step * step + step, limit)
             changed = [fewer] if fewer >= (1 if unit == "channels" else 0) else []

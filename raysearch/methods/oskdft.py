@@ -5,7 +5,6 @@ All three end with the same student: what it keeps of the teacher, adapters, and
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -50,12 +49,19 @@ class FinetuneSettings(AnySettings):
     distillation: SharedSettings = SharedSettings()
     """The student's rate; nothing is imitated."""
 
+    def plan(self, updates: int) -> Plan:
+        """What each of so many updates trains the student for."""
+        return TwoSteps(updates, 0, 0.0, self.distillation, self.verification, self.training)
+
 
 class OskdftSettings(FinetuneSettings):
     """The same while it imitates the teacher."""
 
     distillation: KdSettings = KdSettings()
     """Imitation beside verification."""
+
+    def plan(self, updates: int) -> Plan:
+        return OneStep(updates, self.distillation, self.verification, self.training)
 
 
 class TwoStepSettings(FinetuneSettings):
@@ -64,8 +70,13 @@ class TwoStepSettings(FinetuneSettings):
     distillation: FirstKdSettings = FirstKdSettings()
     """Imitation before verification."""
 
+    def plan(self, updates: int) -> Plan:
+        kd = self.distillation
+        first = max(1, min(updates - 1, round(kd.share * updates)))
+        return TwoSteps(updates, first, kd.weight, kd, self.verification, self.training)
 
-class _SpeakerStudent(ABC):
+
+class _SpeakerStudent:
     @staticmethod
     def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
         """Raises: InputError if the teacher has fewer blocks than are kept."""
@@ -78,15 +89,12 @@ class _SpeakerStudent(ABC):
         assert isinstance(settings, FinetuneSettings)
         return settings.backend
 
-    @abstractmethod
-    def plan(self, settings: FinetuneSettings, updates: int) -> Plan: ...
-
     def run(self, trial: Trial) -> Iterator[Report]:
         from raysearch.methods.speaker_trial import train_speakers
 
         settings = trial.settings
         assert isinstance(settings, FinetuneSettings)
-        plan = self.plan(settings, trial.rungs[-1])
+        plan = settings.plan(trial.rungs[-1])
 
         def evaluate(encoder: Encoder, final: bool, trained: Mapping[str, object]) -> Mapping[str, float]:
             return {**trial.evaluate(encoder, final, trained), **_total_cost(settings.backend, encoder.config)}
@@ -107,10 +115,6 @@ class Oskdft(_SpeakerStudent):
     name: ClassVar[str] = "oskdft"
     Settings: ClassVar[type[AnySettings]] = OskdftSettings
 
-    def plan(self, settings: FinetuneSettings, updates: int) -> Plan:
-        assert isinstance(settings, OskdftSettings)
-        return OneStep(updates, settings.distillation, settings.verification, settings.training)
-
 
 class KdThenFt(_SpeakerStudent):
     """Distils first and fine-tunes then: the two steps that OS-KDFT makes one. Student and back end are the same.
@@ -122,12 +126,6 @@ class KdThenFt(_SpeakerStudent):
     name: ClassVar[str] = "kd-then-ft"
     Settings: ClassVar[type[AnySettings]] = TwoStepSettings
 
-    def plan(self, settings: FinetuneSettings, updates: int) -> Plan:
-        assert isinstance(settings, TwoStepSettings)
-        kd = settings.distillation
-        first = max(1, min(updates - 1, round(kd.share * updates)))
-        return TwoSteps(updates, first, kd.weight, kd, settings.verification, settings.training)
-
 
 class FtOnly(_SpeakerStudent):
     """Fine-tunes what is kept of the teacher, and imitates nothing.
@@ -138,9 +136,6 @@ class FtOnly(_SpeakerStudent):
 
     name: ClassVar[str] = "ft-only"
     Settings: ClassVar[type[AnySettings]] = FinetuneSettings
-
-    def plan(self, settings: FinetuneSettings, updates: int) -> Plan:
-        return TwoSteps(updates, 0, 0.0, settings.distillation, settings.verification, settings.training)
 
 
 def _total_cost(backend: BackendSettings, config: EncoderConfig) -> dict[str, float]:

@@ -17,7 +17,6 @@ from raysearch.targets.settings import PseudoLabelSettings
 
 if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
-    from raysearch.targets.pseudo_labels import PseudoLabels
 
 
 class UnfusedStudent(StudentSettings):
@@ -70,6 +69,8 @@ class Unfused:
 
     name: ClassVar[str] = "unfused"
     Settings: ClassVar[type[AnySettings]] = UnfusedSettings
+    labels_when: ClassVar[Mapping[str, tuple[str, ...]]] = {"distillation.control": ("none", "shuffled")}
+    """Settings, and their values, with which a trial asks for pseudo-labels."""
 
     @staticmethod
     def student(settings: AnySettings, teacher: AnyConfig) -> AnyConfig:
@@ -90,13 +91,9 @@ class Unfused:
         student = student_for(trial, settings.student.encoder(), settings.training)
         if control == "random":
             return report_untrained(trial, student)
-        assert trial.pseudo_labels is not None
-        pseudo = trial.pseudo_labels(settings.targets)
-        labels = controlled(pseudo, control, trial)
+        labels, quality = (true_classes(trial), {}) if control == "oracle" else clustered(trial, settings)
         module = SelfDistillation(student, max(labels.values()) + 1, settings.distillation)
         prepare = ClusteredWindows(labels, settings.distillation, trial.seed)
-        quality = {f"targets/{name}": value for name, value in pseudo.quality.items()}
-        quality["targets/cuts_per_cluster"] = len(pseudo.labels) / pseudo.clusters
 
         def evaluate(encoder: Encoder, final: bool) -> Mapping[str, float]:
             return {**trial.evaluate(encoder, final), **quality}
@@ -104,23 +101,30 @@ class Unfused:
         return train_student(replace(trial, evaluate=evaluate), module, prepare, settings.training)
 
 
-def controlled(pseudo: PseudoLabels, control: str, trial: Trial) -> Mapping[str, int]:
-    """The labels that a student learns: the clusters, the same dealt out at random, or the true classes.
-
-    Raises: InputError if the true classes are asked for and a cut has none.
-    """
+def clustered(trial: Trial, settings: UnfusedSettings) -> tuple[Mapping[str, int], Mapping[str, float]]:
+    """The pseudo-labels, or with `shuffled` the same dealt out at random, by cut; and their quality before that."""
     import numpy as np
 
-    if control == "shuffled":
-        order = np.random.default_rng(trial.seed).permutation(list(pseudo.labels.values()))
-        return dict(zip(pseudo.labels, order.tolist(), strict=True))
-    if control == "oracle":
-        classes = {cut.id: _class(cut.supervisions[0].custom or {}) for cut in trial.corpus.splits["train"]}
-        if "" in classes.values():
-            raise InputError(f"distillation.control: oracle; expected a corpus with labels, not {trial.corpus.name}")
-        index = {label: number for number, label in enumerate(sorted(set(classes.values())))}
-        return {cut: index[label] for cut, label in classes.items()}
-    return pseudo.labels
+    assert trial.pseudo_labels is not None
+    pseudo = trial.pseudo_labels(settings.targets)
+    quality = {f"targets/{name}": value for name, value in pseudo.quality.items()}
+    quality["targets/cuts_per_cluster"] = len(pseudo.labels) / pseudo.clusters
+    if settings.distillation.control != "shuffled":
+        return pseudo.labels, quality
+    order = np.random.default_rng(trial.seed).permutation(list(pseudo.labels.values()))
+    return dict(zip(pseudo.labels, order.tolist(), strict=True)), quality
+
+
+def true_classes(trial: Trial) -> Mapping[str, int]:
+    """The number of each cut's class.
+
+    Raises: InputError if a cut has none.
+    """
+    classes = {cut.id: _class(cut.supervisions[0].custom or {}) for cut in trial.corpus.splits["train"]}
+    if "" in classes.values():
+        raise InputError(f"distillation.control: oracle; expected a corpus with labels, not {trial.corpus.name}")
+    index = {label: number for number, label in enumerate(sorted(set(classes.values())))}
+    return {cut: index[label] for cut, label in classes.items()}
 
 
 def _class(custom: Mapping[str, str]) -> str:

@@ -1,28 +1,23 @@
-"""The label sets that a search's trials will ask for, known from its document and made before it begins."""
+"""The label sets that a search's trials will ask for, made before it begins."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import product
-from typing import Any
 
 import torch
 
-from raysearch.methods.table import load_method
 from raysearch.search.folder import SearchFolder
 from raysearch.search.run import checked_corpus
-from raysearch.search.space import Config, Space, has_setting
+from raysearch.search.wanted_labels import AnyTargets, wanted_targets
 from raysearch.spec import Spec
 from raysearch.targets.build import label_key
 from raysearch.targets.features import resolve_layer
 from raysearch.targets.pseudo_labels import pseudo_label_digest
-from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
+from raysearch.targets.settings import TargetSettings
 from raysearch.training.teacher import find_teacher, prepare_teacher
 from raysearch.training.workplace import Workplace
-
-AnyTargets = TargetSettings | PseudoLabelSettings
 
 
 @dataclass(frozen=True)
@@ -39,57 +34,6 @@ class Made:
     bytes: int
     seconds: float | None
     """None if it was there already."""
-
-
-def targets_model(method: str) -> type[AnyTargets] | None:
-    """The settings of what a method asks the store for; None if it asks for no labels."""
-    field = load_method(method).Settings.model_fields.get("targets")
-    model = field.annotation if field else None
-    return model if isinstance(model, type) and issubclass(model, AnyTargets) else None
-
-
-def searched_ranges(spec: Spec, method: str) -> list[str]:
-    """Keys of the method's label sets that a search draws from a range: nobody knows yet which values."""
-    return [key for key in _searched(spec, method) if spec.space[key].choice is None]
-
-
-def wanted_targets(spec: Spec, method: str) -> list[AnyTargets]:
-    """What the method's trials may ask for, some of it twice; of a searched range only what `search.start` names."""
-    model = targets_model(method)
-    if model is None:
-        return []
-    fixed = {key: value for key, value in spec.targets.items() if has_setting(method, f"targets.{key}")}
-    prefix, found = "targets.", []
-    for config in _target_configs(spec, method):
-        searched = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-        found.append(model.model_validate({**fixed, **searched}))
-    return found
-
-
-def _searched(spec: Spec, method: str) -> list[str]:
-    return [key for key in spec.space if key.startswith("targets.") and has_setting(method, key)]
-
-
-def _target_configs(spec: Spec, method: str) -> Iterator[Config]:
-    """Configurations of the space without the keys on which no label set depends."""
-    keys, ranges = _searched(spec, method), searched_ranges(spec, method)
-    for key in keys:  # conditions too, and theirs: the list grows while it is walked
-        keys += [other for other in spec.space[key].when if other in spec.space and other not in keys]
-    space = Space([method], {key: spec.space[key] for key in keys})
-    for point in ({}, *spec.search.start):
-        if point.get("method", method) != method:
-            continue
-        values: list[list[Any]] = [
-            [point[key]] if key in point else [None] if key in ranges else spec.space[key].values() for key in keys
-        ]
-        for chosen in product(*values):
-            config = _walked(space, dict(zip(keys, chosen, strict=True)))
-            if None not in config.values():
-                yield config
-
-
-def _walked(space: Space, given: Mapping[str, Any]) -> Config:
-    return space.walk(lambda key, _: given[key])
 
 
 def make_label_sets(

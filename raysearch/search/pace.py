@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 
 from raysearch.encoder.config import AnyConfig
+from raysearch.training.settings import TrainedTeacher
 from raysearch.training.throughput import NARROW, Throughput, measure_host, measure_reading, measure_training
 
 PEAK_TFLOPS = {"a100": (312, 19.5), "h100": (989, 67), "h200": (989, 67)}
@@ -46,10 +47,9 @@ class Pace:
 
 def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], precision: str) -> Pace:
     """Probes this machine for some seconds; `kind`: a key of `PEAK_TFLOPS`, or `here`. The students: by cost."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU thread(s)"
+    device = _device()
     here = precision if precision != "auto" else ("bf16" if device.type == "cuda" else "fp32")
-    where = f"{name}, {here}, now"
+    where = f"{_name(device)}, {here}, now"
     reading_s = measure_reading()
     reading = f"reading FLAC: {1 / reading_s:.0f} s of audio a second and CPU (noise, this machine, now)"
     if kind == HERE:
@@ -61,16 +61,42 @@ def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], precisi
     return _assumed(kind, PEAK_TFLOPS[kind][precision == "fp32"], host_s, reading_s, (reading, started))
 
 
+def teachers_own(students: Pace, settings: TrainedTeacher) -> Pace:
+    """The students' pace, with the speed of a teacher that this machine trains: one probe of its shape and batch, hence
+    without a range. What was measured for the students is still told."""
+    device = _device()
+    probe = measure_training(settings.encoder(), device, settings.precision, settings.batch_s)
+    line = _line("teacher", probe, f"{_name(device)}, {settings.precision}, now")
+    rate = Range(*3 * [probe.macs_per_s])
+    return replace(students, macs_per_s=rate, fixed_s=probe.fixed_s, measured=(*students.measured, line))
+
+
 def _measured(probes: list[Throughput], reading_s: float, reading: str, where: str) -> Pace:
     lines = [
-        f"training the {which} student of those drawn: {one.audio_s / one.update_s:.2g} s of audio a second, "
-        f"{2e-9 * one.macs_per_s:.2g} GFLOP/s; next to no audio takes {1000 * one.fixed_s:.2g} ms ({where})"
+        _line(f"{which} student of those drawn", one, where)
         for which, one in zip(("cheapest", "middle", "dearest"), probes, strict=True)
     ]
     rates = [one.macs_per_s for one in probes]
     rate = Range(max(rates), rates[1], min(rates))
-    alike = "each student, and the teacher, is as fast as these three: memory-bound front ends make them differ"
+    alike = (
+        "each student, and a teacher that it asks, is as fast as these three: memory-bound front ends make them differ"
+    )
     return Pace(rate, probes[0].fixed_s, reading_s, (reading, *lines), (alike,))
+
+
+def _line(what: str, probe: Throughput, where: str) -> str:
+    return (
+        f"training the {what}: {probe.audio_s / probe.update_s:.2g} s of audio a second, "
+        f"{2e-9 * probe.macs_per_s:.2g} GFLOP/s; next to no audio takes {1000 * probe.fixed_s:.2g} ms ({where})"
+    )
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU thread(s)"
 
 
 def _assumed(kind: str, peak: float, host_s: float, reading_s: float, measured: tuple[str, ...]) -> Pace:

@@ -16,8 +16,9 @@ from raysearch.errors import InputError
 from raysearch.methods.work import TRAINING, macs_per_s, update_work
 from raysearch.search.costs import Costs, feasible
 from raysearch.search.forecast import Forecast, forecast
-from raysearch.search.pace import Pace, Range, pace_of
-from raysearch.search.space import Config, has_setting
+from raysearch.search.pace import HERE, Pace, Range, pace_of, teachers_own
+from raysearch.search.space import Config
+from raysearch.search.wanted_labels import asked_targets
 from raysearch.spec import Spec
 from raysearch.targets.store import Store
 from raysearch.training.settings import TrainedTeacher
@@ -51,6 +52,8 @@ class Planner:
     teacher: AnyConfig
     hours: Hours
     pace: Pace
+    """The students'."""
+    teacher_pace: Pace
 
     def trial_s(self, config: Config) -> Range:
         """A whole trial: updates, reading what is not kept, and evaluation at each rung."""
@@ -88,18 +91,18 @@ class Planner:
         if not isinstance(teacher, TrainedTeacher):
             return Range(0.0, 0.0, 0.0)
         updates = teacher.updates * (2 if teacher.method == "hubert" else 1)
-        return self.pace.seconds(updates * teacher.batch_s * TRAINING * macs_per_s(self.teacher), updates)
+        return self.teacher_pace.seconds(updates * teacher.batch_s * TRAINING * macs_per_s(self.teacher), updates)
 
     def label_set_s(self) -> Range:
         """The teacher hears the training split once."""
         train_s = 3600 * self.hours.train
-        heard = self.pace.seconds(train_s * macs_per_s(self.teacher), 0)
+        heard = self.teacher_pace.seconds(train_s * macs_per_s(self.teacher), 0)
         return Range(*(seconds + train_s * self.pace.reading_s for seconds in heard))
 
     def label_sets(self, configs: tuple[Config, ...]) -> int:
         """How many of them differ."""
-        wanted = [c for c in configs if has_setting(str(c["method"]), "targets.clusters")]
-        return len({self.spec.settings(config).targets.model_dump_json() for config in wanted})
+        asked = [asked_targets(self.spec, config) for config in configs]
+        return len({targets.model_dump_json() for targets in asked if targets})
 
     def storage_gb(self, found: Forecast, params_mean: float) -> dict[str, float]:
         ended = sum(found.states.values())
@@ -135,7 +138,10 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
     configs = feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
     students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
     probed = (students[0], students[len(students) // 2], students[-1])
-    planner = Planner(spec, teacher, hours, pace_of(gpu, probed, spec.workers.precision))
+    pace = teacher_pace = pace_of(gpu, probed, spec.workers.precision)
+    if gpu == HERE and isinstance(spec.teacher, TrainedTeacher):
+        teacher_pace = teachers_own(pace, spec.teacher)
+    planner = Planner(spec, teacher, hours, pace, teacher_pace)
     found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
     times = [planner.trial_s(config) for config in configs]
     mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))
@@ -173,10 +179,10 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
         ],
         "driver": {"seconds_a_trial": found.driver_s, "busy": found.driver_s * trials_a_s},
         "measured": [
-            *planner.pace.measured,
+            *teacher_pace.measured,
             f"the searcher's own time: {found.driver_s:.2g} s of one CPU a trial (in memory, this machine, now)",
         ],
-        "assumed": [*planner.pace.assumed, *_assumed(spec)],
+        "assumed": [*pace.assumed, *_assumed(spec)],
     }
 
 

@@ -29,8 +29,8 @@ LEAST_S = 0.25
 """Audio of an update that is nearly all fixed cost."""
 NARROW = 16
 """Width at which an operation's arithmetic is nothing beside its start."""
-BATCH, CUT_S = 4, 10.0
-"""Cuts of the other update, and their length."""
+BATCH_S, CUT_S = 40.0, 10.0
+"""Audio of the other update, and the length of its cuts."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,14 @@ class Throughput:
     """Of the latter, three passes counted."""
 
 
-def measure_training(config: AnyConfig, device: torch.device, precision: str) -> Throughput:
-    """Updates of a student alone: no teacher, no head, no reading."""
+def measure_training(config: AnyConfig, device: torch.device, precision: str, batch_s: float = BATCH_S) -> Throughput:
+    """Updates of an encoder alone, on whole cuts of about `batch_s` together: no teacher, no head, no reading."""
+    cuts = max(1, round(batch_s / CUT_S))
     update = _updates(config, device, precision)
     fixed_s = best_s(update(1, LEAST_S), device)
-    update_s = best_s(update(BATCH, CUT_S), device)
-    work = TRAINING * BATCH * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
-    return Throughput(fixed_s, update_s, BATCH * CUT_S, work / update_s)
+    update_s = best_s(update(cuts, CUT_S), device)
+    work = TRAINING * cuts * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
+    return Throughput(fixed_s, update_s, cuts * CUT_S, work / update_s)
 
 
 def measure_host(config: AnyConfig, device: torch.device, precision: str) -> float:

@@ -10,7 +10,7 @@ from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import macs_superb, param_parts, params, sized, sizes_of
 from raysearch.encoder.gates import GateSet
 from raysearch.errors import InputError
-from raysearch.methods.budget import budgets, promised, start_config
+from raysearch.methods.budget import _neighbours, budgets, promised, start_config
 from raysearch.methods.pruning import settle
 from raysearch.methods.settings import PruningSettings, StudentSettings
 
@@ -33,6 +33,16 @@ def test_rates_do_not_shape_a_student_and_it_is_worked_out_once():
     assert promised(one, SMALL) is promised(other, SMALL)
     for changed in ({"macs_ratio": 0.4}, {"units": ["heads", "ffn"]}, {"multiple": 64}, {"target": "size"}):
         assert promised(one.model_copy(update=changed), SMALL) != promised(one, SMALL)
+
+
+def test_blocks_alike_are_asked_once_for_what_a_change_of_them_costs():
+    asked = []
+    for count in (2, 12):
+        teacher = BASE.model_copy(update={"blocks": BASE.blocks.model_copy(update={"count": count})})
+        settings, full = PruningSettings(macs_ratio=0.9, units=["heads", "ffn"]), sizes_of(teacher)
+        (budget,) = budgets(settings, teacher, teacher)
+        asked.append(len(_neighbours(budget, full._replace(heads=[6] * count, ffn=[1000] * count), full)))
+    assert asked == [5, 5], "as they are, a head fewer or more, an FFN unit fewer or more"
 
 
 @teachers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from raysearch.errors import InputError
 from raysearch.methods.base import Trial
 from raysearch.methods.selfdistillation import SelfDistillation, distillation_loss
 from raysearch.methods.settings import SelfDistillationSettings, StudentSettings
-from raysearch.methods.unfused import Unfused, UnfusedSettings, controlled
+from raysearch.methods.unfused import Unfused, UnfusedSettings, clustered, true_classes
 from raysearch.targets.pseudo_labels import PseudoLabels
 
 CONV = ConvConfig(channels=[4, 4, 8], width=16)
@@ -128,9 +129,19 @@ def make_trial(tones, small_teacher, folder, control, evaluate=lambda encoder, f
 def test_trained_arm_then_every_rung_and_the_quality_of_its_labels(tones, small_teacher, tmp_path, control):
     reports = list(Unfused().run(make_trial(tones, small_teacher, tmp_path, control)))
     assert [report.step for report in reports] == [2, 4]
-    assert reports[-1].metrics["targets/nmi"] == 0.5
-    assert reports[-1].metrics["targets/cuts_per_cluster"] == len(tones.splits["train"]) / 2
+    quality = {key: value for key, value in reports[-1].metrics.items() if key.startswith("targets/")}
+    asked = {"targets/nmi": 0.5, "targets/cuts_per_cluster": len(tones.splits["train"]) / 2}
+    assert quality == ({} if control == "oracle" else asked)
     assert isinstance(load_encoder(tmp_path / "student").config, ConvConfig)
+
+
+@pytest.mark.parametrize("control", get_args(SelfDistillationSettings.model_fields["control"].annotation))
+def test_pseudo_labels_are_asked_for_when_the_method_says_so(tones, small_teacher, tmp_path, control):
+    trial, asked = make_trial(tones, small_teacher, tmp_path, control), []
+    store = trial.pseudo_labels
+    for _ in Unfused().run(replace(trial, pseudo_labels=lambda settings: asked.append(settings) or store(settings))):
+        pass
+    assert asked == [trial.settings.targets] * (control in Unfused.labels_when["distillation.control"])
 
 
 @pytest.mark.parametrize("control", ["random", "ssl"])
@@ -151,15 +162,16 @@ def test_untrained_arm_then_one_report_of_the_encoder_as_it_is(tones, small_teac
 def test_shuffled_then_the_same_sizes_on_other_cuts(tones, small_teacher, tmp_path):
     trial = make_trial(tones, small_teacher, tmp_path, "shuffled")
     pseudo = PseudoLabels(10, {str(number): number for number in range(50)}, {})
-    found = controlled(pseudo, "shuffled", trial)
+    trial = replace(trial, pseudo_labels=lambda _: pseudo)
+    found, _ = clustered(trial, trial.settings)
     assert sorted(found.values()) == sorted(pseudo.labels.values())
     assert found != pseudo.labels
-    assert found == controlled(pseudo, "shuffled", trial)
+    assert found == clustered(trial, trial.settings)[0]
 
 
 def test_oracle_then_the_true_classes(tones, small_teacher, tmp_path):
     trial = make_trial(tones, small_teacher, tmp_path, "oracle")
-    found = controlled(PseudoLabels(2, {}, {}), "oracle", trial)
+    found = true_classes(trial)
     classes = {cut.id: cut.supervisions[0].custom["label"] for cut in trial.corpus.splits["train"]}
     pairs = {(classes[cut], number) for cut, number in found.items()}
     assert len(pairs) == len(set(classes.values())) == len(set(found.values()))

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 from raysearch.cli import app
 from raysearch.errors import InputError
 from raysearch.search.folder import SearchFolder
-from raysearch.search.label_sets import make_label_sets, searched_ranges, wanted_targets
+from raysearch.search.label_sets import make_label_sets
+from raysearch.search.wanted_labels import asks_for_labels, searched_ranges, wanted_targets
 from raysearch.spec import load_spec
 from raysearch.training.workplace import Workplace
 
@@ -130,3 +131,28 @@ def test_condition_that_does_not_hold_leaves_the_setting_as_it_is() -> None:
         "targets.clusters": {"choice": [50], "when": {"targets.layer": 2, "student.depth": 3}},
     }
     assert clusters_and_layers(space=space) == [(50, 2), (500, 2), (500, 4)]
+
+
+def wanted_of_unfused(**changes: Any) -> list[tuple[int, int]]:
+    """Clusters and layers that some trial of the space can ask for."""
+    spec = spec_with(method="unfused", student={}, **changes)
+    return sorted({(one.clusters, one.layer) for one in wanted_targets(spec, "unfused")})
+
+
+@pytest.mark.parametrize("control", ["random", "ssl", "oracle"])
+def test_control_that_asks_for_no_labels_wants_none(control: str) -> None:
+    fixed = {"distillation": {"control": control}}
+    assert wanted_of_unfused(**fixed, space={"targets.clusters": {"choice": [4, 6]}}) == []
+    ranged = spec_with(method="unfused", student={}, **fixed, space={"targets.clusters": {"int": [4, 6]}})
+    assert not asks_for_labels(ranged, "unfused")
+    assert searched_ranges(ranged, "unfused") == []
+
+
+def test_labels_are_wanted_with_the_controls_that_ask() -> None:
+    assert wanted_of_unfused(space={"targets.clusters": {"choice": [4, 6]}}) == [(4, -1), (6, -1)]
+    space = {
+        "distillation.control": {"choice": ["none", "shuffled", "random"]},
+        "targets.clusters": {"choice": [4, 6], "when": {"distillation.control": ["shuffled", "random"]}},
+        "targets.layer": {"choice": [2, 4], "when": {"distillation.control": "random"}},
+    }
+    assert wanted_of_unfused(space=space) == [(4, -1), (6, -1), (32, -1)]

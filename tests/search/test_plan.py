@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 from raysearch.cli import app
 from raysearch.corpora.batches import KEPT_BYTES
 from raysearch.encoder.build import build_encoder
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
-from raysearch.methods.work import Work, macs_per_s, teacher_share, update_work
+from raysearch.methods.work import Work, macs_per_s, update_work
 from raysearch.search import pace, plan
 from raysearch.search.costs import Costs
 from raysearch.search.pace import Pace, Range, pace_of
 from raysearch.search.plan import Hours, Planner, corpus_hours, make_plan
 from raysearch.spec import Spec
 from raysearch.targets.store import Store
+from raysearch.training.settings import TrainedTeacher
 from raysearch.training.throughput import Throughput, measure_reading, measure_training, narrowed
 
 PACE = Pace(Range(4e9, 2e9, 1e9), fixed_s=0.0, reading_s=0.01, measured=("so fast",), assumed=("no faster",))
@@ -47,7 +49,6 @@ def test_teacher_is_asked_in_every_update_by_methods_that_imitate_its_states() -
     for method, share in (("dicehubert", 0.0), ("distilhubert", 1.0)):
         spec = spec_with(method=method, space={}, **({"distillation": {"layers": [1]}} if share else {}))
         settings = spec.settings({"method": method})
-        assert teacher_share(settings) == share
         student = spec.student_config({"method": method}, TEACHER)
         expected = settings.training.batch_s * (3 * macs_per_s(student) + share * macs_per_s(TEACHER))
         assert work_of(spec).macs == pytest.approx(expected)
@@ -68,7 +69,7 @@ def test_pruned_student_costs_its_teacher_until_it_is_sliced() -> None:
 
 def test_trial_time_is_its_work_over_the_pace() -> None:
     spec = spec_with()
-    planner = Planner(spec, TEACHER, HOURS, PACE)
+    planner = Planner(spec, TEACHER, HOURS, PACE, PACE)
     config = spec.search_space.walk(lambda _, distribution: distribution.values()[0])
     work = update_work(spec.settings(config), spec.student_config(config, TEACHER), TEACHER, 1)
     found = planner.trial_s(config)
@@ -80,7 +81,7 @@ def test_reading_counts_only_what_is_not_kept() -> None:
     spec = spec_with()
     config = spec.search_space.walk(lambda _, distribution: distribution.values()[0])
     kept_h = KEPT_BYTES / 2 / 16_000 / 3600
-    small, large = (Planner(spec, TEACHER, replace(HOURS, train=hours), PACE) for hours in (kept_h, 2 * kept_h))
+    small, large = (Planner(spec, TEACHER, replace(HOURS, train=hours), PACE, PACE) for hours in (kept_h, 2 * kept_h))
     read_s = 0.5 * spec.search.updates * spec.settings(config).training.batch_s * PACE.reading_s
     assert large.trial_s(config).low - small.trial_s(config).low == pytest.approx(read_s)
 
@@ -99,6 +100,13 @@ def test_plan_adds_up() -> None:
     assert 0 < shares[-1] <= 1.2
     largest = {"method": "dicehubert", "student.depth": 6, "student.width": 256}
     assert found["students_macs_g"]["most"] == Costs(spec_with(), TEACHER)(largest).macs_g
+
+
+def test_label_sets_that_no_trial_asks_for_are_not_counted() -> None:
+    changes = {"method": "unfused", "student": {}, "space": {}, "targets": {"clusters": 8}}
+    for control, sets in (("none", 1), ("random", 0), ("oracle", 0)):
+        spec = spec_with(**changes, distillation={"control": control})
+        assert Planner(spec, TEACHER, HOURS, PACE, PACE).label_sets(({"method": "unfused"},)) == sets
 
 
 @pytest.mark.usefixtures("no_probe")
@@ -142,6 +150,25 @@ def test_pace_of_a_gpu_is_asked_of_no_student_at_its_full_width(monkeypatch: pyt
     assert any("starting the operations" in line for line in found.measured)
 
 
+def test_teacher_trained_here_has_its_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = TrainedTeacher(depth=1, width=32, heads=2, updates=10, batch_s=30)
+    spec = spec_with(teacher=own.model_dump())
+
+    def probe(config: AnyConfig, device: torch.device, precision: str, batch_s: float = 40.0) -> Throughput:
+        if config != own.encoder():
+            return Throughput(0.0, 1.0, batch_s, 1e9)
+        assert (precision, batch_s) == ("fp32", 30)
+        return Throughput(0.0, 1.0, batch_s, 4e9)
+
+    monkeypatch.setattr(pace, "measure_training", probe)
+    monkeypatch.setattr(pace, "measure_reading", lambda: 1e-9)
+    found = make_plan(spec, own.encoder(), HOURS, gpus=1, gpu="here")
+    heard_s = 3 * 10 * 30 + 3600 * HOURS.train
+    teacher_h = heard_s * macs_per_s(own.encoder()) / 4e9 / 3600
+    assert found["before_h"] == pytest.approx(dict.fromkeys(("low", "likely", "high"), teacher_h))
+    assert sum(line.startswith("training the teacher: 30 s") for line in found["measured"]) == 1
+
+
 def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "measure_training", lambda *asked: Throughput(0.01, 1.0, 40.0, 1e9))
     monkeypatch.setattr(pace, "measure_host", lambda *asked: 0.02)
@@ -159,6 +186,10 @@ def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch
     [
         (["--gpus", "2", "--gpu", "b300"], "--gpu: b300; expected one of a100, h100, h200, here"),
         (["--gpus", "2"], "/nowhere"),
+        (
+            ["--gpus", "2", "--hours", "1", "--set", "teacher={source: 'hf:/weights'}"],
+            "teacher.source: hf:/weights; expected one whose shape is known: a folder of ours, or torchaudio's",
+        ),
     ],
 )
 def test_bad_input_is_refused(words: list[str], said: str, tmp_path: Path) -> None:
