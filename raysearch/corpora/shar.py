@@ -70,7 +70,8 @@ class Archives:
         Raises: UnreadableError if they cannot be decoded, InputError once that are too many; WorkError if the archive
         cannot be had.
         """
-        content = self._members(shard(cut)).get(cut.id)
+        archive, _, name = str(cut.recording.sources[0].source).rpartition("#")
+        content = self._members(archive).get(name)
         try:
             if content is None:
                 raise self._unreadable(cut, "not in its archive")

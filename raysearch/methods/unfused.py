@@ -82,6 +82,7 @@ class Unfused:
         return teacher if settings.distillation.control == "ssl" else settings.student.encoder()
 
     def run(self, trial: Trial) -> Iterator[Report]:
+        from raysearch.corpora.pieces import in_pieces
         from raysearch.methods.selfdistillation import ClusteredWindows, SelfDistillation
         from raysearch.methods.student import report_untrained, student_for, train_student
 
@@ -94,6 +95,7 @@ class Unfused:
         if control == "random":
             return report_untrained(trial, student)
         assert trial.pseudo_labels is not None
+        trial = replace(trial, corpus=in_pieces(trial.corpus, settings.targets.piece_s))
         pseudo = trial.pseudo_labels(settings.targets)
         labels = controlled(pseudo, control, trial)
         module = SelfDistillation(student, max(labels.values()) + 1, settings.distillation)
