@@ -39,7 +39,10 @@ def read_labelled(settings: LabelledSettings, cache: Path | None) -> Corpus:
 
 
 def labelled_corpus(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
-    """The corpus of rows that have a label, but for some to train on. Raises: InputError as `read_labelled`, but for folders and tables."""
+    """The corpus of rows that have a label, but for some to train on.
+
+    Raises: InputError as `read_labelled`, but for folders and tables.
+    """
     corpus = read_rows(name, rows, settings, cache)
     refuse_unknown(corpus, "label")
     labels = set(values_of(corpus.splits["train"], "label"))

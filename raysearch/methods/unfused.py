@@ -1,4 +1,7 @@
-"""UnFuSeD as a method: clusters of whole recordings, learned by a student that teaches itself. Torch only to run."""
+"""UnFuSeD as a method: clusters of recordings or of their pieces, learned by a student that teaches itself.
+
+Torch only to run.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class UnfusedStudent(StudentSettings):
 
 
 class UnfusedSettings(AnySettings):
-    """Train a student to predict clusters of whole recordings."""
+    """Train a student to predict clusters of recordings or of their pieces."""
 
     student: UnfusedStudent = UnfusedStudent()
     """The student's shape."""
@@ -57,10 +60,12 @@ class UnfusedSettings(AnySettings):
 
 
 class Unfused:
-    """Trains a student from nothing on clusters of the task's own training audio; the teacher is asked once.
+    """Trains a student from nothing on clusters of the corpus's training audio; the teacher is asked once.
 
     It sees no label, unless the control says so: labels are for the task, whose mode `finetune` is the method's last
     step.
+
+    A corpus's recordings without labels are learned from as well, and long ones in pieces (`targets.piece_s`).
 
     Cannot: cluster anew while it trains; mix cuts up, as the published augmentation does.
     Source: UnFuSeD, Seth et al., ICASSP 2023 workshops (arXiv 2303.05668) and its code in LAPE. Deviations: AdamW for
@@ -94,8 +99,8 @@ class Unfused:
         student = student_for(trial, settings.student.encoder(), settings.training)
         if control == "random":
             return report_untrained(trial, student)
-        assert trial.pseudo_labels is not None
         trial = replace(trial, corpus=in_pieces(trial.corpus, settings.targets.piece_s))
+        assert trial.pseudo_labels is not None
         pseudo = trial.pseudo_labels(settings.targets)
         labels = controlled(pseudo, control, trial)
         module = SelfDistillation(student, max(labels.values()) + 1, settings.distillation)
