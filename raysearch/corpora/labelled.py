@@ -11,8 +11,9 @@ from lhotse.cut import MonoCut
 from lhotse.utils import fastcopy
 
 from raysearch.corpora.corpus import Corpus, Fault
-from raysearch.corpora.listed import SPLITS, Row, check_split, read_rows, refuse_unknown
+from raysearch.corpora.listed import SPLITS, Row, check_split, read_rows, refuse_unknown, values_of
 from raysearch.corpora.settings import LabelledSettings, ReadingSettings
+from raysearch.corpora.trial_list import cut_id, read_speakers
 from raysearch.errors import InputError
 
 _COLUMNS = ("path", "label", "split")
@@ -20,6 +21,7 @@ _COLUMNS = ("path", "label", "split")
 
 def read_labelled(settings: LabelledSettings, cache: Path | None) -> Corpus:
     """The corpus below `settings.root`; a cut's id is its path without suffix, its class `custom.label`.
+    What `settings.more` lists joins the training split without a class.
 
     `cache`: a JSON file that keeps verdicts on audio files.
 
@@ -31,16 +33,22 @@ def read_labelled(settings: LabelledSettings, cache: Path | None) -> Corpus:
         raise InputError(f"corpus.root: {root}: no such folder; expected one of labelled recordings")
     table = settings.table or root / "manifest.csv"
     rows = list(_table(root, table) if settings.table or table.is_file() else _folders(root))
+    more = read_speakers(settings.more, "corpus.more")
+    rows += [Row(cut_id(path), path, "train", speaker) for path, speaker in more.items()]
     return labelled_corpus(root.name, rows, settings, cache)
 
 
 def labelled_corpus(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
-    """The corpus of rows with a label each. Raises: InputError as `read_labelled`, but for folders and tables."""
+    """The corpus of rows that have a label, but for some to train on.
+
+    Raises: InputError as `read_labelled`, but for folders and tables.
+    """
     corpus = read_rows(name, rows, settings, cache)
     refuse_unknown(corpus, "label")
-    labels = {label_of(cut) for cut in corpus.splits["train"]}
+    labels = set(values_of(corpus.splits["train"], "label"))
     if len(labels) < 2:
-        raise InputError(f"corpus {name}: train has one label, {min(labels)!r}; expected at least two")
+        found = f"one label, {min(labels)!r}" if labels else "no label"
+        raise InputError(f"corpus {name}: train has {found}; expected at least two")
     return corpus
 
 
@@ -58,11 +66,6 @@ def join(corpora: Sequence[Corpus]) -> Corpus:
     }
     faults = tuple(Fault(f"{corpus.name}/{fault.cut}", fault.reason) for corpus in corpora for fault in corpus.faults)
     return Corpus("+".join(names), splits, faults)
-
-
-def label_of(cut: MonoCut) -> str:
-    label: str = cut.supervisions[0].custom["label"]
-    return label
 
 
 def _owned(cut: MonoCut, name: str) -> MonoCut:

@@ -60,9 +60,9 @@ def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: 
 
 def refuse_unknown(corpus: Corpus, key: str) -> None:
     """Raises: InputError if dev or test has a value of `custom[key]` that train has not: it could only be an error."""
-    known = Counter(_values(corpus.splits["train"], key))
+    known = Counter(values_of(corpus.splits["train"], key))
     for split in SPLITS[1:]:
-        for value, count in Counter(_values(corpus.splits[split], key)).items():
+        for value, count in Counter(values_of(corpus.splits[split], key)).items():
             if value not in known:
                 close = get_close_matches(value, known, n=1)
                 hint = f" (did you mean {close[0]!r}?)" if close else ""
@@ -79,8 +79,9 @@ def check_split(split: object, where: str) -> str:
     return str(split)
 
 
-def _values(cuts: Iterable[MonoCut], key: str) -> list[str]:
-    return [cut.supervisions[0].custom[key] for cut in cuts]
+def values_of(cuts: Iterable[MonoCut], key: str) -> list[str]:
+    """`custom[key]` of those that have it."""
+    return [cut.supervisions[0].custom[key] for cut in cuts if key in cut.supervisions[0].custom]
 
 
 def _refuse_shared(name: str, rows: Sequence[Row], verdicts: Mapping[Path, Verdict]) -> None:

@@ -211,6 +211,8 @@ class LabelledSettings(ReadingSettings):
     table: LocalPath | None = None
     """CSV with the columns path (relative to root), label, split (train, dev or test) and perhaps speaker; by default
     `manifest.csv` in root, where it exists."""
+    more: list[SpeakerList] = []
+    """Lists of recordings of other speakers, without labels, that methods learn from as well; tasks leave them out."""
 
 
 class IntentsSettings(ReadingSettings):

@@ -22,7 +22,7 @@ from lhotse.cut import MonoCut
 from lhotse.utils import fastcopy
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from raysearch.corpora.batches import AudioStore, UnreadableError, shard
+from raysearch.corpora.batches import AudioStore, UnreadableError
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.manifests import mono_cut, upper_case
 from raysearch.corpora.probe import decode
@@ -70,13 +70,15 @@ class Archives:
         Raises: UnreadableError if they cannot be decoded, InputError once that are too many; WorkError if the archive
         cannot be had.
         """
-        content = self._members(shard(cut)).get(cut.id)
+        # A piece of a cut has an id of its own; its source still names the cut.
+        archive, _, name = str(cut.recording.sources[0].source).rpartition("#")
+        content = self._members(archive).get(name)
         try:
             if content is None:
-                raise self._unreadable(cut, "not in its archive")
+                raise self._unreadable(archive, name, "not in its archive")
             return decode(io.BytesIO(content), round(cut.start * SAMPLE_RATE_HZ), cut.num_samples)
         except soundfile.LibsndfileError as err:
-            raise self._unreadable(cut, f"does not decode: {err.error_string.rstrip('.')}") from err
+            raise self._unreadable(archive, name, f"does not decode: {err.error_string.rstrip('.')}") from err
 
     def _members(self, archive: str) -> dict[str, bytes]:
         """Audio by cut id."""
@@ -87,15 +89,15 @@ class Archives:
         self._open.move_to_end(archive)
         return self._open[archive]
 
-    def _unreadable(self, cut: MonoCut, reason: str) -> UnreadableError | InputError:
-        self.unreadable[cut.id] = reason
-        _log.warning("%s: %s: %s; left out (%d so far)", shard(cut), cut.id, reason, len(self.unreadable))
+    def _unreadable(self, archive: str, name: str, reason: str) -> UnreadableError | InputError:
+        self.unreadable[name] = reason
+        _log.warning("%s: %s: %s; left out (%d so far)", archive, name, reason, len(self.unreadable))
         if len(self.unreadable) > self._most_unreadable:
             return InputError(
-                f"corpus.max_skipped: {counted(len(self.unreadable), 'recording')} cannot be read, the last {cut.id} "
-                f"({reason}) of {shard(cut)}; expected at most {self._most_unreadable}"
+                f"corpus.max_skipped: {counted(len(self.unreadable), 'recording')} cannot be read, the last {name} "
+                f"({reason}) of {archive}; expected at most {self._most_unreadable}"
             )
-        return UnreadableError(f"{cut.id}: {reason}")
+        return UnreadableError(f"{name}: {reason}")
 
 
 def _unpacked(archive: str) -> Iterator[tuple[str, bytes]]:

@@ -34,7 +34,12 @@ class Line:
 
 
 def read_speaker_lists(lists: Sequence[SpeakerList], key: str, cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
-    """Cuts of all the recordings listed, and those that cannot be used.
+    """Cuts of all the recordings listed, and those that cannot be used. Raises: InputError as `read_speakers`."""
+    return recordings(read_speakers(lists, key), cache)
+
+
+def read_speakers(lists: Sequence[SpeakerList], key: str) -> dict[Path, str]:
+    """Who speaks in each file listed.
 
     Raises: InputError naming the file and line, `key` naming the setting.
     """
@@ -44,7 +49,7 @@ def read_speaker_lists(lists: Sequence[SpeakerList], key: str, cache: Path | Non
         for where, (speaker, name) in _fields(one.file, key, 2, "<speaker> <path>"):
             if speakers.setdefault(root / name, speaker) != speaker:
                 raise InputError(f"{where}: {name} is {speaker}'s here and {speakers[root / name]}'s above")
-    return recordings(speakers, cache)
+    return speakers
 
 
 def recordings(speakers: Mapping[Path, str], cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:

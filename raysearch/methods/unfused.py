@@ -1,4 +1,7 @@
-"""UnFuSeD as a method: clusters of whole recordings, learned by a student that teaches itself. Torch only to run."""
+"""UnFuSeD as a method: clusters of recordings or of their pieces, learned by a student that teaches itself.
+
+Torch only to run.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class UnfusedStudent(StudentSettings):
 
 
 class UnfusedSettings(AnySettings):
-    """Train a student to predict clusters of whole recordings."""
+    """Train a student to predict clusters of recordings or of their pieces."""
 
     student: UnfusedStudent = UnfusedStudent()
     """The student's shape."""
@@ -56,10 +59,12 @@ class UnfusedSettings(AnySettings):
 
 
 class Unfused:
-    """Trains a student from nothing on clusters of the task's own training audio; the teacher is asked once.
+    """Trains a student from nothing on clusters of the corpus's training audio; the teacher is asked once.
 
     It sees no label, unless the control says so: labels are for the task, whose mode `finetune` is the method's last
     step.
+
+    A corpus's recordings without labels are learned from as well, and long ones in pieces (`targets.piece_s`).
 
     Cannot: cluster anew while it trains; mix cuts up, as the published augmentation does.
     Source: UnFuSeD, Seth et al., ICASSP 2023 workshops (arXiv 2303.05668) and its code in LAPE. Deviations: AdamW for
@@ -80,6 +85,7 @@ class Unfused:
         return teacher if settings.distillation.control == "ssl" else settings.student.encoder()
 
     def run(self, trial: Trial) -> Iterator[Report]:
+        from raysearch.corpora.pieces import in_pieces
         from raysearch.methods.selfdistillation import ClusteredWindows, SelfDistillation
         from raysearch.methods.student import report_untrained, student_for, train_student
 
@@ -91,6 +97,7 @@ class Unfused:
         student = student_for(trial, settings.student.encoder(), settings.training)
         if control == "random":
             return report_untrained(trial, student)
+        trial = replace(trial, corpus=in_pieces(trial.corpus, settings.targets.piece_s))
         labels, quality = (true_classes(trial), {}) if control == "oracle" else clustered(trial, settings)
         module = SelfDistillation(student, max(labels.values()) + 1, settings.distillation)
         prepare = ClusteredWindows(labels, settings.distillation, trial.seed)

@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from raysearch.corpora.batches import Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.pieces import in_pieces
 from raysearch.corpora.windows import crop
 from raysearch.errors import InputError
 from raysearch.targets.features import teacher_features
@@ -45,7 +46,7 @@ _DOCUMENT = "pseudo_labels.json"
 class PseudoLabels:
     clusters: int
     labels: Mapping[str, int]
-    """Cluster by cut id, of every training cut."""
+    """Cluster by cut id, of every training cut or every piece of one."""
     quality: Mapping[str, float]
     """Sizes of clusters; where the corpus has labels, agreement with them: see `raysearch.targets.partition`."""
 
@@ -68,7 +69,7 @@ def build_pseudo_labels(
 
     Raises: InputError if the layer does not exist or there are more clusters than cuts.
     """
-    cuts = list(corpus.splits["train"])
+    cuts = list(in_pieces(corpus, settings.piece_s).splits["train"])
     check_clusters(settings.clusters, len(cuts))
     build = partial(
         _build, settings=settings, teacher=teacher, cuts=cuts, corpus=corpus, device=device, batch_s=batch_s

@@ -8,7 +8,7 @@ import pytest
 from speech_trees import noise, write_flac
 
 from raysearch.corpora.labelled import join, read_labelled
-from raysearch.corpora.settings import LabelledSettings
+from raysearch.corpora.settings import LabelledSettings, SpeakerList
 from raysearch.errors import InputError
 
 ROWS = [
@@ -53,6 +53,25 @@ def test_corrupt_recording_then_skipped_and_counted(tmp_path):
     (root / "no" / "9.flac").write_bytes(b"fLaC nothing more")
     corpus = read_labelled(LabelledSettings(root=root, max_skipped=0.3), None)
     assert [fault.cut for fault in corpus.faults] == ["no/9"]
+
+
+def test_more_recordings_then_they_are_trained_on_without_a_label(tmp_path):
+    root = write_table(tmp_path / "words", ROWS)
+    write_flac(tmp_path / "other" / "ann" / "1" / "a.flac", noise(0.5, 99))
+    (tmp_path / "other" / "list.txt").write_text("ann ann/1/a.flac\n")
+    settings = LabelledSettings(root=root, more=[SpeakerList(file=tmp_path / "other" / "list.txt")])
+    train = {cut.id: cut.supervisions[0] for cut in read_labelled(settings, None).splits["train"]}
+    assert [cut for cut, supervision in train.items() if "label" not in supervision.custom] == ["ann-1-a"]
+    assert train["ann-1-a"].speaker == "ann"
+    assert len(train) == 5
+
+
+def test_recording_of_test_among_more_then_refused(tmp_path):
+    root = write_table(tmp_path / "words", ROWS)
+    (tmp_path / "list.txt").write_text("ann words/no/3.flac\n")
+    settings = LabelledSettings(root=root, more=[SpeakerList(file=tmp_path / "list.txt")])
+    with pytest.raises(InputError, match="1 recording both in train and in test"):
+        read_labelled(settings, None)
 
 
 @pytest.mark.parametrize(

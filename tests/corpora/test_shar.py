@@ -14,6 +14,7 @@ from s3 import s3_bucket
 
 from raysearch.corpora import shar
 from raysearch.corpora.batches import AudioStore, TrainingBatches, evaluation_batches, load_audio
+from raysearch.corpora.pieces import in_pieces
 from raysearch.corpora.settings import SharSettings
 from raysearch.corpora.shar import read_shar
 from raysearch.errors import InputError, WorkError
@@ -86,6 +87,20 @@ def test_resumed_stream_then_the_same_batches_in_every_epoch(archives, monkeypat
     ids = [[cut.id for cut in next(whole).cuts] for _ in range(2 * batches.steps_per_epoch)]
     assert [cut.id for cut in next(later).cuts] == ids[batches.steps_per_epoch + 2]
     assert ids[: batches.steps_per_epoch] != ids[batches.steps_per_epoch :]
+
+
+def test_pieces_then_the_audio_of_their_stretch_of_the_cut(tones, archives):
+    pieces = in_pieces(read_shar(settings(archives)), 0.25)
+    for cut in tones.splits["train"]:
+        own = [piece for piece in pieces.splits["train"] if piece.id.startswith(f"{cut.id}:")]
+        assert np.array_equal(np.concatenate([pieces.audio.audio(piece) for piece in own]), load_audio(cut))
+
+
+def test_pieces_of_a_corrupt_recording_then_it_is_counted_once(archives):
+    corrupt(archives / "train" / "recording.000000.tar", "train0")
+    pieces = in_pieces(read_shar(settings(archives, max_skipped=0.1)), 0.25)
+    batches = list(evaluation_batches(pieces.splits["train"], pieces.audio, batch_s=60.0))
+    assert {cut.id.split(":")[0] for batch in batches for cut in batch.cuts} == {f"train{i}" for i in range(1, 10)}
 
 
 def corrupt(archive: Path, cut: str) -> None:

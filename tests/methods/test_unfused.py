@@ -12,6 +12,7 @@ from lhotse.utils import fastcopy
 from torch.nn import functional as F
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.pieces import in_pieces
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.config import ConvConfig
@@ -21,6 +22,7 @@ from raysearch.methods.selfdistillation import SelfDistillation, distillation_lo
 from raysearch.methods.settings import SelfDistillationSettings, StudentSettings
 from raysearch.methods.unfused import Unfused, UnfusedSettings, clustered, true_classes
 from raysearch.targets.pseudo_labels import PseudoLabels
+from raysearch.targets.settings import PseudoLabelSettings
 
 CONV = ConvConfig(channels=[4, 4, 8], width=16)
 BLOCKS = StudentSettings(depth=3, width=16, heads=2, channels=8, position_kernel=3).encoder()
@@ -157,6 +159,19 @@ def test_untrained_arm_then_one_report_of_the_encoder_as_it_is(tones, small_teac
     assert (student.config == small_teacher.encoder.config) == (control == "ssl")
     if control == "ssl":
         assert torch.equal(student.projection.weight, small_teacher.encoder.projection.weight)
+
+
+def test_pieces_then_the_student_learns_of_each(tones, small_teacher, tmp_path):
+    trial = make_trial(tones, small_teacher, tmp_path, "none")
+    settings = trial.settings.model_copy(update={"targets": PseudoLabelSettings(piece_s=0.25)})
+    labels = {piece.id: 0 for piece in in_pieces(trial.corpus, 0.25).splits["train"]}
+    asked = []
+    trial = replace(
+        trial, settings=settings, pseudo_labels=lambda wanted: asked.append(wanted) or PseudoLabels(2, labels, {})
+    )
+    reports = list(Unfused().run(trial))
+    assert asked == [settings.targets]
+    assert reports[-1].metrics["targets/cuts_per_cluster"] == len(labels) / 2
 
 
 def test_shuffled_then_the_same_sizes_on_other_cuts(tones, small_teacher, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from raysearch.corpora.batches import evaluation_batches
+from raysearch.corpora.pieces import in_pieces
 from raysearch.errors import InputError
 from raysearch.targets.partition import agreement, describe
 from raysearch.targets.pseudo_labels import build_pseudo_labels, check_clusters, cluster, embed
@@ -98,6 +99,13 @@ def test_built_once_then_shared_and_every_training_cut_has_a_label(tones, small_
     monkeypatch.setattr("raysearch.targets.pseudo_labels.embed", None)
     assert build_pseudo_labels(settings, small_teacher, tones, store, CPU, 10.0) == found
     assert len(store.ls()) == 1
+
+
+def test_pieces_then_a_label_for_each(tones, small_teacher, tmp_path):
+    settings = PseudoLabelSettings(clusters=4, piece_s=0.25, pca=4)
+    found = build_pseudo_labels(settings, small_teacher, tones, FolderStore(tmp_path), CPU, 10.0)
+    assert set(found.labels) == {piece.id for piece in in_pieces(tones, 0.25).splits["train"]}
+    assert len(found.labels) > len(tones.splits["train"])
 
 
 def test_windows_then_free_of_what_a_cut_is_batched_with(tones, small_teacher):

@@ -1,0 +1,34 @@
+"""Training cuts divided into pieces: a recording of many sounds is many examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from lhotse import CutSet
+from lhotse.cut import MonoCut
+from lhotse.utils import fastcopy
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+
+
+def in_pieces(corpus: Corpus, piece_s: float) -> Corpus:
+    """The corpus with each training cut divided into equal pieces of about `piece_s` seconds; 0 leaves cuts whole.
+
+    A piece's id is its cut's and a number; its supervision is its cut's, which says what the whole cut says.
+    """
+    if not piece_s:
+        return corpus
+    pieces = CutSet.from_cuts(piece for cut in corpus.splits["train"] for piece in _pieces(cut, piece_s))
+    return replace(corpus, splits={**corpus.splits, "train": pieces})
+
+
+def _pieces(cut: MonoCut, piece_s: float) -> Iterator[MonoCut]:
+    count = max(1, round(cut.duration / piece_s))
+    edges = np.linspace(0, cut.num_samples, count + 1).astype(int).tolist()
+    for number, (low, high) in enumerate(pairwise(edges)):
+        start_s, seconds = cut.start + low / SAMPLE_RATE_HZ, (high - low) / SAMPLE_RATE_HZ
+        yield fastcopy(cut, id=f"{cut.id}:{number}", start=start_s, duration=seconds)
