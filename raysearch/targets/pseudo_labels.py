@@ -1,7 +1,7 @@
 """Pseudo-labels: one cluster id a training cut, from a teacher's pooled features (UnFuSeD).
 
-Windows of a cut are embedded and averaged, embeddings projected, whitened, put on the unit sphere, clustered.
-Shapes: N cuts, D features, K clusters.
+Windows of a cut are embedded and averaged, or each of its pieces is embedded; embeddings are projected, whitened, put
+on the unit sphere, clustered. Shapes: N cuts or pieces, T frames, D features, K clusters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from raysearch.corpora.batches import Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.pieces import in_pieces
+from raysearch.corpora.pieces import in_pieces, piece_count
 from raysearch.corpora.windows import crop
 from raysearch.errors import InputError
 from raysearch.targets.features import teacher_features
@@ -69,10 +69,10 @@ def build_pseudo_labels(
 
     Raises: InputError if the layer does not exist or there are more clusters than cuts.
     """
-    cuts = list(in_pieces(corpus, settings.piece_s).splits["train"])
-    check_clusters(settings.clusters, len(cuts))
+    pieces = list(in_pieces(corpus, settings.piece_s).splits["train"])
+    check_clusters(settings.clusters, len(pieces))
     build = partial(
-        _build, settings=settings, teacher=teacher, cuts=cuts, corpus=corpus, device=device, batch_s=batch_s
+        _build, settings=settings, teacher=teacher, pieces=pieces, corpus=corpus, device=device, batch_s=batch_s
     )
     folder = store.get_or_build(pseudo_label_digest(settings, teacher, corpus), build)
     document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
@@ -117,6 +117,18 @@ def embed(
     return np.stack([sums[cut.id] / settings.windows for cut in cuts]).astype(np.float32)
 
 
+def embed_pieces(
+    settings: PseudoLabelSettings, teacher: Teacher, cuts: Sequence[MonoCut], batches: Iterable[Batch]
+) -> np.ndarray:
+    """Float32 (N, D), one piece after the other: its own frames pooled, of which the teacher heard the whole cut."""
+    counts = {cut.id: piece_count(cut, settings.piece_s) for cut in cuts}
+    points = {
+        cut: [_pool(settings, feats_TD[span]) for span in _spans(len(feats_TD), counts[cut])]
+        for cut, feats_TD in teacher_features(teacher.encoder, settings.layer, batches)
+    }
+    return np.stack([point for cut in cuts for point in points[cut.id]]).astype(np.float32)
+
+
 def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
     seeds = [settings.seed, number]
     # Each cut draws for itself: its window does not depend on what it is batched with.
@@ -125,11 +137,15 @@ def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
 
 
 def _pool(settings: PseudoLabelSettings, feats_TD: np.ndarray) -> np.ndarray:
-    edges = np.linspace(0, len(feats_TD), settings.segments + 1)
-    # Every segment has a frame, also of a window with fewer frames than segments.
-    spans = [slice(int(low), max(int(low) + 1, int(high))) for low, high in pairwise(edges)]
+    spans = _spans(len(feats_TD), settings.segments)
     pooled = {"mean": [feats_TD[span].mean(0) for span in spans], "max": [feats_TD[span].max(0) for span in spans]}
     return np.concatenate([part for name in settings.pooling.split("+") for part in pooled[name]])
+
+
+def _spans(frames: int, count: int) -> list[slice]:
+    """Equal stretches. Each has a frame, also where there are fewer frames than stretches."""
+    edges = np.linspace(0, frames, count + 1)
+    return [slice(int(low), max(int(low) + 1, int(high))) for low, high in pairwise(edges)]
 
 
 def _build(
@@ -137,18 +153,19 @@ def _build(
     *,
     settings: PseudoLabelSettings,
     teacher: Teacher,
-    cuts: Sequence[MonoCut],
+    pieces: Sequence[MonoCut],
     corpus: Corpus,
     device: torch.device,
     batch_s: float,
 ) -> None:
     teacher.encoder.to(device)
-    points_ND = embed(settings, teacher, cuts, evaluation_batches(cuts, corpus.audio, batch_s))
+    cuts, embedding = list(corpus.splits["train"]), embed_pieces if settings.piece_s else embed
+    points_ND = embedding(settings, teacher, cuts, evaluation_batches(cuts, corpus.audio, batch_s))
     with threadpool_limits(torch.get_num_threads()):
         labels_N = cluster(points_ND, settings)
-    quality = describe(labels_N, settings.clusters, list(_classes(cuts)))
+    quality = describe(labels_N, settings.clusters, list(_classes(pieces)))
     _log.info("pseudo-labels: %s", ", ".join(f"{name} {value:.4g}" for name, value in quality.items()))
-    labels = {cut.id: int(label) for cut, label in zip(cuts, labels_N, strict=True)}
+    labels = {piece.id: int(label) for piece, label in zip(pieces, labels_N, strict=True)}
     (folder / _DOCUMENT).write_text(json.dumps({"labels": labels, "quality": quality}), encoding="utf-8")
 
 

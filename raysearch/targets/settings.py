@@ -36,8 +36,8 @@ class PseudoLabelSettings(Settings):
     layer: int = -1
     """Teacher layer that is pooled: 1 is the first block's output, -1 the last block's."""
     piece_s: float = Field(0.0, ge=0)
-    """Seconds of the pieces into which training cuts are divided first, each with a cluster of its own; 0 leaves cuts
-    whole. Recordings of many sounds want 0.25, about the length of a syllable."""
+    """Seconds of the pieces into which training cuts are divided, each with a cluster of its own; 0 leaves cuts whole.
+    Recordings of many sounds want 0.25, about a syllable. The teacher hears whole cuts then, and no windows."""
     window_s: float = Field(0.95, ge=0)
     """Seconds of a cut that are embedded, at a random place; 0 takes all of it. Shorter than the word that decides, it
     often misses it."""

@@ -10,10 +10,11 @@ import torch
 from sklearn.cluster import KMeans
 
 from raysearch.corpora.batches import evaluation_batches
-from raysearch.corpora.pieces import in_pieces
+from raysearch.corpora.pieces import in_pieces, piece_count
 from raysearch.errors import InputError
+from raysearch.targets.features import teacher_features
 from raysearch.targets.partition import agreement, describe
-from raysearch.targets.pseudo_labels import build_pseudo_labels, check_clusters, cluster, embed
+from raysearch.targets.pseudo_labels import build_pseudo_labels, check_clusters, cluster, embed, embed_pieces
 from raysearch.targets.settings import PseudoLabelSettings
 from raysearch.targets.store import FolderStore
 
@@ -106,6 +107,23 @@ def test_pieces_then_a_label_for_each(tones, small_teacher, tmp_path):
     found = build_pseudo_labels(settings, small_teacher, tones, FolderStore(tmp_path), CPU, 10.0)
     assert set(found.labels) == {piece.id for piece in in_pieces(tones, 0.25).splits["train"]}
     assert len(found.labels) > len(tones.splits["train"])
+
+
+def test_embedded_pieces_then_each_is_pooled_from_its_own_frames_of_the_whole_cut(tones, small_teacher):
+    cuts = list(tones.splits["train"])[:3]
+    settings = PseudoLabelSettings(piece_s=0.25)
+    found_ND = embed_pieces(settings, small_teacher, cuts, evaluation_batches(cuts, tones.audio, 10.0))
+    feats = dict(teacher_features(small_teacher.encoder, -1, evaluation_batches(cuts, tones.audio, 10.0)))
+    counts = [piece_count(cut, 0.25) for cut in cuts]
+    first = 0
+    for cut, count in zip(cuts, counts, strict=True):
+        own_ND, frames = found_ND[first : first + count], len(feats[cut.id])
+        np.testing.assert_allclose(own_ND[0], feats[cut.id][: frames // count].mean(0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            own_ND[-1], feats[cut.id][int(frames * (count - 1) / count) :].mean(0), rtol=1e-5, atol=1e-6
+        )
+        first += count
+    assert first == len(found_ND)
 
 
 def test_windows_then_free_of_what_a_cut_is_batched_with(tones, small_teacher):
