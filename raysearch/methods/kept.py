@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raysearch.encoder.config import Adapter, EncoderConfig
+from raysearch.encoder.config import Adapter, AnyConfig, ConvConfig, EncoderConfig
 from raysearch.encoder.cost import Sizes, sized, sizes_of
 from raysearch.errors import InputError
 from raysearch.methods.verification_settings import AdapterSettings, KeptSettings
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
 
 
-def kept_config(teacher: EncoderConfig, kept: KeptSettings, adapter: AdapterSettings) -> EncoderConfig:
+def kept_config(teacher: AnyConfig, kept: KeptSettings, adapter: AdapterSettings) -> EncoderConfig:
     """The student's shape, adapters included.
 
-    Raises: InputError if the teacher has fewer blocks, or adapters of its own.
+    Raises: InputError if the teacher has fewer blocks, none at all, or adapters of its own.
     """
+    if isinstance(teacher, ConvConfig):
+        raise InputError("teacher.source: an encoder without a transformer; expected one with blocks to keep")
     config = _cut(teacher, kept)
     config = sized(config, _sizes(config, kept))
     added = Adapter(width=adapter.width, scale=adapter.scale)

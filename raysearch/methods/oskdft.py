@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from raysearch.corpora.settings import AugmentationSettings
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
 from raysearch.methods.base import Report, Trial
 from raysearch.methods.kept import kept_config
@@ -78,8 +78,8 @@ class TwoStepSettings(FinetuneSettings):
 
 class _SpeakerStudent:
     @staticmethod
-    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
-        """Raises: InputError if the teacher has fewer blocks than are kept."""
+    def student(settings: AnySettings, teacher: AnyConfig) -> EncoderConfig:
+        """Raises: InputError if the teacher has fewer blocks than are kept, or none at all."""
         assert isinstance(settings, FinetuneSettings)
         return kept_config(teacher, settings.student, settings.adapter)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from speaker_module import made, plan_of, settings_of, stir
 
-from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, Waveform
+from raysearch.encoder.config import Blocks, ConvConfig, EncoderConfig, LogMel, Waveform
 from raysearch.encoder.cost import macs_superb, params
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
@@ -195,3 +195,10 @@ def test_kept_student_has_the_shape_and_blocks_that_were_promised(name):
 def test_more_blocks_than_the_teacher_has_are_refused():
     with pytest.raises(InputError, match=r"student\.blocks: 5; expected at most the teacher's 4"):
         kept_config(TEACHERS["base"], KeptSettings(blocks=5), AdapterSettings())
+
+
+def test_teacher_without_a_transformer_is_refused():
+    with pytest.raises(
+        InputError, match=r"teacher\.source: an encoder without a transformer; expected one with blocks"
+    ):
+        kept_config(ConvConfig(channels=[4]), KeptSettings(), AdapterSettings())
