@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import optuna
 
+from raysearch.errors import counted
 from raysearch.search.space import Config, Space
 
 START_DRAWS = 64
@@ -20,8 +21,8 @@ def choose_sampler(name: str, trials: int) -> tuple[str, str]:
     if name != "auto":
         return name, "asked for"
     if trials > 2000:
-        return "nsga2", f"{trials} trials are more than a model of the space is worth"
-    return "ehvi", f"costs are known, and a model of the error pays for itself within {trials} trials"
+        return "nsga2", f"{counted(trials, 'trial')} are more than a model of the space is worth"
+    return "ehvi", f"costs are known, and a model of the error pays for itself within {counted(trials, 'trial')}"
 
 
 def make_sampler(name: str, seed: int, trial: int) -> optuna.samplers.BaseSampler:
