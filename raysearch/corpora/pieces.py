@@ -18,8 +18,7 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ
 def in_pieces(corpus: Corpus, piece_s: float) -> Corpus:
     """The corpus with each training cut divided into equal pieces of about `piece_s` seconds; 0 leaves cuts whole.
 
-    They come in the order of their cuts. A piece's id is its cut's and a number; its supervision is its cut's, which
-    says what the whole cut says.
+    They come in the order of their cuts. A piece's supervision is its cut's, which says what the whole cut says.
     """
     if not piece_s:
         return corpus
@@ -31,8 +30,12 @@ def piece_count(cut: MonoCut, piece_s: float) -> int:
     return max(1, round(cut.duration / piece_s))
 
 
+def piece_id(cut: str, number: int) -> str:
+    return f"{cut}:{number}"
+
+
 def _pieces(cut: MonoCut, piece_s: float) -> Iterator[MonoCut]:
     edges = np.linspace(0, cut.num_samples, piece_count(cut, piece_s) + 1).astype(int).tolist()
     for number, (low, high) in enumerate(pairwise(edges)):
         start_s, seconds = cut.start + low / SAMPLE_RATE_HZ, (high - low) / SAMPLE_RATE_HZ
-        yield fastcopy(cut, id=f"{cut.id}:{number}", start=start_s, duration=seconds)
+        yield fastcopy(cut, id=piece_id(cut.id, number), start=start_s, duration=seconds)

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from raysearch.corpora.batches import Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.pieces import in_pieces, piece_count
+from raysearch.corpora.pieces import in_pieces, piece_count, piece_id
 from raysearch.corpora.windows import crop
 from raysearch.errors import InputError
 from raysearch.targets.features import teacher_features
@@ -46,7 +46,7 @@ _DOCUMENT = "pseudo_labels.json"
 class PseudoLabels:
     clusters: int
     labels: Mapping[str, int]
-    """Cluster by cut id, of every training cut or every piece of one."""
+    """Cluster by cut id, of every training cut that can be read, or every piece of one."""
     quality: Mapping[str, float]
     """Sizes of clusters; where the corpus has labels, agreement with them: see `raysearch.targets.partition`."""
 
@@ -105,28 +105,26 @@ def cluster(points_ND: np.ndarray, settings: PseudoLabelSettings) -> np.ndarray:
     return labels_N
 
 
-def embed(
-    settings: PseudoLabelSettings, teacher: Teacher, cuts: Sequence[MonoCut], batches: Iterable[Batch]
-) -> np.ndarray:
-    """Float32 (N, D) in the order of `cuts`: the mean over windows of the pooled features of each."""
+def embed(settings: PseudoLabelSettings, teacher: Teacher, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
+    """Float32 (D) by cut: the mean over windows of the pooled features of each."""
     sums: dict[str, np.ndarray] = {}
     for batch in batches:
         views = (_view(settings, batch, number) for number in range(settings.windows))
         for cut, feats_TD in teacher_features(teacher.encoder, settings.layer, views):
             sums[cut] = sums.get(cut, 0) + _pool(settings, feats_TD)
-    return np.stack([sums[cut.id] / settings.windows for cut in cuts]).astype(np.float32)
+    return {cut: (sum_D / settings.windows).astype(np.float32) for cut, sum_D in sums.items()}
 
 
 def embed_pieces(
-    settings: PseudoLabelSettings, teacher: Teacher, cuts: Sequence[MonoCut], batches: Iterable[Batch]
-) -> np.ndarray:
-    """Float32 (N, D), one piece after the other: its own frames pooled, of which the teacher heard the whole cut."""
+    settings: PseudoLabelSettings, teacher: Teacher, cuts: Iterable[MonoCut], batches: Iterable[Batch]
+) -> dict[str, np.ndarray]:
+    """Float32 (D) by piece: its own frames pooled, of which the teacher heard the whole cut."""
     counts = {cut.id: piece_count(cut, settings.piece_s) for cut in cuts}
-    points = {
-        cut: [_pool(settings, feats_TD[span]) for span in _spans(len(feats_TD), counts[cut])]
+    return {
+        piece_id(cut, number): _pool(settings, feats_TD[span]).astype(np.float32)
         for cut, feats_TD in teacher_features(teacher.encoder, settings.layer, batches)
+        for number, span in enumerate(_spans(len(feats_TD), counts[cut]))
     }
-    return np.stack([point for cut in cuts for point in points[cut.id]]).astype(np.float32)
 
 
 def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
@@ -159,8 +157,13 @@ def _build(
     batch_s: float,
 ) -> None:
     teacher.encoder.to(device)
-    cuts, embedding = list(corpus.splits["train"]), embed_pieces if settings.piece_s else embed
-    points_ND = embedding(settings, teacher, cuts, evaluation_batches(cuts, corpus.audio, batch_s))
+    cuts = corpus.splits["train"]
+    batches = evaluation_batches(cuts, corpus.audio, batch_s)
+    pieced = settings.piece_s > 0
+    points = embed_pieces(settings, teacher, cuts, batches) if pieced else embed(settings, teacher, batches)
+    # What cannot be read after all has no features; training leaves it out too.
+    pieces = [piece for piece in pieces if piece.id in points]
+    points_ND = np.stack([points[piece.id] for piece in pieces])
     with threadpool_limits(torch.get_num_threads()):
         labels_N = cluster(points_ND, settings)
     quality = describe(labels_N, settings.clusters, list(_classes(pieces)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from raysearch.settings import Settings
 
 POINTS_PER_CLUSTER = 39
 """Below so many cuts a cluster, k-means is known to find poor centres (faiss warns at the same number)."""
+SHORTEST_PIECE_S = 0.15
+"""Pieces come out up to a third shorter, and a student needs a few frames of each."""
 
 
 class TargetSettings(Settings):
@@ -36,8 +38,9 @@ class PseudoLabelSettings(Settings):
     layer: int = -1
     """Teacher layer that is pooled: 1 is the first block's output, -1 the last block's."""
     piece_s: float = Field(0.0, ge=0)
-    """Seconds of the pieces into which training cuts are divided, each with a cluster of its own; 0 leaves cuts whole.
-    Recordings of many sounds want 0.25, about a syllable. The teacher hears whole cuts then, and no windows."""
+    """Seconds of the pieces into which training cuts are divided, each with a cluster of its own; 0 leaves cuts whole,
+    else at least 0.15. Recordings of many sounds want 0.25, about a syllable. The teacher hears whole cuts then, and no
+    windows."""
     window_s: float = Field(0.95, ge=0)
     """Seconds of a cut that are embedded, at a random place; 0 takes all of it. Shorter than the word that decides, it
     often misses it."""
@@ -61,3 +64,10 @@ class PseudoLabelSettings(Settings):
     """Most iterations of k-means."""
     seed: int = Field(0, ge=0)
     """Seed of windows, components and first centres."""
+
+    @field_validator("piece_s")
+    @classmethod
+    def _few_frames(cls, piece_s: float) -> float:
+        if 0 < piece_s < SHORTEST_PIECE_S:
+            raise ValueError(f"{piece_s}; expected 0 or at least {SHORTEST_PIECE_S}")
+        return piece_s

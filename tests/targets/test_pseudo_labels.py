@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from sklearn.cluster import KMeans
 
-from raysearch.corpora.batches import evaluation_batches
+from raysearch.corpora.batches import AudioStore, UnreadableError, _read, _source, evaluation_batches
 from raysearch.corpora.pieces import in_pieces, piece_count
 from raysearch.errors import InputError
 from raysearch.targets.features import teacher_features
@@ -112,23 +114,42 @@ def test_pieces_then_a_label_for_each(tones, small_teacher, tmp_path):
 def test_embedded_pieces_then_each_is_pooled_from_its_own_frames_of_the_whole_cut(tones, small_teacher):
     cuts = list(tones.splits["train"])[:3]
     settings = PseudoLabelSettings(piece_s=0.25)
-    found_ND = embed_pieces(settings, small_teacher, cuts, evaluation_batches(cuts, tones.audio, 10.0))
+    found = embed_pieces(settings, small_teacher, cuts, evaluation_batches(cuts, tones.audio, 10.0))
     feats = dict(teacher_features(small_teacher.encoder, -1, evaluation_batches(cuts, tones.audio, 10.0)))
-    counts = [piece_count(cut, 0.25) for cut in cuts]
-    first = 0
-    for cut, count in zip(cuts, counts, strict=True):
-        own_ND, frames = found_ND[first : first + count], len(feats[cut.id])
-        np.testing.assert_allclose(own_ND[0], feats[cut.id][: frames // count].mean(0), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(
-            own_ND[-1], feats[cut.id][int(frames * (count - 1) / count) :].mean(0), rtol=1e-5, atol=1e-6
-        )
-        first += count
-    assert first == len(found_ND)
+    assert len(found) == sum(piece_count(cut, 0.25) for cut in cuts)
+    for cut in cuts:
+        last, feats_TD = piece_count(cut, 0.25) - 1, feats[cut.id]
+        edge = len(feats_TD) / (last + 1)
+        np.testing.assert_allclose(found[f"{cut.id}:0"], feats_TD[: int(edge)].mean(0), rtol=1e-5, atol=1e-6)
+        own_TD = feats_TD[int(last * edge) :]
+        np.testing.assert_allclose(found[f"{cut.id}:{last}"], own_TD.mean(0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("piece_s", [0, 0.25])
+def test_recording_that_cannot_be_read_after_all_then_it_has_no_label(tones, small_teacher, tmp_path, piece_s):
+    def read(cut):
+        if _source(cut).endswith("train0.wav"):
+            raise UnreadableError(cut.id)
+        return _read(cut)
+
+    corpus = replace(tones, audio=AudioStore(read=read))
+    settings = PseudoLabelSettings(clusters=3, pca=4, piece_s=piece_s)
+    found = build_pseudo_labels(settings, small_teacher, corpus, FolderStore(tmp_path), CPU, 10.0)
+    wanted = {cut.id for cut in in_pieces(tones, piece_s).splits["train"]}
+    assert wanted - set(found.labels) == {cut for cut in wanted if cut.partition(":")[0] == "train0"}
+
+
+@pytest.mark.parametrize("piece_s", [0.1, -1])
+def test_pieces_of_no_frames_are_refused(piece_s):
+    with pytest.raises(ValidationError, match="piece_s"):
+        PseudoLabelSettings(piece_s=piece_s)
 
 
 def test_windows_then_free_of_what_a_cut_is_batched_with(tones, small_teacher):
     settings, cuts = PseudoLabelSettings(window_s=0.5), list(tones.splits["train"])
-    one_ND, other_ND = (
-        embed(settings, small_teacher, cuts, evaluation_batches(cuts, tones.audio, batch_s)) for batch_s in (1.0, 50.0)
+    one, other = (
+        embed(settings, small_teacher, evaluation_batches(cuts, tones.audio, batch_s)) for batch_s in (1.0, 50.0)
     )
-    np.testing.assert_allclose(one_ND, other_ND, rtol=1e-4, atol=1e-5)
+    assert one.keys() == other.keys()
+    for cut, found_D in one.items():
+        np.testing.assert_allclose(found_D, other[cut], rtol=1e-4, atol=1e-5)
