@@ -27,7 +27,8 @@ def in_pieces(corpus: Corpus, piece_s: float) -> Corpus:
 
 
 def piece_count(cut: MonoCut, piece_s: float) -> int:
-    return max(1, round(cut.duration / piece_s))
+    """1 if `piece_s` is 0."""
+    return max(1, round(cut.duration / piece_s)) if piece_s else 1
 
 
 def piece_id(cut: str, number: int) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from raysearch.encoder.config import AnyConfig
+from raysearch.spec import WorkerSettings
 from raysearch.training.settings import TrainedTeacher
 from raysearch.training.throughput import NARROW, Throughput, measure_host, measure_reading, measure_training
 
@@ -45,10 +46,10 @@ class Pace:
         return Range(*(max(macs / rate, updates * self.fixed_s) for rate in self.macs_per_s))
 
 
-def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], precision: str) -> Pace:
+def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers: WorkerSettings) -> Pace:
     """Probes this machine for some seconds; `kind`: a key of `PEAK_TFLOPS`, or `here`. The students: by cost."""
     device = _device()
-    here = precision if precision != "auto" else ("bf16" if device.type == "cuda" else "fp32")
+    here = workers.precision_on(gpu=device.type == "cuda")
     where = f"{_name(device)}, {here}, now"
     reading_s = measure_reading()
     reading = f"reading FLAC: {1 / reading_s:.0f} s of audio a second and CPU (noise, this machine, now)"
@@ -58,7 +59,7 @@ def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], precisi
     # What a GPU that is not here computes cannot be probed, and a laptop would need minutes to train HuBERT Base once.
     host_s = min(measure_host(config, device, here) for config in students)
     started = f"starting the operations of an update: {1000 * host_s:.2g} ms (students at width {NARROW}, {where})"
-    return _assumed(kind, PEAK_TFLOPS[kind][precision == "fp32"], host_s, reading_s, (reading, started))
+    return _assumed(kind, PEAK_TFLOPS[kind][workers.precision == "fp32"], host_s, reading_s, (reading, started))
 
 
 def teachers_own(students: Pace, settings: TrainedTeacher) -> Pace:

@@ -138,7 +138,7 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
     configs = feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
     students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
     probed = (students[0], students[len(students) // 2], students[-1])
-    pace = teacher_pace = pace_of(gpu, probed, spec.workers.precision)
+    pace = teacher_pace = pace_of(gpu, probed, spec.workers)
     if gpu == HERE and isinstance(spec.teacher, TrainedTeacher):
         teacher_pace = teachers_own(pace, spec.teacher)
     planner = Planner(spec, teacher, hours, pace, teacher_pace)

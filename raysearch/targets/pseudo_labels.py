@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -69,11 +69,8 @@ def build_pseudo_labels(
 
     Raises: InputError if the layer does not exist or there are more clusters than cuts.
     """
-    pieces = list(in_pieces(corpus, settings.piece_s).splits["train"])
-    check_clusters(settings.clusters, len(pieces))
-    build = partial(
-        _build, settings=settings, teacher=teacher, pieces=pieces, corpus=corpus, device=device, batch_s=batch_s
-    )
+    check_clusters(settings.clusters, sum(piece_count(cut, settings.piece_s) for cut in corpus.splits["train"]))
+    build = partial(_build, settings=settings, teacher=teacher, corpus=corpus, device=device, batch_s=batch_s)
     folder = store.get_or_build(pseudo_label_digest(settings, teacher, corpus), build)
     document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
     return PseudoLabels(settings.clusters, document["labels"], document["quality"])
@@ -151,7 +148,6 @@ def _build(
     *,
     settings: PseudoLabelSettings,
     teacher: Teacher,
-    pieces: Sequence[MonoCut],
     corpus: Corpus,
     device: torch.device,
     batch_s: float,
@@ -162,7 +158,7 @@ def _build(
     pieced = settings.piece_s > 0
     points = embed_pieces(settings, teacher, cuts, batches) if pieced else embed(settings, teacher, batches)
     # What cannot be read after all has no features; training leaves it out too.
-    pieces = [piece for piece in pieces if piece.id in points]
+    pieces = [piece for piece in in_pieces(corpus, settings.piece_s).splits["train"] if piece.id in points]
     points_ND = np.stack([points[piece.id] for piece in pieces])
     with threadpool_limits(torch.get_num_threads()):
         labels_N = cluster(points_ND, settings)

@@ -22,7 +22,7 @@ from raysearch.search import pace, plan
 from raysearch.search.costs import Costs
 from raysearch.search.pace import Pace, Range, pace_of
 from raysearch.search.plan import Hours, Planner, corpus_hours, make_plan
-from raysearch.spec import Spec
+from raysearch.spec import Spec, WorkerSettings
 from raysearch.targets.store import Store
 from raysearch.training.settings import TrainedTeacher
 from raysearch.training.throughput import Throughput, measure_reading, measure_training, narrowed
@@ -145,7 +145,7 @@ def test_narrowed_encoder_has_as_many_operations_and_next_to_no_weights(path: Pa
 
 def test_pace_of_a_gpu_is_asked_of_no_student_at_its_full_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "measure_training", lambda *asked: pytest.fail("minutes on a laptop"))
-    found = pace_of("h100", (TEACHER,) * 3, "auto")
+    found = pace_of("h100", (TEACHER,) * 3, WorkerSettings())
     assert found.fixed_s > 0
     assert any("starting the operations" in line for line in found.measured)
 
@@ -173,12 +173,14 @@ def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pace, "measure_training", lambda *asked: Throughput(0.01, 1.0, 40.0, 1e9))
     monkeypatch.setattr(pace, "measure_host", lambda *asked: 0.02)
     monkeypatch.setattr(pace, "measure_reading", lambda: 0.001)
-    found = pace_of("h100", (TEACHER,) * 3, "auto")
+    found = pace_of("h100", (TEACHER,) * 3, WorkerSettings())
     assert found.macs_per_s.likely == pytest.approx(0.09 * 989e12 / 2)
     assert found.fixed_s == 0.02
     assert any("no h100 was measured" in line for line in found.assumed)
-    assert pace_of("h100", (TEACHER,) * 3, "fp32").macs_per_s.low == pytest.approx(0.25 * 67e12 / 2)
-    assert pace_of("here", (TEACHER,) * 3, "auto").macs_per_s.likely == pytest.approx(1e9)
+    assert pace_of("h100", (TEACHER,) * 3, WorkerSettings(precision="fp32")).macs_per_s.low == pytest.approx(
+        0.25 * 67e12 / 2
+    )
+    assert pace_of("here", (TEACHER,) * 3, WorkerSettings()).macs_per_s.likely == pytest.approx(1e9)
 
 
 @pytest.mark.parametrize(
