@@ -155,8 +155,10 @@ def _build(
     teacher.encoder.to(device)
     cuts = corpus.splits["train"]
     batches = evaluation_batches(cuts, corpus.audio, batch_s)
-    pieced = settings.piece_s > 0
-    points = embed_pieces(settings, teacher, cuts, batches) if pieced else embed(settings, teacher, batches)
+    if settings.piece_s:
+        points = embed_pieces(settings, teacher, cuts, batches)
+    else:
+        points = embed(settings, teacher, batches)
     # What cannot be read after all has no features; training leaves it out too.
     pieces = [piece for piece in in_pieces(corpus, settings.piece_s).splits["train"] if piece.id in points]
     points_ND = np.stack([points[piece.id] for piece in pieces])
