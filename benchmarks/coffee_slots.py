@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.lanes.workplace import Workplace
 from raysearch.search.costs import encoder_cost
-from raysearch.spec import load_spec
+from raysearch.spec.loading import load_spec
 from raysearch.targets.store import Store
-from raysearch.tasks.counted import counted_interval, f1, share
-from raysearch.tasks.field_task import Readings
-from raysearch.tasks.fields import ABSENT, Fields, request_values
-from raysearch.tasks.intent import slot_counts
-from raysearch.training.workplace import Workplace
+from raysearch.tasks.fields.counted import counted_interval, f1, share
+from raysearch.tasks.fields.fields import ABSENT, Fields, request_values
+from raysearch.tasks.fields.intent import slot_counts
+from raysearch.tasks.fields.task import Readings
 
 SPEC = Path(__file__).parent.parent / "search_spaces" / "hjpruning-coffee.yaml"
 

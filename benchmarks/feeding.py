@@ -22,11 +22,11 @@ import torch
 
 from raysearch.corpora.batches import Rows, TrainingBatches
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import An4Settings
-from raysearch.corpora.table import read_corpus
-from raysearch.methods.hubert import FastPrediction
-from raysearch.methods.labelled import LabelledBatches
-from raysearch.methods.prediction import MaskedPrediction
+from raysearch.methods.labels.batches import LabelledBatches
+from raysearch.methods.labels.prediction import MaskedPrediction
+from raysearch.methods.labels.settings import FastPrediction
 from raysearch.methods.settings import StudentSettings
 from raysearch.targets.label_set import LabelKey, LabelSet
 from raysearch.targets.mels import mels_of

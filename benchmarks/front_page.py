@@ -24,16 +24,17 @@ import mlflow
 import numpy as np
 import requests
 
-from raysearch.front.document import Cost, SearchDocument, TrialRecord, document
-from raysearch.spec import load_spec
+from raysearch.front.document import SearchDocument, document
+from raysearch.front.trials import Cost, TrialRecord
+from raysearch.spec.loading import load_spec
 from raysearch.tracking.mirror import Mirror
 from raysearch.tracking.state import SearchState
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests/search"), str(ROOT / "tests/mlflow_server")]
+sys.path.insert(0, str(ROOT))
 
-from servers import Server  # noqa: E402
-from throwaway_postgres import throwaway_postgres  # noqa: E402
+from tests.mlflow_server.servers import Server  # noqa: E402
+from tests.throwaway_postgres import throwaway_postgres  # noqa: E402
 
 BEGAN_S, TRIAL_S, UPDATES = 1.7e9, 60.0, 150
 

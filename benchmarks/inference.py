@@ -29,13 +29,13 @@ import torch
 from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint, run_file
+from raysearch.deploy.runtime.transcribe import Run
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import Run
 from raysearch.encoder import cost
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
-from raysearch.tasks.ctc import CtcHead, Tokens
+from raysearch.tasks.ctc.tokens import CtcHead, Tokens
 from raysearch.tasks.head import ChosenHead
 
 RATE_HZ = 16_000

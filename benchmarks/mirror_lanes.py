@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 from front_page import ROOT, measure_page, serving, show
 
-from raysearch.search.folder import SearchFolder
 from raysearch.search.reading import read_state
+from raysearch.storage.folder import SearchFolder
 from raysearch.tracking.mirror import Mirror, Synced
 
-sys.path.insert(0, str(ROOT / "tests/search"))
+sys.path.insert(0, str(ROOT))
 
-from fake_search import make_search
+from tests.search.fake_search import make_search
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
 
 def run(folder: SearchFolder, lanes: int) -> dict[str, float]:
     """Runs the search to its end."""
-    paths = [str(ROOT), str(ROOT / "tests/search"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     # Trials that do nothing need no core of their own.
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": lanes})}
     command = [sys.executable, "-m", "raysearch.cli", "resume", folder.name, "--storage", str(folder.root)]

@@ -28,14 +28,14 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from raysearch.search.folder import SearchFolder
 from raysearch.search.reading import read_state
+from raysearch.storage.folder import SearchFolder
 from raysearch.tracking.mirror import Mirror, Synced
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests/mlflow_server"))
+sys.path.insert(0, str(ROOT))
 
-from servers import Server  # noqa: E402
+from tests.mlflow_server.servers import Server  # noqa: E402
 
 SETTINGS = [
     "student.depth=2", "student.width=128", "student.channels=64", "targets.clusters=50", "task.updates=20",

@@ -21,8 +21,8 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import macs, params
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.kept import kept_config, kept_student
-from raysearch.methods.verification_settings import AdapterSettings, KeptSettings
+from raysearch.methods.speaker.inheritance import kept_config, kept_student
+from raysearch.methods.speaker.settings import AdapterSettings, KeptSettings
 
 TEACHER = Path(__file__).parent.parent / "encoders" / "xlsr-53.yaml"
 RATIOS = (1.0, 0.75, 0.5, 0.375)

@@ -26,8 +26,8 @@ from torchaudio.models.wav2vec2.model import HuBERTPretrainModel
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.torchaudio import import_torchaudio
-from raysearch.methods.prediction import MaskedPrediction
-from raysearch.methods.settings import PredictionSettings
+from raysearch.methods.labels.prediction import MaskedPrediction
+from raysearch.methods.labels.settings import PredictionSettings
 from raysearch.training.precision import autocast
 from raysearch.training.utilisation import peak_flops, training_flops
 

@@ -27,12 +27,12 @@ import optuna
 from ray.tune.search.optuna import OptunaSearch
 from scipy.stats import mannwhitneyu
 
+from raysearch.lanes.source import Suggestion
 from raysearch.search.costs import Costs
-from raysearch.search.searcher import Suggestion
-from raysearch.search.simulation import Driver, history, hypervolume, searcher_on, simulate, time_to
-from raysearch.search.space import Config
-from raysearch.search.synthetic import SyntheticTable, oracle_points, synthetic_table
-from raysearch.search.trial_table import RecordedTable, Table, read_table
+from raysearch.simulation.made_up import SyntheticTable, oracle_points, synthetic_table
+from raysearch.simulation.recorded import RecordedTable, Table, read_table
+from raysearch.simulation.simulation import Driver, history, hypervolume, searcher_on, simulate, time_to
+from raysearch.spec.space import Config
 
 TRIALS = 60
 """Budget, in mean random trials."""

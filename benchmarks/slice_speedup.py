@@ -27,9 +27,9 @@ from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.encoder.slicing import slice_encoder
-from raysearch.methods.budget import budgets
-from raysearch.methods.pruning import settle
-from raysearch.methods.settings import PruningSettings
+from raysearch.methods.pruning.budget import budgets
+from raysearch.methods.pruning.lagrangian import settle
+from raysearch.methods.pruning.settings import PruningSettings
 
 RATE_HZ = 16_000
 BASE = EncoderConfig(front_end=Waveform(), width=768, blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072))

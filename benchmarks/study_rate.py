@@ -16,14 +16,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from raysearch.front.document import Cost
+from raysearch.front.trials import Cost
 from raysearch.search.sampler import make_sampler
 from raysearch.search.study import Study
-from raysearch.spec import parse_spec
+from raysearch.spec.loading import parse_spec
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "search"))
-from made_up import DOCUMENT
-from throwaway_postgres import throwaway_postgres
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.search.made_up import DOCUMENT
+from tests.throwaway_postgres import throwaway_postgres
 
 STEPS = (10, 100, 300, 1000, 3000, 10_000)
 

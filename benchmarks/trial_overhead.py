@@ -30,10 +30,11 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from raysearch.search.lanes import LANE_RESOURCES, run_lanes
-from raysearch.search.searcher import Searcher, Suggestion
+from raysearch.lanes.source import Suggestion
+from raysearch.lanes.tune import LANE_RESOURCES, run_lanes
+from raysearch.search.searcher import Searcher
 
-FAKES = Path(__file__).parent.parent / "tests" / "search"
+ROOT = Path(__file__).parent.parent
 NESTED = 4
 """Trials of the nested kind: they are dear."""
 
@@ -68,8 +69,8 @@ class Timed(Searcher):
 def ours(place: Path, trials: int, lanes: int) -> tuple[list[float], dict[str, float]]:
     """Ends of the trials of a search whose method does nothing, and what the driver spends beside Tune."""
     ends_s: list[float] = []
-    sys.path.insert(0, str(FAKES))
-    from fake_search import driver, make_search
+    sys.path.insert(0, str(ROOT))
+    from tests.search.fake_search import driver, make_search
 
     folder = make_search(place, {}, trials=trials, lanes=lanes, rungs=(1.0,))
     with driver(folder, Timed) as (searcher, plan):
@@ -132,7 +133,7 @@ def a_trial_s(ends_s: list[float]) -> float:
 
 
 def measure(trials: int, lanes: int) -> dict[str, float]:
-    paths = [str(FAKES), str(FAKES.parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     # A CPU for each lane's worker and one for the nested trials', however few the machine has: they do nothing.

@@ -21,19 +21,22 @@ import numpy as np
 import torch
 from scipy import stats
 
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import LabelledSettings
-from raysearch.corpora.table import read_corpus
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.cost import macs_superb, params
-from raysearch.methods.base import Trial
-from raysearch.methods.unfused import Unfused, UnfusedSettings
+from raysearch.methods.trial import Trial
+from raysearch.methods.unfused.settings import UnfusedSettings
+from raysearch.methods.unfused.unfused import Unfused
 from raysearch.targets.pseudo_labels import build_pseudo_labels
 from raysearch.targets.settings import PseudoLabelSettings
 from raysearch.targets.store import FolderStore
-from raysearch.tasks.classification import Classification
+from raysearch.tasks.fields.classification import Classification
 from raysearch.tasks.settings import ClassificationSettings
-from raysearch.training.settings import TrainedTeacher
-from raysearch.training.teacher import load_teacher, prepare_teacher
+from raysearch.teachers.loading import load_teacher
+from raysearch.teachers.settings import TrainedTeacher
+from raysearch.teachers.store import prepare_teacher
+from raysearch.training.recipe import not_evaluated
 
 ARMS = ("none", "ssl", "random", "shuffled", "oracle")
 SHARES = (0.1, 1.0)
@@ -100,7 +103,7 @@ def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 corpus=corpus,
                 teacher=teacher,
                 label_set=lambda _: None,  # type: ignore[arg-type, return-value]
-                evaluate=lambda encoder, final: {},
+                evaluate=not_evaluated,
                 rungs=(args.updates,),
                 folder=args.store / "runs" / f"{corpus.name}-{arm}-{seed}",
                 device=CPU,

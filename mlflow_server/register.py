@@ -8,8 +8,9 @@ from pydantic import StringConstraints
 
 from mlflow_server.loopback import Loopback, RefusedError
 from raysearch.errors import InputError
-from raysearch.front.document import SearchDocument, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.objective import value
+from raysearch.front.trials import TrialRecord
 from raysearch.settings import Settings
 
 CANDIDATE, PARENT, TRIAL = "raysearch.candidate", "mlflow.parentRunId", "raysearch.trial"

@@ -11,11 +11,12 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from mlflow_server.loopback import Loopback
-from raysearch.front.document import SearchDocument, TeacherPoint, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.drawing import drawing
 from raysearch.front.front import Front
 from raysearch.front.objective import COSTS, axes, header, interval, unit, value
 from raysearch.front.table import search_line, varying_settings
+from raysearch.front.trials import TeacherPoint, TrialRecord
 
 SPEC_HASH, MIRRORED = "raysearch.spec_hash", "raysearch.mirrored"
 MOST_KEPT = 16

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from raysearch.search.provenance import git_commit, hardware, versions
+from raysearch.storage.provenance import git_commit, hardware, versions
 
 ROOT = Path(__file__).parent.parent
 

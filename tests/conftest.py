@@ -1,22 +1,29 @@
-"""A corpus of tones and noise on disk, and label sets for it that need no clustering."""
+"""What many tests need: a corpus of tones on disk, labels for it, storages of studies, the real speech beside us."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import soundfile
 import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.methods.base import Teacher
+from raysearch.encoder.teacher import Teacher
 from raysearch.methods.settings import StudentSettings
+from raysearch.search.searcher import Searcher
+from raysearch.search.study import Study
+from raysearch.spec.document import Spec
 from raysearch.targets.label_set import LabelKey, LabelSet
 from raysearch.training.student import build_student
+from tests.search.made_up import TEACHER
+from tests.throwaway_postgres import throwaway_postgres
 
 LABEL_HOP = 320
 TONES_HZ = (200, 500, 1200, 3000)
@@ -82,6 +89,58 @@ def _labels(cut, clusters):
     phones = cut.supervisions[0].custom["phones"]
     tones = [int(phones[min((200 + LABEL_HOP * t) // 8000, len(phones) - 1)][1:]) for t in range(frames)]
     return np.array(tones, dtype=np.int16) % clusters
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> str:
+    return str(tmp_path / "study.journal")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a throwaway PostgreSQL, without any study."""
+    with throwaway_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgres(postgres: str) -> str:
+    """The URL, after the studies of earlier tests were deleted."""
+    for name in optuna.get_all_study_names(postgres):
+        optuna.delete_study(study_name=name, storage=postgres)
+    return postgres
+
+
+@pytest.fixture(params=["journal", "postgres"])
+def study_storage(request: pytest.FixtureRequest, journal: str) -> str:
+    """Where a study lives: each test with it runs on a journal and on PostgreSQL."""
+    if request.param == "journal":
+        return journal
+    url: str = request.getfixturevalue("empty_postgres")
+    return url
+
+
+@pytest.fixture
+def start(study_storage: str) -> Callable[..., Searcher]:
+    """`start(spec)` opens or creates the study and returns a searcher on it, as a driver would after a crash."""
+
+    def _start(spec: Spec, trials: int | None = None) -> Searcher:
+        try:
+            study = Study.open(study_storage, spec.name)
+        except KeyError:
+            study = Study.create(study_storage, spec.name, spec.objectives, {})
+        return Searcher(spec, study, TEACHER, trials=trials or spec.search.trials, say=lambda _: None)
+
+    return _start
+
+
+@pytest.fixture
+def speech(request: pytest.FixtureRequest) -> Path:
+    """Folder of real speech corpora."""
+    folder: Path = request.config.rootpath.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real speech: {folder} is absent")
+    return folder
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -126,9 +126,9 @@ def test_every_verb_is_in_the_readme() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_example_method_runs_in_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'docs'}:{ROOT}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'examples'}:{ROOT}")
     (line,) = (
-        words for words in commands((ROOT / "docs/adding-a-method.md").read_text()) if "PYTHONPATH=docs" in words[0]
+        words for words in commands((ROOT / "docs/adding-a-method.md").read_text()) if "PYTHONPATH=examples" in words[0]
     )
     changes = [
         "corpus={kind: synthetic, speakers: {train: 4, dev: 2, test: 2}, utterances: {train: 60, dev: 8, test: 8}}",

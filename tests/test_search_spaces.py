@@ -12,11 +12,14 @@ from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
 from raysearch.encoder.cost import macs_superb
-from raysearch.methods.base import Teacher, Trial
+from raysearch.encoder.teacher import Teacher
 from raysearch.methods.table import load_method
-from raysearch.methods.work import update_work
-from raysearch.search.space import Config
-from raysearch.spec import Spec, load_spec
+from raysearch.methods.trial import Trial
+from raysearch.planning.update_cost import update_work
+from raysearch.spec.document import Spec
+from raysearch.spec.loading import load_spec
+from raysearch.spec.space import Config
+from raysearch.training.recipe import not_evaluated
 
 FOLDER = Path(__file__).parent.parent / "search_spaces"
 SPACES = sorted(FOLDER.glob("*.yaml"))
@@ -69,7 +72,7 @@ def test_every_method_of_a_comparison_trains(spec: Spec, point: Config, tones, t
         corpus=tones,
         teacher=Teacher(build_encoder(config).eval().requires_grad_(False), key="t"),
         label_set=tone_labels,
-        evaluate=lambda encoder, final, trained=None: {},
+        evaluate=not_evaluated,
         rungs=(2,),
         folder=tmp_path,
         device=torch.device("cpu"),

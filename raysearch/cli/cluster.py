@@ -22,11 +22,11 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Ask every node of a cluster whether a search can run there. Exit 1 if something must be mended."""
-    from raysearch.corpora.table import read_corpus
-    from raysearch.search.connection import connected
-    from raysearch.search.doctor import examine
-    from raysearch.search.folder import SearchFolder, study_url
-    from raysearch.spec import load_spec
+    from raysearch.cluster.connection import connected
+    from raysearch.cluster.doctor import examine
+    from raysearch.corpora.readers.table import read_corpus
+    from raysearch.spec.loading import load_spec
+    from raysearch.storage.folder import SearchFolder, study_url
 
     folder = SearchFolder.of(storage, "")
     settings = load_spec(spec, overrides or []).corpus if spec else None
@@ -57,7 +57,7 @@ def submit(
     import subprocess
     import sys
 
-    from raysearch.search.submission import package_lines, packed
+    from raysearch.cluster.submission import package_lines, packed
 
     if not working_dir.is_dir():
         raise InputError(f"--working-dir: {working_dir}: no such folder; expected the one to send")

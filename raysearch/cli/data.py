@@ -15,9 +15,9 @@ from raysearch.cli.output import print_json, say
 def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
     """Hours, speakers and faults of a search document's corpus."""
     from raysearch.corpora.check import check_corpus
-    from raysearch.corpora.table import read_corpus
-    from raysearch.search.folder import SearchFolder
-    from raysearch.spec import load_spec
+    from raysearch.corpora.readers.table import read_corpus
+    from raysearch.spec.loading import load_spec
+    from raysearch.storage.folder import SearchFolder
 
     settings = load_spec(document, overrides or []).corpus
     # A check reports every fault, however many: the limit is for searches.
@@ -38,7 +38,7 @@ def corpus_prepare(
 ) -> None:
     """Validate a corpus and write its manifests, once: raysearch corpus prepare commonvoice cv/en -o prepared/cv-en"""
     from raysearch.corpora.prepare import KINDS, MARKER, corpus_settings, prepare
-    from raysearch.spec import override
+    from raysearch.spec.overrides import override
 
     choices("KIND", [kind], KINDS)
     changes: dict[str, Any] = {}
@@ -63,7 +63,7 @@ def corpus_synth(
 ) -> None:
     """Write a synthetic multi-speaker corpus with transcripts and phones."""
     from raysearch.corpora.settings import SplitCounts, SyntheticSettings
-    from raysearch.corpora.synthetic import synthesise
+    from raysearch.corpora.synthetic.synthesise import synthesise
 
     counts = SplitCounts(train=utterances, dev=80, test=80)
     synthesise(SyntheticSettings(utterances=counts, seed=seed), out)
@@ -72,7 +72,7 @@ def corpus_synth(
 
 def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
     """Label sets in the store, with their quality."""
-    from raysearch.search.folder import SearchFolder
+    from raysearch.storage.folder import SearchFolder
 
     found = [label_set.document() for label_set in SearchFolder.of(storage, "").store.label_sets.ls()]
     if as_json:
@@ -90,10 +90,10 @@ def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as
     """Make a search's teacher and label sets before it begins: raysearch targets build search_spaces/quickstart.yaml"""
     import torch
 
-    from raysearch.search.folder import SearchFolder
-    from raysearch.search.label_sets import make_label_sets
-    from raysearch.search.wanted_labels import asks_for_labels, searched_ranges
-    from raysearch.spec import load_spec
+    from raysearch.planning.label_sets import make_label_sets
+    from raysearch.planning.wanted_labels import asks_for_labels, searched_ranges
+    from raysearch.spec.loading import load_spec
+    from raysearch.storage.folder import SearchFolder
 
     loaded = load_spec(spec, overrides or [])
     device = torch.device("cuda" if torch.cuda.is_available() and loaded.workers.use_gpu else "cpu")
@@ -124,11 +124,12 @@ def targets_gc(
     """Remove unused label sets and bins, and the resume states of ended trials. The front's trials keep everything."""
     import time
 
-    from raysearch.search.folder import SearchFolder
-    from raysearch.search.garbage import find_garbage, remove_garbage
+    from raysearch.search.reading import ended_off_front
+    from raysearch.storage.folder import SearchFolder
+    from raysearch.storage.garbage import find_garbage, remove_garbage
 
     place = SearchFolder.of(storage, "")
-    garbage = find_garbage(place, time.time() - 86_400 * unused_days)
+    garbage = find_garbage(place, time.time() - 86_400 * unused_days, ended_off_front)
     if not dry_run:
         remove_garbage(place, garbage)
     trials: dict[str, list[int]] = {}

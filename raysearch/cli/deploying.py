@@ -34,7 +34,7 @@ def pick(
     """Choose from the front, export, measure what is shipped, register: raysearch pick NAME --max-macs 160"""
     quiet_mlflow()
     from raysearch.deploy.latency import Load
-    from raysearch.deploy.picking import PickOrder, pick_trials, picks_text
+    from raysearch.deploy.pick import PickOrder, pick_trials, picks_text
 
     order = PickOrder(
         budgets=max_macs or [None],
@@ -106,8 +106,8 @@ def transcribe(
     as_json: Json = False,
 ) -> None:
     """Text of 16 kHz mono recordings, or their label or slots, from an exported model and without torch."""
-    from raysearch.deploy.transcribe import transcribe as read_files
-    from raysearch.deploy.transcribe import transcript
+    from raysearch.deploy.runtime.transcribe import transcribe as read_files
+    from raysearch.deploy.runtime.transcribe import transcript
 
     rows = read_files(model, audio, threads)
     if as_json:
@@ -127,7 +127,7 @@ def verify_speaker(
     as_json: Json = False,
 ) -> None:
     """Whether one person speaks in two 16 kHz mono recordings, by an exported model and without torch."""
-    from raysearch.deploy.verify_speaker import verify_speaker as compare_files
+    from raysearch.deploy.runtime.verify_speaker import verify_speaker as compare_files
 
     found = compare_files(model, one, other, threads)
     if as_json:

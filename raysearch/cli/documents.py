@@ -20,9 +20,9 @@ def cost(
     as_json: Json = False,
 ) -> None:
     """Parameters and MACs of an encoder document or of a spec's student, without training."""
-    from raysearch.cost_sheet import cost_sheet
     from raysearch.encoder.config import SAMPLE_RATE_HZ
     from raysearch.encoder.cost import SUPERB_SAMPLES
+    from raysearch.planning.cost_sheet import cost_sheet
 
     sheet = cost_sheet(document, overrides or [], ecapa)
     samples = SUPERB_SAMPLES if seconds is None else [round(seconds * SAMPLE_RATE_HZ)]
@@ -42,7 +42,7 @@ def cost(
 
 def schema() -> None:
     """The search document's JSON schema, for editors."""
-    from raysearch.spec import Spec
+    from raysearch.spec.document import Spec
 
     print_json(Spec.model_json_schema())
 

@@ -13,7 +13,7 @@ from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.front.document import SearchDocument
-    from raysearch.search.folder import SearchFolder
+    from raysearch.storage.folder import SearchFolder
 
 A_SEARCH = "A search, or a file that `raysearch record` wrote."
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help=A_SEARCH)]
@@ -23,9 +23,9 @@ def status(
     name: Annotated[str | None, typer.Argument()] = None, storage: Storage = None, as_json: Json = False
 ) -> None:
     """Searches and their trials by state; of one also its front, its history, time spent, saved and left."""
-    from raysearch.search.folder import SearchFolder
     from raysearch.search.reading import read_status
     from raysearch.search.status import status_lines
+    from raysearch.storage.folder import SearchFolder
 
     place = SearchFolder.of(storage, "")
     names = [name] if name else place.searches()

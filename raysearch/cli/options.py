@@ -10,7 +10,7 @@ import typer
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
-    from raysearch.search.folder import SearchFolder
+    from raysearch.storage.folder import SearchFolder
 
 Storage = Annotated[
     str | None,
@@ -30,7 +30,7 @@ def open_search(storage: str | None, name: str, *, students: bool = False) -> Se
 
     Raises: InputError if there is none of this name.
     """
-    from raysearch.search.folder import SearchFolder
+    from raysearch.storage.folder import SearchFolder
 
     folder = SearchFolder.of(storage, name)
     folder.fetch(students=students)

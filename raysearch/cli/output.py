@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raysearch.front.document import SearchDocument
-    from raysearch.search.folder import SearchFolder
+    from raysearch.storage.folder import SearchFolder
 
 
 def print_front(

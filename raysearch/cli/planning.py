@@ -35,11 +35,11 @@ def plan(
     """Time, GPU-hours, storage and hypervolume of a search that has not begun, and what of that is measured."""
     import torch
 
-    from raysearch.cost_sheet import teacher_shape
-    from raysearch.search.folder import SearchFolder
-    from raysearch.search.pace import HERE, PEAK_TFLOPS
-    from raysearch.search.plan import corpus_hours, make_plan
-    from raysearch.spec import load_spec
+    from raysearch.planning.cost_sheet import teacher_shape
+    from raysearch.planning.pace import HERE, PEAK_TFLOPS
+    from raysearch.planning.plan import corpus_hours, make_plan
+    from raysearch.spec.loading import load_spec
+    from raysearch.storage.folder import SearchFolder
 
     choices("--gpu", [gpu], (*PEAK_TFLOPS, HERE))
     loaded = load_spec(spec, [*(overrides or []), *([f"search.trials={trials}"] if trials else [])])

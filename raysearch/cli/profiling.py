@@ -11,7 +11,7 @@ from raysearch.cli.options import Json, Set, Storage
 from raysearch.cli.output import print_json
 
 if TYPE_CHECKING:
-    from raysearch.training.profile import Profile
+    from raysearch.planning.profile import Profile
 
 BAR = 40
 """Characters of the longest bar."""
@@ -28,9 +28,9 @@ def profile(
     """Where the time of a search's training steps goes, and its largest waste."""
     import torch
 
-    from raysearch.search.folder import SearchFolder
-    from raysearch.spec import load_spec
-    from raysearch.training.profile import profile as measure
+    from raysearch.planning.profile import profile as measure
+    from raysearch.spec.loading import load_spec
+    from raysearch.storage.folder import SearchFolder
 
     spec = load_spec(document, overrides or [])
     torch.set_num_threads(threads)

@@ -22,8 +22,8 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Run a search to its end: raysearch search search_spaces/quickstart.yaml"""
-    from raysearch.search.folder import SearchFolder, study_url
-    from raysearch.spec import load_spec
+    from raysearch.spec.loading import load_spec
+    from raysearch.storage.folder import SearchFolder, study_url
 
     changes = [*(overrides or []), *([f"search.trials={trials}"] if trials else [])]
     loaded = load_spec(spec, changes, name=name)
@@ -63,7 +63,7 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Replay searches on recorded or made-up trials, without training."""
-    from raysearch.search.replay import load_table, replay
+    from raysearch.simulation.replay import load_table, replay
 
     found = replay(
         load_table(table),
@@ -89,8 +89,7 @@ def table(
     storage: Storage = None,
 ) -> None:
     """Write the trials of finished searches on one space as a table, to simulate searches on."""
-    from raysearch.search.reading import read_table_of
-    from raysearch.search.trial_table import write_table
+    from raysearch.simulation.recorded import read_table_of, write_table
 
     found = read_table_of([open_search(storage, name) for name in names])
     write_table(found, out)

@@ -41,7 +41,7 @@ def tracking_up(
     ] = "127.0.0.1",
 ) -> None:
     """Start MLflow with the page of the searches on this machine: SQLite and local artifacts."""
-    from raysearch.search.folder import SearchFolder
+    from raysearch.storage.folder import SearchFolder
     from raysearch.tracking.server import serve
 
     say(f"fronts: http://{host}:{port}/raysearch/")

@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, resample_poly
 
-from raysearch.corpora.probe import FULL_SCALE, decode
+from raysearch.corpora.audio import FULL_SCALE, decode
 from raysearch.corpora.settings import AugmentationSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError

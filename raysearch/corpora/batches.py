@@ -26,7 +26,7 @@ from lhotse.cut import MonoCut
 from torch import Tensor
 
 from raysearch.corpora.ahead import ahead, is_reader
-from raysearch.corpora.probe import FULL_SCALE, decode
+from raysearch.corpora.audio import FULL_SCALE, decode
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 KEPT_BYTES = 2 << 30

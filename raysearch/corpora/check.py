@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lhotse.cut import MonoCut
 
+from raysearch.corpora.audio import probe
 from raysearch.corpora.corpus import Corpus, Fault
-from raysearch.corpora.probe import probe
 from raysearch.errors import counted
 
 _EXAMPLES = 3

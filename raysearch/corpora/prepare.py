@@ -21,11 +21,11 @@ from pydantic import ValidationError
 from scipy.signal import resample_poly
 
 from raysearch.corpora.check import Checked, check_corpus
-from raysearch.corpora.commonvoice import listed_clips
 from raysearch.corpora.corpus import Corpus, Pair
-from raysearch.corpora.manifests import pairs_file
+from raysearch.corpora.readers.commonvoice import listed_clips
+from raysearch.corpora.readers.manifests import pairs_file
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import CommonVoiceSettings, CorpusSettings
-from raysearch.corpora.table import read_corpus
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError, first_fault
 from raysearch.settings import Settings

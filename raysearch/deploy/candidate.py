@@ -8,19 +8,19 @@ from pathlib import Path
 import torch
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.table import read_corpus
+from raysearch.corpora.readers.table import read_corpus
+from raysearch.deploy.choice import Limits, Pick, Shipped, choose, feasible, within
 from raysearch.deploy.export import export_trial, onnx_name, source_digests
 from raysearch.deploy.latency import Load, measure_latency
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, Measured, load_manifest
 from raysearch.deploy.measure import measure_error, measured_cuts
 from raysearch.deploy.onnx_file import Precision, layout
-from raysearch.deploy.pick import Limits, Pick, Shipped, choose, feasible, within
 from raysearch.deploy.runners import run_file
+from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import MANIFEST_NAME
 from raysearch.errors import InputError
-from raysearch.search.folder import SearchFolder
 from raysearch.search.reading import read_document
+from raysearch.storage.folder import SearchFolder
 
 
 class Deployment:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.deploy.manifest import Manifest, Measured, Rate
-from raysearch.deploy.transcribe import OVERLAP_S, WINDOW_S
-from raysearch.front.document import SearchDocument, TrialRecord
-from raysearch.spec import Spec
+from raysearch.deploy.runtime.transcribe import OVERLAP_S, WINDOW_S
+from raysearch.front.document import SearchDocument
+from raysearch.front.trials import TrialRecord
+from raysearch.spec.document import Spec
 
 FIELD_TASKS = ("classification", "intent")
 

@@ -17,9 +17,9 @@ from raysearch.deploy.onnx_file import Precision, layout, to_onnx, trace, write_
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
 from raysearch.errors import InputError
-from raysearch.front.document import TrialRecord
-from raysearch.search.folder import SearchFolder
+from raysearch.front.trials import TrialRecord
 from raysearch.search.reading import read_document
+from raysearch.storage.folder import SearchFolder
 from raysearch.tasks.head import head_folder
 from raysearch.tasks.settings import TaskSettings
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from raysearch.deploy.transcribe import SAMPLE_RATE_HZ, Run
+from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ, Run
 from raysearch.settings import Settings
 
 WARMUP, REPEATS = 3, 20

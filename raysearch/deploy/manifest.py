@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from raysearch.deploy.latency import Latency
-from raysearch.deploy.transcribe import MANIFEST_NAME
+from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
 from raysearch.errors import InputError, first_fault
 from raysearch.settings import Settings
 

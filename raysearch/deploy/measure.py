@@ -11,16 +11,16 @@ import numpy as np
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.deploy.manifest import Rate
-from raysearch.deploy.transcribe import Layout, Run, log_probs, of_windows
-from raysearch.deploy.verify_speaker import embedding
+from raysearch.deploy.runtime.transcribe import Layout, Run, log_probs, of_windows
+from raysearch.deploy.runtime.verify_speaker import embedding
 from raysearch.errors import InputError
-from raysearch.tasks.counted import counted_interval, share
-from raysearch.tasks.ctc import Unit, is_labelled, reference
-from raysearch.tasks.detection import eer_score
-from raysearch.tasks.fields import ABSENT, Values, label_values, request_values
-from raysearch.tasks.recognition import Reading
-from raysearch.tasks.scoring import cosines
-from raysearch.tasks.speaker import draw_pairs
+from raysearch.tasks.ctc.recognition import Reading
+from raysearch.tasks.ctc.tokens import Unit, is_labelled, reference
+from raysearch.tasks.fields.counted import counted_interval, share
+from raysearch.tasks.fields.fields import ABSENT, Values, label_values, request_values
+from raysearch.tasks.speaker.detection import eer_score
+from raysearch.tasks.speaker.scoring import cosines
+from raysearch.tasks.speaker.task import draw_pairs
 
 LEAST_CUTS = 2
 """A group of fewer has no interval worth the name."""

@@ -17,8 +17,8 @@ import torch
 from onnx import TensorProto
 from torch.export import Dim, ExportedProgram
 
+from raysearch.deploy.runtime.transcribe import METADATA_KEY, Layout
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import METADATA_KEY, Layout
 from raysearch.tasks.head import CtcHeadConfig, FieldHeadConfig, SpeakerHeadConfig
 
 Precision = Literal["fp32", "fp16", "int8"]

@@ -1,123 +1,127 @@
-"""Which trial to ship: the best within limits, with a word on those that cannot be told from it."""
+"""The verb `pick`: for each budget choose, export, measure, and where asked verify and register."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import isfinite
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from raysearch.deploy.candidate import Deployment
+from raysearch.deploy.choice import Limits, Pick
+from raysearch.deploy.latency import Load
+from raysearch.deploy.manifest import Measured
+from raysearch.deploy.verify import verify_against
 from raysearch.errors import InputError
-from raysearch.front.document import SearchDocument, TrialRecord
-from raysearch.front.front import Front, Mark
-from raysearch.front.objective import COSTS, axes, header, interval, value
 from raysearch.settings import Settings
+from raysearch.storage.folder import SearchFolder
 
 
-class Limits(Settings):
-    """What a candidate must keep to; None does not limit."""
+class PickOrder(Settings):
+    """What the user asked for."""
 
-    macs_g: float | None = None
-    params_m: float | None = None
-    size_mb: float | None = None
-    """Of the exported file, in MB of a million bytes."""
-    latency_ms: float | None = None
-    """Median on this machine."""
-    errors: Mapping[str, float] = {}
-    """Task metrics on dev, in percent."""
+    budgets: list[float | None]
+    """GMAC; one pick each."""
+    params_m: float | None
+    size_mb: float | None
+    latency_ms: float | None
+    errors: dict[str, float]
+    objective: str | None
+    knee: bool
+    precisions: list[Any]
+    load: Load
+    model: str | None
+    """Registered model; None registers nothing."""
+    alias: str
+    tracking: str | None
 
-    @property
-    def need_export(self) -> bool:
-        """Whether candidates must be exported to know if they keep to them."""
-        return self.size_mb is not None or self.latency_ms is not None
 
-
-class Pick(Settings):
+class Picked(Settings):
     trial: int
-    limits: Limits
+    max_macs_g: float | None
+    macs_g: float
+    params_m: float
     notes: list[str]
-    """What a reader should know before trusting the choice."""
+    export: Path
+    measured: list[Measured]
+    registered: dict[str, Any] | None
 
 
-class Shipped(Settings):
-    """What is known of a trial once it is exported."""
+def pick_trials(folder: SearchFolder, order: PickOrder, say: Callable[[str], None]) -> list[Picked]:
+    """One pick a budget; all are chosen before the first is measured.
 
-    size_mb: float
-    latency_ms: float
-
-
-def feasible(document: SearchDocument, limits: Limits) -> list[TrialRecord]:
-    """The front's members within the limits that need no export, by MACs.
-
-    Raises: InputError if there is none, with what the nearest one has.
+    Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
     """
-    members = document.members()
-    if not members:
-        raise InputError(f"{document.name}: no complete trial; expected a front to pick from")
-    bounds = {"macs": limits.macs_g, "params": limits.params_m, **limits.errors}
-    for objective, bound in bounds.items():
-        if bound is None:
-            continue
-        values = [value(member, objective) for member in members]
-        if not any(isfinite(one) for one in values):
-            raise InputError(f"--max: {objective}: not measured in {document.name}; expected one of its metrics")
-        kept = [member for member, one in zip(members, values, strict=True) if one <= bound]
-        if not kept:
-            option = f"--max-{objective}" if objective in COSTS else f"--max {objective}"
-            raise InputError(f"{option}: {bound:g}; expected at least {min(values):.4g}, the least of what is left")
-        members = kept
-    return members
+    if order.model is not None:
+        _check_alias(order.alias)
+    deployment = Deployment(folder, order.precisions, order.load, say)
+    chosen = [deployment.pick(_limits(order, budget), order.objective, order.knee) for budget in order.budgets]
+    return [_ship(deployment, pick, order, say) for pick in chosen]
 
 
-def within(members: Sequence[TrialRecord], limits: Limits, shipped: Mapping[int, Shipped]) -> list[TrialRecord]:
-    """Those of the members whose exports keep to the limits.
-
-    Raises: InputError if there is none.
-    """
-    for name, option in (("size_mb", "--max-size"), ("latency_ms", "--max-latency")):
-        bound = getattr(limits, name)
-        if bound is None:
-            continue
-        kept = [member for member in members if getattr(shipped[member.number], name) <= bound]
-        if not kept:
-            least = min(getattr(shipped[member.number], name) for member in members)
-            raise InputError(f"{option}: {bound:g}; expected at least {least:.4g}, the least of what is left")
-        members = kept
-    return list(members)
-
-
-def choose(
-    document: SearchDocument, members: Sequence[TrialRecord], limits: Limits, objective: str | None, knee: bool
-) -> Pick:
-    """The member with the least `objective` (the search's error by default), or the knee.
-
-    A member whose lead over a cheaper one is within noise is passed over for the cheaper one, and named.
-    """
-    front = Front.of(members, document.objectives)
-    marks = front.marks()
-    noisy = [member for member in members if marks[member.number] is Mark.FRONT_WITHIN_NOISE]
-    objective = objective or axes(document.objectives)[1]
-    if objective not in COSTS and not any(isfinite(value(member, objective)) for member in members):
-        raise InputError(f"--objective: {objective}; expected a cost or an error that {document.name} measured")
-    if knee:
-        best = front.knee()
-        assert best is not None
-    else:
-        clear = [member for member in members if member not in noisy]
-        best = min(clear or members, key=lambda member: (value(member, objective), member.cost.macs_g))
-    notes = [_told_apart(best, other, objective) for other in noisy if other.number != best.number]
-    if best in noisy:
-        notes.insert(0, f"trial {best.number} cannot be told from a cheaper trial within their intervals")
-    return Pick(trial=best.number, limits=limits, notes=[note for note in notes if note])
+def picks_text(picked: list[Picked]) -> str:
+    lines = []
+    for one in picked:
+        budget = "" if one.max_macs_g is None else f" (at most {one.max_macs_g:g} GMAC)"
+        lines.append(f"trial {one.trial}{budget}: {one.macs_g:.4g} GMAC, {one.params_m:.4g} M parameters, {one.export}")
+        for row in one.measured:
+            error, latency = row.error, row.latency
+            lines.append(
+                f"  {row.file}: {row.size_bytes / 1e6:.2f} MB, {row.split} {row.metric.upper()} {error.value:.2f} "
+                f"({error.low:.2f} - {error.high:.2f}) %, {latency.seconds:g} s in {latency.median_ms:.1f} ms "
+                f"(p95 {latency.p95_ms:.1f}), real-time factor {latency.rtf:.5f}"
+            )
+        lines += [f"  note: {note}" for note in one.notes]
+        if one.registered:
+            lines.append(f"  registered: {one.registered['uri']}, version {one.registered['version']}")
+    return "\n".join(lines)
 
 
-def _told_apart(best: TrialRecord, other: TrialRecord, objective: str) -> str:
-    if objective in COSTS:
-        return ""
-    (low, high), (other_low, other_high) = interval(best, objective), interval(other, objective)
-    if other_low > high or low > other_high:
-        return ""
-    name = header(objective)
-    return (
-        f"trial {other.number} ({name} {value(other, objective):.2f}, {other.cost.macs_g:.4g} GMAC) "
-        f"cannot be told from trial {best.number} ({name} {value(best, objective):.2f}, "
-        f"{best.cost.macs_g:.4g} GMAC): intervals overlap"
+def _limits(order: PickOrder, budget: float | None) -> Limits:
+    return Limits(
+        macs_g=budget,
+        params_m=order.params_m,
+        size_mb=order.size_mb,
+        latency_ms=order.latency_ms,
+        errors=order.errors,
     )
+
+
+def _ship(deployment: Deployment, pick: Pick, order: PickOrder, say: Callable[[str], None]) -> Picked:
+    manifest = deployment.measure(pick.trial)
+    out = deployment.export(pick.trial)
+    registered = None
+    if order.model is not None:
+        from raysearch.deploy.register import alias_of, register
+
+        folder = deployment.folder
+        say(f"trial {pick.trial}: verifying and registering")
+        seed = folder.spec().search.seed
+        verdict = verify_against(out, manifest, folder.trial(pick.trial), deployment.corpus, seed)
+        registered = register(
+            folder,
+            out,
+            manifest,
+            verdict,
+            pick,
+            deployment.corpus,
+            model=order.model,
+            alias=alias_of(order.alias, pick, several=len(order.budgets) > 1),
+            tracking=order.tracking or folder.links().tracking,
+        ).model_dump()
+    return Picked(
+        trial=pick.trial,
+        max_macs_g=pick.limits.macs_g,
+        macs_g=manifest.macs_g,
+        params_m=manifest.params_m,
+        notes=pick.notes,
+        export=out,
+        measured=manifest.measured,
+        registered=registered,
+    )
+
+
+def _check_alias(alias: str) -> None:
+    from raysearch.deploy.register import is_alias
+
+    if not is_alias(alias):
+        raise InputError(f"--alias: {alias}; expected letters, digits, - and _, and no version such as v1")

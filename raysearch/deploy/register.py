@@ -22,15 +22,15 @@ from mlflow.types.schema import Array
 import raysearch
 from raysearch.corpora.corpus import Corpus
 from raysearch.deploy.card import model_card
+from raysearch.deploy.choice import Pick
 from raysearch.deploy.manifest import Manifest
-from raysearch.deploy.pick import Pick
-from raysearch.deploy.transcribe import SAMPLE_RATE_HZ
+from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ
 from raysearch.deploy.verify import Verdict
 from raysearch.errors import WorkError
 from raysearch.front.plots import draw_png
-from raysearch.search.folder import SearchFolder
 from raysearch.search.reading import read_document
 from raysearch.settings import Settings
+from raysearch.storage.folder import SearchFolder
 
 CARD_NAME = "MODEL_CARD.md"
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
@@ -119,7 +119,7 @@ def _log_model(out: Path, manifest: Manifest, card: Path, code: Path, model: str
     with _quiet():
         logged = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(code / "raysearch/deploy/pyfunc_model.py"),
+            python_model=str(code / "raysearch/deploy/runtime/pyfunc_model.py"),
             artifacts={"model": str(out / manifest.measured[0].file), "card": str(card)},
             code_paths=[str(code / "raysearch")],
             signature=_signature(manifest.task),

@@ -11,16 +11,16 @@ import torch
 
 from raysearch.deploy.export import find_trial
 from raysearch.errors import InputError
-from raysearch.front.document import TrialRecord
 from raysearch.front.objective import axes, interval, value
-from raysearch.search.folder import SearchFolder
-from raysearch.search.provenance import git_commit, hardware, versions
+from raysearch.front.trials import TrialRecord
+from raysearch.lanes.workplace import Workplace
 from raysearch.search.reading import open_study
 from raysearch.search.sampler import derived_seed
 from raysearch.settings import Settings
-from raysearch.spec import Spec
+from raysearch.spec.document import Spec
+from raysearch.storage.folder import SearchFolder
+from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.training.meter import TIMINGS
-from raysearch.training.workplace import Workplace
 
 OF_THE_MACHINE = (*TIMINGS, "cost/seconds", "system/gpu_memory_gb")
 

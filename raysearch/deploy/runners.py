@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from raysearch.deploy.runtime.transcribe import OnnxModel, Run
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import OnnxModel, Run
 from raysearch.errors import InputError
 
 

@@ -20,7 +20,7 @@ from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
-from raysearch.tasks.field_head import FieldHead
+from raysearch.tasks.fields.head import FieldHead
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig, head_folder, load_head
 
 

@@ -14,21 +14,21 @@ import numpy as np
 import onnx
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.table import read_corpus
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.deploy.export import source_digests
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, load_manifest
 from raysearch.deploy.measure import measure_error, measured_cuts
 from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.onnx_file import layout
 from raysearch.deploy.runners import run_checkpoint, run_file
+from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ, Audio, Run
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import SAMPLE_RATE_HZ, Audio, Run
 from raysearch.encoder import cost
 from raysearch.errors import InputError
 from raysearch.front.table import Column, plain
-from raysearch.search.folder import SearchFolder
-from raysearch.tasks.backend_cost import backend_macs
+from raysearch.storage.folder import SearchFolder
 from raysearch.tasks.head import SpeakerHeadConfig
+from raysearch.tasks.speaker.backend_cost import backend_macs
 
 LENGTHS = (1_600, 12_345, 16_000, 16_077, 240_000)
 """0.1 s, 1 s, 15 s, and two that end within a frame."""

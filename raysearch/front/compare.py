@@ -8,10 +8,11 @@ from math import nan
 import numpy as np
 
 from raysearch.errors import InputError
-from raysearch.front.document import Measured, SearchDocument
+from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front
 from raysearch.front.objective import axes, header, interval, unit, value
 from raysearch.front.table import Column, decimals, plain, rounded
+from raysearch.front.trials import Measured
 from raysearch.settings import Settings
 
 BUDGETS = 3

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from raysearch.front.document import SearchDocument, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front, Mark
 from raysearch.front.objective import COSTS, axes, header, interval, unit, value
 from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
+from raysearch.front.trials import TrialRecord
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; without black and yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9")

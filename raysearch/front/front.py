@@ -17,7 +17,7 @@ import numpy as np
 from raysearch.front.objective import COSTS, axes, interval, value
 
 if TYPE_CHECKING:
-    from raysearch.front.document import TrialRecord
+    from raysearch.front.trials import TrialRecord
 
 
 class Mark(str, Enum):

@@ -7,7 +7,7 @@ from math import nan
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from raysearch.front.document import TeacherPoint, TrialRecord
+    from raysearch.front.trials import TeacherPoint, TrialRecord
 
 Objective = Literal["macs", "params", "latency", "wer", "per", "eer", "error"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from raysearch.errors import InputError, first_fault
+from raysearch.files.gzipped import read_gzip, write_gzip
 from raysearch.front.document import SearchDocument
-from raysearch.gzipped import read_gzip, write_gzip
 from raysearch.settings import Settings
 
 SUFFIX = ".json.gz"

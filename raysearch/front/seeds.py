@@ -11,9 +11,10 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from raysearch.errors import InputError
-from raysearch.front.document import Cost, Measured, SearchDocument, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.objective import axes, header, value
 from raysearch.front.table import Column, plain, setting_text, varying_settings
+from raysearch.front.trials import Cost, Measured, TrialRecord
 from raysearch.settings import Settings
 
 SPLITS = ("eval", "test")

@@ -9,9 +9,10 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from raysearch.front.document import SearchDocument, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.objective import axes, header, value
 from raysearch.front.table import setting_text, varying_settings
+from raysearch.front.trials import TrialRecord
 
 
 def draw_settings(document: SearchDocument, importances: Mapping[str, Mapping[str, float]], path: Path) -> None:

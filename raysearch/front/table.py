@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import Any
 
-from raysearch.front.document import SearchDocument, State, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front, Mark
 from raysearch.front.objective import COSTS, header, interval, unit, value
+from raysearch.front.trials import State, TrialRecord
 
 STATES: tuple[State, ...] = ("complete", "stopped", "infeasible", "failed", "running")
 NOISE_NOTE = "~ within noise of a cheaper trial"

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
-from raysearch.corpora.batches import Batch, Rows, TrainingBatches
+from raysearch.corpora.batches import Rows, TrainingBatches
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.base import Report, Trial
-from raysearch.methods.settings import TrainingSettings
-from raysearch.training.loop import Workload, fit
+from raysearch.methods.trial import Trial
+from raysearch.training.loop import fit
 from raysearch.training.memory import fitting
 from raysearch.training.process import rank, world_size
+from raysearch.training.recipe import More, Prepare, Recipe, nothing_more
+from raysearch.training.report import Report
+from raysearch.training.settings import TrainingSettings
 from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
 
-Prepare = Callable[[int, Batch], Mapping[str, Any]]
-Evaluate = Callable[[Encoder, bool], Mapping[str, float]]
 
-
-def student_for(trial: Trial, config: AnyConfig, training: TrainingSettings) -> Encoder:
+def student_for(trial: Trial[Any], config: AnyConfig, training: TrainingSettings) -> Encoder:
     """The untrained student of a trial."""
     return build_student(config, trial.teacher.encoder, trial.corpus, trial.seed, training.dropout)
 
 
-def report_untrained(trial: Trial, encoder: Encoder) -> Iterator[Report]:
+def report_untrained(trial: Trial[Any], encoder: Encoder) -> Iterator[Report]:
     """The one report, at the last rung, of a student that is taken as it is."""
     metrics: Mapping[str, float] = {}
     if rank() == 0:
@@ -38,26 +37,30 @@ def report_untrained(trial: Trial, encoder: Encoder) -> Iterator[Report]:
 
 
 def train_student(
-    trial: Trial,
+    trial: Trial[Any],
     module: nn.Module,
     prepare: Prepare,
     settings: TrainingSettings,
     rows: Rows | None = None,
+    *,
+    more: More = nothing_more,
 ) -> Iterator[Report]:
     """Trains `module` on the corpus's training split; see `fit` for reports, resuming and errors.
 
-    `rows`: where batches are made of, if not of audio.
+    `rows` are what batches are made of, where it is not audio. `more` gives metrics beside the student's errors.
     """
     batches, settings = batches_for(trial, module, prepare, settings, rows)
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
-    return fit(run, Workload(module, batches, prepare, with_batches(trial.evaluate, settings)))
+    return fit(run, Recipe(module, batches, prepare, trial.evaluate, more=more))
 
 
 def batches_for(
-    trial: Trial, module: nn.Module, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
+    trial: Trial[Any], module: nn.Module, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
 ) -> tuple[TrainingBatches, TrainingSettings]:
-    """Of the training split, in batches of the seconds that the settings say; on a GPU, of as many as fit, and the
-    settings with which an update hears as much in them."""
+    """The training split in batches of the seconds that the settings say, and the settings.
+
+    On a GPU batches are halved until one fits, and the settings then accumulate as many of them into an update.
+    """
     cuts = trial.corpus.splits["train"]
 
     def build(batch_s: float) -> TrainingBatches:
@@ -68,9 +71,3 @@ def batches_for(
         return build(settings.batch_s), settings
     module = module.to(trial.device).train()
     return fitting(trial.folder, settings, build, module, prepare, trial.device, trial.precision)
-
-
-def with_batches(evaluate: Evaluate, settings: TrainingSettings) -> Evaluate:
-    """Reports tell the seconds in a batch and the batches in an update, too."""
-    told = {"train/batch_s": settings.batch_s, "train/accumulate": float(settings.accumulate)}
-    return lambda encoder, final: {**evaluate(encoder, final), **told}

@@ -5,19 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 
 from raysearch.errors import InputError, did_you_mean
-from raysearch.methods.base import Method
+from raysearch.methods.method import Method
 
 METHODS = {
-    "hubert": "raysearch.methods.hubert:Hubert",
-    "dicehubert": "raysearch.methods.hubert:DiceHubert",
-    "fasthubert": "raysearch.methods.hubert:FastHubert",
-    "distilhubert": "raysearch.methods.distilhubert:DistilHubert",
-    "hjpruning": "raysearch.methods.hjpruning:HJPruning",
-    "dphubert": "raysearch.methods.hjpruning:DPHubert",
-    "oskdft": "raysearch.methods.oskdft:Oskdft",
-    "kd-then-ft": "raysearch.methods.oskdft:KdThenFt",
-    "ft-only": "raysearch.methods.oskdft:FtOnly",
-    "unfused": "raysearch.methods.unfused:Unfused",
+    "hubert": "raysearch.methods.labels.hubert:Hubert",
+    "dicehubert": "raysearch.methods.labels.hubert:DiceHubert",
+    "fasthubert": "raysearch.methods.labels.hubert:FastHubert",
+    "distilhubert": "raysearch.methods.features.distilhubert:DistilHubert",
+    "hjpruning": "raysearch.methods.pruning.hjpruning:HJPruning",
+    "dphubert": "raysearch.methods.pruning.hjpruning:DPHubert",
+    "oskdft": "raysearch.methods.speaker.oskdft:Oskdft",
+    "kd-then-ft": "raysearch.methods.speaker.oskdft:KdThenFt",
+    "ft-only": "raysearch.methods.speaker.oskdft:FtOnly",
+    "unfused": "raysearch.methods.unfused.unfused:Unfused",
 }
 
 

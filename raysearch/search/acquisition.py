@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from raysearch.search.space import Config, Distribution, Space, Value
 from raysearch.search.surrogate import Observation, Surrogate
+from raysearch.spec.space import Config, Distribution, Space, Value
 
 Array = NDArray[np.float64]
 RANDOM, MUTANTS = 300, 200

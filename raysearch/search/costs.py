@@ -10,9 +10,9 @@ import numpy as np
 from raysearch.encoder import cost
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError
-from raysearch.front.document import Cost
-from raysearch.search.space import Config
-from raysearch.spec import Spec
+from raysearch.front.trials import Cost
+from raysearch.spec.document import Spec
+from raysearch.spec.space import Config
 
 SHAPELESS = ("training.", "targets.", "prediction.", "ctc.", "backend.", "verification.", "augmentation.")
 """Settings that no student's shape depends on: heads and label sets are not counted."""

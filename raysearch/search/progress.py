@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from raysearch.front.document import TrialRecord
 from raysearch.front.document import document as build_document
 from raysearch.front.objective import axes
+from raysearch.front.trials import TrialRecord
 from raysearch.search.study import Study
-from raysearch.spec import Spec
+from raysearch.spec.document import Spec
 from raysearch.targets.settings import POINTS_PER_CLUSTER
 
 SHOWN_TRIALS = 12

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from raysearch.encoder.config import parse_config
 from raysearch.errors import InputError
-from raysearch.front.document import Cost, SearchDocument, TeacherPoint
+from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
-from raysearch.front.objective import axes
 from raysearch.front.record import Record
-from raysearch.search.folder import SearchFolder
+from raysearch.front.trials import Cost, TeacherPoint
 from raysearch.search.status import search_status
 from raysearch.search.study import Study
-from raysearch.search.trial_table import RecordedTable, rows_of
-from raysearch.spec import differences
+from raysearch.storage.folder import SearchFolder
 from raysearch.tracking.state import SearchState
 
 
@@ -33,6 +30,17 @@ def open_study(folder: SearchFolder) -> Study:
 def read_document(folder: SearchFolder) -> SearchDocument:
     """The search's trials, front and hypervolume."""
     return _document(folder, open_study(folder))
+
+
+def ended_off_front(folder: SearchFolder) -> list[int]:
+    """Trials that have ended and are not on the front.
+
+    Raises: InputError if the search has no study yet.
+    """
+    document = read_document(folder)
+    return [
+        trial.number for trial in document.trials if trial.state != "running" and trial.number not in document.front
+    ]
 
 
 def read_state(folder: SearchFolder) -> SearchState:
@@ -105,28 +113,3 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
     study = open_study(folder)
     spec = folder.spec()
     return search_status(_document(folder, study), spec, int(study.about.get("trials", spec.search.trials)))
-
-
-def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
-    """The trials of finished searches on one space, as a table to simulate on.
-
-    Raises: InputError if two searches do not belong together, or no trial was run to its budget.
-    """
-    spec = folders[0].spec()
-    rows = []
-    for folder in folders:
-        own = folder.spec()
-        apart = [key for key in differences(spec, own) if not key.startswith(("search.", "workers."))]
-        apart += [key for key in ("updates", "updates_of") if getattr(own.search, key) != getattr(spec.search, key)]
-        if apart:
-            raise InputError(
-                f"{folder.name}: {apart[0]} differs from {folders[0].name}'s; expected searches of one space"
-            )
-        _, error = axes(own.objectives)
-        rows += rows_of(open_study(folder).trials(), error, own)
-    if not any(row.diverged_s is None for row in rows):
-        raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")
-    about = open_study(folders[0]).about
-    teacher = parse_config(about["teacher"]["encoder"])
-    macs_g, error_limit = about["reference_point"]
-    return RecordedTable(spec, teacher, (macs_g, error_limit), rows)

@@ -11,30 +11,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 import yaml
 
+from raysearch.cluster.connection import connected
+from raysearch.cluster.resources import cpus as cluster_cpus
+from raysearch.cluster.resources import largest_node, uses_gpu
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.table import read_corpus
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
-from raysearch.search.connection import connected
+from raysearch.lanes.lane import LanePlan, train_on_workers
+from raysearch.lanes.tune import run_lanes
+from raysearch.lanes.worker import train_teacher
 from raysearch.search.costs import encoder_cost
-from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.lane import LanePlan, train_on_workers
-from raysearch.search.lanes import largest_node, run_lanes, uses_gpu
-from raysearch.search.lease import Lease
 from raysearch.search.progress import make_progress
-from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.reading import read_document, write_front
-from raysearch.search.replica import Replica
 from raysearch.search.searcher import Searcher
-from raysearch.search.study import Study, open_storage
-from raysearch.spec import Spec, differences
-from raysearch.training.teacher import find_teacher, teacher_metrics
-from raysearch.training.worker import train_teacher
+from raysearch.search.study import Study
+from raysearch.spec.document import Spec
+from raysearch.spec.loading import differences
+from raysearch.storage.folder import Links, SearchFolder
+from raysearch.storage.lease import Lease
+from raysearch.storage.provenance import git_commit, hardware, versions
+from raysearch.storage.replica import Replica
+from raysearch.storage.studies import open_storage
+from raysearch.teachers.loading import teacher_metrics
+from raysearch.teachers.store import find_teacher
 
 REFERENCE_DRAWS = 256
 """Configurations drawn to find the largest cost of a space that has no limit."""
@@ -181,7 +185,7 @@ def _check_clusters(spec: Spec, corpus: Corpus) -> None:
 def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None]) -> LanePlan:
     workers = spec.workers
     gpu = uses_gpu(workers)
-    needed, cpus = workers.lanes * workers.num_workers * workers.cpus, ray.cluster_resources().get("CPU", 0)
+    needed, cpus = workers.lanes * workers.num_workers * workers.cpus, cluster_cpus()
     if needed > cpus:
         wanted = f"workers: lanes x num_workers x cpus = {needed}"
         if own:

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 
 from raysearch.errors import counted
-from raysearch.search.space import Config, Space
+from raysearch.spec.space import Config, Space
 
 START_DRAWS = 64
 """Configurations drawn to find one near a wanted cost."""

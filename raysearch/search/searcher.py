@@ -12,24 +12,24 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, WorkError
-from raysearch.front.document import Cost, TrialRecord
 from raysearch.front.objective import axes
 from raysearch.front.objective import value as objective_value
+from raysearch.front.trials import Cost, TrialRecord
+from raysearch.lanes.source import Suggestion
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import keeps_going
-from raysearch.search.space import Config, has_setting
 from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
-from raysearch.spec import Spec
+from raysearch.spec.document import Spec
+from raysearch.spec.space import Config, has_setting
 
 ONE_THREAD = ThreadpoolController()
 START_TRIALS = 6
@@ -39,18 +39,6 @@ MAX_LOST = 5
 BATCH, ACCUMULATE = "training.batch_s", "training.accumulate"
 MAX_REFUSED = 300
 """Suggestions in a row that may be over budget or known already, before the space counts as exhausted."""
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    number: int
-    config: Config
-    seed: int
-    """Seed of the trial's training."""
-    overrides: Config = field(default_factory=dict)
-    """Settings in place of the configuration's, from a retry."""
-    spent_s: float = 0.0
-    """Seconds that earlier attempts took up to their last rung."""
 
 
 class Searcher:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from raysearch.front.document import SearchDocument, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
-from raysearch.spec import Spec
+from raysearch.front.trials import TrialRecord
+from raysearch.spec.document import Spec
 
 SECONDS = "cost/seconds"
 

@@ -11,18 +11,19 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from raysearch.front.document import Cost, State, TrialRecord
 from raysearch.front.objective import value as objective_value
-from raysearch.search.journal import Journal
-from raysearch.search.space import Config, Space
+from raysearch.front.trials import Cost, State, TrialRecord
+from raysearch.spec.space import Config, Space
+from raysearch.storage.journal import Journal
+from raysearch.storage.studies import open_storage
 
 FEWEST_JUDGED = 8
 """Complete trials before the importance of a setting means anything."""
@@ -32,20 +33,6 @@ _OPTUNA_STATE = {
     "infeasible": TrialState.FAIL,
     "failed": TrialState.FAIL,
 }
-
-
-def open_storage(storage: str | BaseStorage) -> BaseStorage:
-    """The storage behind a database URL, or a journal file."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if isinstance(storage, BaseStorage):
-        return storage
-    return _database(storage) if "://" in storage else Journal(storage)
-
-
-@cache
-def _database(url: str) -> RDBStorage:
-    """One a process: each keeps connections open, and a team's server has only so many."""
-    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 class Study:

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from raysearch.search.space import Config, Distribution, Space
+from raysearch.spec.space import Config, Distribution, Space
 
 Array = NDArray[np.float64]
 NOISE = 0.02

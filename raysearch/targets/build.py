@@ -29,7 +29,7 @@ from raysearch.targets.settings import TargetSettings
 from raysearch.targets.store import LabelStore
 
 if TYPE_CHECKING:
-    from raysearch.methods.base import Teacher
+    from raysearch.encoder.teacher import Teacher
 
 _log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from raysearch.targets.settings import POINTS_PER_CLUSTER, PseudoLabelSettings
 from raysearch.targets.store import FolderStore
 
 if TYPE_CHECKING:
-    from raysearch.methods.base import Teacher
+    from raysearch.encoder.teacher import Teacher
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysearch.remote import Remote
+from raysearch.files.remote import Remote
 from raysearch.targets.label_set import LabelKey, LabelSet, read_label_set
 
 _log = logging.getLogger(__name__)

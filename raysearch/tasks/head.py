@@ -22,10 +22,10 @@ from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, save_encode
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, first_fault
 from raysearch.settings import Settings
-from raysearch.tasks.backend import SpeakerBackend
-from raysearch.tasks.ctc import CtcHead, Tokens, Unit
-from raysearch.tasks.field_head import FieldHead, build_field_head
+from raysearch.tasks.ctc.tokens import CtcHead, Tokens, Unit
+from raysearch.tasks.fields.head import FieldHead, build_field_head
 from raysearch.tasks.settings import BackendSettings
+from raysearch.tasks.speaker.backend import SpeakerBackend
 
 DOCUMENT_NAME, HEAD_WEIGHTS_NAME = "head.json", "head.safetensors"
 

@@ -7,8 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysearch.tasks.base import Judge, Task
 from raysearch.tasks.head import head_folder
+from raysearch.tasks.task import Judge, Task
 
 if TYPE_CHECKING:
     import torch
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from raysearch.tasks.settings import TaskSettings
 
 TASKS = {
-    "asr": "raysearch.tasks.asr:Asr",
-    "phonemes": "raysearch.tasks.phonemes:Phonemes",
-    "speaker": "raysearch.tasks.speaker:Speaker",
-    "classification": "raysearch.tasks.classification:Classification",
-    "intent": "raysearch.tasks.intent:Intent",
+    "asr": "raysearch.tasks.ctc.asr:Asr",
+    "phonemes": "raysearch.tasks.ctc.phonemes:Phonemes",
+    "speaker": "raysearch.tasks.speaker.task:Speaker",
+    "classification": "raysearch.tasks.fields.classification:Classification",
+    "intent": "raysearch.tasks.fields.intent:Intent",
 }
 
 
@@ -37,7 +37,7 @@ def load_task(settings: TaskSettings) -> Task:
 
 def learner_of(tasks: Iterable[Task], corpus: Corpus) -> Learner | None:
     """What the first task with fields teaches; None if all read symbols."""
-    from raysearch.tasks.field_task import FieldTask
+    from raysearch.tasks.fields.task import FieldTask
 
     return next((task.learner(corpus) for task in tasks if isinstance(task, FieldTask)), None)
 

@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from raysearch.front.document import SearchDocument, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, interval, value
 from raysearch.front.table import markdown_table
+from raysearch.front.trials import TrialRecord
 from raysearch.tracking.state import SearchState
 
 NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"

@@ -25,10 +25,10 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from raysearch.front.document import TrialRecord
 from raysearch.front.left import LEFT_NAME, draw_left
 from raysearch.front.plots import draw_html, draw_png
 from raysearch.front.settings_page import draw_settings
+from raysearch.front.trials import TrialRecord
 from raysearch.tracking import content
 from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, Points
 from raysearch.tracking.state import SearchState

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
-
-from torch import nn
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
-from raysearch.encoder.encoder import Encoder
 from raysearch.errors import WorkError
-from raysearch.methods.base import Report
 from raysearch.training.curve import Curve
 from raysearch.training.meter import Meter
 from raysearch.training.process import rank
+from raysearch.training.recipe import Recipe
+from raysearch.training.report import Report
 from raysearch.training.spans import span, watch
 from raysearch.training.trainer import Run, Trainer
 from raysearch.training.utilisation import peak_flops
@@ -35,26 +32,7 @@ class DivergedError(WorkError):
     """The loss or its gradient is no longer a number; no checkpoint was written since it was one."""
 
 
-class Batches(Protocol):
-    """An endless stream that can be entered at any batch."""
-
-    def from_step(self, step: int) -> Iterator[Batch]: ...
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What is trained, on what, and how it is judged."""
-
-    module: nn.Module
-    """`module(**inputs)` returns the loss and a dict of detached metrics; its attribute `student` is the student."""
-    batches: Batches
-    prepare: Callable[[int, Batch], Mapping[str, Any]]
-    """Update and batch -> the module's arguments, `samples_B` among them; tensors may lie on any device."""
-    evaluate: Callable[[Encoder, bool], Mapping[str, float]]
-    """Metrics of a student in eval mode; True at the last rung."""
-
-
-def fit(run: Run, workload: Workload) -> Iterator[Report]:
+def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     """Trains to the last rung; yields a report at each rung after the checkpoint in `run.folder`, if there is one.
 
     The report at the checkpoint's own update is yielded again: it may have been lost. Rank 0 writes and evaluates; the
@@ -63,18 +41,18 @@ def fit(run: Run, workload: Workload) -> Iterator[Report]:
     Raises: DivergedError, at the next line of the curve.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(run, workload.module)
+    trainer = Trainer(run, recipe.module)
     trainer.resume()
     watch(trainer.student)
     curve = Curve(run.curve or run.folder / "curve.jsonl")
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
-        yield _report(run, trainer, metrics, workload)
-    stream = workload.batches.from_step(trainer.step * run.settings.accumulate)
+        yield _report(run, trainer, metrics, recipe)
+    stream = recipe.batches.from_step(trainer.step * run.settings.accumulate)
     meter = Meter(trainer.student.config, peak_flops(run.device, run.precision))
     while trainer.step < run.budget:
         lr = trainer.lr
-        meter.add(trainer.update(_prepared(run, trainer.step, workload, stream, meter)))
+        meter.add(trainer.update(_prepared(run, trainer.step, recipe, stream, meter)))
         saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0
         # Every checkpoint ends a line of the curve, so that a resumed run averages over the same updates.
         with span("reporting"):
@@ -87,20 +65,20 @@ def fit(run: Run, workload: Workload) -> Iterator[Report]:
             if saving and rank() == 0:
                 trainer.save()
         if trainer.step in run.rungs:
-            yield _report(run, trainer, metrics, workload)
+            yield _report(run, trainer, metrics, recipe)
         if saving:
             meter.restart()  # the time that others took is not the training's
 
 
 def _prepared(
-    run: Run, step: int, workload: Workload, stream: Iterator[Batch], meter: Meter
+    run: Run, step: int, recipe: Recipe, stream: Iterator[Batch], meter: Meter
 ) -> Iterator[Mapping[str, Any]]:
     """The batches of an update, each made when it is wanted: memory holds one."""
     for _ in range(run.settings.accumulate):
         with span("batch"):
             batch = next(stream)
         with span("labels and masks"):
-            inputs = workload.prepare(step, batch)
+            inputs = recipe.prepare(step, batch)
         meter.hear(inputs["samples_B"])
         yield inputs
 
@@ -118,7 +96,7 @@ def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
-def _report(run: Run, trainer: Trainer, train: Mapping[str, float], workload: Workload) -> Report:
+def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Recipe) -> Report:
     """The report at a rung: from disk if it was made before, else of the student as it lies on disk."""
     step, final = trainer.step, trainer.step == run.budget
     if rank() != 0:
@@ -128,8 +106,14 @@ def _report(run: Run, trainer: Trainer, train: Mapping[str, float], workload: Wo
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if old.get("step") == step:
         return Report(step, old["metrics"], final)
-    metrics = {**train, **workload.evaluate(load_encoder(run.folder / "student", run.device).eval(), final)}
+    student = load_encoder(run.folder / "student", run.device).eval()
+    metrics = {**train, **recipe.evaluate(student, final, recipe.heads), **recipe.more(student), **_batch(run)}
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"step": step, "metrics": metrics}), encoding="utf-8")
     part.replace(path)
     return Report(step, metrics, final)
+
+
+def _batch(run: Run) -> dict[str, float]:
+    """The seconds in a batch and the batches in an update: on a GPU they may be other than the settings say."""
+    return {"train/batch_s": run.settings.batch_s, "train/accumulate": float(run.settings.accumulate)}

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, distributed, nn
 
 from raysearch.corpora.batches import Batch, TrainingBatches
-from raysearch.methods.settings import TrainingSettings
 from raysearch.training.precision import autocast
 from raysearch.training.process import alone, rank, world_size
+from raysearch.training.settings import TrainingSettings
 
 FILE = "batch.json"
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.settings import TrainingSettings
 from raysearch.training import checkpoint
 from raysearch.training.precision import autocast
 from raysearch.training.process import generator, world_size
 from raysearch.training.schedule import linear
+from raysearch.training.settings import TrainingSettings
 from raysearch.training.spans import span
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Run:
-    """What the training loop needs beside a workload: where, how long and how it trains."""
+    """What the training loop needs beside a recipe: where, how long and how it trains."""
 
     folder: Path
     device: torch.device

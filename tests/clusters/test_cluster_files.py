@@ -12,9 +12,9 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from kuberay import KINDS
 
-from raysearch.spec import load_spec
+from raysearch.spec.loading import load_spec
+from tests.clusters.kuberay import KINDS
 
 CHECKOUT = Path(__file__).parents[2]
 CLUSTERS = CHECKOUT / "clusters"

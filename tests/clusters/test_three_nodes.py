@@ -16,8 +16,8 @@ from ray.cluster_utils import Cluster
 from ray.util.state import list_actors
 from tenacity import Retrying, stop_after_attempt
 
-from raysearch.search.folder import SearchFolder
 from raysearch.search.study import Study
+from raysearch.storage.folder import SearchFolder
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lhotse import AudioSource, Recording
 from lhotse.cut import MonoCut
-from speech_trees import noise, write_flac
 
 from raysearch.corpora import batches
 from raysearch.corpora.batches import AudioStore, Batch, TrainingBatches, evaluation_batches, load_audio
+from tests.corpora.speech_trees import noise, write_flac
 
 LENGTHS = st.lists(st.integers(1, 40_000), min_size=1, max_size=60)
 BATCH_S = st.sampled_from([0.5, 1.0, 3.0, 10.0])

@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from speech_trees import write_corpus, write_flac
 from typer.testing import CliRunner
 
 from raysearch.cli import app
 from raysearch.corpora.check import Checked, FaultGroup, check_corpus
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import An4Settings
-from raysearch.corpora.table import read_corpus
+from tests.corpora.speech_trees import write_corpus, write_flac
 
 ROOT = Path(__file__).parents[2]
 

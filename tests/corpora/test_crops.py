@@ -9,7 +9,7 @@ import torch
 from raysearch.corpora.augmentation import Augmenter, coloured_noise, mixed, reverberated, room
 from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.crops import SpeakerCrops
-from raysearch.corpora.reading import whole_cut
+from raysearch.corpora.readers.reading import whole_cut
 from raysearch.corpora.settings import AugmentationSettings
 from raysearch.errors import InputError
 

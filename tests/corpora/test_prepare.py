@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from speech_trees import noise, write_corpus, write_flac
 from typer.testing import CliRunner
 
 from raysearch.cli import app
-from raysearch.corpora.commonvoice import read_commonvoice
 from raysearch.corpora.prepare import KINDS, corpus_settings, prepare
+from raysearch.corpora.readers.commonvoice import read_commonvoice
+from raysearch.corpora.readers.speech_commands import read_speech_commands
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import CommonVoiceSettings, ManifestSettings, SpeechCommandsSettings, SplitManifests
-from raysearch.corpora.speech_commands import read_speech_commands
-from raysearch.corpora.table import read_corpus
 from raysearch.errors import InputError
+from tests.corpora.speech_trees import noise, write_corpus, write_flac
 
 
 def speech_commands(root: Path) -> Path:

@@ -16,15 +16,15 @@ from raysearch import cli
 from raysearch.deploy.export import export_trial
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.encoder import Encoder
-from raysearch.front.document import Cost
+from raysearch.front.trials import Cost
+from raysearch.lanes.workplace import Workplace
 from raysearch.methods.settings import StudentSettings
 from raysearch.search.costs import encoder_cost
-from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.provenance import git_commit, hardware, versions
 from raysearch.search.sampler import derived_seed
 from raysearch.search.study import Study
-from raysearch.spec import parse_spec
-from raysearch.training.workplace import Workplace
+from raysearch.spec.loading import parse_spec
+from raysearch.storage.folder import Links, SearchFolder
+from raysearch.storage.provenance import git_commit, hardware, versions
 
 TONES_HZ = (300, 1000, 2500)
 TINY = {"width": 32, "heads": 2, "channels": 16, "position_kernel": 5}

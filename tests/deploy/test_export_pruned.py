@@ -11,10 +11,10 @@ from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.verify import verify
 from raysearch.encoder import cost
 from raysearch.encoder.document import read_config
-from raysearch.search.folder import Links, SearchFolder
+from raysearch.lanes.workplace import Workplace
 from raysearch.search.study import Study
-from raysearch.spec import parse_spec
-from raysearch.training.workplace import Workplace
+from raysearch.spec.loading import parse_spec
+from raysearch.storage.folder import Links, SearchFolder
 
 
 @pytest.fixture

@@ -7,21 +7,21 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet
-from shipping import assert_ships_its_checkpoint
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.reading import whole_cut
+from raysearch.corpora.readers.reading import whole_cut
 from raysearch.deploy.export import onnx_name
 from raysearch.deploy.manifest import CHECKPOINT_NAME
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint
+from raysearch.deploy.runtime.transcribe import OnnxModel, transcribe
+from raysearch.deploy.runtime.verify_speaker import verify_speaker
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import OnnxModel, transcribe
-from raysearch.deploy.verify_speaker import verify_speaker
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.config import AnyConfig, Blocks, ConvConfig, EncoderConfig, LogMel, PositionConv
 from raysearch.errors import InputError
 from raysearch.tasks.head import ChosenHead, FieldHeadConfig
+from tests.deploy.shipping import assert_ships_its_checkpoint
 
 CONV = ConvConfig(bins=16, channels=[4, 4, 4], width=16, range_db=40.0)
 TRANSFORMER = EncoderConfig(

@@ -12,7 +12,7 @@ from raysearch.encoder import cost
 from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
-from raysearch.tasks.ctc import CtcHead, Tokens
+from raysearch.tasks.ctc.tokens import CtcHead, Tokens
 from raysearch.tasks.head import ChosenHead
 
 UNEQUAL = [Block(heads=2, head_width=8, ffn=24), Block(heads=3, head_width=4, ffn=0)]

@@ -2,9 +2,10 @@ import math
 
 import pytest
 
-from raysearch.deploy.pick import Limits, Shipped, choose, feasible, within
+from raysearch.deploy.choice import Limits, Shipped, choose, feasible, within
 from raysearch.errors import InputError
-from raysearch.front.document import Cost, SearchDocument, TrialRecord, document
+from raysearch.front.document import SearchDocument, document
+from raysearch.front.trials import Cost, TrialRecord
 
 OBJECTIVES = ["macs", "per"]
 

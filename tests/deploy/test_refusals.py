@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from raysearch.deploy.transcribe import OVERLAP_S, WINDOW_S, OnnxModel, log_probs, read_audio
+from raysearch.deploy.runtime.transcribe import OVERLAP_S, WINDOW_S, OnnxModel, log_probs, read_audio
 
 RATE = 16_000
 

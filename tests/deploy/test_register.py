@@ -5,13 +5,13 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from lacking import run_without
 
 from raysearch.deploy.latency import Load
-from raysearch.deploy.picking import PickOrder, pick_trials, picks_text
-from raysearch.deploy.transcribe import OnnxModel
+from raysearch.deploy.pick import PickOrder, pick_trials, picks_text
+from raysearch.deploy.runtime.transcribe import OnnxModel
 from raysearch.errors import InputError, WorkError
-from raysearch.search.folder import SearchFolder
+from raysearch.storage.folder import SearchFolder
+from tests.deploy.lacking import run_without
 
 pytestmark = pytest.mark.mlflow
 ORDER = {

@@ -1,5 +1,5 @@
 from raysearch.deploy.reproduce import reproduce
-from raysearch.search.folder import SearchFolder
+from raysearch.storage.folder import SearchFolder
 
 
 def test_trial_rerun_on_the_same_machine_gives_the_same_errors(search: SearchFolder, tmp_path) -> None:

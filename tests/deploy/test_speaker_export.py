@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lacking import HEAVY, raysearch_without
 from lhotse import CutSet
-from shipping import assert_ships_its_checkpoint
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.reading import whole_cut
+from raysearch.corpora.readers.reading import whole_cut
 from raysearch.deploy.export import onnx_name
 from raysearch.deploy.manifest import CHECKPOINT_NAME
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.deploy.runtime.transcribe import OnnxModel, transcribe
+from raysearch.deploy.runtime.verify_speaker import embedding, verify_speaker
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import OnnxModel, transcribe
-from raysearch.deploy.verify_speaker import embedding, verify_speaker
 from raysearch.encoder.config import Adapter, Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
-from raysearch.tasks.backend import SpeakerBackend
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.settings import BackendSettings
+from raysearch.tasks.speaker.backend import SpeakerBackend
+from tests.deploy.lacking import HEAVY, raysearch_without
+from tests.deploy.shipping import assert_ships_its_checkpoint
 
 FRONT_ENDS = {"logmel": LogMel(channels=[8, 8]), "base": Waveform(channels=[8] * 7)}
 

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lacking import HEAVY, raysearch_without, run_without
 
 from raysearch.corpora.batches import AudioStore
-from raysearch.corpora.table import read_corpus
+from raysearch.corpora.readers.table import read_corpus
+from raysearch.deploy.runtime.transcribe import Layout, OnnxModel, log_probs, read_audio, transcribe
 from raysearch.deploy.speech_model import Recogniser
-from raysearch.deploy.transcribe import Layout, OnnxModel, log_probs, read_audio, transcribe
 from raysearch.errors import InputError
-from raysearch.tasks.ctc import Tokens, greedy
+from raysearch.tasks.ctc.tokens import Tokens, greedy
+from tests.deploy.lacking import HEAVY, raysearch_without, run_without
 
 RATE = 16_000
 
@@ -55,9 +55,7 @@ def test_transcribe_needs_no_torch(exported: Path, tmp_path: Path) -> None:
 def test_transcribe_runs_where_only_onnxruntime_and_soundfile_are(exported: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "a.wav", noise(1.0))
     words = [str(exported / "model.onnx"), str(file)]
-    code = (
-        f"import runpy\nsys.argv[1:] = {words!r}\nrunpy.run_module('raysearch.deploy.transcribe', run_name='__main__')"
-    )
+    code = f"import runpy\nsys.argv[1:] = {words!r}\nrunpy.run_module('raysearch.deploy.runtime.transcribe', run_name='__main__')"
     found = run_without("torch typer pydantic yaml rich", code)
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == OnnxModel(exported / "model.onnx").read(read_audio(file))

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from small_encoders import each_kind, small
 
 from raysearch.encoder.config import Block, EncoderConfig
 from raysearch.encoder.encoder import Encoder, fit_normalisation
 from raysearch.encoder.frames import mel_frames
+from tests.encoder.small_encoders import each_kind, small
 
 SAMPLES = torch.tensor([9000, 4321])
 

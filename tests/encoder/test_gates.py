@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from small_encoders import each_kind, small
 
 from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import macs, param_parts, params, parts, sized, sizes_of
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet, KeptNorm
+from tests.encoder.small_encoders import each_kind, small
 
 BASE = EncoderConfig(front_end=Waveform(), width=768, blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072))
 

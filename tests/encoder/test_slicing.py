@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_encoders import each_kind, encoder_configs, small
 
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.encoder.slicing import slice_encoder
+from tests.encoder.small_encoders import each_kind, encoder_configs, small
 
 ALL = ["channels", "heads", "ffn", "attention_layers", "ffn_layers"]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from raysearch.front.document import Cost, SearchDocument, State, TeacherPoint, TrialRecord, document
+from raysearch.front.document import SearchDocument, document
+from raysearch.front.trials import Cost, State, TeacherPoint, TrialRecord
 
 
 def trial(

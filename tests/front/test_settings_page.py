@@ -1,8 +1,7 @@
 """The page of settings, read back as the data plotly is given."""
 
-from made_up_trials import search
-
 from raysearch.front.settings_page import _coordinates, draw_settings
+from tests.front.made_up_trials import search
 
 
 def test_page_holds_coordinates_importances_and_no_address(tmp_path):

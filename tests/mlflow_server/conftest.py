@@ -1,14 +1,9 @@
 """Searches on real servers: one open, one with authentication."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tracking"))
-
-from filling import SCRIPT, fill, trials
-from servers import Server
+from tests.mlflow_server.filling import SCRIPT, fill, trials
+from tests.mlflow_server.servers import Server
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,7 @@
 """Made-up searches, mirrored to a server: what its page is tested on."""
 
-from made_up_states import record, state
-
 from raysearch.tracking.mirror import Mirror
+from tests.tracking.made_up_states import record, state
 
 SCRIPT = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 

@@ -2,11 +2,11 @@
 
 import pytest
 import requests
-from filling import SCRIPT
 from mlflow import MlflowClient
-from servers import Visitor
 
 from raysearch.front.objective import COSTS
+from tests.mlflow_server.filling import SCRIPT
+from tests.mlflow_server.servers import Visitor
 
 pytestmark = pytest.mark.mlflow
 

@@ -2,9 +2,10 @@
 
 import pytest
 import requests
-from filling import fill, trials
 from mlflow import MlflowClient
-from servers import Server, Visitor
+
+from tests.mlflow_server.filling import fill, trials
+from tests.mlflow_server.servers import Server, Visitor
 
 pytestmark = pytest.mark.mlflow
 

@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
-from filling import SCRIPT
 from mlflow import MlflowClient
 from playwright.sync_api import sync_playwright
+
+from tests.mlflow_server.filling import SCRIPT
 
 pytestmark = [pytest.mark.browser, pytest.mark.mlflow]
 

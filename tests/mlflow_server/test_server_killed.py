@@ -1,12 +1,12 @@
 """A real server that dies at the start, in the middle and at the end of a search: all is there afterwards, and once."""
 
 import pytest
-from made_up_states import record, state
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from servers import Server
 
 from raysearch.tracking.mirror import Mirror, Synced
+from tests.mlflow_server.servers import Server
+from tests.tracking.made_up_states import record, state
 
 pytestmark = pytest.mark.mlflow
 

@@ -4,15 +4,15 @@ import sys
 
 import optuna
 import pytest
-from servers import Server, Visitor
 
 from raysearch import cli
-from raysearch.front.document import Cost
-from raysearch.search.folder import Links, SearchFolder
+from raysearch.front.trials import Cost
 from raysearch.search.reading import read_state
 from raysearch.search.study import Study
-from raysearch.spec import parse_spec
+from raysearch.spec.loading import parse_spec
+from raysearch.storage.folder import Links, SearchFolder
 from raysearch.tracking.mirror import Mirror
+from tests.mlflow_server.servers import Server, Visitor
 
 pytestmark = pytest.mark.mlflow
 

@@ -7,7 +7,8 @@ import time
 
 import pytest
 import requests
-from servers import ROOT, free_port
+
+from tests.mlflow_server.servers import ROOT, free_port
 
 pytestmark = pytest.mark.mlflow
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.methods.base import Report, Trial
-from raysearch.methods.settings import StudentSettings, TrainingSettings
+from raysearch.methods.settings import StudentSettings
+from raysearch.methods.trial import Trial
 from raysearch.settings import Settings
 from raysearch.training.loop import DivergedError
+from raysearch.training.report import Report
+from raysearch.training.settings import TrainingSettings
 
 
 class FakeSettings(Settings):

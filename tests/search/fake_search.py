@@ -14,24 +14,26 @@ import numpy as np
 import soundfile
 import torch
 import yaml
-from fake_method import error_of
 from lhotse import CutSet, Recording, SupervisionSegment
 from optuna.storages import InMemoryStorage
 
+from raysearch.cluster.connection import connected
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
+from raysearch.lanes.lane import LanePlan
+from raysearch.lanes.tune import run_lanes
 from raysearch.methods.settings import StudentSettings
-from raysearch.search.connection import connected
-from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.lane import LanePlan
-from raysearch.search.lanes import run_lanes
-from raysearch.search.lease import Lease
 from raysearch.search.searcher import Searcher
-from raysearch.search.study import Study, open_storage
-from raysearch.spec import parse_spec
+from raysearch.search.study import Study
+from raysearch.spec.loading import parse_spec
+from raysearch.storage.folder import Links, SearchFolder
+from raysearch.storage.lease import Lease
+from raysearch.storage.studies import open_storage
+from tests.search.fake_method import error_of
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+"""The checkout: workers find the method `Fake` from here."""
 AnySearcher = TypeVar("AnySearcher", bound=Searcher)
 
 
@@ -52,7 +54,7 @@ def make_search(
         "corpus": {"kind": "manifest", "splits": _manifests(root / "speech")},
         "teacher": {"source": str(root / "teacher")},
         "task": {"kind": "phonemes"},
-        "method": "fake_method:Fake",
+        "method": "tests.search.fake_method:Fake",
         "student": {"heads": 2},
         "space": {
             "student.depth": {"int": [1, 8]},
@@ -153,7 +155,7 @@ def _manifests(folder: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     os.environ.pop("RAY_ADDRESS", None)
     folder = SearchFolder(Path(sys.argv[1]), "fake")
     # The lease comes first: whoever is refused need not start Ray for it.

@@ -6,7 +6,8 @@ from typing import Any
 
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
 from raysearch.search.searcher import Searcher
-from raysearch.spec import Spec, parse_spec
+from raysearch.spec.document import Spec
+from raysearch.spec.loading import parse_spec
 
 TEACHER = EncoderConfig(front_end=LogMel(), width=256, blocks=Blocks(count=6, heads=4, head_width=64, ffn=1024))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from raysearch.search.acquisition import expected_gain, mutant, propose, staircase
-from raysearch.search.space import Config, Distribution, Space
 from raysearch.search.surrogate import Encoding, Observation, Surrogate, expected_ends
+from raysearch.spec.space import Config, Distribution, Space
 
 
 def space() -> Space:

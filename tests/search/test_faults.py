@@ -19,12 +19,13 @@ from pathlib import Path
 import optuna
 import pytest
 import ray
-from fake_search import HERE, drive, make_search, outcomes, without_faults
 from ray.cluster_utils import Cluster
 
 from raysearch.errors import WorkError
-from raysearch.search.folder import SearchFolder
-from raysearch.search.study import Study, open_storage
+from raysearch.search.study import Study
+from raysearch.storage.folder import SearchFolder
+from raysearch.storage.studies import open_storage
+from tests.search.fake_search import ROOT, drive, make_search, outcomes, without_faults
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -33,9 +34,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 def cluster() -> Iterator[Cluster]:
     """A head without CPUs for trials, and a node with two."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-        patch.syspath_prepend(str(HERE))
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
         cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -147,13 +147,13 @@ def test_killed_drivers_lose_nothing_however_often(tmp_path: Path, database: str
         return named.exists() and named.read_text() == str(pid)
 
     for _ in range(2):
-        driver = subprocess.Popen([sys.executable, str(HERE / "fake_search.py"), str(tmp_path)])
+        driver = subprocess.Popen([sys.executable, "-m", "tests.search.fake_search", str(tmp_path)])
         # The workers of a driver that was killed may live on for a moment, so rungs alone do not tell.
         wait_for(partial(drives, driver.pid))
         before = rungs_done()
         wait_for(lambda before=before: rungs_done() > before)
         second = subprocess.run(
-            [sys.executable, str(HERE / "fake_search.py"), str(tmp_path)], capture_output=True, text=True
+            [sys.executable, "-m", "tests.search.fake_search", str(tmp_path)], capture_output=True, text=True
         )
         assert f"driven by pid {driver.pid}" in second.stderr
         os.kill(driver.pid, signal.SIGKILL)
@@ -161,7 +161,7 @@ def test_killed_drivers_lose_nothing_however_often(tmp_path: Path, database: str
         found = attempts_of_finished()
         assert finished.items() <= found.items()
         finished = found
-    assert subprocess.run([sys.executable, str(HERE / "fake_search.py"), str(tmp_path)]).returncode == 0
+    assert subprocess.run([sys.executable, "-m", "tests.search.fake_search", str(tmp_path)]).returncode == 0
     study = Study.open(folder.study_storage(), "fake")
     assert_whole(study, folder, 5)
     assert finished

@@ -2,10 +2,9 @@
 
 from types import SimpleNamespace
 
-from made_up import spec_with
-
-from raysearch.front.document import Cost, TrialRecord
+from raysearch.front.trials import Cost, TrialRecord
 from raysearch.search.progress import Lines
+from tests.search.made_up import spec_with
 
 
 def closing_lines(*cuts_per_cluster: float) -> list[str]:

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 import pytest
-from made_up import DOCUMENT, TEACHER, spec_with
 
+from raysearch.cluster.resources import largest_node
 from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
-from raysearch.search.folder import Links, SearchFolder
-from raysearch.search.lanes import largest_node
-from raysearch.search.lease import Lease
 from raysearch.search.run import claim, reference_point, start_search
-from raysearch.search.study import Study, open_storage
-from raysearch.spec import Spec
+from raysearch.search.study import Study
+from raysearch.spec.document import Spec
+from raysearch.storage.folder import Links, SearchFolder
+from raysearch.storage.lease import Lease
+from raysearch.storage.studies import open_storage
+from tests.search.made_up import DOCUMENT, TEACHER, spec_with
 
 
 def start_again(folder: SearchFolder, spec: Spec) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import DOCUMENT, TEACHER, error_of, run, spec_with
 
 from raysearch.errors import WorkError
 from raysearch.front.document import document as build_document
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
+from tests.search.made_up import DOCUMENT, TEACHER, error_of, run, spec_with
 
 Start = Callable[..., Searcher]
 

@@ -1,11 +1,12 @@
 """The status against sums done by hand."""
 
 import pytest
-from made_up import spec_with
 
-from raysearch.front.document import Cost, SearchDocument, TrialRecord
+from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
+from raysearch.front.trials import Cost, TrialRecord
 from raysearch.search.status import search_status, status_lines
+from tests.search.made_up import spec_with
 
 
 def trial(number: int, state: str, seconds: float, rung: int | None, per: float, ended_s: float | None) -> TrialRecord:

@@ -16,8 +16,8 @@ from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.teacher import Teacher
 from raysearch.errors import InputError
-from raysearch.methods.base import Teacher
 from raysearch.targets import build as build_module
 from raysearch.targets.build import build_label_set, label_key
 from raysearch.targets.features import mfcc_features

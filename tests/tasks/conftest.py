@@ -10,9 +10,9 @@ import pytest
 import torch
 from lhotse import CutSet
 from lhotse.cut import MonoCut
-from spelled import HOP, PHONES, FrameReader, make_cut, spell
 
 from raysearch.corpora.corpus import Corpus
+from tests.tasks.spelled import HOP, PHONES, FrameReader, make_cut, spell
 
 
 @pytest.fixture

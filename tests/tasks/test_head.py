@@ -8,8 +8,8 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.tasks.ctc.phonemes import Phonemes
 from raysearch.tasks.head import load_head
-from raysearch.tasks.phonemes import Phonemes
 from raysearch.tasks.settings import PhonemesSettings
 from raysearch.tasks.table import evaluate_all
 

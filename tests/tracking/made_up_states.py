@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from raysearch.front.document import Cost, State, TrialRecord, document
+from raysearch.front.document import document
+from raysearch.front.trials import Cost, State, TrialRecord
 from raysearch.tracking.state import SearchState
 
 

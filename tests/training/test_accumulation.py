@@ -8,11 +8,14 @@ import torch
 
 from raysearch.corpora.batches import Batch, TrainingBatches
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.labelled import LabelledBatches
-from raysearch.methods.prediction import MaskedPrediction
-from raysearch.methods.selfdistillation import ClusteredWindows
-from raysearch.methods.settings import PredictionSettings, SelfDistillationSettings, StudentSettings, TrainingSettings
+from raysearch.methods.labels.batches import LabelledBatches
+from raysearch.methods.labels.prediction import MaskedPrediction
+from raysearch.methods.labels.settings import PredictionSettings
+from raysearch.methods.settings import StudentSettings
+from raysearch.methods.unfused.selfdistillation import ClusteredWindows
+from raysearch.methods.unfused.settings import SelfDistillationSettings
 from raysearch.targets.settings import TargetSettings
+from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run, Trainer
 
 torch.set_num_threads(1)

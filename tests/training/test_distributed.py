@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 from torch import distributed, multiprocessing, nn
 
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.settings import StudentSettings, TrainingSettings
-from raysearch.training.loop import Workload, fit
+from raysearch.methods.settings import StudentSettings
+from raysearch.training.loop import fit
 from raysearch.training.process import mean_over_processes, rank
+from raysearch.training.recipe import Recipe
+from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run
 
 CONFIG = StudentSettings(depth=1, width=16, heads=2, channels=8, position_kernel=3).encoder()
@@ -62,8 +64,8 @@ def train(folder, rows, accumulate, module):
     settings = TrainingSettings(lr=1e-3, checkpoint_updates=2, accumulate=accumulate)
     run = Run(folder, torch.device("cpu"), 0, "fp32", (3,), settings)
     inputs = lambda step, batch: {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B}  # noqa: E731
-    workload = Workload(module, Speeches(rows), inputs, lambda encoder, final: {"eval/rank": float(rank())})
-    return list(fit(run, workload))
+    recipe = Recipe(module, Speeches(rows), inputs, lambda encoder, final, heads=None: {"eval/rank": float(rank())})
+    return list(fit(run, recipe))
 
 
 def work(number, port, folder):

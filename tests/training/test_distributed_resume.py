@@ -10,12 +10,15 @@ from torch import distributed, multiprocessing
 
 from raysearch.corpora.batches import TrainingBatches
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
-from raysearch.methods.base import Teacher, Trial
-from raysearch.methods.hubert import Hubert, HubertSettings
+from raysearch.encoder.teacher import Teacher
+from raysearch.methods.labels.hubert import Hubert
+from raysearch.methods.labels.settings import HubertSettings
+from raysearch.methods.trial import Trial
 from raysearch.targets.build import build_label_set
 from raysearch.targets.mels import mels_of
 from raysearch.targets.store import Store
 from raysearch.training.meter import TIMINGS
+from raysearch.training.recipe import not_evaluated
 from raysearch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -42,7 +45,7 @@ def train(folder, corpus, readers):
         corpus=corpus,
         teacher=teacher,
         label_set=lambda key: build_label_set(key, teacher, corpus, corpus.audio, store.label_sets, CPU, 10.0),
-        evaluate=lambda encoder, final: {},
+        evaluate=not_evaluated,
         rungs=(UPDATES,),
         folder=folder,
         device=CPU,

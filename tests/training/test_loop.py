@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.settings import StudentSettings, TrainingSettings
-from raysearch.training.loop import DivergedError, Workload, fit
+from raysearch.methods.settings import StudentSettings
+from raysearch.training.loop import DivergedError, fit
 from raysearch.training.meter import TIMINGS
+from raysearch.training.recipe import Recipe
+from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run
 
 torch.set_num_threads(1)
@@ -70,13 +72,13 @@ def train(
 ):
     settings = TrainingSettings(lr=1e-3, checkpoint_updates=updates, accumulate=accumulate)
     run = Run(folder, torch.device("cpu"), 7, precision, rungs, settings, scales or {})
-    workload = Workload(
+    recipe = Recipe(
         Reconstruction(),
         NoiseBatches(broken_at, poisoned_at),
         lambda step, batch: batch._asdict(),
-        evaluate or (lambda encoder, final: {"eval/error": 1.0, "eval/final": float(final)}),
+        evaluate or (lambda encoder, final, heads=None: {"eval/error": 1.0, "eval/final": float(final)}),
     )
-    return fit(run, workload)
+    return fit(run, recipe)
 
 
 def state(folder):
@@ -175,7 +177,7 @@ def test_fit_with_a_poisoned_batch_then_says_the_update_and_keeps_no_broken_chec
 
 def test_fit_when_evaluation_uses_randomness_then_training_is_not_changed(tmp_path):
     list(train(tmp_path / "quiet"))
-    list(train(tmp_path / "noisy", evaluate=lambda encoder, final: {"eval/error": float(torch.rand(()))}))
+    list(train(tmp_path / "noisy", evaluate=lambda encoder, final, heads=None: {"eval/error": float(torch.rand(()))}))
     assert_same(tmp_path / "quiet", tmp_path / "noisy")
 
 

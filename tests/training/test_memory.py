@@ -11,9 +11,9 @@ from lhotse.cut import MonoCut
 from torch import distributed, multiprocessing, nn
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches
-from raysearch.methods.settings import TrainingSettings
 from raysearch.training.memory import FILE, fitting
 from raysearch.training.process import mean_over_processes
+from raysearch.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,85 @@
+"""A method in one file, for docs/adding-a-method.md: a student whose frames resemble each other as the teacher's do.
+
+Shapes: B batch, S samples, T student frames, L teacher layers (one here), W teacher width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.features.regression import TeacherBatches
+from raysearch.methods.settings import StudentSettings
+from raysearch.methods.student import student_for, train_student
+from raysearch.methods.trial import Trial
+from raysearch.settings import Settings as AnySettings
+from raysearch.training.report import Report
+from raysearch.training.settings import TrainingSettings
+
+
+class Layer(AnySettings):
+    """What is imitated."""
+
+    layer: int = -1
+    """Teacher block to imitate: 1 is the first, -1 the last."""
+
+
+class SimilaritySettings(AnySettings):
+    """Train a student to relate frames as its teacher does."""
+
+    student: StudentSettings = StudentSettings()
+    """The student's shape."""
+    distillation: Layer = Layer()
+    """What is imitated."""
+    training: TrainingSettings = TrainingSettings()
+    """Optimiser and batches."""
+
+
+class Similarities(nn.Module):
+    """Mean squared difference between the cosine similarities of all pairs of real frames of a cut."""
+
+    def __init__(self, student: Encoder) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        encoded = self.student(audio_BS, samples_B)
+        real_BT = torch.arange(encoded.output_BTD.shape[1], device=audio_BS.device) < encoded.frames_B[:, None]
+        pairs_BTT = (real_BT[:, :, None] & real_BT[:, None, :]).float()
+        gap_BTT = _similarities(encoded.output_BTD.float()) - _similarities(targets_LBTW[0])
+        return (gap_BTT**2 * pairs_BTT).sum() / pairs_BTT.sum(), {}
+
+
+def _similarities(frames_BTD: Tensor) -> Tensor:
+    unit_BTD = normalize(frames_BTD, dim=-1)
+    return unit_BTD @ unit_BTD.mT
+
+
+class Similarity:
+    """Trains a student from nothing: no head is needed, since similarities do not depend on the width.
+
+    Cannot: mask, or imitate more than one block.
+    Source: similarity-preserving distillation, Tung and Mori, ICCV 2019, here between frames of a cut, not images.
+    """
+
+    name: ClassVar[str] = "similarity"
+    Settings: ClassVar[type[AnySettings]] = SimilaritySettings
+
+    @staticmethod
+    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
+        assert isinstance(settings, SimilaritySettings)
+        return settings.student.encoder()
+
+    def run(self, trial: Trial) -> Iterator[Report]:
+        settings = trial.settings
+        assert isinstance(settings, SimilaritySettings)
+        teacher = trial.teacher.encoder
+        student = student_for(trial, self.student(settings, teacher.config), settings.training)
+        prepare = TeacherBatches(student, teacher, [settings.distillation.layer], trial.precision)
+        return train_student(trial, Similarities(student), prepare, settings.training)

@@ -1,0 +1,99 @@
+"""Spoken requests with an intent and slots: JSON lines of our own, and SLURP's.
+
+A slot that was not mentioned has no key. SLURP's intent is `<scenario>_<action>`; where it names a kind of entity
+twice, the slot holds both in their order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.readers.listed import Row, check_split, read_rows, refuse_unknown
+from raysearch.corpora.settings import IntentsSettings, SlurpSettings
+from raysearch.errors import InputError
+
+_SLURP_SPLITS = {"train": "train", "dev": "devel", "test": "test"}
+
+
+def read_intents(settings: IntentsSettings, cache: Path | None) -> Corpus:
+    """The corpus of a manifest: `custom.intent` and `custom.slots` of each cut.
+
+    Raises: InputError if the manifest is missing or a line is not as it should be, a recording is in two splits, an
+    intent of dev or test is not in train, or too much cannot be used.
+    """
+    root = settings.root.resolve()
+    manifest = settings.manifest or root / "manifest.jsonl"
+    rows = [_row(root, document, where) for document, where in _lines(manifest, "corpus.manifest")]
+    return _checked(read_rows(root.name, rows, settings, cache))
+
+
+def read_slurp(settings: SlurpSettings, cache: Path | None) -> Corpus:
+    """SLURP: every recording of a sentence is a cut. Raises: InputError as `read_intents`."""
+    root = settings.root.resolve()
+    audio = settings.audio or root / "audio" / "slurp_real"
+    rows: list[Row] = []
+    for split, file in _SLURP_SPLITS.items():
+        for document, where in _lines(root / "dataset" / "slurp" / f"{file}.jsonl", "corpus.root"):
+            rows += _slurp_rows(audio, document, split, where)
+    return _checked(read_rows("slurp", rows, settings, cache))
+
+
+def _checked(corpus: Corpus) -> Corpus:
+    refuse_unknown(corpus, "intent")
+    return corpus
+
+
+def _lines(path: Path, key: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each line's document, and where it stands."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as err:
+        raise InputError(f"{key}: {path}: {err.strerror}; expected JSON lines") from err
+    except UnicodeDecodeError as err:
+        raise InputError(f"{key}: {path}: not UTF-8; expected JSON lines") from err
+    for number, line in enumerate(lines, start=1):
+        where = f"{key}: {path}: line {number}"
+        try:
+            document = json.loads(line)
+        except ValueError as err:
+            raise InputError(f"{where}: {err}; expected a JSON object") from err
+        if not isinstance(document, dict):
+            raise InputError(f"{where}: {type(document).__name__}; expected a JSON object")
+        yield document, where
+
+
+def _row(root: Path, document: Mapping[str, Any], where: str) -> Row:
+    for key in ("path", "intent"):
+        if not isinstance(document.get(key), str):
+            raise InputError(f"{where}: {key}: {document.get(key)!r}; expected a text")
+    slots = document.get("slots", {})
+    if not isinstance(slots, dict) or not all(isinstance(value, str) and value for value in slots.values()):
+        raise InputError(f"{where}: slots: {slots!r}; expected a text for each slot that is there")
+    path = Path(document["path"])
+    split = check_split(document.get("split"), where)
+    custom = {"intent": document["intent"], "slots": slots}
+    return Row(
+        path.with_suffix("").as_posix(), root / path, split, document.get("speaker"), document.get("text"), custom
+    )
+
+
+def _slurp_rows(audio: Path, document: Mapping[str, Any], split: str, where: str) -> Iterator[Row]:
+    try:
+        words = [token["surface"] for token in document["tokens"]]
+        slots: dict[str, str] = {}
+        for entity in document["entities"]:
+            value = " ".join(words[index] for index in entity["span"]).lower()
+            slots[entity["type"]] = "; ".join(filter(None, (slots.get(entity["type"]), value)))
+        custom = {"intent": f"{document['scenario']}_{document['action']}", "slots": slots}
+        for recording in document["recordings"]:
+            file = Path(recording["file"])
+            yield Row(file.stem, audio / file, split, None, document["sentence"], custom)
+    except (KeyError, TypeError, IndexError) as err:
+        raise InputError(
+            f"{where}: {type(err).__name__} {err}; expected SLURP's keys sentence, scenario, action, tokens, entities, "
+            "recordings"
+        ) from err

@@ -1,0 +1,109 @@
+"""Recordings of one class each, listed in a table or by the folders they lie in; and several such corpora as one."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lhotse import CutSet
+from lhotse.cut import MonoCut
+from lhotse.utils import fastcopy
+
+from raysearch.corpora.corpus import Corpus, Fault
+from raysearch.corpora.readers.listed import SPLITS, Row, check_split, read_rows, refuse_unknown, values_of
+from raysearch.corpora.readers.trial_list import cut_id, read_speakers
+from raysearch.corpora.settings import LabelledSettings, ReadingSettings
+from raysearch.errors import InputError
+
+_COLUMNS = ("path", "label", "split")
+
+
+def read_labelled(settings: LabelledSettings, cache: Path | None) -> Corpus:
+    """The corpus below `settings.root`; a cut's id is its path without suffix, its class `custom.label`.
+    What `settings.more` lists joins the training split without a class.
+
+    `cache`: a JSON file that keeps verdicts on audio files.
+
+    Raises: InputError if a folder, table or column is missing, a recording is in two splits, a label of dev or test
+    is not in train, train has one label only, or too much cannot be used.
+    """
+    root = settings.root.resolve()
+    if not root.is_dir():
+        raise InputError(f"corpus.root: {root}: no such folder; expected one of labelled recordings")
+    table = settings.table or root / "manifest.csv"
+    rows = list(_table(root, table) if settings.table or table.is_file() else _folders(root))
+    more = read_speakers(settings.more, "corpus.more")
+    rows += [Row(cut_id(path), path, "train", speaker) for path, speaker in more.items()]
+    return labelled_corpus(root.name, rows, settings, cache)
+
+
+def labelled_corpus(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
+    """The corpus of rows that have a label, but for some to train on.
+
+    Raises: InputError as `read_labelled`, but for folders and tables.
+    """
+    corpus = read_rows(name, rows, settings, cache)
+    refuse_unknown(corpus, "label")
+    labels = set(values_of(corpus.splits["train"], "label"))
+    if len(labels) < 2:
+        found = f"one label, {min(labels)!r}" if labels else "no label"
+        raise InputError(f"corpus {name}: train has {found}; expected at least two")
+    return corpus
+
+
+def join(corpora: Sequence[Corpus]) -> Corpus:
+    """One corpus of several: ids begin with the name of their own, which is also `custom.corpus`.
+
+    Raises: InputError if two have the same name.
+    """
+    names = [corpus.name for corpus in corpora]
+    if len(set(names)) < len(names):
+        raise InputError(f"corpus.corpora: folders named {', '.join(names)}; expected different names")
+    splits = {
+        split: CutSet.from_cuts(_owned(cut, corpus.name) for corpus in corpora for cut in corpus.splits[split])
+        for split in SPLITS
+    }
+    faults = tuple(Fault(f"{corpus.name}/{fault.cut}", fault.reason) for corpus in corpora for fault in corpus.faults)
+    return Corpus("+".join(names), splits, faults)
+
+
+def _owned(cut: MonoCut, name: str) -> MonoCut:
+    (supervision,) = cut.supervisions
+    supervision = fastcopy(supervision, custom={**supervision.custom, "corpus": name})
+    return fastcopy(cut, id=f"{name}/{cut.id}", supervisions=[supervision])
+
+
+def _table(root: Path, table: Path) -> Iterator[Row]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
+            if missing:
+                raise InputError(f"corpus.table: {table}: no column {missing[0]}; expected {', '.join(_COLUMNS)}")
+            for number, row in enumerate(reader, start=2):
+                where = f"corpus.table: {table}: line {number}"
+                if not row["path"] or not row["label"]:
+                    raise InputError(f"{where}: {row}; expected a path and a label")
+                split = check_split(row["split"], where)
+                yield _row(root, Path(row["path"]), row["label"].strip(), split, row.get("speaker"))
+    except OSError as err:
+        raise InputError(f"corpus.table: {table}: {err.strerror}; expected a CSV of {', '.join(_COLUMNS)}") from err
+    except UnicodeDecodeError as err:
+        raise InputError(f"corpus.table: {table}: not UTF-8; expected a CSV of {', '.join(_COLUMNS)}") from err
+
+
+def _folders(root: Path) -> Iterator[Row]:
+    for split in SPLITS:
+        if not (root / split).is_dir():
+            raise InputError(
+                f"corpus.root: {root}: neither manifest.csv nor folder {split}; "
+                "expected a table of splits, or <split>/<label>/<utterance>.flac"
+            )
+        for path in sorted((root / split).glob("*/*")):
+            if path.suffix in (".flac", ".wav"):
+                yield _row(root, path.relative_to(root), path.parent.name, split, None)
+
+
+def _row(root: Path, path: Path, label: str, split: str, speaker: str | None) -> Row:
+    return Row(path.with_suffix("").as_posix(), root / path, split, speaker, custom={"label": label})

@@ -1,0 +1,155 @@
+"""LibriSpeech and whatever is laid out like it: `<folder>/<speaker>/<chapter>/<utterance>.flac`.
+
+Beside the audio lies `<speaker>-<chapter>.trans.txt` with lines such as
+
+    1089-134686-0000 HE HOPED THERE WOULD BE STEW FOR DINNER
+
+and at the root, where there is one, `SPEAKERS.TXT` with lines `ID | SEX | ...` and comments after `;`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.audio import probe
+from raysearch.corpora.corpus import Corpus, Fault
+from raysearch.corpora.readers.reading import select, whole_cut
+from raysearch.corpora.readers.trial_list import pairs_of, read_speaker_lists
+from raysearch.corpora.settings import An4Settings, LibriSpeechSettings, ReadingSettings, TrialList
+from raysearch.errors import InputError
+
+SPLITS = ("train", "dev", "test")
+
+
+def read_librispeech(settings: LibriSpeechSettings, cache: Path | None) -> Corpus:
+    """The corpus below `settings.root`. `cache`: a JSON file that keeps verdicts on audio files.
+
+    Raises: InputError if a folder or phones file is missing, or too much cannot be used.
+    """
+    splits = settings.splits.model_dump()
+    phones = {
+        folder: settings.phones / f"{settings.root.resolve().name}-{folder}.txt"
+        for folders in splits.values()
+        for folder in folders
+        if settings.phones
+    }
+    return read_tree(settings.root.resolve().name, settings.root, splits, phones, settings, cache)
+
+
+def read_an4(settings: An4Settings, cache: Path | None) -> Corpus:
+    """As `read_librispeech`, with AN4's folders, its phones where they usually lie, and the trial lists at its root."""
+    folder = settings.phones or settings.root.resolve().parent.parent / "phones"
+    phones = {split: folder / f"an4-{split}.txt" for split in SPLITS if settings.phones or folder.is_dir()}
+    corpus = read_tree("an4", settings.root, {split: [split] for split in SPLITS}, phones, settings, cache)
+    if settings.more:
+        cuts, faults = read_speaker_lists(settings.more, "corpus.more", cache)
+        train, left_out = select("train", [*corpus.splits["train"], *cuts], faults, settings)
+        corpus = replace(corpus, splits={**corpus.splits, "train": train}, faults=(*corpus.faults, *left_out))
+    lists = {split: TrialList(file=settings.root / f"veri_{split}.txt") for split in ("dev", "test")}
+    return pairs_of(corpus, {split: one for split, one in lists.items() if one.file.is_file()})
+
+
+def read_tree(
+    name: str,
+    root: Path,
+    splits: Mapping[str, Sequence[str]],
+    phones: Mapping[str, Path],
+    settings: ReadingSettings,
+    cache: Path | None,
+) -> Corpus:
+    """A corpus from `splits`: folders below `root` by split. `phones`: a file for each folder that has one.
+
+    Raises: InputError as `read_librispeech`.
+    """
+    root = root.resolve()  # Cuts name their files; workers may run in other folders.
+    _refuse_missing(root, splits, phones)
+    sexes = _read_sexes(root / "SPEAKERS.TXT")
+    found, everything = {}, []
+    for split, folders in splits.items():
+        pronounced = {key: words for folder in folders if folder in phones for key, words in _lines(phones[folder])}
+        cuts, faults = _read_split([root / folder for folder in folders], sexes, pronounced, cache)
+        found[split], left_out = select(split, cuts, faults, settings)
+        everything += left_out
+    return Corpus(name, found, tuple(everything))
+
+
+def _read_split(
+    folders: Iterable[Path], sexes: Mapping[str, str], phones: Mapping[str, list[str]], cache: Path | None
+) -> tuple[list[MonoCut], list[Fault]]:
+    texts, faults = _read_texts(path for folder in folders for path in sorted(folder.glob("*/*/*.trans.txt")))
+    paths, again = _by_id(path for folder in folders for path in sorted(folder.glob("*/*/*.flac")))
+    faults += again
+    verdicts = probe(list(paths.values()), cache)
+    cuts = []
+    for key in sorted(paths.keys() | texts.keys()):
+        if key not in paths:
+            reason: str | None = "transcript without audio"
+        elif key not in texts:
+            reason = "audio without transcript"
+        else:
+            reason = verdicts[paths[key]].fault or (None if texts[key] else "empty transcript")
+        if reason:
+            faults.append(Fault(key, reason))
+        else:
+            path = paths[key]
+            speaker = path.parent.parent.name
+            samples = verdicts[path].samples
+            text = " ".join(texts[key]).upper()
+            cuts.append(whole_cut(key, path, samples, speaker, text, sexes.get(speaker), phones.get(key)))
+    return cuts, faults
+
+
+def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Fault]]:
+    found: dict[str, Path] = {}
+    faults = []
+    for path in paths:
+        if path.stem in found:
+            faults.append(Fault(path.stem, "utterance id used twice"))
+        else:
+            found[path.stem] = path
+    return found, faults
+
+
+def _read_texts(paths: Iterable[Path]) -> tuple[dict[str, list[str]], list[Fault]]:
+    texts: dict[str, list[str]] = {}
+    faults = []
+    for path in paths:
+        try:
+            texts.update(_lines(path))
+        except UnicodeDecodeError:
+            faults.append(Fault(path.name, "transcript file is not UTF-8"))
+    return texts, faults
+
+
+def _lines(path: Path) -> list[tuple[str, list[str]]]:
+    """Id and words of each line that is not blank."""
+    split = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+    return [(words[0], words[1:]) for words in split if words]
+
+
+def _read_sexes(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines if line.strip() and not line.startswith(";")]
+    return {row[0]: row[1] for row in rows if len(row) > 1}
+
+
+def _refuse_missing(root: Path, splits: Mapping[str, Sequence[str]], phones: Mapping[str, Path]) -> None:
+    if not root.is_dir():
+        names = ", ".join(folder for folders in splits.values() for folder in folders)
+        raise InputError(f"corpus.root: {root}: no such folder; expected one that holds {names}")
+    for split, folders in splits.items():
+        for folder in folders:
+            if not (root / folder).is_dir():
+                raise InputError(
+                    f"corpus.root: {root / folder}: no such folder; expected split {split} there, "
+                    "as <speaker>/<chapter>/<utterance>.flac"
+                )
+    for path in phones.values():
+        if not path.is_file():
+            raise InputError(f"corpus.phones: {path}: no such file; expected lines `<utterance> PH PH ...`")

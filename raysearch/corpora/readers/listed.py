@@ -1,0 +1,116 @@
+"""What the readers of listed recordings share: from rows of a list to a corpus, and what such a list must not be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from lhotse import AudioSource, Recording, SupervisionSegment
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.audio import Verdict, probe
+from raysearch.corpora.corpus import Corpus, Fault
+from raysearch.corpora.readers.reading import select
+from raysearch.corpora.settings import ReadingSettings
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.errors import InputError, counted
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One listed recording."""
+
+    id: str
+    path: Path
+    split: str
+    speaker: str | None = None
+    text: str | None = None
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    """What the list says of it: `label`, or `intent` and `slots`."""
+
+
+def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
+    """The corpus of these rows.
+
+    Raises: InputError if a recording is in two splits, a split has none, or too much cannot be used.
+    """
+    verdicts = probe({row.path for row in rows}, cache)
+    _refuse_shared(name, rows, verdicts)
+    splits, everything = {}, []
+    for split in SPLITS:
+        cuts, faults, seen = [], [], set()
+        for row in (row for row in rows if row.split == split):
+            verdict = verdicts[row.path]
+            if reason := verdict.fault or ("listed twice" if row.id in seen else None):
+                faults.append(Fault(row.id, reason))
+            else:
+                cuts.append(_cut(row, verdict.samples))
+            seen.add(row.id)
+        splits[split], left_out = select(split, cuts, faults, settings)
+        everything += left_out
+    return Corpus(name, splits, tuple(everything))
+
+
+def refuse_unknown(corpus: Corpus, key: str) -> None:
+    """Raises: InputError if dev or test has a value of `custom[key]` that train has not: it could only be an error."""
+    known = Counter(values_of(corpus.splits["train"], key))
+    for split in SPLITS[1:]:
+        for value, count in Counter(values_of(corpus.splits[split], key)).items():
+            if value not in known:
+                close = get_close_matches(value, known, n=1)
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                raise InputError(
+                    f"corpus {corpus.name}: {key} {value!r} of {counted(count, 'cut')} in {split} has no usable "
+                    f"example in train; expected one of {', '.join(sorted(known))}{hint}"
+                )
+
+
+def check_split(split: object, where: str) -> str:
+    """Raises: InputError unless it is the name of a split."""
+    if split not in SPLITS:
+        raise InputError(f"{where}: split: {split!r}; expected train, dev or test")
+    return str(split)
+
+
+def values_of(cuts: Iterable[MonoCut], key: str) -> list[str]:
+    """`custom[key]` of those that have it."""
+    return [cut.supervisions[0].custom[key] for cut in cuts if key in cut.supervisions[0].custom]
+
+
+def _refuse_shared(name: str, rows: Sequence[Row], verdicts: Mapping[Path, Verdict]) -> None:
+    """A recording in two splits, also under two names: what test reports would have been learned by heart."""
+    found: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
+    for row in rows:
+        found[row.split][verdicts[row.path].digest or str(row.path)] = row.id
+    for one, other in combinations(SPLITS, 2):
+        if both := sorted(found[one].keys() & found[other].keys()):
+            first = f"{found[one][both[0]]} = {found[other][both[0]]}"
+            raise InputError(
+                f"corpus {name}: {counted(len(both), 'recording')} both in {one} and in {other}; expected each in one "
+                f"split; first {first}"
+            )
+
+
+def _cut(row: Row, samples: int) -> MonoCut:
+    seconds = samples / SAMPLE_RATE_HZ
+    supervision = SupervisionSegment(
+        id=row.id,
+        recording_id=row.id,
+        start=0.0,
+        duration=seconds,
+        text=" ".join(row.text.split()).upper() if row.text else None,
+        speaker=row.speaker or None,
+        custom=dict(row.custom),
+    )
+    source = AudioSource(type="file", channels=[0], source=str(row.path))
+    recording = Recording(
+        id=row.id, sources=[source], sampling_rate=SAMPLE_RATE_HZ, num_samples=samples, duration=seconds
+    )
+    return MonoCut(id=row.id, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording)

@@ -1,0 +1,185 @@
+"""lhotse's Shar archives, in a folder or behind a URI: read one after the other into memory, never copied to disk.
+
+A split is a folder of `cuts.000000.jsonl.gz` and `recording.000000.tar` pairs, as `CutSet.to_shar` writes them. The
+manifests are read at once, about 1 kB a cut; audio when it is wanted, a whole archive at a time. So a recording that
+does not decode is found only then: it is left out of its batch, and counted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import tarfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from lhotse.cut import MonoCut
+from lhotse.utils import fastcopy
+from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from raysearch.corpora.audio import decode
+from raysearch.corpora.batches import AudioStore, UnreadableError
+from raysearch.corpora.corpus import Corpus, Fault
+from raysearch.corpora.readers.manifests import mono_cut, upper_case
+from raysearch.corpora.readers.reading import select
+from raysearch.corpora.settings import SharSettings
+from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.errors import InputError, WorkError, counted
+from raysearch.files.remote import Remote, is_remote
+
+SPLITS = ("train", "dev", "test")
+IN_MEMORY = 4
+"""Archives kept at once: as many as training shuffles together."""
+ATTEMPTS = 6
+"""At an archive whose connection breaks, over half a minute."""
+
+_log = logging.getLogger(__name__)
+
+
+def read_shar(settings: SharSettings) -> Corpus:
+    """Raises: InputError if a split has no archives or a manifest is no JSON, or too much cannot be used."""
+    splits, everything, total = {}, [], 0
+    for split in SPLITS:
+        place = getattr(settings.splits, split)
+        cuts, faults = _read_split(split, place)
+        splits[split], left_out = select(split, cuts, faults, settings)
+        everything += left_out
+        total += len(cuts)
+    archives = Archives(most_unreadable=int(settings.max_skipped * total))
+    name = settings.splits.train.rstrip("/").rpartition("/")[2]
+    return Corpus(name, splits, tuple(everything), audio=AudioStore(read=archives.read))
+
+
+class Archives:
+    """The last few archives that were asked for, in memory."""
+
+    def __init__(self, most_unreadable: int) -> None:
+        self._most_unreadable = most_unreadable
+        self.unreadable: dict[str, str] = {}
+        """Cut id -> why."""
+        self._open: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+
+    def read(self, cut: MonoCut) -> np.ndarray:
+        """16-bit samples.
+
+        Raises: UnreadableError if they cannot be decoded, InputError once that are too many; WorkError if the archive
+        cannot be had.
+        """
+        # A piece of a cut has an id of its own; its source still names the cut.
+        archive, _, name = str(cut.recording.sources[0].source).rpartition("#")
+        content = self._members(archive).get(name)
+        try:
+            if content is None:
+                raise self._unreadable(archive, name, "not in its archive")
+            return decode(io.BytesIO(content), round(cut.start * SAMPLE_RATE_HZ), cut.num_samples)
+        except soundfile.LibsndfileError as err:
+            raise self._unreadable(archive, name, f"does not decode: {err.error_string.rstrip('.')}") from err
+
+    def _members(self, archive: str) -> dict[str, bytes]:
+        """Audio by cut id."""
+        if archive not in self._open:
+            while len(self._open) >= IN_MEMORY:
+                self._open.popitem(last=False)
+            self._open[archive] = dict(_unpacked(archive))
+        self._open.move_to_end(archive)
+        return self._open[archive]
+
+    def _unreadable(self, archive: str, name: str, reason: str) -> UnreadableError | InputError:
+        self.unreadable[name] = reason
+        _log.warning("%s: %s: %s; left out (%d so far)", archive, name, reason, len(self.unreadable))
+        if len(self.unreadable) > self._most_unreadable:
+            return InputError(
+                f"corpus.max_skipped: {counted(len(self.unreadable), 'recording')} cannot be read, the last {name} "
+                f"({reason}) of {archive}; expected at most {self._most_unreadable}"
+            )
+        return UnreadableError(f"{name}: {reason}")
+
+
+def _unpacked(archive: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        content = _fetch(archive)
+    except OSError as err:
+        raise WorkError(f"{archive}: {err}; given up after {ATTEMPTS} attempts") from err
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for member in tar:
+                stem, _, suffix = member.name.rpartition(".")
+                file = tar.extractfile(member)
+                if suffix != "json" and file is not None:
+                    yield stem, file.read()
+    except tarfile.TarError as err:
+        # What was unpacked before is good; the cuts of the rest are found missing one by one.
+        _log.warning("%s: %s", archive, err)
+
+
+@retry(
+    retry=retry_if_exception_type(OSError),
+    stop=stop_after_attempt(ATTEMPTS),
+    wait=wait_exponential(multiplier=1, max=16),
+    before_sleep=before_sleep_log(_log, logging.WARNING),
+    reraise=True,
+)
+def _fetch(file: str) -> bytes:
+    """A whole file. Raises: OSError"""
+    if not is_remote(file):
+        return Path(file).read_bytes()
+    folder, _, name = file.rpartition("/")
+    content = Remote(folder).read(name)
+    if content is None:
+        raise OSError(f"{file}: no such file")
+    return content
+
+
+def _read_split(split: str, place: str) -> tuple[list[MonoCut], list[Fault]]:
+    cuts: dict[str, MonoCut] = {}
+    faults = []
+    manifests = [name for name in _names(place) if name.startswith("cuts.") and ".jsonl" in name]
+    if not manifests:
+        raise InputError(f"corpus.splits.{split}: {place}: no cuts.*.jsonl[.gz]; expected a folder of Shar archives")
+    for name in sorted(manifests):
+        archive = f"{place.rstrip('/')}/recording.{name.split('.')[1]}.tar"
+        for number, document in enumerate(_lines(split, f"{place.rstrip('/')}/{name}"), start=1):
+            cut = mono_cut(document)
+            reason = _unfit(cut) if cut else "not a lhotse MonoCut"
+            if reason or cut is None or cut.id in cuts:
+                faults.append(Fault(cut.id if cut else f"{name}:{number}", reason or "cut id used twice"))
+            else:
+                cuts[cut.id] = _in_archive(cut, archive)
+    return list(cuts.values()), faults
+
+
+def _names(place: str) -> list[str]:
+    if is_remote(place):
+        return [name for name in Remote(place).files("") if "/" not in name]
+    return [path.name for path in Path(place).glob("*") if path.is_file()]
+
+
+def _lines(split: str, manifest: str) -> Iterator[object]:
+    try:
+        content = _fetch(manifest)
+        text = gzip.decompress(content) if manifest.endswith(".gz") else content
+        for line in text.decode().splitlines():
+            yield json.loads(line)
+    except (ValueError, OSError, EOFError) as err:
+        raise InputError(f"corpus.splits.{split}: {manifest}: {err}; expected JSON lines in UTF-8") from err
+
+
+def _unfit(cut: MonoCut) -> str | None:
+    if cut.recording is None or len(cut.recording.sources) != 1 or cut.recording.sources[0].type != "shar":
+        return "audio is not in an archive"
+    if cut.sampling_rate != SAMPLE_RATE_HZ:
+        return f"manifest says {cut.sampling_rate} Hz; expected {SAMPLE_RATE_HZ} Hz"
+    if len(cut.supervisions) != 1:
+        return f"{len(cut.supervisions)} supervisions; expected 1"
+    return None
+
+
+def _in_archive(cut: MonoCut, archive: str) -> MonoCut:
+    source = fastcopy(cut.recording.sources[0], source=f"{archive}#{cut.id}")
+    plain = upper_case(cut)
+    return fastcopy(plain, recording=fastcopy(plain.recording, sources=[source]))

@@ -1,0 +1,44 @@
+"""Speech Commands (Warden 2018) as its archive unpacks: one folder a word, and two lists that say what is held out.
+
+A line of `validation_list.txt` or `testing_list.txt` is a path, `<word>/<speaker>_nohash_<n>.wav`; the rest is to train
+on. lhotse's recipe is not used: it makes twelve classes of the 35 words and wants a second archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.readers.labelled import labelled_corpus
+from raysearch.corpora.readers.listed import Row
+from raysearch.corpora.settings import SpeechCommandsSettings
+from raysearch.errors import InputError
+
+_LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
+
+
+def read_speech_commands(settings: SpeechCommandsSettings, cache: Path | None) -> Corpus:
+    """The corpus below `settings.root`, without its background noise; a cut's class is `custom.label`.
+
+    Raises: InputError if a list is missing, or as `read_labelled`.
+    """
+    root = settings.root.resolve()
+    held_out = {path: split for split, name in _LISTS.items() for path in _listed(root / name)}
+    return labelled_corpus("speech-commands", list(_rows(root, held_out)), settings, cache)
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as err:
+        raise InputError(f"corpus.root: {path}: {err}; expected a list of <word>/<file>.wav") from err
+
+
+def _rows(root: Path, held_out: dict[str, str]) -> Iterator[Row]:
+    heard = {path.relative_to(root).as_posix() for path in root.glob("[!_.]*/*.wav")}
+    # What is listed and not there is a fault, not a smaller split.
+    for name in sorted(heard | held_out.keys()):
+        word, _, file = name.partition("/")
+        speaker = file.partition("_nohash_")[0]
+        yield Row(name.removesuffix(".wav"), root / name, held_out.get(name, "train"), speaker, custom={"label": word})

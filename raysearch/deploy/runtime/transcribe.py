@@ -1,0 +1,239 @@
+"""From audio files to text with an exported model. Needs onnxruntime, numpy and soundfile, and never torch.
+
+Where nothing else is installed: `python -m raysearch.deploy.runtime.transcribe MODEL.onnx a.wav b.flac`.
+
+Recordings are 16 kHz mono; nothing is resampled, since errors were measured on such audio. Up to 30 s a recording is
+read whole. A longer one is read in windows of 30 s that overlap by 4 s, of which each window gives its inner part: the
+encoder attends to all frames at once, so that memory would grow with the square of the length.
+
+Shapes: B recordings, S samples, T frames, V tokens or values of all fields, E width of an embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysearch.errors import InputError
+
+SAMPLE_RATE_HZ = 16_000
+WINDOW_S = 30
+OVERLAP_S = 4
+METADATA_KEY = "raysearch"
+MANIFEST_NAME = "export.json"
+
+Audio = NDArray[np.float32]
+Run = Callable[[Audio, NDArray[np.int64]], tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""`audio_BS`, `samples_B` -> log-probabilities of tokens `(B, T, V)` or of values `(B, V)`, or embeddings `(B, E)`, and
+valid frames `(B)`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a model's numbers mean; kept in the ONNX file's metadata."""
+
+    unit: str
+    """`phones` or `characters`; `fields` where a recording as a whole is read, as its label or its intent and slots;
+    `speaker` where it gives one embedding of length 1."""
+    symbols: tuple[str, ...]
+    """Symbol i has token i + 1; 0 is the blank."""
+    hop_samples: int
+    """From one frame to the next."""
+    min_samples: int
+    """Of the shortest recording that can be read."""
+    equal_lengths: bool
+    """Whether the recordings of one batch must be equally long."""
+    threshold: float | None = None
+    """Of a speaker model: the cosine at which dev has as many misses as false acceptances."""
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Values of each field, in the order of the outputs; an empty one says that a slot is absent."""
+
+    def values(self, log_probs_V: NDArray[np.float32]) -> dict[str, str]:
+        """The likeliest value of each field."""
+        ends = np.cumsum([len(values) for values in self.fields.values()])
+        parts = np.split(log_probs_V, ends[:-1])
+        return {
+            name: values[int(part.argmax())] for (name, values), part in zip(self.fields.items(), parts, strict=True)
+        }
+
+    def decode(self, log_probs_TV: NDArray[np.float32]) -> list[str]:
+        """Phones or words: the likeliest token of each frame, repeats merged, blanks dropped."""
+        best_T = log_probs_TV.argmax(-1)
+        starts = np.flatnonzero(np.diff(best_T, prepend=-1))
+        symbols = [self.symbols[token - 1] for token in best_T[starts] if token]
+        return symbols if self.unit == "phones" else "".join(symbols).split()
+
+
+class OnnxModel:
+    """Raises: InputError if the file is missing, damaged, changed since its export, or not one of ours."""
+
+    def __init__(self, file: Path, threads: int = 0) -> None:
+        """`threads`: 0 leaves it to onnxruntime."""
+        import onnxruntime
+
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; expected an exported ONNX model")
+        _check_digest(file)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(file), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as err:  # onnxruntime's own errors share no other base
+            raise InputError(f"{file}: {_one_line(err)}; expected an exported ONNX model") from err
+        self.layout = _layout(self._session.get_modelmeta().custom_metadata_map, file)
+
+    def run(self, audio_BS: Audio, samples_B: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        outputs, frames_B = self._session.run(None, {"audio": audio_BS, "samples": samples_B})
+        return outputs, frames_B
+
+    def read(self, audio_S: Audio) -> list[str]:
+        """Phones or words of one recording of any length; its label, or `name=value` of all fields that are there.
+
+        Raises: InputError if it is too short to give a frame.
+        """
+        if self.layout.unit != "fields":
+            return self.layout.decode(log_probs(self.run, self.layout, audio_S))
+        values = self.layout.values(of_windows(self.run, self.layout, audio_S))
+        if len(values) == 1:
+            return list(values.values())
+        return [f"{name}={value}" for name, value in values.items() if value]
+
+
+def log_probs(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
+    """Of one recording, `(T, V)`: whole, or stitched from windows."""
+    if len(audio_S) < layout.min_samples:
+        raise InputError(f"{len(audio_S)} samples; expected at least {layout.min_samples}")
+    if len(audio_S) <= WINDOW_S * SAMPLE_RATE_HZ:
+        return _one(run, audio_S)
+    # Whole frames, so that the frames of all windows lie on one grid.
+    step, margin = (s * SAMPLE_RATE_HZ // layout.hop_samples for s in (WINDOW_S - OVERLAP_S, OVERLAP_S // 2))
+    parts = []
+    for first in range(0, len(audio_S) // layout.hop_samples, step):
+        begin = first * layout.hop_samples
+        window_TV = _one(run, audio_S[begin : begin + WINDOW_S * SAMPLE_RATE_HZ])
+        last = begin + WINDOW_S * SAMPLE_RATE_HZ >= len(audio_S)
+        parts.append(window_TV[margin if first else 0 : None if last else margin + step])
+        if last:
+            break
+    return np.concatenate(parts)
+
+
+def of_windows(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
+    """Of one recording, `(E)` or `(V)`: whole, or the mean over equal windows of at most 30 s.
+
+    Raises: InputError if it is too short to give a frame.
+    """
+    if len(audio_S) < layout.min_samples:
+        raise InputError(f"{len(audio_S)} samples; expected at least {layout.min_samples}")
+    # Windows of equal length: a short last one would count as much as the others.
+    windows = np.array_split(audio_S, -(-len(audio_S) // (WINDOW_S * SAMPLE_RATE_HZ)))
+    mean: NDArray[np.float32] = np.mean([_one(run, window_S) for window_S in windows], axis=0)
+    return mean
+
+
+def read_audio(file: Path) -> Audio:
+    """Samples in [-1, 1].
+
+    Raises: InputError unless it is 16 kHz mono audio that decodes.
+    """
+    import soundfile
+
+    try:
+        audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as err:
+        raise InputError(f"{file}: {_one_line(err)}; expected 16 kHz mono audio") from err
+    channels = audio.shape[1]
+    if rate != SAMPLE_RATE_HZ or channels != 1:
+        convert = f"ffmpeg -i {file.name} -ar {SAMPLE_RATE_HZ} -ac 1 {file.stem}-16k.wav"
+        raise InputError(
+            f"{file}: {rate} Hz, {channels} channels; expected {SAMPLE_RATE_HZ} Hz mono, as from: {convert}"
+        )
+    samples_S: Audio = audio[:, 0]
+    if not np.isfinite(samples_S).all():
+        raise InputError(f"{file}: samples that are not numbers; expected 16 kHz mono audio")
+    return samples_S
+
+
+def transcribe(model: Path, files: list[Path], threads: int = 0) -> list[dict[str, Any]]:
+    """One `{"file", "text", "seconds", "whole"}` a file; `whole` is false of one that was read in windows.
+
+    Raises: InputError naming the file.
+    """
+    recogniser = OnnxModel(model, threads)
+    if recogniser.layout.unit == "speaker":
+        raise InputError(f"{model}: tells speakers apart; expected a model that reads: see raysearch verify-speaker")
+    rows = []
+    for file in files:
+        audio_S = read_audio(file)
+        try:
+            items = recogniser.read(audio_S)
+        except InputError as err:
+            raise InputError(f"{file}: {err}") from err
+        seconds = len(audio_S) / SAMPLE_RATE_HZ
+        rows.append({"file": str(file), "text": " ".join(items), "seconds": seconds, "whole": seconds <= WINDOW_S})
+    return rows
+
+
+def transcript(rows: list[dict[str, Any]]) -> str:
+    """One line a file; of a single file the text alone."""
+    return "\n".join(f"{row['file']}: {row['text']}" if len(rows) > 1 else row["text"] for row in rows)
+
+
+def _one(run: Run, audio_S: Audio) -> NDArray[np.float32]:
+    outputs, _ = run(np.ascontiguousarray(audio_S[None]), np.array([len(audio_S)], dtype=np.int64))
+    return outputs[0]
+
+
+def _check_digest(file: Path) -> None:
+    """A model beside its manifest must be the one that was exported."""
+    manifest = file.with_name(MANIFEST_NAME)
+    if not manifest.exists():
+        return
+    try:
+        expected = json.loads(manifest.read_text(encoding="utf-8"))["files"][file.name]
+    except (ValueError, KeyError, TypeError) as err:
+        raise InputError(f"{manifest}: no entry for {file.name}; expected the manifest of this export") from err
+    got = hashlib.sha256(file.read_bytes()).hexdigest()
+    if got != expected:
+        raise InputError(f"{file}: sha256 {got[:12]}...; expected {expected[:12]}..., as {MANIFEST_NAME} says")
+
+
+def _layout(metadata: dict[str, str], file: Path) -> Layout:
+    try:
+        found = json.loads(metadata[METADATA_KEY])
+        return Layout(**{**found, "symbols": tuple(found["symbols"])})
+    except (KeyError, ValueError, TypeError) as err:
+        raise InputError(
+            f"{file}: metadata {METADATA_KEY}: missing or unknown; expected a model exported here"
+        ) from err
+
+
+def _one_line(err: Exception) -> str:
+    return " ".join(str(err).split())[:200]
+
+
+def _main(words: list[str]) -> int:
+    """The verb, for an environment that holds too little for the command line."""
+    try:
+        if len(words) < 2:
+            raise InputError(f"{len(words)} arguments; expected MODEL.onnx and audio files")
+        print(transcript(transcribe(Path(words[0]), [Path(word) for word in words[1:]])))
+    except InputError as err:
+        print(err, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""Whether one person speaks in two recordings, with an exported model. Needs onnxruntime, numpy and soundfile only.
+
+A recording of up to 30 s is heard whole; a longer one in windows of 30 s, whose embeddings are averaged.
+
+Shapes: S samples, E width of an embedding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysearch.deploy.runtime.transcribe import Audio, Layout, OnnxModel, Run, of_windows, read_audio
+from raysearch.errors import InputError
+
+
+def embedding(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
+    """(E), of length 1.
+
+    Raises: InputError if the recording is too short to give a frame.
+    """
+    mean_E = of_windows(run, layout, audio_S)
+    scaled_E: NDArray[np.float32] = mean_E / max(float(np.linalg.norm(mean_E)), 1e-12)
+    return scaled_E
+
+
+def verify_speaker(model: Path, one: Path, other: Path, threads: int = 0) -> dict[str, Any]:
+    """`{"score", "threshold", "same"}`: the cosine of both recordings, and what dev says about such a cosine.
+
+    Raises: InputError naming the file.
+    """
+    loaded = OnnxModel(model, threads)
+    if loaded.layout.unit != "speaker":
+        raise InputError(f"{model}: reads {loaded.layout.unit}; expected a speaker model: see raysearch transcribe")
+    sides = []
+    for file in (one, other):
+        try:
+            sides.append(embedding(loaded.run, loaded.layout, read_audio(file)))
+        except InputError as err:
+            raise InputError(str(err) if str(err).startswith(str(file)) else f"{file}: {err}") from err
+    score, threshold = float(sides[0] @ sides[1]), loaded.layout.threshold
+    return {"score": score, "threshold": threshold, "same": None if threshold is None else score >= threshold}

@@ -1,0 +1,154 @@
+"""Lanes: warm groups of Ray Train workers that run trial after trial, driven by Ray Tune.
+
+Ray's own pattern, a TorchTrainer inside each trial, pays process start, imports, corpus and teacher again for each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher as TuneSearcher
+
+from raysearch.lanes.lane import Lane, LanePlan
+from raysearch.lanes.source import Source, Suggestion
+
+PATIENCE = 10
+"""A worker that reports nothing for so many times the longest time seen between two reports hangs."""
+# Lanes only pass messages: they live beside the driver and take no CPU from the workers.
+LANE_RESOURCES = [{"node:__internal_head__": 0.001}]
+
+
+class _TuneSearcher(TuneSearcher):  # type: ignore[misc]
+    """Tune's questions, put to our searcher."""
+
+    def __init__(self, run: _Run) -> None:
+        super().__init__(metric="number", mode="min")
+        self._run = run
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        return self._run.suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._run.end(trial_id, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        return
+
+    def restore(self, checkpoint_path: str) -> None:
+        return
+
+
+class _TuneScheduler(FIFOScheduler):  # type: ignore[misc]
+    def __init__(self, run: _Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        goes_on = self._run.observe(result)
+        decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        return decision
+
+
+class _Run:
+    """Joins Tune's trial ids with the study's numbers while a search runs."""
+
+    def __init__(self, source: Source, plan: LanePlan, heard: Callable[[str, int], None]) -> None:
+        self._source = source
+        self._patience_s = plan.patience_s
+        self._heard = heard
+        self._running: dict[str, Suggestion] = {}
+        self._spoke_s: dict[int, float] = {}
+        self._longest_s = 0.0
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        # Tune pickles its searcher to be restored from: we resume from the study, which has nothing to do with it.
+        return object, ()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        suggestion = self._source.suggest()
+        if suggestion is None:
+            # A running trial may still be lost and come back: the end is only the end when none runs.
+            return None if self._running else TuneSearcher.FINISHED
+        self._running[trial_id] = suggestion
+        self._spoke_s[suggestion.number] = time.monotonic()
+        self._heard("start", suggestion.number)
+        patience_s = max(self._patience_s, PATIENCE * self._longest_s)
+        return {"suggestion": asdict(suggestion), "patience_s": patience_s}
+
+    def observe(self, result: dict[str, Any]) -> bool:
+        number, report = result["number"], _unflatten(result)
+        now_s = time.monotonic()
+        self._longest_s = max(self._longest_s, now_s - self._spoke_s[number])
+        self._spoke_s[number] = now_s
+        goes_on = self._source.observe(number, report["step"], report["metrics"])
+        self._heard("rung" if goes_on else "stop", number)
+        return goes_on
+
+    def end(self, trial_id: str, result: dict[str, Any] | None, error: bool) -> None:
+        suggestion = self._running.pop(trial_id, None)
+        if suggestion is None:
+            return
+        number = suggestion.number
+        report = _unflatten(result) if result else {}
+        if error:
+            self._source.fail(number, "lost", "its workers were lost too often")
+        elif report.get("cause"):
+            self._source.fail(number, report["cause"], report["error"])
+        elif report.get("final"):
+            self._source.complete(number, report["step"], report["metrics"])
+        self._heard("end", number)
+
+
+def _unflatten(result: dict[str, Any]) -> dict[str, Any]:
+    """The report in a Tune result: Tune joins nested keys by slashes, and our metric names hold slashes too."""
+    if "report" in result:
+        found: dict[str, Any] = result["report"]
+        return found
+    report: dict[str, Any] = {"metrics": {}}
+    for key, value in result.items():
+        if key.startswith("report/metrics/"):
+            report["metrics"][key.removeprefix("report/metrics/")] = value
+        elif key.startswith("report/"):
+            report[key.removeprefix("report/")] = value
+    return report
+
+
+def last_line(record: logging.LogRecord) -> bool:
+    """Of a lost lane Tune logs the traceback through Ray's machinery: its last line says what was lost."""
+    if record.exc_info and record.exc_info[1]:
+        lines = str(record.exc_info[1]).strip().splitlines()
+        record.msg, record.args = "%s: %s", (record.getMessage(), lines[-1] if lines else "")
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def run_lanes(source: Source, plan: LanePlan, lanes: int, heard: Callable[[str, int], None]) -> None:
+    """Run trials until the source has no more. `heard(event, number)` after each start, rung, stop and end."""
+    run = _Run(source, plan, heard)
+    tuner = tune.Tuner(
+        # The plan goes to each lane once: a trial's configuration is written down and passed around by Tune.
+        tune.with_resources(tune.with_parameters(Lane, plan=plan), tune.PlacementGroupFactory(LANE_RESOURCES)),
+        tune_config=tune.TuneConfig(
+            search_alg=_TuneSearcher(run),
+            scheduler=_TuneScheduler(run),
+            num_samples=-1,
+            max_concurrent_trials=lanes,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(storage_path=plan.ray_storage, name=f"lanes-{os.urandom(4).hex()}", verbose=0),
+    )
+    logging.getLogger("ray.tune.execution.tune_controller").addFilter(last_line)
+    # Lost lanes are retried by the source; Tune's summary of them would only alarm.
+    # It prints to stdout whatever its verbosity, and stdout is for data.
+    with contextlib.suppress(tune.error.TuneError), contextlib.redirect_stdout(io.StringIO()):
+        tuner.fit()

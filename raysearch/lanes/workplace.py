@@ -1,0 +1,104 @@
+"""The warm things that all trials of one process share, and how a trial is assembled from them. Needs no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.readers.table import read_corpus
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.teacher import Teacher
+from raysearch.methods.table import load_method
+from raysearch.methods.trial import Trial
+from raysearch.spec.document import Spec
+from raysearch.targets.build import build_label_set
+from raysearch.targets.label_set import LabelSet
+from raysearch.targets.mels import Mels, mels_of
+from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
+from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
+from raysearch.targets.store import Store
+from raysearch.tasks.table import evaluate_all, learner_of, load_task
+from raysearch.tasks.task import Task
+from raysearch.teachers.loading import load_teacher
+from raysearch.teachers.store import prepare_teacher
+from raysearch.training.report import Report
+
+LABELLING_BATCH_S = 60.0
+"""Seconds of audio that pass the teacher at once, without gradients."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    spec: Spec
+    store: Store
+    teacher_folder: Path
+    device: torch.device
+
+    @classmethod
+    def prepared(cls, spec: Spec, store: Store, device: torch.device) -> Workplace:
+        """With its teacher, which is trained first where it is not in the store."""
+        corpus = read_corpus(spec.corpus, store.corpora)
+        return cls(spec, store, prepare_teacher(spec.teacher, corpus, store.teachers, device), device)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return read_corpus(self.spec.corpus, self.store.corpora)
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        return load_teacher(self.teacher_folder, self.device)
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        return [load_task(settings) for settings in self.spec.tasks]
+
+    def label_set(self, settings: TargetSettings, teacher: Teacher | None = None) -> LabelSet:
+        audio, sets, teacher = self.corpus.audio, self.store.label_sets, teacher or self.teacher
+        return build_label_set(settings, teacher, self.corpus, audio, sets, self.device, LABELLING_BATCH_S)
+
+    def pseudo_labels(self, settings: PseudoLabelSettings) -> PseudoLabels:
+        store = self.store.pseudo_labels
+        return build_pseudo_labels(settings, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
+
+    def mels(self, bins: int) -> Mels | None:
+        return mels_of(self.corpus, bins, self.store.mels)
+
+    def evaluate(
+        self, encoder: Encoder, test: bool, trained: Mapping[str, nn.Module] | None = None, *, keep: Path
+    ) -> Mapping[str, float]:
+        """The student's errors, by the heads that were trained with it where there are any; heads go to `keep`."""
+        seed = self.spec.search.seed
+        return evaluate_all(
+            self.tasks, encoder, self.corpus, test=test, device=self.device, seed=seed, keep=keep, trained=trained
+        )
+
+    def run(
+        self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str = "fp32"
+    ) -> Iterator[Report]:
+        """Trains one configuration in `folder`, from its checkpoint if there is one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = Trial(
+            number=number,
+            settings=self.spec.settings(dict(config)),
+            corpus=self.corpus,
+            teacher=self.teacher,
+            label_set=self.label_set,
+            evaluate=partial(self.evaluate, keep=folder),
+            rungs=self.spec.rung_updates(str(config["method"])),
+            folder=folder,
+            device=self.device,
+            seed=seed,
+            precision=precision,
+            readers=self.spec.workers.readers,
+            pseudo_labels=self.pseudo_labels,
+            mels=self.mels,
+            learner=lambda: learner_of(self.tasks, self.corpus),
+        )
+        return load_method(config["method"])().run(trial)

@@ -1,0 +1,45 @@
+"""DistilHuBERT as a method: a student whose last block predicts a teacher's hidden states. No torch until it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from raysearch.encoder.config import EncoderConfig
+from raysearch.methods.features.settings import DistilHubertSettings
+from raysearch.methods.settings import checked_blocks
+from raysearch.methods.trial import Trial
+from raysearch.settings import Settings as AnySettings
+from raysearch.training.report import Report
+
+
+class DistilHubert:
+    """Trains a student from nothing: linear heads on its last block predict some of the teacher's hidden states.
+
+    The teacher runs in every update. Where frame rates differ, the faster one's surplus frames are passed over.
+
+    Cannot: mask, or supervise the student's inner blocks.
+    Source: DistilHuBERT, Chang et al., ICASSP 2022, section 2 (L1 and log-sigmoid cosine loss). Deviations: targets are
+    LayerNormed without gain or bias, so that blocks of any scale count the same; the student is not initialised from
+    the teacher's first blocks, since it may differ in every size.
+    """
+
+    name: ClassVar[str] = "distilhubert"
+    Settings: ClassVar[type[AnySettings]] = DistilHubertSettings
+
+    @staticmethod
+    def student(settings: DistilHubertSettings, teacher: EncoderConfig) -> EncoderConfig:
+        """Raises: InputError if `distillation.layers` names no block of the teacher."""
+        checked_blocks("distillation.layers", settings.distillation.layers, teacher.depth)
+        return settings.student.encoder()
+
+    def run(self, trial: Trial[DistilHubertSettings]) -> Iterator[Report]:
+        from raysearch.methods.features.regression import FeatureRegression, TeacherBatches
+        from raysearch.methods.student import student_for, train_student
+
+        settings = trial.settings
+        teacher = trial.teacher.encoder.to(trial.device)
+        student = student_for(trial, self.student(settings, teacher.config), settings.training)
+        module = FeatureRegression(student, teacher.config.width, settings.distillation)
+        prepare = TeacherBatches(student, teacher, settings.distillation.layers, trial.precision)
+        return train_student(trial, module, prepare, settings.training)

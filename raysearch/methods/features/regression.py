@@ -1,0 +1,89 @@
+"""Regression of a student's last block onto a teacher's hidden states, the teacher running beside it.
+
+Shapes: B batch, S samples, T student frames, D student width, U teacher frames, L teacher layers, W teacher
+width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, layer_norm, logsigmoid, pad
+
+from raysearch.corpora.batches import Batch
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.features.settings import DistillationSettings
+from raysearch.methods.settings import block_numbers
+from raysearch.targets.align import align_frames
+from raysearch.training.precision import autocast
+from raysearch.training.process import mean_over_processes
+
+
+class FeatureRegression(nn.Module):
+    """L1 distance plus -log sigmoid(cosine): means over real frames, dimensions and teacher blocks."""
+
+    def __init__(self, student: Encoder, teacher_width: int, settings: DistillationSettings) -> None:
+        super().__init__()
+        self.student = student
+        self.settings = settings
+        self.heads = nn.ModuleList(nn.Linear(student.config.width, teacher_width) for _ in settings.layers)
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss, and the mean cosine."""
+        encoded = self.student(audio_BS, samples_B)
+        predicted_LBTW = torch.stack([head(encoded.output_BTD) for head in self.heads]).float()
+        real_BT = torch.arange(predicted_LBTW.shape[2], device=audio_BS.device) < encoded.frames_B[:, None]
+        l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
+        cosine_LBT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1)
+        loss_BT = self.settings.l1_weight * l1_BT - self.settings.cosine_weight * logsigmoid(cosine_LBT).mean(0)
+        metrics = {"cosine": mean_over_processes(cosine_LBT.detach().mean(0), real_BT)}
+        return mean_over_processes(loss_BT, real_BT), metrics
+
+
+class TeacherBatches:
+    """Prepares batches of the teacher's hidden states on the student's frames: LayerNormed, or with `raw` as they are.
+
+    Only with `raw` may layer 0 be among them, which enters the first block.
+    """
+
+    def __init__(
+        self, student: Encoder, teacher: Encoder, layers: list[int], precision: str, *, raw: bool = False
+    ) -> None:
+        self._frames = student.frames
+        self._teacher = teacher
+        self._device = next(teacher.parameters()).device
+        self._blocks = block_numbers(layers, teacher.config.depth, first=0 if raw else 1)
+        self._raw = raw
+        self._hops = teacher.config.hop_samples, student.config.hop_samples
+        self._precision = precision
+
+    @torch.no_grad()
+    def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        audio_BS = batch.audio_BS.to(self._device, non_blocking=True)
+        samples_B = batch.samples_B.to(self._device, non_blocking=True)
+        width = int(self._frames(audio_BS.shape[1]))
+        with autocast(self._device, self._precision):
+            hidden_LBUW = self._hidden(audio_BS, samples_B)
+        hidden_LBUW = hidden_LBUW.float()
+        if not self._raw:
+            hidden_LBUW = layer_norm(hidden_LBUW, hidden_LBUW.shape[-1:])
+        targets_TLBW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width)
+        return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_TLBW.movedim(0, 2)}
+
+    def _hidden(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+        """Outputs of the supervised blocks (L, B, U, W)."""
+        front_end = self._teacher.config.front_end
+        if front_end.kind == "waveform" and front_end.norm == "group":
+            return self._hidden_row_by_row(audio_BS, samples_B)
+        hidden = self._teacher(audio_BS, samples_B).hidden
+        return torch.stack([hidden[block] for block in self._blocks])
+
+    def _hidden_row_by_row(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+        # The statistics of a GroupNorm would span the padding and change the features.
+        width = int(self._teacher.frames(audio_BS.shape[1]))
+        rows = []
+        for audio_S, samples in zip(audio_BS, samples_B.tolist(), strict=True):
+            hidden = self._teacher(audio_S[None, :samples], samples_B.new_tensor([samples])).hidden
+            row_LUW = torch.stack([hidden[block][0] for block in self._blocks])
+            rows.append(pad(row_LUW, (0, 0, 0, width - row_LUW.shape[1])))
+        return torch.stack(rows, dim=1)

@@ -1,0 +1,102 @@
+"""Labels that are made anew while a student learns them: clusters of its own middle block.
+
+Beside a trial's checkpoints lie `refreshed/<updates>/`, the encoder whose clusters a checkpoint's labels are, and
+`refreshed.json`, the seconds that each refresh took.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor
+
+from raysearch.corpora.batches import Batch
+from raysearch.encoder.build import build_encoder
+from raysearch.encoder.checkpoint import load_encoder, save_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.teacher import Teacher
+from raysearch.methods.labels.batches import LabelledBatches
+from raysearch.methods.labels.settings import LabelPredictionSettings
+from raysearch.methods.trial import Trial
+from raysearch.targets.label_set import LabelSet
+from raysearch.training.process import rank
+
+_KEPT = 2
+"""As many as checkpoints: the newest of those may be damaged."""
+
+_log = logging.getLogger(__name__)
+
+
+class RefreshedBatches:
+    """`LabelledBatches` whose label set is built of the student itself after every `targets.refresh` updates.
+
+    HuBERT's iterations in one run: weights, heads and schedule go on, only the labels change. A resumed trial has the
+    labels that it had.
+    Source: HuBERT, Hsu et al. 2021, section II-D, which trains from nothing in each iteration.
+    """
+
+    def __init__(self, trial: Trial[LabelPredictionSettings], student: Encoder, first: LabelSet) -> None:
+        self._trial, self._student, self._settings = trial, student, trial.settings
+        self._labelled = self._of(first)
+        self._since = 0
+        """Updates after which the labels in use were made."""
+        self._folder = trial.folder / "refreshed"
+        self._file = trial.folder / "refreshed.json"
+        self._seconds: dict[str, float] = json.loads(self._file.read_text()) if self._file.exists() else {}
+
+    def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        since = step - step % self._settings.targets.refresh
+        if since != self._since:
+            self._labelled, self._since = self._of(self._refreshed(since, now=since == step)), since
+        return self._labelled(step, batch)
+
+    def metrics(self) -> Mapping[str, float]:
+        """Seconds that all refreshes took, those before a resume included."""
+        return {"cost/refresh_s": sum(s for since, s in self._seconds.items() if int(since) <= self._since)}
+
+    def _of(self, label_set: LabelSet) -> LabelledBatches:
+        return LabelledBatches(self._student, label_set, self._settings.prediction, self._trial.seed)
+
+    def _refreshed(self, since: int, now: bool) -> LabelSet:
+        """Of the student as it was after `since` updates: as it is now, or as it lies on disk."""
+        began_s = time.perf_counter()
+        path = self._folder / f"{since:09d}"
+        if now:
+            encoder = build_encoder(self._student.config).to(self._trial.device)
+            encoder.load_state_dict(self._student.state_dict())
+            if rank() == 0:
+                save_encoder(encoder, path)
+                self._drop_others(path)
+        else:
+            encoder = load_encoder(path, self._trial.device)
+        targets = self._settings.targets.model_copy(update={"source": "teacher", "layer": _middle(encoder)})
+        label_set = self._trial.label_set(targets, _teacher(encoder))
+        if now:
+            self._seconds.setdefault(str(since), time.perf_counter() - began_s)
+            _log.info("%s: update %d: labels refreshed in %.1f s", self._trial.folder, since, self._seconds[str(since)])
+            if rank() == 0:
+                self._file.write_text(json.dumps(self._seconds), encoding="utf-8")
+        return label_set
+
+    def _drop_others(self, newest: Path) -> None:
+        """Later ones, too: they are of a run that died and will be made again."""
+        others = sorted(self._folder.iterdir())
+        kept = [path for path in others if path.name <= newest.name][-_KEPT:]
+        for path in set(others) - set(kept):
+            shutil.rmtree(path)
+
+
+def _middle(encoder: Encoder) -> int:
+    return (encoder.config.depth + 1) // 2
+
+
+def _teacher(encoder: Encoder) -> Teacher:
+    weights = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    return Teacher(encoder.eval().requires_grad_(False), hashlib.sha256(save(weights)).hexdigest()[:16])

@@ -1,0 +1,52 @@
+"""Matching of a student's hidden states with those of the same layers of its teacher, the teacher running beside it.
+
+Shapes: B batch, S samples, T frames, L layers, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+
+from raysearch.methods.pruning.settings import MatchingSettings
+from raysearch.training.process import mean_over_processes
+
+
+class LayerMatching(nn.Module):
+    """L1 distance minus cosine: means over real frames, dimensions and layers.
+
+    Layer 0 has a projection of its own, the others share one; both start as the identity, so that a copy of the teacher
+    starts without error. Source: DPHuBERT, Peng et al., Interspeech 2023, section 2.3.
+    """
+
+    def __init__(self, student: nn.Module, width: int, layers: list[int], settings: MatchingSettings) -> None:
+        """`layers` counted from 0, which enters the first block."""
+        super().__init__()
+        self.student = student
+        self.layers = layers
+        self.settings = settings
+        self.heads = nn.ModuleDict({name: _identity(width) for name in sorted({_head(layer) for layer in layers})})
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss, and the mean cosine."""
+        encoded = self.student(audio_BS, samples_B)
+        projected = [self.heads[_head(layer)](encoded.hidden[layer]) for layer in self.layers]
+        predicted_LBTW = torch.stack(projected).float()
+        real_BT = torch.arange(predicted_LBTW.shape[2], device=audio_BS.device) < encoded.frames_B[:, None]
+        l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
+        cosine_BT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1).mean(0)
+        loss_BT = self.settings.l1_weight * l1_BT + self.settings.cosine_weight * (1 - cosine_BT)
+        metrics = {"cosine": mean_over_processes(cosine_BT.detach(), real_BT)}
+        return mean_over_processes(loss_BT, real_BT), metrics
+
+
+def _head(layer: int) -> str:
+    return "features" if layer == 0 else "blocks"
+
+
+def _identity(width: int) -> nn.Linear:
+    linear = nn.Linear(width, width)
+    nn.init.eye_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear

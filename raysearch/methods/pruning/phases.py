@@ -1,0 +1,192 @@
+"""The two phases of a pruning trial: gates and weights learn together, then the sliced student recovers.
+
+A trial's folder holds, beside what every trial's does, `pruning/` (the first phase, until the trial ends), `sliced/`
+(the student right after slicing, with the objective's heads) and `left.json` (units left and before, layer by layer).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from raysearch.corpora.batches import TrainingBatches
+from raysearch.encoder.checkpoint import CONFIG_NAME, load_encoder, save_encoder
+from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.cost import macs_superb, params, sizes_of
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.gates import GatedEncoder, GateSet
+from raysearch.encoder.slicing import slice_encoder
+from raysearch.methods.pruning.budget import Budget, budgets, start_config, student_folder
+from raysearch.methods.pruning.lagrangian import Lagrangian, Pruning, gate_group, settle
+from raysearch.methods.pruning.settings import PruningSettings
+from raysearch.methods.student import batches_for
+from raysearch.methods.trial import Trial
+from raysearch.training.checkpoint import load_weights
+from raysearch.training.loop import fit
+from raysearch.training.process import rank
+from raysearch.training.recipe import Prepare, Recipe
+from raysearch.training.report import Report
+from raysearch.training.settings import TrainingSettings
+from raysearch.training.trainer import Run
+
+HEADS_NAME = "heads.safetensors"
+
+
+def prune(
+    trial: Trial[Any],
+    pruning: PruningSettings,
+    training: TrainingSettings,
+    build: Callable[[GatedEncoder], tuple[nn.Module, Prepare]],
+    lr_scales: Mapping[str, float],
+) -> Iterator[Report]:
+    """Both phases. Rungs before the slice are passed over: inside the ramp, trials cannot be compared.
+
+    With a ratio of 1 nothing has gates, and the same updates train the dense student.
+
+    `build(student)` gives the objective, whose attribute `student` is the student, and what prepares its batches;
+    `lr_scales` are factors on the rates of the objective's parameters. Every report carries what the student really
+    costs, as `cost/macs_g` and `cost/params_m`.
+    """
+    torch.manual_seed(trial.seed)
+    teacher = trial.teacher.encoder.config
+    start = start_config(pruning, teacher)
+    goals = budgets(pruning, teacher, start)
+    units = [] if all(goal.ratio == 1 for goal in goals) else pruning.units
+    gates = GateSet(start, units, pruning.drop, pruning.ffn_drop, pruning.temperature)
+    objective, prepare = build(GatedEncoder(_copy(trial, pruning, start, training.dropout), gates))
+    _take_heads(objective, pruning)
+    objective.to(trial.device)
+    batches, training = batches_for(trial, objective, prepare, training)
+    phases = _Phases(trial, pruning, training, objective, batches, prepare, lr_scales)
+    sliced = trial.folder / "sliced"
+    if (sliced / CONFIG_NAME).exists():
+        student = load_encoder(sliced, trial.device)
+        objective.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
+    else:
+        student = phases.learn_gates(goals)
+        if rank() == 0:
+            _save(objective, student, sliced)
+            _note_what_is_left(teacher, student.config, trial.folder / "left.json")
+    yield from phases.recover(student)
+
+
+@dataclass(frozen=True)
+class _Phases:
+    """What gates and recovery have in common."""
+
+    trial: Trial[Any]
+    pruning: PruningSettings
+    training: TrainingSettings
+    objective: nn.Module
+    batches: TrainingBatches
+    prepare: Prepare
+    lr_scales: Mapping[str, float]
+
+    @property
+    def end(self) -> int:
+        """Updates until the slice; at least one is left for the recovery."""
+        last = self.trial.rungs[-1]
+        return max(1, min(last - 1, round(self.pruning.share * last)))
+
+    def learn_gates(self, goals: Sequence[Budget]) -> Encoder:
+        """The first phase: weights and gates together. The student that the open gates leave, sliced."""
+        trial, pruning = self.trial, self.pruning
+        # The multipliers climb in every pass, of which an update has several; the gap stays the same in it.
+        rate = pruning.multiplier_lr / self.training.accumulate
+        module = Pruning(self.objective, Lagrangian(goals, round(pruning.ramp * self.end), rate, pruning.stiffness))
+        run = Run(
+            trial.folder / "pruning",
+            trial.device,
+            trial.seed,
+            trial.precision,
+            (self.end,),
+            self.training,
+            lr_scales={f"objective.{prefix}": scale for prefix, scale in self.lr_scales.items()},
+            groups=(gate_group(pruning, self.end),),
+            curve=trial.folder / "curve.jsonl",
+        )
+        for _ in fit(run, Recipe(module, self.batches, _with_step(self.prepare))):
+            pass
+        gates = module.gated.gates
+        student, _ = slice_encoder(module.student, gates.values(settle(gates, goals)))
+        return student
+
+    def recover(self, student: Encoder) -> Iterator[Report]:
+        """The second phase: the sliced student takes the gated one's place, and learns on."""
+        trial, training = self.trial, self.training
+        _set_dropout(student, training.dropout)
+        self.objective.student = student
+        run = Run(
+            trial.folder,
+            trial.device,
+            trial.seed,
+            trial.precision,
+            tuple(rung for rung in trial.rungs if rung >= self.end),
+            training.model_copy(update={"lr": training.lr * self.pruning.recovery_lr}),
+            lr_scales=self.lr_scales,
+            start=self.end,
+        )
+        recipe = Recipe(
+            self.objective, self.batches, self.prepare, trial.evaluate, more=lambda encoder: _cost(encoder.config)
+        )
+        for report in fit(run, recipe):
+            if report.final and rank() == 0:
+                shutil.rmtree(trial.folder / "pruning", ignore_errors=True)
+            yield report
+
+
+def _copy(trial: Trial[Any], settings: PruningSettings, config: EncoderConfig, dropout: float) -> Encoder:
+    """Of the teacher, or of the student that an earlier trial has left."""
+    earlier = settings.continue_from
+    weights = trial.teacher.encoder if earlier is None else load_encoder(student_folder(earlier), trial.device)
+    student = Encoder(config, dropout=dropout)
+    student.load_state_dict(weights.state_dict())
+    return student
+
+
+def _take_heads(objective: nn.Module, settings: PruningSettings) -> None:
+    """Those of the trial that is continued; new ones stay if it had other ones, as another method has."""
+    if settings.continue_from is None:
+        return
+    found = load_weights(Path(settings.continue_from), torch.device("cpu"))
+    mine, theirs = (
+        {name: x for name, x in weights.items() if not name.startswith("student.")}
+        for weights in (objective.state_dict(), found)
+    )
+    if {name: x.shape for name, x in mine.items()} == {name: x.shape for name, x in theirs.items()}:
+        objective.load_state_dict(theirs, strict=False)
+
+
+def _with_step(prepare: Prepare) -> Prepare:
+    return lambda step, batch: {**prepare(step, batch), "step": step}
+
+
+def _save(objective: nn.Module, student: Encoder, folder: Path) -> None:
+    """The encoder's config is written last: where it is, all is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    heads = {name: x.cpu() for name, x in objective.state_dict().items() if not name.startswith("student.")}
+    save_file(heads, folder / HEADS_NAME)
+    save_encoder(student, folder)
+
+
+def _note_what_is_left(before: EncoderConfig, after: EncoderConfig, path: Path) -> None:
+    full, left = sizes_of(before)._asdict(), sizes_of(after)._asdict()
+    path.write_text(json.dumps({unit: {"left": left[unit], "before": full[unit]} for unit in full}), encoding="utf-8")
+
+
+def _set_dropout(encoder: Encoder, dropout: float) -> None:
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+
+
+def _cost(config: EncoderConfig) -> dict[str, float]:
+    return {"cost/macs_g": macs_superb(config) / 1e9, "cost/params_m": params(config) / 1e6}

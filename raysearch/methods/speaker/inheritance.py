@@ -1,0 +1,125 @@
+"""A student that is what it keeps of its teacher: the shape, which needs no torch, and the weights.
+
+Shapes: U units of one layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raysearch.encoder.config import Adapter, AnyConfig, ConvConfig, EncoderConfig
+from raysearch.encoder.cost import Sizes, sized, sizes_of
+from raysearch.errors import InputError
+from raysearch.methods.speaker.settings import AdapterSettings, KeptSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raysearch.encoder.encoder import Encoder
+
+
+def kept_config(teacher: AnyConfig, kept: KeptSettings, adapter: AdapterSettings) -> EncoderConfig:
+    """The student's shape, adapters included.
+
+    Raises: InputError if the teacher has fewer blocks, none at all, or adapters of its own.
+    """
+    if isinstance(teacher, ConvConfig):
+        raise InputError("teacher.source: an encoder without a transformer; expected one with blocks to keep")
+    config = _cut(teacher, kept)
+    config = sized(config, _sizes(config, kept))
+    added = Adapter(width=adapter.width, scale=adapter.scale)
+    return config.model_copy(
+        update={"blocks": [block.model_copy(update={"adapter": added}) for block in config.block_list]}
+    )
+
+
+def kept_student(teacher: Encoder, kept: KeptSettings, adapter: AdapterSettings, dropout: float) -> Encoder:
+    """The student with its teacher's weights; its adapters add nothing yet."""
+    import torch
+
+    from raysearch.encoder.encoder import Encoder
+    from raysearch.encoder.gates import GateValues
+    from raysearch.encoder.slicing import slice_encoder
+
+    config = _cut(teacher.config, kept)
+    with torch.device("meta"):
+        shallow = Encoder(config)
+    weights = _renumbered(teacher.state_dict(), _blocks(teacher.config.depth, kept))
+    shallow.load_state_dict({name: weights[name] for name in shallow.state_dict()}, assign=True)
+    sizes = _sizes(config, kept)
+    importances = _importances(shallow)
+    channels, heads, ffn = (
+        [_heaviest(weight_U, count) for weight_U, count in zip(layers, counts, strict=True)]
+        for layers, counts in zip(importances, sizes, strict=True)
+    )
+    whole = torch.ones(config.depth, device=teacher.projection.weight.device)
+    sliced, _ = slice_encoder(shallow, GateValues(channels, heads, ffn, whole, whole))
+    student = Encoder(kept_config(teacher.config, kept, adapter), dropout=dropout)
+    fresh = {name: tensor for name, tensor in student.state_dict().items() if ".adapter." in name}
+    student.load_state_dict({**sliced.state_dict(), **fresh})
+    return student
+
+
+def _cut(teacher: EncoderConfig, kept: KeptSettings) -> EncoderConfig:
+    if any(block.adapter for block in teacher.block_list):
+        raise InputError("teacher: has adapters; expected an encoder without, since the student gets its own")
+    blocks = [teacher.block_list[index] for index in _blocks(teacher.depth, kept)]
+    return teacher.model_copy(update={"blocks": blocks})
+
+
+def _blocks(depth: int, kept: KeptSettings) -> list[int]:
+    if kept.blocks > depth:
+        raise InputError(f"student.blocks: {kept.blocks}; expected at most the teacher's {depth}")
+    if kept.which == "first":
+        return list(range(kept.blocks))
+    return [index * depth // kept.blocks for index in range(kept.blocks)]
+
+
+def _sizes(config: EncoderConfig, kept: KeptSettings) -> Sizes:
+    full = sizes_of(config)
+    ratios = (kept.channels_ratio, kept.heads_ratio, kept.ffn_ratio)
+    # A sub-layer that pruning emptied already stays empty.
+    return Sizes(
+        *(
+            [min(count, max(1, round(ratio * count))) for count in counts]
+            for counts, ratio in zip(full, ratios, strict=True)
+        )
+    )
+
+
+def _renumbered(weights: dict[str, Tensor], blocks: list[int]) -> dict[str, Tensor]:
+    found = {name: tensor for name, tensor in weights.items() if not name.startswith("blocks.")}
+    for place, index in enumerate(blocks):
+        old = f"blocks.{index}."
+        found |= {f"blocks.{place}.{name[len(old) :]}": x for name, x in weights.items() if name.startswith(old)}
+    return found
+
+
+def _importances(encoder: Encoder) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Of each channel, head and FFN unit: the length of the weights that read it."""
+    weights = encoder.state_dict()
+    convs = [weights[f"front_end.convs.{layer}.weight"] for layer in range(1, len(encoder.config.front_end.channels))]
+    channels = [_lengths(weight.transpose(0, 1)) for weight in (*convs, encoder.projection.weight.detach()[..., None])]
+    heads: list[Tensor] = []
+    ffn: list[Tensor] = []
+    nothing_11 = channels[0].new_zeros(1, 1)
+    for index, block in enumerate(encoder.config.block_list):
+        # A sub-layer that was emptied has no weights.
+        out, down = (
+            weights.get(f"blocks.{index}.{name}.weight", nothing_11).T for name in ("attention.out", "ffn.down")
+        )
+        heads.append(_lengths(out.reshape(max(1, block.heads), -1))[: block.heads])
+        ffn.append(_lengths(down)[: block.ffn])
+    return channels, heads, ffn
+
+
+def _lengths(reader_UX: Tensor) -> Tensor:
+    """Of all that reads each unit."""
+    return reader_UX.flatten(1).norm(dim=1)
+
+
+def _heaviest(weight_U: Tensor, count: int) -> Tensor:
+    """1 for the `count` heaviest units, 0 for the others."""
+    value_U = weight_U.new_zeros(len(weight_U))
+    value_U[weight_U.detach().argsort(descending=True, stable=True)[:count]] = 1.0
+    return value_U

@@ -1,0 +1,161 @@
+"""What a student is trained for at each update, and how fast: one step, two steps, or no imitation. Pure functions.
+
+A plan's rates are factors on `training.lr`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from raysearch.corpora.settings import AugmentationSettings
+from raysearch.methods.speaker.settings import (
+    AdapterSettings,
+    FirstKdSettings,
+    KdSettings,
+    KeptSettings,
+    SharedSettings,
+    SpeakerTraining,
+    VerificationSettings,
+)
+from raysearch.settings import Settings
+from raysearch.tasks.settings import BackendSettings
+
+
+@dataclass(frozen=True)
+class Now:
+    """The losses of one update."""
+
+    kd_weight: float
+    """0: the teacher is not asked."""
+    verifies: bool
+    detached: bool
+    """Whether the verification loss stops at the adapters."""
+    margin: float
+
+
+class Plan(Protocol):
+    def at(self, step: int) -> Now: ...
+
+    def backend_rate(self, step: int) -> float: ...
+
+    def shared_rate(self, step: int) -> float:
+        """Of the student's weights without its adapters, which have the back end's times a factor."""
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """Imitates and verifies in every update, ever more the latter."""
+
+    updates: int
+    kd: KdSettings
+    verification: VerificationSettings
+    training: SpeakerTraining
+
+    def at(self, step: int) -> Now:
+        progress = step / self.updates
+        reach, after = self.verification.reach, self.verification.detach_after
+        detached = reach == "detach" or (reach == "detach-after" and progress >= after)
+        return Now(self.kd.weight * falling(self.kd, progress), True, detached, self.verification.margin_at(progress))
+
+    def backend_rate(self, step: int) -> float:
+        return cosine_rate(self.training, step, self.updates)
+
+    def shared_rate(self, step: int) -> float:
+        kd = self.kd
+        rising = round(kd.lr_warmup * self.updates)
+        if step < rising:
+            return kd.lr_scale * (step + 1) / (rising + 1)
+        return kd.lr_scale * kd.lr_decay ** (100 * (step - rising) / self.updates)
+
+
+@dataclass(frozen=True)
+class TwoSteps:
+    """Imitates for `first` updates, then verifies: rates start anew with the second."""
+
+    updates: int
+    first: int
+    kd_weight: float
+    shared: SharedSettings
+    verification: VerificationSettings
+    training: SpeakerTraining
+
+    def at(self, step: int) -> Now:
+        if step < self.first:
+            return Now(self.kd_weight, False, False, 0.0)
+        progress = (step - self.first) / (self.updates - self.first)
+        return Now(0.0, True, False, self.verification.margin_at(progress))
+
+    def backend_rate(self, step: int) -> float:
+        if step < self.first:
+            return 0.0
+        return cosine_rate(self.training, step - self.first, self.updates - self.first)
+
+    def shared_rate(self, step: int) -> float:
+        steps, whole = (step, self.first) if step < self.first else (step - self.first, self.updates - self.first)
+        training = self.training.model_copy(update={"warmup": self.shared.lr_warmup})
+        return self.shared.lr_scale * cosine_rate(training, steps, whole)
+
+
+def cosine_rate(training: SpeakerTraining, step: int, updates: int) -> float:
+    """Up to 1 over the warm-up, then down to the floor as half a cosine."""
+    rising = round(training.warmup * updates)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    turn = (1 + math.cos(math.pi * (step - rising) / max(1, updates - rising))) / 2
+    return training.floor + (1 - training.floor) * turn
+
+
+def falling(kd: KdSettings, progress: float) -> float:
+    """Factor on the weight of imitation."""
+    if kd.schedule == "constant":
+        return 1.0
+    if kd.schedule == "cut":
+        return float(progress < kd.cut_at)
+    return 1 - progress if kd.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+
+
+class FinetuneSettings(Settings):
+    """Train what is kept of the teacher to tell speakers apart."""
+
+    student: KeptSettings = KeptSettings()
+    """What is kept of the teacher."""
+    adapter: AdapterSettings = AdapterSettings()
+    """The adapters."""
+    backend: BackendSettings = BackendSettings()
+    """From frames to embeddings."""
+    verification: VerificationSettings = VerificationSettings()
+    """The loss on speakers."""
+    augmentation: AugmentationSettings = AugmentationSettings()
+    """How the student's input is disturbed."""
+    training: SpeakerTraining = SpeakerTraining()
+    """Optimiser and batches."""
+    distillation: SharedSettings = SharedSettings()
+    """The student's rate; nothing is imitated."""
+
+    def plan(self, updates: int) -> Plan:
+        """What each of so many updates trains the student for."""
+        return TwoSteps(updates, 0, 0.0, self.distillation, self.verification, self.training)
+
+
+class OskdftSettings(FinetuneSettings):
+    """The same while it imitates the teacher."""
+
+    distillation: KdSettings = KdSettings()
+    """Imitation beside verification."""
+
+    def plan(self, updates: int) -> Plan:
+        return OneStep(updates, self.distillation, self.verification, self.training)
+
+
+class TwoStepSettings(FinetuneSettings):
+    """The same after it has imitated the teacher."""
+
+    distillation: FirstKdSettings = FirstKdSettings()
+    """Imitation before verification."""
+
+    def plan(self, updates: int) -> Plan:
+        kd = self.distillation
+        first = max(1, min(updates - 1, round(kd.share * updates)))
+        return TwoSteps(updates, first, kd.weight, kd, self.verification, self.training)

@@ -1,0 +1,85 @@
+"""Trains a speaker student through its trial's rungs: crops, module, groups of rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from raysearch.corpora.augmentation import Augmenter
+from raysearch.corpora.crops import SpeakerCrops
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError
+from raysearch.methods.speaker.inheritance import kept_student
+from raysearch.methods.speaker.steps import Plan, TwoSteps
+from raysearch.methods.speaker.verification import Imitated, Verification
+from raysearch.methods.trial import Trial
+from raysearch.tasks.speaker.aam import AamSoftmax
+from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.training.loop import fit
+from raysearch.training.process import rank, world_size
+from raysearch.training.recipe import More, Recipe
+from raysearch.training.report import Report
+from raysearch.training.trainer import Group, Run
+
+if TYPE_CHECKING:
+    from raysearch.methods.speaker.steps import FinetuneSettings
+
+
+def train_speakers(trial: Trial[FinetuneSettings], plan: Plan, more: More) -> Iterator[Report]:
+    """See `fit` for reports, resuming and errors. Rungs at which no speaker was seen yet are passed over.
+
+    Raises: InputError if train names fewer than two speakers.
+    """
+    settings = trial.settings
+    training = settings.training
+    cuts = [cut for cut in trial.corpus.splits["train"] if cut.supervisions[0].speaker is not None]
+    crops = SpeakerCrops(
+        cuts,
+        trial.corpus.audio,
+        batch=training.crops(world_size()),
+        crop_s=training.crop_s,
+        augmenter=Augmenter(settings.augmentation),
+        seed=trial.seed,
+        rank=rank(),
+        world_size=world_size(),
+        readers=trial.readers,
+    )
+    if len(crops.speakers) < 2:
+        raise InputError(
+            f"corpus {trial.corpus.name}: train names {len(crops.speakers)} speakers; expected two at least"
+        )
+    teacher = trial.teacher.encoder.to(trial.device)
+    module = build(trial.seed, teacher, settings, plan, len(crops.speakers))
+    run = Run(
+        trial.folder,
+        trial.device,
+        trial.seed,
+        trial.precision,
+        tuple(rung for rung in trial.rungs if not isinstance(plan, TwoSteps) or rung > plan.first),
+        training,
+        groups=groups(module, settings, plan),
+        schedule=plan.backend_rate,
+    )
+    prepare = Imitated(teacher, plan, trial.device, trial.precision)
+    return fit(run, Recipe(module, crops, prepare, trial.evaluate, {"speaker": module.backend}, more))
+
+
+def build(seed: int, teacher: Encoder, settings: FinetuneSettings, plan: Plan, speakers: int) -> Verification:
+    """The module that is trained, the same for the same seed."""
+    torch.manual_seed(seed)
+    student = kept_student(teacher, settings.student, settings.adapter, settings.training.dropout)
+    backend = SpeakerBackend(settings.backend, student.config.width, student.config.depth + 1)
+    aam = AamSoftmax(speakers, settings.backend.embedding, settings.verification.scale)
+    return Verification(student, backend, aam, plan)
+
+
+def groups(module: Verification, settings: FinetuneSettings, plan: Plan) -> tuple[Group, ...]:
+    """Rates of their own for adapters and for the student's other weights; the back end has the run's."""
+    lr, clip = settings.training.lr, settings.training.clip
+    adapters = [
+        Group(f"student.blocks.{index}.adapter.", lr * settings.adapter.lr_scale, plan.backend_rate, clip)
+        for index in range(module.student.config.depth)
+    ]
+    return (*adapters, Group("student.", lr, plan.shared_rate, clip))

@@ -1,0 +1,117 @@
+"""One update of a student that learns to imitate and to tell speakers apart, together or one after the other.
+
+Shapes: B crops, S samples, T frames, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import mse_loss
+
+from raysearch.corpora.batches import Batch
+from raysearch.corpora.crops import Crops
+from raysearch.encoder.encoder import Encoded, Encoder
+from raysearch.methods.speaker.steps import Plan
+from raysearch.tasks.speaker.aam import AamSoftmax
+from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.training.precision import autocast
+
+
+class Verification(nn.Module):
+    """`kd weight x MSE of the plain route + AAM of the adapted route`, as the plan has them at an update.
+
+    A loss of weight 0 is not computed. Parameters without a loss get gradients of zero: with several processes, each
+    must have the same ones.
+    """
+
+    def __init__(self, student: Encoder, backend: SpeakerBackend, aam: AamSoftmax, plan: Plan) -> None:
+        super().__init__()
+        self.student, self.backend, self.aam = student, backend, aam
+        self.plan = plan
+
+    def forward(
+        self, audio_BS: Tensor, samples_B: Tensor, targets_BTD: Tensor | None, speakers_B: Tensor, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`targets_BTD`: the teacher's output; None where the plan does not ask for it."""
+        now = self.plan.at(step)
+        plain, adapted = self._routes(audio_BS, samples_B, now.kd_weight > 0, now.verifies, now.detached)
+        loss = audio_BS.new_zeros(())
+        metrics: dict[str, Tensor] = {}
+        if plain is not None:
+            assert targets_BTD is not None
+            kd = mse_loss(plain.output_BTD.float(), targets_BTD.float())
+            loss = loss + now.kd_weight * kd
+            metrics["kd"] = kd.detach()
+        if adapted is not None:
+            loss_B, right_B = self.aam(self.backend(adapted), speakers_B, now.margin)
+            loss = loss + loss_B.mean()
+            metrics |= {"verification": loss_B.mean().detach(), "accuracy": right_B.mean()}
+        return loss + self._idle(
+            plain is not None, adapted is not None and not now.detached, adapted is not None
+        ), metrics
+
+    def _routes(
+        self, audio_BS: Tensor, samples_B: Tensor, plain: bool, adapted: bool, detached: bool
+    ) -> tuple[Encoded | None, Encoded | None]:
+        if plain and adapted and not detached:
+            return self.student.routes(audio_BS, samples_B)
+        of_plain = of_adapted = None
+        if plain:
+            of_plain = self.student.encode(*self.student.features(audio_BS, samples_B), plain=len(audio_BS))
+        if adapted:
+            weights = self._detached() if detached else {}
+            of_adapted = functional_call(self.student, weights, (audio_BS, samples_B))
+        return of_plain, of_adapted
+
+    def _detached(self) -> dict[str, Tensor]:
+        return {name: x.detach() for name, x in self.student.named_parameters() if not is_adapter(name)}
+
+    def _idle(self, plain: bool, shared_verifies: bool, verifies: bool) -> Tensor:
+        """Zero, with a gradient of zero for every parameter that no loss has."""
+        idle: list[nn.Parameter] = []
+        if not verifies:
+            idle += [*self.backend.parameters(), *self.aam.parameters()]
+        for name, parameter in self.student.named_parameters():
+            if not (verifies if is_adapter(name) else plain or shared_verifies):
+                idle.append(parameter)
+        return _nothing(idle, self.aam.weight_SE)
+
+
+def is_adapter(name: str) -> bool:
+    return ".adapter." in name
+
+
+def _nothing(parameters: Iterable[nn.Parameter], like: Tensor) -> Tensor:
+    return 0.0 * sum((parameter.sum() for parameter in parameters), like.new_zeros(()))
+
+
+@dataclass(frozen=True)
+class Imitated:
+    """Prepares batches: the student hears disturbed crops, the teacher the clean ones."""
+
+    teacher: Encoder
+    plan: Plan
+    device: torch.device
+    precision: str
+
+    @torch.no_grad()
+    def __call__(self, step: int, batch: Batch) -> Mapping[str, Any]:
+        assert isinstance(batch, Crops)
+        samples_B = batch.samples_B.to(self.device)
+        targets_BTD = None
+        if self.plan.at(step).kd_weight > 0:
+            with autocast(self.device, self.precision):
+                targets_BTD = self.teacher(batch.audio_BS.to(self.device, non_blocking=True), samples_B).output_BTD
+        return {
+            "audio_BS": batch.disturbed_BS,
+            "samples_B": samples_B,
+            "targets_BTD": targets_BTD,
+            "speakers_B": batch.speakers_B,
+            "step": step,
+        }

@@ -1,0 +1,128 @@
+"""Self-distillation of a multi-exit student on pseudo-labels: its deepest exit teaches the shallow ones.
+
+Shapes: B batch, S samples, T frames, X features of an exit, K clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raysearch.corpora.batches import Batch
+from raysearch.corpora.windows import crop, vary_speed
+from raysearch.encoder.conv_encoder import ConvEncoder
+from raysearch.encoder.cost import conv_features
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.unfused.settings import SelfDistillationSettings
+from raysearch.training.process import generator
+
+
+class SelfDistillation(nn.Module):
+    """Cross-entropy at every exit; each shallow exit also follows the deepest one's distribution and direction.
+
+    Shallow exits are means over time of what each stage or block gives, with two hidden layers of K units; the deepest
+    is the mean plus the maximum over time of the last hidden state, with one linear layer.
+    Source: Zhang et al., Be Your Own Teacher, ICCV 2019; UnFuSeD, ICASSP 2023 workshops (arXiv 2303.05668).
+    """
+
+    def __init__(self, student: Encoder, clusters: int, settings: SelfDistillationSettings) -> None:
+        super().__init__()
+        self.student = student
+        self.settings = settings
+        widths = _exit_widths(student)
+        self.exits = nn.ModuleList(_exit(width, clusters) for width in widths[max(0, len(widths) - settings.exits) :])
+        self.deepest = nn.Linear(student.config.width, clusters)
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor, labels_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss, and the share of pseudo-labels that the deepest exit gets right."""
+        states, (last_BTD, frames_B) = _states(self.student, audio_BS, samples_B)
+        pooled_BD = _mean(last_BTD, frames_B) + _max(last_BTD, frames_B)
+        deepest_BK = self.deepest(pooled_BD).float()
+        kept = states[len(states) - len(self.exits) :]
+        shallow = [exit(_mean(*state)).float() for exit, state in zip(self.exits, kept, strict=True)]
+        loss = distillation_loss(deepest_BK, shallow, labels_B, self.settings)
+        return loss, {"accuracy": (deepest_BK.detach().argmax(-1) == labels_B).float().mean()}
+
+
+def distillation_loss(
+    deepest_BK: Tensor, shallow: list[Tensor], labels_B: Tensor, settings: SelfDistillationSettings
+) -> Tensor:
+    """`CE(deepest) + sum over exits of alpha CE + beta t^2 KL(deepest || exit) + gamma (2 - 2 cos)`, mean over cuts.
+
+    The KL is of distributions at temperature t, the cosine of logits. With `detach` neither moves the deepest exit.
+    """
+    loss = F.cross_entropy(deepest_BK, labels_B)
+    followed_BK = deepest_BK.detach() if settings.detach else deepest_BK
+    t = settings.temperature
+    for logits_BK in shallow:
+        if settings.alpha:
+            loss = loss + settings.alpha * F.cross_entropy(logits_BK, labels_B)
+        if settings.beta:
+            log_BK, wanted_BK = (logits_BK / t).log_softmax(-1), (followed_BK / t).log_softmax(-1)
+            loss = loss + settings.beta * t**2 * F.kl_div(log_BK, wanted_BK, reduction="batchmean", log_target=True)
+        if settings.gamma:
+            loss = loss + settings.gamma * (2 - 2 * F.cosine_similarity(logits_BK, followed_BK, dim=-1)).mean()
+    return loss
+
+
+class ClusteredWindows:
+    """Prepares batches for `SelfDistillation`: a new window of each cut in every batch, and its pseudo-label."""
+
+    def __init__(self, labels: Mapping[str, int], settings: SelfDistillationSettings, seed: int) -> None:
+        self._labels, self._settings, self._seed = labels, settings, seed
+
+    def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        rng = generator(self._seed, batch.number)
+        if self._settings.speed:
+            batch = vary_speed(batch, self._settings.speed, rng)
+        cropped = crop(batch, self._settings.window_s, rng.random(len(batch.cuts)).tolist())
+        labels_B = torch.tensor([self._labels[cut.id] for cut in batch.cuts])
+        return {"audio_BS": cropped.audio_BS, "samples_B": cropped.samples_B, "labels_B": labels_B}
+
+
+def _exit(width: int, clusters: int) -> nn.Sequential:
+    # LayerNorm, where the source has batch norm: a cut's loss then depends on no other cut.
+    return nn.Sequential(
+        nn.Linear(width, clusters, bias=False),
+        nn.LayerNorm(clusters),
+        nn.ReLU(),
+        nn.Linear(clusters, clusters, bias=False),
+        nn.LayerNorm(clusters),
+        nn.ReLU(),
+        nn.Linear(clusters, clusters),
+    )
+
+
+def _exit_widths(student: Encoder) -> list[int]:
+    if isinstance(student, ConvEncoder):
+        return [conv_features(student.config, stage + 1) for stage in range(len(student.config.channels))]
+    return [student.config.width] * student.config.depth
+
+
+def _states(
+    student: Encoder, audio_BS: Tensor, samples_B: Tensor
+) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
+    """What enters each shallow exit, and the deepest: (B, T, X) and valid frames."""
+    if isinstance(student, ConvEncoder):
+        stages = student.stages(audio_BS, samples_B)
+        encoded = student.encode(*student.project(*stages[-1]))
+        return stages, (encoded.output_BTD, encoded.frames_B)
+    encoded = student(audio_BS, samples_B)
+    shallow = [(hidden_BTD, encoded.frames_B) for hidden_BTD in encoded.hidden[:-1]]
+    return shallow, (encoded.output_BTD, encoded.frames_B)
+
+
+def _mean(x_BTX: Tensor, frames_B: Tensor) -> Tensor:
+    real_BT1 = _real(x_BTX, frames_B)[..., None]
+    return (x_BTX * real_BT1).sum(1) / frames_B[:, None].clamp(min=1)
+
+
+def _max(x_BTX: Tensor, frames_B: Tensor) -> Tensor:
+    return x_BTX.masked_fill(~_real(x_BTX, frames_B)[..., None], -torch.inf).amax(1)
+
+
+def _real(x_BTX: Tensor, frames_B: Tensor) -> Tensor:
+    return torch.arange(x_BTX.shape[1], device=x_BTX.device) < frames_B[:, None]

@@ -1,0 +1,84 @@
+"""What an encoder document, or the first student of a search document, costs. Nothing is built or trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.cost import cost_parts, params
+from raysearch.encoder.document import as_config, read_config, read_document
+from raysearch.encoder.published import PUBLISHED
+from raysearch.errors import InputError
+from raysearch.methods.table import load_method
+from raysearch.spec.document import Spec
+from raysearch.spec.loading import load_spec
+from raysearch.spec.overrides import override
+from raysearch.spec.space import Config
+from raysearch.tasks.settings import BackendSettings
+from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
+from raysearch.teachers.settings import TrainedTeacher
+
+
+@dataclass(frozen=True)
+class CostSheet:
+    encoder: AnyConfig
+    backend: BackendSettings | None
+    """What a speaker model has behind its encoder; None for other models, whose heads are not counted."""
+
+    def document(self, samples: Sequence[int]) -> dict[str, Any]:
+        """MACs over utterances of these lengths, in GMAC; `macs_total_g` and `params_total` with the back end."""
+        macs = cost_parts(self.encoder, samples)
+        found: dict[str, Any] = {
+            "params": params(self.encoder),
+            "macs_g": sum(macs.values()) / 1e9,
+            "parts_g": {part: cost / 1e9 for part, cost in macs.items()},
+        }
+        if self.backend is None:
+            return found
+        behind = backend_macs(self.backend, self.encoder, samples)
+        return found | {
+            "params_total": found["params"] + backend_params(self.backend, self.encoder),
+            "macs_total_g": found["macs_g"] + behind / 1e9,
+        }
+
+
+def cost_sheet(path: Path, overrides: Iterable[str], ecapa: int | None) -> CostSheet:
+    """`ecapa`: channels of an ECAPA-TDNN behind an encoder that comes without a back end.
+
+    Raises: InputError
+    """
+    document = read_document(path)
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
+    asked = None if ecapa is None else BackendSettings(channels=ecapa)
+    if "front_end" not in document and document.get("kind") != "conv":
+        spec = load_spec(path, overrides)
+        start = spec.search.start[0] if spec.search.start else {}
+        config: Config = {"method": spec.methods[0], **start}
+        backend = getattr(load_method(spec.methods[0]), "backend", lambda settings: None)
+        return CostSheet(spec.student_config(config, teacher_shape(spec)), asked or backend(spec.settings(config)))
+    for one in overrides:
+        override(document, one)
+    return CostSheet(as_config(document, path), asked)
+
+
+def teacher_shape(spec: Spec) -> AnyConfig:
+    """The teacher's config, of one that is trained, lies in a folder of ours, or is published.
+
+    Raises: InputError if it is known only once the weights are downloaded or imported.
+    """
+    teacher = spec.teacher
+    if isinstance(teacher, TrainedTeacher):
+        return teacher.encoder()
+    if ":" not in teacher.source:
+        return read_config(Path(teacher.source, "config.json"))
+    bundle = teacher.source.removeprefix("torchaudio:")
+    if bundle not in PUBLISHED:
+        raise InputError(
+            f"teacher.source: {teacher.source}; expected one whose shape is known: a folder of ours, or "
+            f"torchaudio's {', '.join(PUBLISHED)}"
+        )
+    return PUBLISHED[bundle]

@@ -1,0 +1,76 @@
+"""What a search of this space may find, and when: the real searcher replayed on made-up errors.
+
+Shapes: Q quartiles, S shares of the search's length.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysearch.encoder.config import AnyConfig
+from raysearch.simulation.made_up import SyntheticTable, oracle_points
+from raysearch.simulation.simulation import Ended, history, hypervolume, searcher_on, simulate
+from raysearch.spec.document import Spec
+from raysearch.spec.space import Config
+
+SEEDS = 5
+DRAWS, ROUNDS = 300, 3
+"""Of the best known front, which shares are of."""
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+"""Of the search's length, at which the curve is read."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Medians over seeds."""
+
+    makespan_s: float
+    """From the first trial's start to the last one's end."""
+    driver_s: float
+    """CPU seconds of this machine that the searcher thought about a trial, in memory."""
+    curve: tuple[tuple[float, float, float, float], ...]
+    """Share of the search's length; lower quartile, median and upper quartile of the hypervolume, as a share of the
+    best known one's."""
+    states: dict[str, float]
+    """Mean number of trials by state."""
+    configs: tuple[Config, ...]
+    """What one of the searches tried."""
+
+
+def forecast(spec: Spec, teacher: AnyConfig, seconds: Callable[[Config], float], trials: int, lanes: int) -> Forecast:
+    """`seconds`: of a whole trial. Errors follow `SyntheticTable`'s laws: only the shape of the curve means something.
+
+    Raises: InputError if constraints leave next to nothing; WorkError if the space holds fewer trials than asked.
+    """
+    curves, ends, drivers, states = [], [], [], []
+    searches: list[list[Ended]] = []
+    for seed in range(SEEDS):
+        table = SyntheticTable(seed, spec, teacher, seconds)
+        search = spec.search
+        driver = searcher_on(table, search.sampler, search.scheduler, lanes, seed, trials)
+        began_s = time.process_time()
+        ended = simulate(table, driver, workers=lanes, seed=seed)
+        drivers.append((time.process_time() - began_s) / trials)
+        steps = history(ended, 1, table.reference_point)
+        best = hypervolume(oracle_points(table, DRAWS, ROUNDS), table.reference_point)
+        makespan_s = ended[-1].time_s
+        curves.append([_reached(steps, share * makespan_s) / best for share in SHARES])
+        ends.append(makespan_s)
+        states.append([trial.state for trial in ended])
+        searches.append(ended)
+    quartiles_QS = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
+    return Forecast(
+        makespan_s=float(np.median(ends)),
+        driver_s=float(np.median(drivers)),
+        curve=tuple((share, *map(float, quartiles_QS[:, place])) for place, share in enumerate(SHARES)),  # type: ignore[misc]
+        states={state: sum(one.count(state) for one in states) / SEEDS for state in ("complete", "stopped", "failed")},
+        configs=tuple(trial.config for trial in searches[0]),
+    )
+
+
+def _reached(steps: Sequence[tuple[float, float]], time_s: float) -> float:
+    return max((volume for at_s, volume in steps if at_s <= time_s), default=0.0)

@@ -1,0 +1,79 @@
+"""The label sets that a search's trials will ask for, made before it begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from raysearch.lanes.workplace import Workplace
+from raysearch.planning.wanted_labels import AnyTargets, wanted_targets
+from raysearch.search.run import checked_corpus
+from raysearch.spec.document import Spec
+from raysearch.storage.folder import SearchFolder
+from raysearch.targets.build import label_key
+from raysearch.targets.features import resolve_layer
+from raysearch.targets.pseudo_labels import pseudo_label_digest
+from raysearch.targets.settings import TargetSettings
+from raysearch.teachers.store import find_teacher, prepare_teacher
+
+
+@dataclass(frozen=True)
+class Made:
+    """A label set that is in the store now."""
+
+    id: str
+    """Its folder's name in the store."""
+    kind: str
+    """`label set`: an id per frame; `pseudo-labels`: one per training cut."""
+    clusters: int
+    layer: int
+    """Block of the teacher, counted from 1; 0 for MFCCs."""
+    bytes: int
+    seconds: float | None
+    """None if it was there already."""
+
+
+def make_label_sets(
+    spec: Spec, folder: SearchFolder, device: torch.device, say: Callable[[str], None]
+) -> Iterator[Made]:
+    """Puts the teacher and all label sets into the store from which the trials take theirs, unless they are there.
+
+    Raises: InputError if the teacher has no such layer, or there are more clusters than frames or cuts.
+    """
+    corpus, teachers = checked_corpus(spec, folder, say), folder.store.teachers
+    if find_teacher(spec.teacher, corpus, teachers) is None:
+        say("teacher: preparing (once; searches take it from the store)")
+    workplace = Workplace(spec, folder.store, prepare_teacher(spec.teacher, corpus, teachers, device), device)
+    errors = (f"{name} {value:.4g}" for name, value in workplace.teacher.metrics.items())
+    say(", ".join([f"teacher {workplace.teacher.key}", *errors]))
+    wanted = [settings for method in spec.methods for settings in wanted_targets(spec, method)]
+    # All ids before the first is built: a layer that the teacher lacks is refused before the work.
+    for place, settings in {_place(settings, workplace): settings for settings in wanted}.items():
+        yield _made(*place, settings, workplace)
+
+
+def _place(settings: AnyTargets, workplace: Workplace) -> tuple[str, int]:
+    """Digest in the store, and block of the teacher."""
+    teacher, corpus = workplace.teacher, workplace.corpus
+    if isinstance(settings, TargetSettings):
+        key = label_key(settings, teacher, corpus)
+        return key.digest, key.layer
+    layer = resolve_layer(settings.layer, teacher.encoder.config.depth)
+    return pseudo_label_digest(settings, teacher, corpus), layer
+
+
+def _made(digest: str, layer: int, settings: AnyTargets, workplace: Workplace) -> Made:
+    store, began_s = workplace.store, time.perf_counter()
+    if isinstance(settings, TargetSettings):
+        kind, folders = "label set", store.label_sets.folders
+        there = folders.get(digest) is not None
+        workplace.label_set(settings)
+    else:
+        kind, folders = "pseudo-labels", store.pseudo_labels
+        there = folders.get(digest) is not None
+        workplace.pseudo_labels(settings)
+    seconds = None if there else round(time.perf_counter() - began_s, 1)
+    return Made(digest, kind, settings.clusters, layer, folders.size(digest), seconds)

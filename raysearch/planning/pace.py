@@ -1,0 +1,111 @@
+"""How fast a kind of GPU, or this machine, gets through a configuration's work; what of it is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+
+from raysearch.encoder.config import AnyConfig
+from raysearch.planning.throughput import NARROW, Throughput, measure_host, measure_reading, measure_training
+from raysearch.spec.document import WorkerSettings
+from raysearch.teachers.settings import TrainedTeacher
+
+PEAK_TFLOPS = {"a100": (312, 19.5), "h100": (989, 67), "h200": (989, 67)}
+"""bf16 and fp32, dense, of the SXM boards: NVIDIA's data sheets."""
+HERE = "here"
+ASSUMED_SHARES = (0.25, 0.09, 0.03)
+"""Of the peak, from quick to slow. The middle is what one published run comes to: DPHuBERT's 75,000 updates of 160 s on
+each of four A100 in about six hours (its README) are 28 TFLOP/s a GPU by our count, 9 % of 312. The ends are three
+times either way."""
+
+
+class Range(NamedTuple):
+    low: float
+    likely: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of work on one worker."""
+
+    macs_per_s: Range
+    """From quick to slow."""
+    fixed_s: float
+    """No update is shorter: what the host needs to start its operations."""
+    reading_s: float
+    """CPU seconds that one second of audio takes to read."""
+    measured: tuple[str, ...]
+    """What was measured, a line each."""
+    assumed: tuple[str, ...]
+
+    def seconds(self, macs: float, updates: float) -> Range:
+        """Of so many updates that need so many multiply-accumulates together."""
+        return Range(*(max(macs / rate, updates * self.fixed_s) for rate in self.macs_per_s))
+
+
+def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers: WorkerSettings) -> Pace:
+    """Probes this machine for some seconds; `kind`: a key of `PEAK_TFLOPS`, or `here`. The students: by cost."""
+    device = _device()
+    here = workers.precision_on(gpu=device.type == "cuda")
+    where = f"{_name(device)}, {here}, now"
+    reading_s = measure_reading()
+    reading = f"reading FLAC: {1 / reading_s:.0f} s of audio a second and CPU (noise, this machine, now)"
+    if kind == HERE:
+        probes = [measure_training(config, device, here) for config in students]
+        return _measured(probes, reading_s, reading, where)
+    # What a GPU that is not here computes cannot be probed, and a laptop would need minutes to train HuBERT Base once.
+    host_s = min(measure_host(config, device, here) for config in students)
+    started = f"starting the operations of an update: {1000 * host_s:.2g} ms (students at width {NARROW}, {where})"
+    return _assumed(kind, PEAK_TFLOPS[kind][workers.precision == "fp32"], host_s, reading_s, (reading, started))
+
+
+def teachers_own(students: Pace, settings: TrainedTeacher) -> Pace:
+    """The students' pace, with the speed of a teacher that this machine trains: one probe of its shape and batch, hence
+    without a range. What was measured for the students is still told."""
+    device = _device()
+    probe = measure_training(settings.encoder(), device, settings.precision, settings.batch_s)
+    line = _line("teacher", probe, f"{_name(device)}, {settings.precision}, now")
+    rate = Range(*3 * [probe.macs_per_s])
+    return replace(students, macs_per_s=rate, fixed_s=probe.fixed_s, measured=(*students.measured, line))
+
+
+def _measured(probes: list[Throughput], reading_s: float, reading: str, where: str) -> Pace:
+    lines = [
+        _line(f"{which} student of those drawn", one, where)
+        for which, one in zip(("cheapest", "middle", "dearest"), probes, strict=True)
+    ]
+    rates = [one.macs_per_s for one in probes]
+    rate = Range(max(rates), rates[1], min(rates))
+    alike = (
+        "each student, and a teacher that it asks, is as fast as these three: memory-bound front ends make them differ"
+    )
+    return Pace(rate, probes[0].fixed_s, reading_s, (reading, *lines), (alike,))
+
+
+def _line(what: str, probe: Throughput, where: str) -> str:
+    return (
+        f"training the {what}: {probe.audio_s / probe.update_s:.2g} s of audio a second, "
+        f"{2e-9 * probe.macs_per_s:.2g} GFLOP/s; next to no audio takes {1000 * probe.fixed_s:.2g} ms ({where})"
+    )
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU thread(s)"
+
+
+def _assumed(kind: str, peak: float, host_s: float, reading_s: float, measured: tuple[str, ...]) -> Pace:
+    shares = ", ".join(f"{share:.0%}" for share in ASSUMED_SHARES)
+    source = f"{ASSUMED_SHARES[1]:.0%} is what DPHuBERT's published six hours on four A100 come to"
+    assumed = (
+        f"{kind}: {shares} of {peak} TFLOP/s; no {kind} was measured; {source}",
+        f"an update on {kind} is never shorter than its operations take to start here",
+    )
+    rate = Range(*(share * peak * 1e12 / 2 for share in ASSUMED_SHARES))
+    return Pace(rate, host_s, reading_s, measured, assumed)

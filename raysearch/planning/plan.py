@@ -1,0 +1,197 @@
+"""What a search will take: exact work, at a measured or assumed pace, in the order that the real searcher gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raysearch.corpora.batches import KEPT_BYTES
+from raysearch.corpora.readers.table import read_corpus
+from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
+from raysearch.encoder.cost import params
+from raysearch.encoder.frames import frames
+from raysearch.errors import InputError
+from raysearch.planning.forecast import Forecast, forecast
+from raysearch.planning.pace import HERE, Pace, Range, pace_of, teachers_own
+from raysearch.planning.update_cost import TRAINING, macs_per_s, update_work
+from raysearch.planning.wanted_labels import asked_targets
+from raysearch.search.costs import Costs, feasible
+from raysearch.spec.document import Spec
+from raysearch.spec.space import Config
+from raysearch.targets.store import Store
+from raysearch.teachers.settings import TrainedTeacher
+
+DRAWN = 200
+"""Configurations drawn to say what the space's students are like."""
+CHECKPOINTS = 2
+"""That a trial keeps; each holds weights and two moments."""
+FLOAT, LABEL = 4, 2
+"""Bytes."""
+HELD_OUT_H = 5.4
+"""Of LibriSpeech's dev-clean, and of its test-clean."""
+KEPT_S = KEPT_BYTES / 2 / SAMPLE_RATE_HZ
+"""Seconds of audio that a worker keeps decoded."""
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Of a corpus."""
+
+    train: float
+    dev: float
+    test: float
+    source: str
+    """Where they are known from."""
+
+
+@dataclass(frozen=True)
+class Planner:
+    spec: Spec
+    teacher: AnyConfig
+    hours: Hours
+    pace: Pace
+    """The students'."""
+    teacher_pace: Pace
+
+    def trial_s(self, config: Config) -> Range:
+        """A whole trial: updates, reading what is not kept, and evaluation at each rung."""
+        spec = self.spec
+        settings, student = spec.settings(config), spec.student_config(config, self.teacher)
+        method = str(config["method"])
+        updates = spec.updates(method)
+        work = update_work(settings, student, self.teacher, spec.workers.num_workers)
+        training = self.pace.seconds(updates * work.macs, updates * settings.training.accumulate)
+        read_s = updates * work.audio_s * self.pace.reading_s * self._read_again
+        rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates(method)]
+        return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))
+
+    @property
+    def _read_again(self) -> float:
+        """Share of the audio that is read anew each time it is needed."""
+        return max(0.0, 1 - KEPT_S / (3600 * self.hours.train))
+
+    def _evaluation_s(self, student: AnyConfig, *, final: bool) -> Range:
+        """Encoding what a head learns from, dev, and at the end test; then the head's own updates."""
+        heard_s = 3600 * (self.hours.dev + (self.hours.test if final else 0.0))
+        passes_s, updates = heard_s, 0
+        for task in self.spec.tasks:
+            batch_s = getattr(task, "batch_s", None) or task.batch * task.crop_s
+            if getattr(task, "mode", "probe") == "finetune":
+                passes_s += TRAINING * task.updates * batch_s
+            else:
+                passes_s += min(3600 * self.hours.train, task.updates * batch_s)
+            updates += task.updates
+        return self.pace.seconds(passes_s * macs_per_s(student), updates)
+
+    def teacher_s(self) -> Range:
+        """Training the teacher, where that is asked for."""
+        teacher = self.spec.teacher
+        if not isinstance(teacher, TrainedTeacher):
+            return Range(0.0, 0.0, 0.0)
+        updates = teacher.updates * (2 if teacher.method == "hubert" else 1)
+        return self.teacher_pace.seconds(updates * teacher.batch_s * TRAINING * macs_per_s(self.teacher), updates)
+
+    def label_set_s(self) -> Range:
+        """The teacher hears the training split once."""
+        train_s = 3600 * self.hours.train
+        heard = self.teacher_pace.seconds(train_s * macs_per_s(self.teacher), 0)
+        return Range(*(seconds + train_s * self.pace.reading_s for seconds in heard))
+
+    def label_sets(self, configs: tuple[Config, ...]) -> int:
+        """How many of them differ."""
+        asked = [asked_targets(self.spec, config) for config in configs]
+        return len({targets.model_dump_json() for targets in asked if targets})
+
+    def storage_gb(self, found: Forecast, params_mean: float) -> dict[str, float]:
+        ended = sum(found.states.values())
+        labels = frames(self.teacher, round(3600 * self.hours.train * SAMPLE_RATE_HZ)) * LABEL
+        return {
+            "students": ended * params_mean * FLOAT / 1e9,
+            "resume states, at most": ended * CHECKPOINTS * 3 * params_mean * FLOAT / 1e9,
+            "label sets": self.label_sets(found.configs) * labels / 1e9,
+        }
+
+
+def corpus_hours(spec: Spec, train: float | None, store: Store) -> Hours:
+    """Those of the spec's corpus, or so many to train on.
+
+    Raises: InputError if the corpus has to be read and cannot be.
+    """
+    if train is not None:
+        return Hours(train, HELD_OUT_H, HELD_OUT_H, f"as asked, not read; dev and test {HELD_OUT_H:g} h each, assumed")
+    corpus = read_corpus(spec.corpus, store.corpora)
+    return Hours(corpus.hours("train"), corpus.hours("dev"), corpus.hours("test"), "read")
+
+
+def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: str) -> dict[str, Any]:
+    """What `plan --json` prints. Probes this machine for some seconds.
+
+    Raises: InputError if the GPUs are too few for a lane, or constraints leave next to nothing.
+    """
+    workers, trials = spec.workers.num_workers, spec.search.trials
+    lanes = min(gpus // workers, trials)
+    if not lanes:
+        raise InputError(f"--gpus: {gpus}; expected at least workers.num_workers = {workers}")
+    costs = Costs(spec, teacher)
+    configs = feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
+    students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
+    probed = (students[0], students[len(students) // 2], students[-1])
+    pace = teacher_pace = pace_of(gpu, probed, spec.workers)
+    if gpu == HERE and isinstance(spec.teacher, TrainedTeacher):
+        teacher_pace = teachers_own(pace, spec.teacher)
+    planner = Planner(spec, teacher, hours, pace, teacher_pace)
+    found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
+    times = [planner.trial_s(config) for config in configs]
+    mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))
+    search_h = Range(*(found.makespan_s / 3600 * value / mean.likely for value in mean))
+    sets = planner.label_sets(found.configs)
+    before_h = Range(
+        *(
+            (one + bool(sets) * other) / 3600
+            for one, other in zip(planner.teacher_s(), planner.label_set_s(), strict=True)
+        )
+    )
+    macs_g = [costs(config).macs_g for config in configs]
+    params_mean = float(np.mean([params(student) for student in students]))
+    gpu_hours = Range(*(lanes * workers * (search + before) for search, before in zip(search_h, before_h, strict=True)))
+    trials_a_s = trials / found.makespan_s
+    return {
+        "name": spec.name,
+        "gpus": gpus,
+        "gpu": gpu,
+        "trials": trials,
+        "lanes": lanes,
+        "idle_gpus": gpus - lanes * workers,
+        "hours": {"train": hours.train, "dev": hours.dev, "test": hours.test, "source": hours.source},
+        "students_macs_g": {"least": min(macs_g), "median": float(np.median(macs_g)), "most": max(macs_g)},
+        "trial_s": mean._asdict(),
+        "before_h": before_h._asdict(),
+        "search_h": search_h._asdict(),
+        "gpu_hours": gpu_hours._asdict(),
+        "trials_by_state": found.states,
+        "label_sets": sets,
+        "storage_gb": planner.storage_gb(found, params_mean),
+        "curve": [
+            {"gpu_hours": share * gpu_hours.likely, "quartiles": [lower, median, upper]}
+            for share, lower, median, upper in found.curve
+        ],
+        "driver": {"seconds_a_trial": found.driver_s, "busy": found.driver_s * trials_a_s},
+        "measured": [
+            *teacher_pace.measured,
+            f"the searcher's own time: {found.driver_s:.2g} s of one CPU a trial (in memory, this machine, now)",
+        ],
+        "assumed": [*pace.assumed, *_assumed(spec)],
+    }
+
+
+def _assumed(spec: Spec) -> list[str]:
+    lines = [
+        "errors follow made-up laws, so only the curve's shape means something; its shares are of the best known front",
+        "cuts are as long as SUPERB's; heads, decoding, augmentation, k-means and start-up are not counted",
+        "nothing overlaps: audio that a worker does not keep decoded is read between updates",
+    ]
+    if isinstance(spec.teacher, TrainedTeacher):
+        lines.append("the teacher is not in the store yet")
+    return lines

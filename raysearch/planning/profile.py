@@ -1,0 +1,141 @@
+"""Where the time of a search's training steps goes, part by part, and what it costs before the first one."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.batches import AudioStore
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.readers.table import read_corpus
+from raysearch.encoder.teacher import Teacher
+from raysearch.errors import InputError
+from raysearch.lanes.workplace import LABELLING_BATCH_S
+from raysearch.methods.table import load_method
+from raysearch.methods.trial import Trial
+from raysearch.spec.document import Spec
+from raysearch.targets.build import build_label_set
+from raysearch.targets.label_set import LabelSet
+from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
+from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
+from raysearch.targets.store import Store
+from raysearch.tasks.table import learner_of, load_task
+from raysearch.teachers.loading import load_teacher, untrained_teacher
+from raysearch.teachers.settings import TrainedTeacher
+from raysearch.teachers.store import find_teacher
+from raysearch.training.recipe import not_evaluated
+from raysearch.training.spans import measured, span, watch
+
+WARM_UP = 3
+"""Updates before the measured ones: memory is claimed and threads start."""
+DATA = ("read and decode", "batch", "labels and masks", "features")
+"""Parts of an update that could be done ahead of the model."""
+MODEL = ("copy", "teacher", "front end", "encoder", "head and loss", "backward", "optimiser")
+PARTS = (*DATA, *MODEL, "reporting")
+
+
+@dataclass(frozen=True)
+class Profile:
+    updates: int
+    config: Mapping[str, Any]
+    """The configuration that was profiled."""
+    parts_s: Mapping[str, float]
+    """Seconds an update, in the order of a step."""
+    clustering_s: float
+    """Seconds before the first update, for the label set; 0 for methods without one."""
+    audio_s: float
+    """Seconds of audio in an update."""
+
+    @property
+    def update_s(self) -> float:
+        return sum(self.parts_s.values())
+
+    @property
+    def waste(self) -> str:
+        """The dearest part of an update that is not the model's."""
+        return max((part for part in self.parts_s if part not in MODEL), key=self.parts_s.__getitem__)
+
+    @property
+    def feed_ratio(self) -> float:
+        """How many times as fast as the model the data path is."""
+        data_s = sum(self.parts_s.get(part, 0.0) for part in DATA)
+        return sum(self.parts_s.get(part, 0.0) for part in MODEL) / data_s
+
+
+class _Decoding(AudioStore):
+    """Decodes anew each time, as where a corpus does not fit in memory, and counts what it gave."""
+
+    def __init__(self) -> None:
+        super().__init__(limit_bytes=0)
+        self.given_s = 0.0
+
+    def audio(self, cut: MonoCut) -> np.ndarray:
+        self.given_s += cut.duration
+        with span("read and decode"):
+            return super().audio(cut)
+
+
+def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Profile:
+    """Trains one configuration of the search for a few updates, in a folder that is thrown away.
+
+    The teacher is taken from the store, or an untrained one of its shape: times are the same.
+    """
+    config = {**spec.search_space.draw(np.random.default_rng(spec.search.seed)), **(spec.search.start or [{}])[0]}
+    audio = _Decoding()
+    corpus = dataclasses.replace(read_corpus(spec.corpus, store.corpora), audio=audio)
+    own = _teacher(spec, corpus, store, device)
+    with tempfile.TemporaryDirectory() as folder, measured() as spans:
+        labels = Store(Path(folder)).label_sets
+
+        def label_set(targets: TargetSettings, teacher: Teacher | None = None) -> LabelSet:
+            with span("clustering"):
+                return build_label_set(
+                    targets, teacher or own, corpus, corpus.audio, labels, device, LABELLING_BATCH_S
+                )
+
+        def pseudo_labels(settings: PseudoLabelSettings) -> PseudoLabels:
+            kept = Store(Path(folder)).pseudo_labels
+            with span("clustering"):
+                return build_pseudo_labels(settings, own, corpus, kept, device, LABELLING_BATCH_S)
+
+        trial = Trial(
+            number=0,
+            settings=spec.settings(config),
+            corpus=corpus,
+            teacher=own,
+            label_set=label_set,
+            evaluate=not_evaluated,
+            rungs=(WARM_UP, WARM_UP + updates),
+            folder=Path(folder) / "trial",
+            device=device,
+            seed=spec.search.seed,
+            precision=spec.workers.precision_on(gpu=device.type == "cuda"),
+            pseudo_labels=pseudo_labels,
+            learner=lambda: learner_of([load_task(settings) for settings in spec.tasks], corpus),
+        )
+        watch(own.encoder, "teacher")
+        clustering_s = 0.0
+        for report in load_method(str(config["method"]))().run(trial):
+            if not report.final:
+                clustering_s = spans.seconds.get("clustering", 0.0)
+                spans.seconds.clear()
+                audio.given_s = 0.0
+        parts_s = {part: spans.seconds[part] / updates for part in PARTS if part in spans.seconds}
+    return Profile(updates, config, parts_s, clustering_s, audio.given_s / updates)
+
+
+def _teacher(spec: Spec, corpus: Corpus, store: Store, device: torch.device) -> Teacher:
+    folder = find_teacher(spec.teacher, corpus, store.teachers)
+    if folder is not None:
+        return load_teacher(folder, device)
+    if isinstance(spec.teacher, TrainedTeacher):
+        return untrained_teacher(spec.teacher, corpus)
+    raise InputError(f"teacher.source: {spec.teacher.source}; expected it in the store: a search puts it there")

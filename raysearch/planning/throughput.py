@@ -1,0 +1,133 @@
+"""How fast this machine trains an encoder and reads audio: a probe of seconds, on noise.
+
+Shapes: B batch, S samples, T frames, D width.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from raysearch.corpora.batches import load_audio
+from raysearch.corpora.readers.reading import whole_cut
+from raysearch.encoder.build import build_encoder
+from raysearch.encoder.config import SAMPLE_RATE_HZ, Adapter, AnyConfig, Block, ConvConfig, EncoderConfig
+from raysearch.encoder.cost import macs
+from raysearch.planning.update_cost import TRAINING
+from raysearch.training.precision import autocast
+
+CPU = torch.device("cpu")
+ROUNDS = 5
+LEAST_S = 0.25
+"""Audio of an update that is nearly all fixed cost."""
+NARROW = 16
+"""Width at which an operation's arithmetic is nothing beside its start."""
+BATCH_S, CUT_S = 40.0, 10.0
+"""Audio of the other update, and the length of its cuts."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Of one encoder on one device; the quickest of a few updates."""
+
+    fixed_s: float
+    """An update on next to no audio: what the host needs to start its operations."""
+    update_s: float
+    """An update on `audio_s` of audio."""
+    audio_s: float
+    macs_per_s: float
+    """Of the latter, three passes counted."""
+
+
+def measure_training(config: AnyConfig, device: torch.device, precision: str, batch_s: float = BATCH_S) -> Throughput:
+    """Updates of an encoder alone, on whole cuts of about `batch_s` together: no teacher, no head, no reading."""
+    cuts = max(1, round(batch_s / CUT_S))
+    update = _updates(config, device, precision)
+    fixed_s = best_s(update(1, LEAST_S), device)
+    update_s = best_s(update(cuts, CUT_S), device)
+    work = TRAINING * cuts * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
+    return Throughput(fixed_s, update_s, cuts * CUT_S, work / update_s)
+
+
+def measure_host(config: AnyConfig, device: torch.device, precision: str) -> float:
+    """Seconds in which the host starts an update's operations, whatever device they run on."""
+    return best_s(_updates(narrowed(config), device, precision)(1, LEAST_S), device)
+
+
+def narrowed(config: AnyConfig) -> AnyConfig:
+    """An encoder of as many operations, with next to no arithmetic and weights in them."""
+    if isinstance(config, ConvConfig):
+        return config.model_copy(update={"channels": [NARROW] * len(config.channels), "width": NARROW})
+    positions = config.relative_positions
+    return EncoderConfig(
+        front_end=config.front_end.model_copy(update={"channels": [NARROW] * len(config.front_end.channels)}),
+        width=NARROW,
+        norm=config.norm,
+        position_conv=config.position_conv.model_copy(update={"groups": 1}),
+        relative_positions=positions and positions.model_copy(update={"heads": 1}),
+        blocks=[
+            Block(
+                heads=min(1, block.heads),
+                head_width=NARROW,
+                ffn=min(NARROW, block.ffn),
+                adapter=block.adapter and Adapter(width=NARROW),
+            )
+            for block in config.block_list
+        ],
+    )
+
+
+def _updates(config: AnyConfig, device: torch.device, precision: str) -> Callable[[int, float], Callable[[], None]]:
+    """Of a new encoder: `(cuts, seconds)` gives an update on so many cuts of noise."""
+    encoder = build_encoder(config).to(device).train()
+    optimiser = torch.optim.AdamW(encoder.parameters(), fused=True)
+
+    def update(cuts: int, seconds: float) -> Callable[[], None]:
+        samples = round(seconds * SAMPLE_RATE_HZ)
+        audio_BS = 0.1 * torch.randn(cuts, samples, device=device)
+        samples_B = torch.full((cuts,), samples)
+
+        def run() -> None:
+            with autocast(device, precision):
+                encoded = encoder(audio_BS, samples_B)
+            encoded.output_BTD.float().square().mean().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+        return run
+
+    return update
+
+
+def measure_reading() -> float:
+    """CPU seconds that reading one second of a FLAC file takes."""
+    rng = np.random.default_rng(0)
+    samples = round(CUT_S * SAMPLE_RATE_HZ)
+    # Falling with frequency, as speech: white noise would not compress.
+    noise_S = np.convolve(rng.standard_normal(samples), np.hanning(32), mode="same")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "noise.flac")
+        soundfile.write(path, 0.1 * noise_S / np.abs(noise_S).max(), SAMPLE_RATE_HZ)
+        cut = whole_cut("noise", path, samples, "nobody")
+        # One thread reads, however many torch has.
+        return best_s(lambda: load_audio(cut)) * torch.get_num_threads() / CUT_S
+
+
+def best_s(run: Callable[[], object], device: torch.device = CPU) -> float:
+    """The quickest of a few runs, since others may work here too. On a CPU: CPU time, shared out over the threads."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    seconds = []
+    for _ in range(ROUNDS):
+        began_s = clock()
+        run()
+        seconds.append(clock() - began_s)
+    return min(seconds) / (torch.get_num_threads() if device.type == "cpu" else 1)

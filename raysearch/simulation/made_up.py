@@ -1,0 +1,184 @@
+"""Made-up tables: exact costs of real students, and errors whose laws are drawn from a seed.
+
+What holds of real searches holds here: the best method and front end differ from table to table; errors fall by a
+power of size to a floor; learning rate, clusters and masking have an optimum; curves of large and slow students cross
+those of small ones; some configurations diverge; a pruned student is comparable only after its slice.
+
+Shapes: K waves, F features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
+from raysearch.encoder.cost import params
+from raysearch.search.acquisition import mutant
+from raysearch.search.costs import Costs, feasible
+from raysearch.search.surrogate import Encoding
+from raysearch.simulation.recorded import Point, Row
+from raysearch.simulation.simulation import front_of
+from raysearch.spec.document import Spec
+from raysearch.spec.loading import parse_spec
+from raysearch.spec.space import Config
+
+TEACHER = EncoderConfig(
+    front_end=Waveform(), width=768, norm="post", blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072)
+)
+SHARES = [1 / 9, 1 / 3, 1.0]
+PRUNED = ("hjpruning", "dphubert")
+SLICED = 0.67
+"""Share of the budget after which a pruned student is sliced and compared."""
+NOISE = 0.03
+"""Standard deviation of ln error between runs; 70 % of the variance is the seed's, the rest each report's."""
+START_S = 2.0
+"""Seconds before a trial's first update."""
+DRAWS = 300
+DOCUMENT: dict[str, Any] = {
+    "name": "synthetic",
+    "corpus": {"kind": "synthetic"},
+    "teacher": {"source": "train"},
+    "task": {"kind": "phonemes"},
+    "method": {"choice": ["dicehubert", "distilhubert", "hjpruning"]},
+    "student": {"heads": 4},
+    "space": {
+        "student.front_end": {"choice": ["logmel-25hz", "logmel-50hz", "waveform"]},
+        "student.channels": {"choice": [128, 256, 512]},
+        "student.depth": {"int": [2, 12]},
+        "student.width": {"choice": [192, 256, 384, 512, 768]},
+        "student.ffn_ratio": {"choice": [2.0, 3.0, 4.0]},
+        "training.lr": {"float": [1e-4, 1e-2], "log": True},
+        "targets.clusters": {"int": [50, 2000], "log": True},
+        "prediction.mask_prob": {"float": [0.0, 0.9]},
+        "pruning.macs_ratio": {"choice": [0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]},
+    },
+    "search": {"updates": 900, "rungs": SHARES, "trials": 60},
+}
+
+
+class SyntheticTable:
+    """One set of laws, on a made-up space or on one that is given.
+
+    `seconds`: of a whole trial without its start; by default the time is made up too.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        spec: Spec | None = None,
+        teacher: AnyConfig = TEACHER,
+        seconds: Callable[[Config], float] | None = None,
+    ) -> None:
+        self.spec = spec or parse_spec(DOCUMENT, where="synthetic")
+        self.teacher = teacher
+        self.costs = Costs(self.spec, teacher)
+        self.seconds = seconds or self._made_up_seconds
+        # The laws are of sizes beside a teacher of HuBERT Base's.
+        self._scale_m = params(TEACHER) / params(teacher)
+        self._encode = Encoding(self.spec.search_space)
+        rng = np.random.default_rng(seed)
+        self._floor, self._scale = rng.uniform(3, 6), rng.uniform(55, 75)
+        self._power = rng.uniform(0.28, 0.42)
+        self._method = {name: rng.normal(0, 0.12) for name in self.spec.methods}
+        self._front_end = {name: rng.normal(0, 0.1) for name in ("logmel-25hz", "logmel-50hz", "waveform")}
+        self._both = {(m, f): rng.normal(0, 0.06) for m in self._method for f in self._front_end}
+        self._best_lr, self._lr_falls = rng.uniform(-6.9, -5.8), rng.uniform(0.1, 0.3)
+        self._best_clusters, self._best_mask = rng.uniform(np.log(100), np.log(1000)), rng.uniform(0.1, 0.7)
+        self._best_aspect = rng.uniform(3.6, 4.6)
+        self._wave_K = rng.uniform(0, 2 * np.pi, 4)
+        self._direction_KF = rng.normal(0, 2.0, (4, self._encode([self.spec.search_space.draw(rng)]).shape[1]))
+        self._rate, self._slowness = rng.uniform(0.12, 0.2), rng.uniform(0.05, 0.12)
+        drawn = feasible(self.spec, self.costs, DRAWS, rng)
+        # The hottest tenth of what random search would try diverges.
+        self._hottest = float(np.quantile([self._heat(config) for config in drawn], 0.9))
+        truths = [self._truth(config) for config in drawn]
+        macs = [self.costs(config).macs_g for config in drawn]
+        self.reference_point = (1.05 * max(macs), float(np.quantile(truths, 0.6)))
+        self._mean_macs = float(np.mean(macs))
+
+    def row(self, config: Config, seed: int) -> Row:
+        rng = np.random.default_rng([seed, _digest(config)])
+        shares = self.spec.search.rungs
+        of_seed, *of_reports = rng.normal(0, NOISE, 1 + len(shares)) * np.sqrt([0.7, *[0.3] * len(shares)])
+        truth = self._truth(config)
+        budget_s = self.seconds(config)
+        dies_at = rng.uniform(0.05, 0.9) if self._heat(config) > self._hottest else math.inf
+        points = tuple(
+            Point(share, START_S + share * budget_s, self._at(config, truth, share) * math.exp(of_seed + report))
+            for share, report in zip(shares, of_reports, strict=True)
+            if share < dies_at and (share > SLICED or config["method"] not in PRUNED)
+        )
+        if dies_at < 1:
+            return Row(config, points, diverged_s=START_S + dies_at * budget_s)
+        return Row(config, points, truth=truth)
+
+    def _made_up_seconds(self, config: Config) -> float:
+        """A fixed share for teacher and data, the rest by the student's MACs."""
+        return 100 * (0.25 + 0.75 * self.costs(config).macs_g / self._mean_macs)
+
+    def _truth(self, config: Config) -> float:
+        method = str(config["method"])
+        front_end = str(config.get("student.front_end", "waveform"))
+        size = self._size(config)
+        ln_error = math.log(self._floor + self._scale * size**-self._power)
+        ln_error += self._method[method] + self._front_end[front_end] + self._both[method, front_end]
+        ln_error += 0.09 * self._heat(config) ** 2
+        if "targets.clusters" in config:
+            ln_error += 0.05 * (math.log(float(config["targets.clusters"])) - self._best_clusters) ** 2
+        if "prediction.mask_prob" in config:
+            ln_error += 0.6 * (float(config["prediction.mask_prob"]) - self._best_mask) ** 2
+        if "student.width" in config and "student.depth" in config:
+            aspect = math.log(float(config["student.width"]) / float(config["student.depth"]))
+            ln_error += 0.08 * (aspect - self._best_aspect) ** 2
+        features_F = self._encode([config])[0]
+        waves_K = np.sin(self._direction_KF @ features_F + self._wave_K)
+        return float(math.exp(ln_error + 0.025 * waves_K.sum() / math.sqrt(2)))
+
+    def _size(self, config: Config) -> float:
+        """Millions of parameters, beside a teacher of HuBERT Base's."""
+        return self.costs(config).params_m * self._scale_m
+
+    def _heat(self, config: Config) -> float:
+        """ln of the learning rate above its optimum, which falls with size; 0 where the rate is not searched."""
+        if "training.lr" not in config:
+            return 0.0
+        best = self._best_lr - self._lr_falls * math.log(self._size(config) / 10)
+        return math.log(float(config["training.lr"])) - best
+
+    def _at(self, config: Config, truth: float, share: float) -> float:
+        slowness = self._slowness * (math.log(self._size(config) / 10) - 0.3 * min(0.0, self._heat(config)))
+        return min(100.0, truth * share ** -max(0.03, self._rate + slowness))
+
+
+def synthetic_table(seed: int) -> SyntheticTable:
+    """The table of a seed: always the same."""
+    return SyntheticTable(seed)
+
+
+def oracle_points(table: SyntheticTable, draws: int, rounds: int) -> Sequence[tuple[float, float]]:
+    """Cost and error near the best that the space holds, without noise: of `draws` random configurations, then of
+    `rounds` of mutants of their front."""
+    rng = np.random.default_rng(0)
+    space = table.spec.search_space
+    front: dict[tuple[float, float], Config] = {}
+    for round_ in range(rounds + 1):
+        parents = list(front.values())
+        configs = (
+            [mutant(space, parents[int(rng.integers(len(parents)))], rng) for _ in range(draws // 10)]
+            if round_
+            else [space.draw(rng) for _ in range(draws)]
+        )
+        cool = [config for config in configs if table._heat(config) <= table._hottest]
+        front.update({(table.costs(config).macs_g, table._truth(config)): config for config in cool})
+        front = {point: front[point] for point in front_of(front)}
+    return list(front)
+
+
+def _digest(config: Config) -> int:
+    return int.from_bytes(hashlib.sha256(json.dumps(config, sort_keys=True).encode()).digest()[:6], "big")

@@ -1,0 +1,175 @@
+"""A table of trials whose outcomes are known, so that searches can be replayed without training.
+
+A file is gzipped JSON lines: first what was searched, then one row a trial. Between recorded configurations errors and
+times are those of the nearest one of the same method; costs are always exact.
+
+Shapes: R rows, F features.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from raysearch.encoder.config import AnyConfig, parse_config
+from raysearch.errors import InputError
+from raysearch.files.gzipped import read_gzip, write_gzip
+from raysearch.front.objective import axes
+from raysearch.search.costs import Costs
+from raysearch.search.reading import open_study
+from raysearch.search.surrogate import Encoding
+from raysearch.spec.document import Spec
+from raysearch.spec.loading import differences, parse_spec
+from raysearch.spec.space import Config
+from raysearch.storage.folder import SearchFolder
+
+FORMAT = 1
+EXPECTED = "a table written by: raysearch table"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One rung of a trial."""
+
+    share: float
+    """Of the budget."""
+    seconds: float
+    """Since the trial began."""
+    error: float
+    """On dev, in percent."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration run to its budget."""
+
+    config: Config
+    points: tuple[Point, ...]
+    """By share; the last is the budget, unless the trial diverged."""
+    diverged_s: float | None = None
+    """Seconds after which its loss was no number any more."""
+    truth: float = math.nan
+    """The error without the noise of this run, where that is known."""
+
+
+class Table(Protocol):
+    """What a simulation asks."""
+
+    spec: Spec
+
+    @property
+    def teacher(self) -> AnyConfig: ...
+
+    costs: Costs
+    reference_point: tuple[float, float]
+    """Cost and error beyond which nothing counts."""
+
+    def row(self, config: Config, seed: int) -> Row:
+        """What would come of a configuration; `seed` draws the noise, where the table can."""
+
+
+class RecordedTable:
+    """Rows of finished searches."""
+
+    def __init__(
+        self, spec: Spec, teacher: AnyConfig, reference_point: tuple[float, float], rows: Sequence[Row]
+    ) -> None:
+        self.spec = spec
+        self.teacher = teacher
+        self.reference_point = reference_point
+        self.rows = list(rows)
+        self.costs = Costs(spec, teacher)
+        self._encode = Encoding(spec.search_space)
+        self._features_RF = self._encode([row.config for row in self.rows])
+
+    def row(self, config: Config, seed: int) -> Row:
+        distance_R = ((self._features_RF - self._encode([config])) ** 2).sum(axis=1)
+        distance_R += [0.0 if row.config["method"] == config["method"] else 1e6 for row in self.rows]
+        return self.rows[int(distance_R.argmin())]
+
+
+def write_table(table: RecordedTable, path: Path) -> None:
+    head = {
+        "raysearch_table": FORMAT,
+        "spec": table.spec.model_dump(mode="json", by_alias=True),
+        "teacher": table.teacher.model_dump(mode="json"),
+        "reference_point": table.reference_point,
+    }
+    lines = (head, *(_line(row) for row in table.rows))
+    write_gzip(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def read_table(path: Path) -> RecordedTable:
+    """Raises: InputError if the file is no table."""
+    content = read_gzip(path, EXPECTED)
+    try:
+        head, *lines = (json.loads(line) for line in content.splitlines())
+        _check_format(head)
+        spec = parse_spec(head["spec"], where=str(path))
+        macs_g, error = head["reference_point"]
+        rows = [_row(line) for line in lines]
+        return RecordedTable(spec, parse_config(head["teacher"]), (macs_g, error), rows)
+    except (ValueError, KeyError, TypeError) as err:
+        raise InputError(f"{path}: {' '.join(str(err).split())}; expected {EXPECTED}") from err
+
+
+def _check_format(head: Any) -> None:
+    if not isinstance(head, dict) or head.get("raysearch_table") != FORMAT:
+        raise ValueError(f"no table of format {FORMAT}")
+
+
+def rows_of(trials: Iterable[tuple[Any, dict[int, dict[str, float]]]], error: str, spec: Spec) -> list[Row]:
+    """Rows from the records of a study: the complete trials, and those that diverged."""
+    rows = []
+    for record, rungs in trials:
+        points = tuple(
+            Point(at / spec.updates(record.method), metrics["cost/seconds"], metrics[f"eval/{error}"])
+            for at, metrics in rungs.items()
+            if "cost/seconds" in metrics and math.isfinite(metrics.get(f"eval/{error}", math.nan))
+        )
+        if record.state == "complete" and points:
+            rows.append(Row(dict(record.config), points, truth=points[-1].error))
+        elif record.cause == "nan":
+            rows.append(Row(dict(record.config), points, diverged_s=points[-1].seconds if points else 0.0))
+    return rows
+
+
+def _line(row: Row) -> dict[str, Any]:
+    line = asdict(row)
+    line["truth"] = row.truth if math.isfinite(row.truth) else None
+    return line
+
+
+def _row(line: dict[str, Any]) -> Row:
+    points = tuple(Point(**point) for point in line["points"])
+    truth = line["truth"] if line["truth"] is not None else math.nan
+    return Row(line["config"], points, line["diverged_s"], truth)
+
+
+def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
+    """The trials of finished searches on one space, as a table to simulate on.
+
+    Raises: InputError if two searches do not belong together, or no trial was run to its budget.
+    """
+    spec = folders[0].spec()
+    rows = []
+    for folder in folders:
+        own = folder.spec()
+        apart = [key for key in differences(spec, own) if not key.startswith(("search.", "workers."))]
+        apart += [key for key in ("updates", "updates_of") if getattr(own.search, key) != getattr(spec.search, key)]
+        if apart:
+            raise InputError(
+                f"{folder.name}: {apart[0]} differs from {folders[0].name}'s; expected searches of one space"
+            )
+        _, error = axes(own.objectives)
+        rows += rows_of(open_study(folder).trials(), error, own)
+    if not any(row.diverged_s is None for row in rows):
+        raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")
+    about = open_study(folders[0]).about
+    teacher = parse_config(about["teacher"]["encoder"])
+    macs_g, error_limit = about["reference_point"]
+    return RecordedTable(spec, teacher, (macs_g, error_limit), rows)

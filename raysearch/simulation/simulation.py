@@ -1,0 +1,149 @@
+"""Searches replayed on a table: simulated workers and clock, the real searcher, no training."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import moocore
+import numpy as np
+from optuna.storages import InMemoryStorage
+
+from raysearch.front.objective import axes
+from raysearch.lanes.source import Suggestion
+from raysearch.search.searcher import Searcher
+from raysearch.search.study import Study
+from raysearch.simulation.recorded import Row, Table
+from raysearch.spec.space import Config
+
+ENDLESS = 10**6
+"""Trials of a search that ends by its budget of seconds."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial of a simulated search."""
+
+    time_s: float
+    """When it ended, on the simulated clock."""
+    seconds: float
+    """What it took of a worker."""
+    state: str
+    """`complete`, `stopped` or `failed`."""
+    config: Config
+    macs_g: float
+    error: float
+    """At its budget, without noise where the table knows that; NaN unless complete."""
+
+
+class Driver(Protocol):
+    """Who is asked and told: the searcher, or a peer of it."""
+
+    def suggest(self) -> Suggestion | None: ...
+    def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool: ...
+    def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None: ...
+    def fail(self, number: int, cause: str, error: str) -> None: ...
+
+
+def searcher_on(table: Table, sampler: str, scheduler: str, workers: int, seed: int, trials: int = ENDLESS) -> Searcher:
+    """The real searcher on a study in memory."""
+    search = table.spec.search.model_copy(
+        update={"sampler": sampler, "scheduler": scheduler, "seed": seed, "trials": trials}
+    )
+    lanes = table.spec.workers.model_copy(update={"lanes": workers})
+    spec = table.spec.model_copy(update={"search": search, "workers": lanes})
+    study = Study.create(InMemoryStorage(), spec.name, spec.objectives, {})
+    return Searcher(spec, study, table.teacher, trials=trials, say=_mute, costs=table.costs)
+
+
+def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s: float = math.inf) -> list[Ended]:
+    """Every trial that ended before the workers together had spent the budget, in order of time."""
+    _, error = axes(table.spec.objectives)
+    until_s = budget_s / workers
+    ended: list[Ended] = []
+    # (time, order, began, suggestion, row, next point); one entry a busy worker.
+    agenda: list[tuple[float, int, float, Suggestion, Row, int]] = []
+    order = 0
+
+    def start(now_s: float) -> None:
+        nonlocal order
+        suggestion = driver.suggest()
+        if suggestion is not None:
+            row = table.row(suggestion.config, seed)
+            order += 1
+            heapq.heappush(agenda, (now_s + _end_of_stage(row, 0), order, now_s, suggestion, row, 0))
+
+    for _ in range(workers):
+        start(0.0)
+    while agenda and agenda[0][0] <= until_s:
+        now_s, _, began_s, suggestion, row, stage = heapq.heappop(agenda)
+        state = _tell(driver, table, error, suggestion, row, stage)
+        if state == "running":
+            order += 1
+            after_s = began_s + _end_of_stage(row, stage + 1)
+            heapq.heappush(agenda, (after_s, order, began_s, suggestion, row, stage + 1))
+            continue
+        final = row.truth if state == "complete" else math.nan
+        macs_g = table.costs(suggestion.config).macs_g
+        ended.append(Ended(now_s, now_s - began_s, state, suggestion.config, macs_g, final))
+        start(now_s)
+    return ended
+
+
+def _end_of_stage(row: Row, stage: int) -> float:
+    if stage < len(row.points):
+        return row.points[stage].seconds
+    assert row.diverged_s is not None
+    return row.diverged_s
+
+
+def _tell(driver: Driver, table: Table, error: str, suggestion: Suggestion, row: Row, stage: int) -> str:
+    if stage >= len(row.points):
+        driver.fail(suggestion.number, "nan", "diverged")
+        return "failed"
+    point = row.points[stage]
+    metrics = {f"eval/{error}": point.error, "cost/seconds": point.seconds}
+    updates = max(1, round(point.share * table.spec.updates(str(suggestion.config["method"]))))
+    if stage == len(row.points) - 1 and row.diverged_s is None:
+        driver.complete(suggestion.number, updates, metrics)
+        return "complete"
+    return "running" if driver.observe(suggestion.number, updates, metrics) else "stopped"
+
+
+def front_of(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The non-dominated of cost and error, by cost."""
+    found = sorted(points)
+    kept = moocore.is_nondominated(np.array(found, dtype=float).reshape(-1, 2))
+    return [point for point, keep in zip(found, kept, strict=True) if keep]
+
+
+def hypervolume(points: Iterable[tuple[float, float]], reference_point: Sequence[float]) -> float:
+    """Between the points and the reference, in ln cost and error: half of a small cost is worth half of a large one."""
+    limit, worst = reference_point
+    seen = [(math.log(cost), error) for cost, error in points if cost < limit and error < worst]
+    if not seen:
+        return 0.0
+    return float(moocore.hypervolume(np.array(seen), ref=[math.log(limit), worst]))
+
+
+def history(ended: Sequence[Ended], workers: int, reference_point: Sequence[float]) -> list[tuple[float, float]]:
+    """(worker-seconds spent, hypervolume) after each complete trial."""
+    front: list[tuple[float, float]] = []
+    steps = []
+    for trial in ended:
+        if trial.state == "complete":
+            front = front_of([*front, (trial.macs_g, trial.error)])
+            steps.append((trial.time_s * workers, hypervolume(front, reference_point)))
+    return steps
+
+
+def time_to(steps: Sequence[tuple[float, float]], wanted: float) -> float:
+    """Worker-seconds until a hypervolume was reached; infinite if it was not."""
+    return next((spent_s for spent_s, volume in steps if volume >= wanted), math.inf)
+
+
+def _mute(line: str) -> None:
+    return

@@ -1,0 +1,202 @@
+"""The search document: one YAML file that says what is searched, on what, by what. Imports neither torch nor ray."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+
+from raysearch.corpora.settings import CorpusSettings
+from raysearch.encoder.config import AnyConfig
+from raysearch.errors import InputError, first_fault
+from raysearch.methods.table import load_method
+from raysearch.settings import Settings
+from raysearch.spec.space import Config, Distribution, Space, Value, has_setting
+from raysearch.tasks.settings import TaskSettings
+from raysearch.teachers.settings import TeacherSettings
+
+COST_OBJECTIVES = ("macs", "params")
+SETTINGS_GROUPS = (
+    *("student", "targets", "prediction", "distillation", "ctc", "pruning"),
+    *("adapter", "backend", "verification", "augmentation", "training"),
+)
+
+
+class MethodChoice(Settings):
+    choice: list[str] = Field(min_length=1)
+    """Names of methods; the search decides between them."""
+
+
+class Constraints(Settings):
+    """Hard limits, checked when a configuration is suggested: nothing above them is ever trained."""
+
+    macs_g: float | None = Field(None, gt=0)
+    """GMAC of the encoder, summed over the 32 utterance lengths of SUPERB's profiler."""
+    params_m: float | None = Field(None, gt=0)
+    """Millions of parameters of the encoder."""
+
+
+class SearchSettings(Settings):
+    sampler: Literal["auto", "ehvi", "random", "tpe", "gp", "nsga2"] = "auto"
+    """`ehvi` models the error and knows the cost; `auto` chooses by the number of trials and says which and why."""
+    trials: PositiveInt = 24
+    """Configurations to run. What is over budget or already known costs nothing and does not count."""
+    scheduler: Literal["fifo", "pareto-asha"] = "fifo"
+    """`fifo` runs every trial to its budget; `pareto-asha` stops the dominated at rungs."""
+    seed: int = Field(0, ge=0)
+    """Seed of the whole search; each trial's own is derived from it."""
+    updates: PositiveInt = 400
+    """A trial's budget in updates."""
+    updates_of: dict[str, PositiveInt] = {}
+    """Method -> its trials' budget instead: methods whose updates cost unlike seconds compare at equal seconds."""
+    rungs: list[float] = [1.0]
+    """Shares of the budget after which a trial is evaluated on dev; the last is 1."""
+    start: list[dict[str, Value]] = []
+    """Known points to try first, as dotted keys; what a point leaves out is drawn."""
+
+    @field_validator("rungs")
+    @classmethod
+    def _rising_to_one(cls, rungs: list[float]) -> list[float]:
+        if not rungs or sorted(set(rungs)) != rungs or rungs[0] <= 0 or rungs[-1] != 1.0:
+            raise ValueError(f"{rungs}; expected rising shares above 0 that end with 1.0")
+        return rungs
+
+
+class WorkerSettings(Settings):
+    lanes: PositiveInt = 1
+    """Trials that run at the same time."""
+    num_workers: PositiveInt = 1
+    """Ray Train workers of one lane; more than one train a trial together (DDP)."""
+    use_gpu: bool | Literal["auto"] = "auto"
+    """`auto`: a GPU for each worker where the cluster has enough."""
+    cpus: PositiveInt = 1
+    """CPUs of each worker, and its threads."""
+    readers: int = Field(0, ge=0)
+    """Processes of each worker that decode and batch speech ahead of it. They change no result. Not counted in `cpus`;
+    0 is fastest where the model runs on the same CPUs."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 on a GPU, fp32 on a CPU."""
+
+    def precision_on(self, *, gpu: bool) -> str:
+        """`fp32`, `bf16` or `fp16`."""
+        if self.precision != "auto":
+            return self.precision
+        return "bf16" if gpu else "fp32"
+
+
+class Spec(Settings):
+    """A search document, checked."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the search, and of its folder."""
+    corpus: CorpusSettings
+    teacher: TeacherSettings
+    task: TaskSettings | list[TaskSettings]
+    """What a student is judged on; several give several errors in each trial."""
+    method: str | MethodChoice
+    space: dict[str, Distribution] = {}
+    constraints: Constraints = Constraints()
+    objectives: list[str] = ["macs", "per"]
+    search: SearchSettings = SearchSettings()
+    workers: WorkerSettings = WorkerSettings()
+    student: dict[str, Any] = {}
+    """Fixed settings of the student, for every trial."""
+    targets: dict[str, Any] = {}
+    """Fixed settings of the label set."""
+    prediction: dict[str, Any] = {}
+    """Fixed settings of masked prediction."""
+    distillation: dict[str, Any] = {}
+    """Fixed settings of feature distillation."""
+    ctc: dict[str, Any] = {}
+    """Fixed settings of supervised pruning."""
+    pruning: dict[str, Any] = {}
+    """Fixed settings of pruning."""
+    adapter: dict[str, Any] = {}
+    """Fixed settings of adapters."""
+    backend: dict[str, Any] = {}
+    """Fixed settings of a speaker back end."""
+    verification: dict[str, Any] = {}
+    """Fixed settings of the loss on speakers."""
+    augmentation: dict[str, Any] = {}
+    """Fixed settings of how training speech is disturbed."""
+    training: dict[str, Any] = {}
+    """Fixed settings of training."""
+
+    @model_validator(mode="after")
+    def _objectives_measured(self) -> Spec:
+        errors = [task.metric for task in self.tasks]
+        if not errors:
+            raise ValueError("task: []; expected at least one")
+        for metric in errors:
+            if errors.count(metric) > 1:
+                raise ValueError(f"task: two that give {metric}; expected one for each error")
+        measured = {*COST_OBJECTIVES, *errors}
+        for objective in self.objectives:
+            if objective not in measured:
+                raise ValueError(f"objectives: {objective!r}; expected one of {', '.join(sorted(measured))}")
+        costs = [objective for objective in self.objectives if objective in COST_OBJECTIVES]
+        if len(self.objectives) != 2 or len(costs) != 1:
+            raise ValueError(f"objectives: {self.objectives}; expected a cost (macs or params) and an error")
+        return self
+
+    @property
+    def tasks(self) -> list[Any]:
+        return self.task if isinstance(self.task, list) else [self.task]
+
+    @property
+    def methods(self) -> list[str]:
+        return [self.method] if isinstance(self.method, str) else self.method.choice
+
+    @property
+    def search_space(self) -> Space:
+        return Space(self.methods, self.space)
+
+    def updates(self, method: str) -> int:
+        """The budget of a method's trials."""
+        return self.search.updates_of.get(method, self.search.updates)
+
+    def rung_updates(self, method: str) -> tuple[int, ...]:
+        """Updates after which a method's trials report."""
+        return tuple(max(1, round(share * self.updates(method))) for share in self.search.rungs)
+
+    def unsearched(self, method: str, key: str) -> Any:
+        """What the method's trials have for a setting that the search does not draw."""
+        group, _, name = key.partition(".")
+        given = getattr(self, group)
+        return given[name] if name in given else load_method(method).Settings().model_dump()[group][name]
+
+    @property
+    def digest(self) -> str:
+        """Hash of all but the name and the workers: two searches with the same digest ask the same question."""
+        document = self.model_dump(mode="json", by_alias=True, exclude={"name", "workers"})
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+    def settings(self, config: Config) -> Any:
+        """The settings of the configuration's method.
+
+        Raises: InputError naming the key.
+        """
+        method = str(config["method"])
+        nested: dict[str, Any] = {}
+        for group in SETTINGS_GROUPS:
+            if has_setting(method, group):
+                fixed = getattr(self, group).items()
+                nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
+        for key, value in config.items():
+            if key != "method":
+                *path, last = key.split(".")
+                at = nested
+                for part in path:
+                    at = at.setdefault(part, {})
+                at[last] = value
+        try:
+            return load_method(method).Settings.model_validate(nested)
+        except ValidationError as err:
+            raise InputError(first_fault(err)) from err
+
+    def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
+        """The configuration's student, known before it is trained."""
+        method = load_method(str(config["method"]))
+        return method.student(self.settings(config), teacher)

@@ -1,0 +1,132 @@
+"""What can be wrong between the parts of a document that are right by themselves: settings, values, widths, start points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import lcm
+from typing import Any
+
+from pydantic import ValidationError
+
+from raysearch.errors import InputError, did_you_mean, first_fault
+from raysearch.methods.table import load_method
+from raysearch.spec.document import SETTINGS_GROUPS, Spec
+from raysearch.spec.space import Distribution, Value, has_setting, setting_keys
+
+
+def check(spec: Spec) -> None:
+    """Raises: InputError for the first fault, without the file's name."""
+    check_keys(spec.space, spec.methods)
+    _check_groups(spec)
+    _check_values(spec)
+    _check_widths(spec)
+    _check_start(spec)
+
+
+def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
+    """Raises: InputError for a key, or a condition, that none of the methods has."""
+    known = sorted({key for method in methods for key in setting_keys(method)})
+    for key, distribution in space.items():
+        for wanted in (key, *distribution.when):
+            if wanted != "method" and wanted not in known:
+                where = f"space.{key}" if wanted == key else f"space.{key}.when.{wanted}"
+                raise InputError(
+                    f"{where}: unknown key; expected a setting of {' or '.join(methods)}{did_you_mean(wanted, known)}"
+                )
+
+
+def _check_groups(spec: Spec) -> None:
+    """Fixed settings must be known to a method of the spec, and not be searched as well."""
+    for group in SETTINGS_GROUPS:
+        for key in getattr(spec, group):
+            dotted = f"{group}.{key}"
+            if not any(has_setting(method, dotted) for method in spec.methods):
+                known = [name for method in spec.methods for name in _fields(method, group)]
+                expected = f"one of {', '.join(dict.fromkeys(known)) or 'none'}{did_you_mean(key, known)}"
+                raise InputError(f"{dotted}: unknown key; expected {expected}")
+            if dotted in spec.space:
+                raise InputError(f"{dotted}: fixed here and searched under space; expected one of the two")
+
+
+def _fields(method: str, group: str) -> list[str]:
+    prefix = f"{group}."
+    return [key.removeprefix(prefix) for key in setting_keys(method) if key.startswith(prefix)]
+
+
+def _check_values(spec: Spec) -> None:
+    """Each fixed or searched value must be one that its setting takes; `_check_widths` looks at pairs."""
+    given: list[tuple[str, str, Any]] = []
+    for group in SETTINGS_GROUPS:
+        given += [(key := f"{group}.{name}", key, value) for name, value in getattr(spec, group).items()]
+    for key, distribution in spec.space.items():
+        if distribution.choice is not None:
+            given += [(key, f"space.{key}.choice[{i}]", value) for i, value in enumerate(distribution.choice)]
+        else:
+            given += [(key, f"space.{key}", bound) for bound in distribution.int_ or distribution.float_ or ()]
+    for method in spec.methods:
+        for key, where, value in given:
+            if has_setting(method, key) and (fault := _fault(method, key, value)):
+                raise InputError(f"{where}{fault}")
+
+
+def _fault(method: str, key: str, value: Any) -> str:
+    """What a setting has against a value, after its key; empty if nothing."""
+    nested = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    try:
+        load_method(method).Settings.model_validate(nested)
+    except ValidationError as err:
+        fault = first_fault(err)
+        # A fault of the whole group, beside the other settings' defaults, is none of the value's own.
+        return fault.removeprefix(key) if fault.startswith(key) else ""
+    return ""
+
+
+def _check_widths(spec: Spec) -> None:
+    """Every width in the space must suit every number of heads: an impossible pair would waste suggestions."""
+    widths, where = _values(spec, "student.width")
+    heads, _ = _values(spec, "student.heads")
+    for position, width in enumerate(widths):
+        for divisor, what in [*((h, "student.heads") for h in heads), (16, "position_conv.groups")]:
+            if int(width) % int(divisor):
+                near = _near_multiple(int(width), {int(h) for h in heads} | {16})
+                key = where.format(position)
+                raise InputError(f"{key}: {width}; expected a multiple of {what} = {divisor}, e.g. {near}")
+
+
+def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
+    """The values a key can take, and where to point at one of them."""
+    if key in spec.space:
+        distribution = spec.space[key]
+        return distribution.values(), f"space.{key}.choice[{{}}]" if distribution.choice else f"space.{key}"
+    return list({spec.unsearched(method, key) for method in spec.methods if has_setting(method, key)}), key
+
+
+def _near_multiple(value: int, divisors: set[int]) -> int:
+    common = lcm(*divisors)
+    return max(common, round(value / common) * common)
+
+
+def _check_start(spec: Spec) -> None:
+    for method in spec.search.updates_of:
+        expected = f"one of {', '.join(spec.methods)}"
+        _refuse_unless(method in spec.methods, "search.updates_of", method, expected)
+    for position, point in enumerate(spec.search.start):
+        for key, value in point.items():
+            where = f"search.start[{position}].{key}"
+            if key == "method":
+                _refuse_unless(value in spec.methods, where, value, f"one of {', '.join(spec.methods)}")
+            elif key not in spec.space:
+                raise InputError(f"{where}: not searched; expected one of {', '.join(spec.space)}")
+            elif (choices := spec.space[key].choice) is not None:
+                _refuse_unless(value in choices, where, value, f"one of {choices}")
+            else:
+                low, high = spec.space[key].int_ or spec.space[key].float_ or (0, 0)
+                fits = isinstance(value, int | float) and low <= value <= high
+                _refuse_unless(fits, where, value, f"{low} to {high}")
+
+
+def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:
+    if not fits:
+        raise InputError(f"{where}: {value!r}; expected {expected}")

@@ -1,0 +1,71 @@
+"""A search document from its file, checked; and in which keys two of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from raysearch.errors import InputError, first_fault
+from raysearch.methods.table import load_method
+from raysearch.spec.document import Spec
+from raysearch.spec.faults import check
+from raysearch.spec.overrides import override
+
+
+def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = None) -> Spec:
+    """A spec from a YAML file, with `a.b=v` overrides.
+
+    Raises: InputError with the file, the key, what was found and what was expected.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as err:
+        raise InputError(f"{path}: {err.strerror}; expected a search document") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise InputError(f"{path}: not YAML ({' '.join(str(err).split())}); expected a search document") from err
+    if not isinstance(document, dict):
+        raise InputError(
+            f"{path}: {type(document).__name__}; expected a mapping with name, corpus, teacher, task, method"
+        )
+    for one in overrides:
+        override(document, one)
+    if name is not None:
+        document["name"] = name
+    return parse_spec(document, where=str(path))
+
+
+def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
+    """A spec from a document; `where` names it in errors."""
+    try:
+        spec = Spec.model_validate(document)
+        for method in spec.methods:
+            load_method(method)
+        check(spec)
+    except ValidationError as err:
+        raise InputError(f"{where}: {first_fault(err)}") from err
+    except InputError as err:
+        raise InputError(f"{where}: {err}") from err
+    return spec
+
+
+def differences(old: Spec, new: Spec) -> dict[str, str]:
+    """`OLD -> NEW` by dotted key, for every key in which two documents differ."""
+    before, after = (dict(_flat(spec.model_dump(mode="json", by_alias=True, exclude={"name"}))) for spec in (old, new))
+    keys = dict.fromkeys([*before, *after])
+    return {
+        key: f"{before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    }
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

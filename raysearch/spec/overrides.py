@@ -1,0 +1,27 @@
+"""Changes of a document before it is checked: `--set a.b=v`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from raysearch.errors import InputError
+
+
+def override(document: dict[str, Any], change: str) -> None:
+    """Puts `a.b=v` into a document. Raises: InputError"""
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set: {change!r}; expected KEY=VALUE, e.g. search.trials=8")
+    # Keys of the space are dotted themselves: they are one step below `space`.
+    path = key.split(".", 1) if key.startswith("space.") else key.split(".")
+    at: Any = document
+    for part in path[:-1]:
+        at = at.setdefault(part, {})
+        if not isinstance(at, dict):
+            raise InputError(f"--set: {key}: {part} is not a mapping; expected a key of the search document")
+    try:
+        at[path[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise InputError(f"--set: {key}: {text!r}; expected a YAML value") from err

@@ -1,0 +1,163 @@
+"""The search space: typed distributions over dotted keys, with conditions; `method` is its root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field, model_validator
+
+from raysearch.errors import InputError
+from raysearch.methods.table import load_method
+from raysearch.settings import Settings
+
+Value = str | int | float | bool
+Config = dict[str, Value]
+"""One point of the space: dotted keys, `method` among them."""
+
+
+class Distribution(Settings):
+    """Exactly one of `int`, `float`, `choice`."""
+
+    int_: tuple[int, int] | None = Field(None, alias="int")
+    """Lowest and highest integer, both included."""
+    float_: tuple[float, float] | None = Field(None, alias="float")
+    """Lowest and highest number."""
+    choice: list[Value] | None = Field(None, min_length=1)
+    """The values themselves."""
+    log: bool = False
+    """Draw evenly in the logarithm."""
+    step: int | None = Field(None, ge=1)
+    """Distance between neighbouring integers."""
+    when: dict[str, Value | list[Value]] = {}
+    """Other keys and the value, or values, they must have for this one to matter."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Distribution:
+        given = [bounds for bounds in (self.int_, self.float_, self.choice) if bounds is not None]
+        if len(given) != 1:
+            raise ValueError("expected exactly one of int, float, choice")
+        if bounds := self.int_ or self.float_:
+            low, high = bounds
+            if low > high:
+                raise ValueError(f"[{low}, {high}]; expected the lower bound first")
+            if self.log and low <= 0:
+                raise ValueError(f"[{low}, {high}]; expected positive bounds with log: true")
+        if self.step is not None and (self.int_ is None or self.log):
+            raise ValueError(f"step: {self.step}; expected only with int and without log")
+        return self
+
+    def draw(self, rng: np.random.Generator) -> Value:
+        """A value drawn evenly (in the logarithm with `log`)."""
+        if self.choice is not None:
+            return self.choice[int(rng.integers(len(self.choice)))]
+        if self.float_ is not None:
+            low, high = self.float_
+            return float(np.exp(rng.uniform(np.log(low), np.log(high)))) if self.log else float(rng.uniform(low, high))
+        assert self.int_ is not None
+        first, last = self.int_
+        if self.log:
+            return int(np.clip(round(np.exp(rng.uniform(np.log(first - 0.5), np.log(last + 0.5)))), first, last))
+        step = self.step or 1
+        return first + step * int(rng.integers((last - first) // step + 1))
+
+    def values(self, limit: int = 4096) -> list[Value]:
+        """Every value where they can be listed; the bounds of a range of numbers."""
+        if self.choice is not None:
+            return list(self.choice)
+        if self.float_ is not None:
+            return list(self.float_)
+        assert self.int_ is not None
+        every = list(range(self.int_[0], self.int_[1] + 1, self.step or 1))
+        return list(every) if len(every) <= limit else [every[0], every[-1]]
+
+
+class Space:
+    """Distributions in an order in which conditions come before what depends on them; `method` is the root."""
+
+    def __init__(self, methods: list[str], distributions: Mapping[str, Distribution]) -> None:
+        self.methods = methods
+        self.distributions = dict(distributions)
+        self._method = Distribution(choice=list(methods))
+        self._order = list(self._sorted())
+
+    def _sorted(self) -> Iterator[str]:
+        placed = {"method"}
+        waiting = list(self.distributions)
+        while waiting:
+            ready = [key for key in waiting if self._needs(key) <= placed]
+            if not ready:
+                raise InputError(f"space.{waiting[0]}.when: conditions form a circle; expected none")
+            yield from ready
+            placed.update(ready)
+            waiting = [key for key in waiting if key not in placed]
+
+    def _needs(self, key: str) -> set[str]:
+        return {other for other in self.distributions[key].when if other in self.distributions}
+
+    def active(self, key: str, config: Mapping[str, Value]) -> bool:
+        """Whether the key matters beside what is chosen already: its method knows it and its conditions hold."""
+        if not has_setting(str(config["method"]), key):
+            return False
+        when = self.distributions[key].when
+        return not when or all(
+            config.get(other) in (wanted if isinstance(wanted, list) else [wanted]) for other, wanted in when.items()
+        )
+
+    def walk(self, choose: Callable[[str, Distribution], Value]) -> Config:
+        """A configuration, choosing each active key in order."""
+        config: Config = {"method": self.methods[0]}
+        if len(self.methods) > 1:
+            config["method"] = choose("method", self._method)
+        for key in self._order:
+            if self.active(key, config):
+                config[key] = choose(key, self.distributions[key])
+        return config
+
+    def draw(self, rng: np.random.Generator) -> Config:
+        return self.walk(lambda _, distribution: distribution.draw(rng))
+
+    def suggest(self, trial: Any) -> Config:
+        """A configuration asked of an Optuna trial."""
+
+        def choose(key: str, distribution: Distribution) -> Value:
+            value: Value
+            if distribution.choice is not None:
+                value = trial.suggest_categorical(key, distribution.choice)
+            elif distribution.float_ is not None:
+                value = trial.suggest_float(key, *distribution.float_, log=distribution.log)
+            else:
+                assert distribution.int_ is not None
+                step = {} if distribution.log else {"step": distribution.step or 1}
+                value = trial.suggest_int(key, *distribution.int_, log=distribution.log, **step)
+            return value
+
+        return self.walk(choose)
+
+
+@cache
+def has_setting(method: str, key: str) -> bool:
+    """Whether the method's settings hold the dotted key."""
+    model: type[BaseModel] | None = load_method(method).Settings
+    for name in key.split("."):
+        if model is None or name not in model.model_fields:
+            return False
+        annotation = model.model_fields[name].annotation
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return True
+
+
+def setting_keys(method: str) -> list[str]:
+    """Every dotted key of the method's settings."""
+
+    def below(model: type[BaseModel], prefix: str) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            annotation = field.annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                yield from below(annotation, f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}"
+
+    return list(below(load_method(method).Settings, ""))

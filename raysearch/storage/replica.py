@@ -1,0 +1,98 @@
+"""The driver's side of a search at a URI: the study's journal is written there every few seconds, and at the end whole.
+
+Object stores know no locks: `driver.json` there says who drives and when it was last heard of. Whoever finds a living
+driver gives way; a driver that finds another's name has been taken for dead and stops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from raysearch.errors import InputError, WorkError
+from raysearch.storage.folder import SearchFolder
+from raysearch.storage.lease import SILENCE_S, Holder
+
+BEAT_S = 10.0
+DRIVER = "driver.json"
+KEPT = ("study.journal", "front.json", "front.png", "front.html", "mirror.log")
+
+
+class Replica:
+    """Held from `begin` to `end`; does nothing for a search in a folder."""
+
+    def __init__(self, folder: SearchFolder, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._remote = folder.remote
+        self._clock = clock
+        self._token = os.urandom(8).hex()
+        self._ended = threading.Event()
+        self._pushed: dict[str, int] = {}
+        self._lost: WorkError | None = None
+
+    def begin(self) -> None:
+        """Raises: InputError if another driver lives."""
+        if self._remote is None:
+            return
+        self.refuse()
+        self._beat()
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def refuse(self) -> None:
+        """Raises: InputError if another driver lives."""
+        token, beat_s, who = self._driver()
+        if token and self._clock() - beat_s < SILENCE_S:
+            raise InputError(f"{self._folder.name}: driven by {who}; expected no driver: end that one, or wait")
+
+    def check(self) -> None:
+        """Raises: WorkError if another driver has taken over."""
+        if self._remote is not None and self._driver()[0] not in ("", self._token):
+            raise WorkError(f"{self._folder.name}: another driver took over while this one was silent; nothing is lost")
+
+    def held(self) -> None:
+        """As `check`, from what the last beat found: for every write of the study."""
+        if self._lost:
+            raise self._lost
+
+    def end(self) -> None:
+        """A last copy; whoever comes next need not wait."""
+        if self._remote is None or self._ended.is_set():
+            return
+        self._ended.set()
+        if self._driver()[0] == self._token:
+            self._copy()
+            self._remote.write(DRIVER, b"{}")
+
+    def _keep(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            try:
+                self.check()
+                self._beat()
+                self._copy()
+            except WorkError as err:
+                self._lost = err
+                return
+            except OSError:
+                continue  # the store is away: the next beat may reach it
+
+    def _driver(self) -> tuple[str, float, str]:
+        document = json.loads(self._remote.read(DRIVER) or b"{}") if self._remote else {}
+        return document.get("token", ""), document.get("beat_s", 0.0), document.get("who", "")
+
+    def _beat(self) -> None:
+        assert self._remote is not None
+        document = {"token": self._token, "beat_s": self._clock(), "who": str(Holder.here(self._clock()))}
+        self._remote.write(DRIVER, json.dumps(document).encode())
+
+    def _copy(self) -> None:
+        """What has changed here since the last time; and trials' curves the other way, for the mirror to read."""
+        assert self._remote is not None
+        for name in KEPT:
+            path = self._folder.path / name
+            if path.exists() and path.stat().st_mtime_ns != self._pushed.get(name):
+                self._pushed[name] = path.stat().st_mtime_ns
+                self._remote.write(name, path.read_bytes())
+        self._folder.fetch_trials(lambda name: name.endswith("/curve.jsonl"))

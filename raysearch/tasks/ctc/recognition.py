@@ -1,0 +1,154 @@
+"""What ASR and phoneme recognition share: train, let dev choose, count errors.
+
+Shapes: C cuts, L layers, T frames, N frames of several cuts end to end, D width, V symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import jiwer
+import torch
+from lhotse.cut import MonoCut
+from torch import Tensor, nn
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError, counted
+from raysearch.tasks.ctc.tokens import (
+    CtcHead,
+    Tokens,
+    Unit,
+    count_infeasible,
+    ctc_loss,
+    greedy,
+    is_labelled,
+    pad,
+    reference,
+)
+from raysearch.tasks.finetune import finetune
+from raysearch.tasks.head import ChosenHead
+from raysearch.tasks.interval import rate_interval
+from raysearch.tasks.layers import encode
+from raysearch.tasks.probe import Trained, probe
+from raysearch.tasks.score import Score
+from raysearch.tasks.settings import CtcSettings
+from raysearch.tasks.task import Evaluated
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one head made of a split, cut by cut."""
+
+    references: list[list[str]]
+    hypotheses: list[list[str]]
+
+    @property
+    def collapsed(self) -> bool:
+        """Nothing but blanks: every error is a deletion, and the rate is 100 whatever the encoder."""
+        return not any(self.hypotheses)
+
+    def score(self, item: str, seed: int) -> Score:
+        """The corpus error rate; `item` names in the counts what is counted, `words` or `phones`."""
+        aligned = jiwer.process_words(
+            [" ".join(items) for items in self.references], [" ".join(items) for items in self.hypotheses]
+        )
+        errors_C = [
+            sum(
+                max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+                for chunk in chunks
+                if chunk.type != "equal"
+            )
+            for chunks in aligned.alignments
+        ]
+        score = rate_interval(errors_C, [len(items) for items in self.references], seed=seed)
+        counts = {
+            item: sum(map(len, self.references)),
+            "substitutions": aligned.substitutions,
+            "deletions": aligned.deletions,
+            "insertions": aligned.insertions,
+        }
+        return replace(score, counts=score.counts | counts)
+
+
+class CtcLearner:
+    """Teaches a CTC head what these cuts say."""
+
+    def __init__(self, tokens: Tokens, cuts: Iterable[MonoCut]) -> None:
+        self._tokens = tokens
+        self._targets = {cut.id: tokens.encode(cut) for cut in cuts}
+
+    def head(self, layers: int, width: int) -> CtcHead:
+        return CtcHead(layers, width, self._tokens.count)
+
+    def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
+        return ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), [self._targets[cut.id] for cut in cuts])
+
+
+class CtcTask:
+    """Trains CTC heads on train, chooses the learning rate on dev, reads test only when asked.
+
+    Cuts without a transcript are left out of every split; `unlabelled` counts those of train, the `cuts` of a score say
+    how many it rests on.
+
+    Cannot: use a language model; score a corpus without a dev split.
+    """
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    unit: ClassVar[Unit]
+    item: ClassVar[str]
+
+    def __init__(self, settings: CtcSettings) -> None:
+        self.settings = settings
+
+    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+        train, dev = self._labelled(corpus, "train"), self._labelled(corpus, "dev")
+        held_out = self._labelled(corpus, "test") if test else []
+        tokens = Tokens.from_cuts(train, self.unit)
+        learn = probe if self.settings.mode == "probe" else finetune
+        trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed)
+        readings = self._read(trained, tokens, corpus, dev, device)
+        scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
+        best = min(scores, key=lambda lr: (scores[lr].value, lr))
+        details = {
+            "lr": best,
+            "lr_at_edge": float(len(scores) > 1 and best in (min(scores), max(scores))),
+            "collapsed": float(readings[best].collapsed),
+            "unlabelled": float(len(corpus.splits["train"]) - len(train)),
+            "infeasible": float(count_infeasible(encoder.config, train, tokens)),
+        }
+        details |= {f"at_lr_{lr:g}": score.value for lr, score in scores.items()}
+        test_score = None
+        if test:
+            chosen = replace(trained, heads={best: trained.heads[best]})
+            test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
+        tuned = trained.encoder if trained.encoder is not encoder else None
+        head = trained.heads[best]
+        assert isinstance(head, CtcHead)
+        return Evaluated(scores[best], test_score, details, ChosenHead.of(head, tokens, tuned))
+
+    def _labelled(self, corpus: Corpus, split: str) -> list[MonoCut]:
+        cuts = corpus.splits.get(split, [])
+        labelled = [cut for cut in cuts if is_labelled(cut, self.unit)]
+        if not any(reference(cut, self.unit) for cut in labelled):
+            where = f"task {self.name}: corpus {corpus.name}: split {split}"
+            raise InputError(
+                f"{where}: {counted(len(cuts), 'cut')}, none with {self.item}; expected cuts with {self.item}"
+            )
+        return labelled
+
+    def _read(
+        self, trained: Trained, tokens: Tokens, corpus: Corpus, cuts: Sequence[MonoCut], device: torch.device
+    ) -> dict[float, Reading]:
+        readings = {lr: Reading([], []) for lr in trained.heads}
+        for cut, x_LTD in encode(trained.encoder, cuts, corpus.audio, device):
+            for lr, head in trained.heads.items():
+                with torch.no_grad():
+                    logits_TV = head(x_LTD.float())
+                (read,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
+                readings[lr].references.append(reference(cut, self.unit))
+                readings[lr].hypotheses.append(tokens.decode(read))
+        return readings

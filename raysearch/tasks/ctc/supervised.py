@@ -1,0 +1,33 @@
+"""An encoder under a linear CTC head: what is trained to read a corpus's symbols, a teacher or a student that is pruned.
+
+Shapes: B batch, S samples, T frames, V symbols.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.gates import GatedEncoder
+from raysearch.tasks.ctc.tokens import ctc_loss
+
+
+class CtcObjective(nn.Module):
+    """CTC through one linear layer on the last block."""
+
+    def __init__(self, student: Encoder | GatedEncoder, symbols: int) -> None:
+        super().__init__()
+        self.student = student
+        self.head = nn.Linear(student.config.width, symbols)
+
+    def forward(
+        self, audio_BS: Tensor, samples_B: Tensor, targets: list[list[int]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss per symbol."""
+        logits_BTV, frames_B = self.logits(audio_BS, samples_B)
+        return ctc_loss(logits_BTV, frames_B, targets), {}
+
+    def logits(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, V) and the frames of each row."""
+        encoded = self.student(audio_BS, samples_B)
+        return self.head(encoded.output_BTD), encoded.frames_B

@@ -1,0 +1,124 @@
+"""The heads that decide fields, and what teaches them.
+
+Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, F fields, V values of all fields,
+X what is pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from lhotse.cut import MonoCut
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raysearch.tasks.ctc.tokens import pad
+from raysearch.tasks.fields.fields import UNKNOWN, Fields
+
+
+class FieldHead(nn.Module):
+    """Logits of every value of every field, from a learned sum of LayerNormed hidden states.
+
+    All weights start at zero, so that a head depends on no random draw.
+    """
+
+    weight_VX: nn.Parameter
+
+    def __init__(self, layers: int, width: int, sizes: Sequence[int], pooled: int) -> None:
+        """`sizes`: values of each field; `pooled`: inputs of the last linear layer."""
+        super().__init__()
+        self.layers, self.width, self.sizes = layers, width, list(sizes)
+        self.mix_L = nn.Parameter(torch.zeros(layers))
+        self.weight_VX = nn.Parameter(torch.zeros(sum(sizes), pooled))
+        self.bias_V = nn.Parameter(torch.zeros(sum(sizes)))
+
+    def forward(self, x_LND: Tensor, frames: Sequence[int]) -> Tensor:
+        """Logits, field after field (B, V), of cuts with so many frames each."""
+        x_BTD = pad(torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND), frames)
+        return self.read(x_BTD, torch.tensor(frames, device=x_BTD.device))
+
+    def read(self, x_BTD: Tensor, frames_B: Tensor) -> Tensor:
+        """Logits (B, V) of rows with so many frames, the rest of which is padding."""
+        real_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < frames_B[:, None]
+        return self.score(x_BTD, real_BT) + self.bias_V
+
+    def log_probs(self, logits_BV: Tensor) -> Tensor:
+        """Each field's own (B, V)."""
+        return torch.cat([logits.log_softmax(-1) for logits in logits_BV.split(self.sizes, -1)], dim=-1)
+
+    def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        """(B, V); frames that are not real are padding."""
+        raise NotImplementedError
+
+    def best(self, logits_BV: Tensor) -> Tensor:
+        """Index of each field's likeliest value (B, F)."""
+        return torch.stack([logits.argmax(-1) for logits in logits_BV.split(self.sizes, -1)], dim=1)
+
+
+class StatisticsHead(FieldHead):
+    """One linear layer on the mean and the maximum over each of equal stretches of time."""
+
+    def __init__(self, layers: int, width: int, sizes: Sequence[int], segments: int = 1) -> None:
+        super().__init__(layers, width, sizes, 2 * segments * width)
+        self.segments = segments
+
+    def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        pooled = []
+        for inside_BT in self._stretches(real_BT):
+            inside_BT1 = inside_BT[..., None]
+            pooled.append((x_BTD * inside_BT1).sum(1) / inside_BT1.sum(1))
+            pooled.append(x_BTD.masked_fill(~inside_BT1, -torch.inf).amax(1))
+        return F.linear(torch.cat(pooled, dim=-1), self.weight_VX)
+
+    def _stretches(self, real_BT: Tensor) -> Iterator[Tensor]:
+        """The frames of each (B, T): at least one, also of a cut with fewer frames than stretches."""
+        frames_B1 = real_BT.sum(1, keepdim=True)
+        time_T = torch.arange(real_BT.shape[1], device=real_BT.device)
+        for number in range(self.segments):
+            first_B1 = number * frames_B1 // self.segments
+            end_B1 = ((number + 1) * frames_B1 + self.segments - 1) // self.segments
+            yield (time_T >= first_B1) & (time_T < end_B1)
+
+
+class AttentionHead(FieldHead):
+    """Every value attends to its own frames: it is a word or a few, said somewhere in the cut.
+
+    Its logit is the mean of a linear score of frames, weighted by a softmax over time of another one.
+    """
+
+    def __init__(self, layers: int, width: int, sizes: Sequence[int]) -> None:
+        super().__init__(layers, width, sizes, width)
+        self.query_VD = nn.Parameter(torch.zeros(sum(sizes), width))
+
+    def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        attention_BTV = F.linear(x_BTD, self.query_VD).masked_fill(~real_BT[..., None], -torch.inf).softmax(1)
+        return (attention_BTV * F.linear(x_BTD, self.weight_VX)).sum(1)
+
+
+def build_field_head(layers: int, width: int, sizes: Sequence[int], pooling: str, segments: int) -> FieldHead:
+    if pooling == "attention":
+        return AttentionHead(layers, width, sizes)
+    return StatisticsHead(layers, width, sizes, segments)
+
+
+class FieldLearner:
+    """Teaches a head the fields of these cuts: cross-entropy summed over fields, mean over cuts."""
+
+    def __init__(self, fields: Fields, values: Mapping[str, Mapping[str, str]], pooling: str, segments: int) -> None:
+        """`values`: each field's value by cut id."""
+        self.fields = fields
+        self._wanted = {cut: fields.encode(own) for cut, own in values.items()}
+        self._pooling, self._segments = pooling, segments
+
+    def head(self, layers: int, width: int) -> FieldHead:
+        return build_field_head(layers, width, self.fields.sizes, self._pooling, self._segments)
+
+    def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
+        logits_BV = head(x_LND, frames).float()
+        wanted_BF = torch.tensor([self._wanted[cut.id] for cut in cuts], device=logits_BV.device)
+        losses = [
+            F.cross_entropy(logits, wanted_B, ignore_index=UNKNOWN, reduction="sum")
+            for logits, wanted_B in zip(logits_BV.split(self.fields.sizes, -1), wanted_BF.unbind(1), strict=True)
+        ]
+        return torch.stack(losses).sum() / len(cuts)

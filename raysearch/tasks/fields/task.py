@@ -1,0 +1,227 @@
+"""What classification and intents share: train, let dev choose, count what was read right, field by field.
+
+Shapes: C cuts, F fields, L layers, T frames, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from lhotse.cut import MonoCut
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError
+from raysearch.tasks.fields.confusion import Confusion
+from raysearch.tasks.fields.counted import Counts, counted_interval, share
+from raysearch.tasks.fields.fields import ABSENT, Fields, Values
+from raysearch.tasks.fields.head import FieldHead, FieldLearner
+from raysearch.tasks.finetune import finetune
+from raysearch.tasks.head import ChosenHead, FieldHeadConfig
+from raysearch.tasks.layers import encode
+from raysearch.tasks.probe import Trained, probe
+from raysearch.tasks.score import Score
+from raysearch.tasks.settings import ClassificationSettings, IntentSettings
+from raysearch.tasks.task import Evaluated
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What one head made of a split, cut by cut."""
+
+    fields: Fields
+    references: list[Values]
+    hypotheses: list[Values]
+
+    @property
+    def errors(self) -> Counts:
+        """1 for each cut of which any field is wrong, beside 1 for each cut."""
+        pairs = zip(self.references, self.hypotheses, strict=True)
+        names = list(self.fields.values)
+        return np.array([[any(ref.get(n, ABSENT) != hyp[n] for n in names), 1] for ref, hyp in pairs], dtype=float)
+
+    @property
+    def right(self) -> Counts:
+        """1 for each cut of which every field is right, beside 1 for each cut."""
+        wrong_C, cuts_C = self.errors.T
+        return np.stack([cuts_C - wrong_C, cuts_C], axis=1)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A corpus, or one of several joined: the labelled cuts of each split, and their fields' values."""
+
+    name: str
+    cuts: Mapping[str, list[MonoCut]]
+    values: Mapping[str, Values]
+
+
+@dataclass(frozen=True)
+class _Learned:
+    part: _Part
+    fields: Fields
+    trained: Trained
+    dev: dict[float, Readings]
+    """By learning rate."""
+    lr: float
+    """The one that dev chose."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The heads of all parts, and what they confuse."""
+
+    heads: Mapping[str, ChosenHead]
+    confusions: Mapping[str, Confusion]
+
+    def save(self, folder: Path) -> None:
+        for name, head in self.heads.items():
+            own = folder if len(self.heads) == 1 else folder / name
+            head.save(own)
+            if name in self.confusions:
+                self.confusions[name].save(own)
+
+    def draw(self, file: Path) -> None:
+        """Of several parts one picture each, beside the file."""
+        for name, confusion in self.confusions.items():
+            confusion.draw(file if len(self.heads) == 1 else file.with_stem(f"{file.stem}-{name}"))
+
+
+class FieldTask:
+    """Trains a head on train, chooses the learning rate on dev, reads test only when asked.
+
+    Cannot: read a value that train has not; such a one in dev or test is an error of every encoder. Be exported where
+    several corpora were joined.
+    """
+
+    name: ClassVar[str]
+    metric: ClassVar[str] = "error"
+    key: ClassVar[str]
+    """The custom field of a supervision without which a cut has no label."""
+
+    def __init__(self, settings: ClassificationSettings | IntentSettings) -> None:
+        self.settings = settings
+
+    def values(self, cut: MonoCut) -> Values | None:
+        """The fields of a cut; None if it has no label."""
+        raise NotImplementedError
+
+    def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
+        """What is reported beside the error; one reading a corpus."""
+        raise NotImplementedError
+
+    def used(self, cuts: list[MonoCut], values: Mapping[str, Values], seed: int) -> list[MonoCut]:
+        """The training cuts whose labels are used."""
+        return cuts
+
+    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+        learned = [self._learn(encoder, part, corpus, device, seed) for part in self._parts(corpus, test)]
+        dev = [one.dev[one.lr] for one in learned]
+        tested = [self._test(one, corpus, device) for one in learned] if test else []
+        details = {"labels": float(sum(len(one.part.cuts["used"]) for one in learned))}
+        for one in learned:
+            details |= self._choices(one, f"{one.part.name}_" if len(learned) > 1 else "")
+        names = [one.part.name for one in learned]
+        heads = dict(zip(names, (self._head(one, encoder) for one in learned), strict=True))
+        # Of test alone: as long as only dev is read there are none.
+        confusions = {name: found for name, read in zip(names, tested, strict=False) if (found := _confusion(read))}
+        test_score = self._score(names, tested, seed) if test else None
+        kept = _Kept(heads, confusions)
+        return Evaluated(self._score(names, dev, seed), test_score, details, kept, kept.draw)
+
+    def learner(self, corpus: Corpus) -> FieldLearner:
+        """What teaches all labels of train, for methods that learn the task themselves.
+
+        Raises: InputError if the corpus is several.
+        """
+        (part, *others) = self._parts(corpus, test=False)
+        if others:
+            raise InputError(f"task {self.name}: corpus {corpus.name}: several corpora; expected one for this method")
+        values = {cut.id: part.values[cut.id] for cut in part.cuts["train"]}
+        return self._learner(values)
+
+    def _learner(self, values: Mapping[str, Values]) -> FieldLearner:
+        return FieldLearner(Fields.from_values(values.values()), values, self.settings.pooling, self.settings.segments)
+
+    def _parts(self, corpus: Corpus, test: bool) -> list[_Part]:
+        found: dict[str, dict[str, list[MonoCut]]] = {}
+        values: dict[str, dict[str, Values]] = {}
+        for split in ("train", "dev", "test"):
+            for cut in corpus.splits.get(split, []):
+                own = self.values(cut)
+                if own is not None:
+                    name = (cut.supervisions[0].custom or {}).get("corpus", corpus.name)
+                    found.setdefault(name, {}).setdefault(split, []).append(cut)
+                    values.setdefault(name, {})[cut.id] = own
+        for split in ("train", "dev", "test") if test else ("train", "dev"):
+            if not found or any(split not in cuts for cuts in found.values()):
+                where = f"task {self.name}: corpus {corpus.name}: split {split}"
+                raise InputError(f"{where}: no labelled cut; expected cuts with custom.{self.key}")
+        return [_Part(name, cuts, values[name]) for name, cuts in found.items()]
+
+    def _learn(self, encoder: Encoder, part: _Part, corpus: Corpus, device: torch.device, seed: int) -> _Learned:
+        used = self.used(part.cuts["train"], part.values, seed)
+        part = replace(part, cuts={**part.cuts, "used": used})
+        learner = self._learner({cut.id: part.values[cut.id] for cut in used})
+        fields = learner.fields
+        learn = probe if self.settings.mode == "probe" else finetune
+        trained = learn(encoder, used, learner, self.settings, corpus.audio, device, seed)
+        dev = self._read(trained, part, "dev", fields, corpus, device)
+        errors = {lr: float(share(readings.errors.sum(0))) for lr, readings in dev.items()}
+        return _Learned(part, fields, trained, dev, min(errors, key=lambda lr: (errors[lr], lr)))
+
+    def _read(
+        self, trained: Trained, part: _Part, split: str, fields: Fields, corpus: Corpus, device: torch.device
+    ) -> dict[float, Readings]:
+        readings = {lr: Readings(fields, [], []) for lr in trained.heads}
+        for cut, x_LTD in encode(trained.encoder, part.cuts[split], corpus.audio, device):
+            for lr, head in trained.heads.items():
+                assert isinstance(head, FieldHead)
+                with torch.no_grad():
+                    (best_F,) = head.best(head(x_LTD.float(), [x_LTD.shape[1]])).tolist()
+                readings[lr].references.append(part.values[cut.id])
+                readings[lr].hypotheses.append(fields.decode(best_F))
+        return readings
+
+    def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> Readings:
+        chosen = replace(one.trained, heads={one.lr: one.trained.heads[one.lr]})
+        return self._read(chosen, one.part, "test", one.fields, corpus, device)[one.lr]
+
+    def _score(self, names: Sequence[str], readings: Sequence[Readings], seed: int) -> Score:
+        errors = [each.errors for each in readings]
+        others = self.figures(readings, seed)
+        if len(names) > 1:
+            own = zip(names, errors, strict=True)
+            others |= {f"error_{name}": counted_interval([error], share, seed=seed) for name, error in own}
+        return replace(counted_interval(errors, share, seed=seed), others=others)
+
+    def _choices(self, one: _Learned, prefix: str) -> dict[str, float]:
+        at = {f"{prefix}at_lr_{lr:g}": float(share(readings.errors.sum(0))) for lr, readings in one.dev.items()}
+        at_edge = len(at) > 1 and one.lr in (min(one.dev), max(one.dev))
+        return {f"{prefix}lr": one.lr, f"{prefix}lr_at_edge": float(at_edge), **at}
+
+    def _head(self, one: _Learned, encoder: Encoder) -> ChosenHead:
+        head = one.trained.heads[one.lr]
+        assert isinstance(head, FieldHead)
+        config = FieldHeadConfig(
+            fields={name: list(values) for name, values in one.fields.values.items()},
+            pooling=self.settings.pooling,
+            segments=self.settings.segments,
+            layers=head.layers,
+            width=head.width,
+        )
+        return ChosenHead(config, head, one.trained.encoder if one.trained.encoder is not encoder else None)
+
+
+def _confusion(readings: Readings) -> Confusion | None:
+    """Of the first field, if there is something to confuse."""
+    name, classes = next(iter(readings.fields.values.items()))
+    if len(classes) < 2:
+        return None
+    pairs = zip(readings.references, readings.hypotheses, strict=True)
+    return Confusion.of(name, classes, [(ref.get(name, ABSENT), hyp[name]) for ref, hyp in pairs])

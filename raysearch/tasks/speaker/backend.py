@@ -1,0 +1,131 @@
+"""Back ends of speaker verification: from an encoder's frames to an embedding of who speaks. Frames are never padded.
+
+Shapes: B batch, T frames, D width of the encoder, L hidden states, C channels, E width of the embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raysearch.encoder.encoder import Encoded
+from raysearch.tasks.settings import BackendSettings
+from raysearch.tasks.speaker.backend_cost import ATTENTION, BOTTLENECK, DILATIONS, KERNEL, POOLED, SCALE
+from raysearch.tasks.speaker.batch_norm import BatchNorm
+
+
+class SpeakerBackend(nn.Module):
+    """Hidden states in, embedding (B, E) out; not scaled to length 1."""
+
+    def __init__(self, settings: BackendSettings, width: int, hidden: int) -> None:
+        """`hidden`: hidden states of the encoder, one more than it has blocks."""
+        super().__init__()
+        self.settings, self.width, self.hidden = settings, width, hidden
+        if settings.layers == "sum":
+            self.mix_L = nn.Parameter(torch.zeros(hidden))
+        if settings.kind == "ecapa":
+            self.body: nn.Module = Ecapa(width, settings.channels, settings.embedding)
+        else:
+            self.body = LinearBackend(width, settings.embedding)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        if self.settings.layers == "last":
+            return self.of_frames(encoded.output_BTD)
+        x_LBTD = torch.stack(encoded.hidden)
+        return self.of_layers(F.layer_norm(x_LBTD, x_LBTD.shape[-1:]))
+
+    def of_layers(self, x_LBTD: Tensor) -> Tensor:
+        """Of LayerNormed hidden states."""
+        if self.settings.layers == "last":
+            return self.of_frames(x_LBTD[-1])
+        return self.of_frames(torch.einsum("l,lbtd->btd", self.mix_L.softmax(0), x_LBTD))
+
+    def of_frames(self, x_BTD: Tensor) -> Tensor:
+        embedding_BE: Tensor = self.body(x_BTD.transpose(1, 2))
+        return embedding_BE
+
+
+class LinearBackend(nn.Module):
+    """Mean and deviation over time, a linear layer, BatchNorm. Source: OS-KDFT's public code, its VoxCeleb1 variant."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, embedding)
+        self.norm = BatchNorm(embedding)
+
+    def forward(self, x_BDT: Tensor) -> Tensor:
+        return self.norm(self.linear(torch.cat(_moments(x_BDT), dim=1)))
+
+
+class Ecapa(nn.Module):
+    """ECAPA-TDNN. Source: Desplanques et al., Interspeech 2020; convolution, ReLU, norm in this order, as in its public
+    reimplementations; the InstanceNorm in front is OS-KDFT's."""
+
+    def __init__(self, width: int, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.enter = TdnnLayer(width, channels, KERNEL)
+        self.blocks = nn.ModuleList(SeRes2Block(channels, dilation) for dilation in DILATIONS)
+        self.join = nn.Conv1d(len(DILATIONS) * channels, POOLED, 1)
+        self.attention = nn.Sequential(
+            nn.Conv1d(3 * POOLED, ATTENTION, 1),
+            nn.ReLU(),
+            BatchNorm(ATTENTION),
+            nn.Tanh(),
+            nn.Conv1d(ATTENTION, POOLED, 1),
+        )
+        self.pooled_norm = BatchNorm(2 * POOLED)
+        self.linear = nn.Linear(2 * POOLED, embedding)
+        self.norm = BatchNorm(embedding)
+
+    def forward(self, x_BDT: Tensor) -> Tensor:
+        x_BCT = self.enter(F.instance_norm(x_BDT))
+        outputs: list[Tensor] = []
+        for block in self.blocks:
+            # Each block reads the sum of all that came before it.
+            outputs.append(block(sum(outputs, x_BCT)))
+        x_BCT = F.relu(self.join(torch.cat(outputs, dim=1)))
+        mean_BC, std_BC = _moments(x_BCT)
+        context_BCT = [x_BCT, *(moment_BC[..., None].expand_as(x_BCT) for moment_BC in (mean_BC, std_BC))]
+        weights_BCT = self.attention(torch.cat(context_BCT, dim=1)).softmax(-1)
+        pooled_BC = torch.cat(_moments(x_BCT, weights_BCT), dim=1)
+        return self.norm(self.linear(self.pooled_norm(pooled_BC)))
+
+
+class TdnnLayer(nn.Sequential):
+    """Convolution over time, ReLU, BatchNorm."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
+        conv = nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=dilation * (kernel // 2))
+        super().__init__(conv, nn.ReLU(), BatchNorm(outputs))
+
+
+class SeRes2Block(nn.Module):
+    """Channels in eighths, each convolved after the one before was added to it; then squeeze and excitation."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.enter = TdnnLayer(channels, channels)
+        part = channels // SCALE
+        self.parts = nn.ModuleList(TdnnLayer(part, part, 3, dilation) for _ in range(SCALE - 1))
+        self.leave = TdnnLayer(channels, channels)
+        self.squeeze = nn.Linear(channels, BOTTLENECK)
+        self.excite = nn.Linear(BOTTLENECK, channels)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        first, *rest = self.enter(x_BCT).chunk(SCALE, dim=1)
+        done: list[Tensor] = []
+        for layer, part in zip(self.parts, [first, *rest[:-1]], strict=True):
+            done.append(layer(part + done[-1] if done else part))
+        y_BCT = self.leave(torch.cat([*done, rest[-1]], dim=1))
+        gate_BC = torch.sigmoid(self.excite(F.relu(self.squeeze(y_BCT.mean(-1)))))
+        return x_BCT + y_BCT * gate_BC[..., None]
+
+
+def _moments(x_BCT: Tensor, weights_BCT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and deviation over time; a variance below 1e-5 is raised to it, so that its root has a gradient."""
+    if weights_BCT is None:
+        mean_BC, square_BC = x_BCT.mean(-1), x_BCT.square().mean(-1)
+    else:
+        mean_BC, square_BC = (x_BCT * weights_BCT).sum(-1), (x_BCT.square() * weights_BCT).sum(-1)
+    return mean_BC, (square_BC - mean_BC.square()).clamp(min=1e-5).sqrt()

@@ -1,0 +1,209 @@
+"""Speaker verification: does one person speak in two cuts?
+
+Shapes: L hidden states, B cuts, S samples, T frames, D width of the encoder, E width of an embedding, N pairs, M cuts
+that they compare, C speakers of a cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import combinations
+from typing import ClassVar
+
+import numpy as np
+import torch
+from lhotse.cut import MonoCut
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raysearch.corpora.corpus import Corpus, Pair
+from raysearch.corpora.crops import speaker_of
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError, counted
+from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
+from raysearch.tasks.layers import FrozenLayers, at_rest
+from raysearch.tasks.optimiser import Optimiser
+from raysearch.tasks.score import Score
+from raysearch.tasks.settings import SpeakerSettings
+from raysearch.tasks.speaker.aam import AamSoftmax
+from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.tasks.speaker.det_plot import draw_det
+from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
+from raysearch.tasks.speaker.scoring import as_norm, cohort, cohort_moments, cosines
+from raysearch.tasks.task import Evaluated
+
+DRAWN_PAIRS = 1_000
+"""Of each kind, where a corpus has no trial list."""
+
+COHORT_SPEAKERS, COHORT_CUTS = 600, 5
+"""Most training speakers that scores are normalised by, and cuts of each."""
+
+Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Scores of pairs, and which are of one speaker."""
+
+
+class Speaker:
+    """Cosine scoring of whole cuts on the corpus's trial lists, or on pairs drawn from a split's speakers.
+
+    Cannot: score a split of one speaker; segment or pad cuts.
+    """
+
+    name: ClassVar[str] = "speaker"
+    metric: ClassVar[str] = "eer"
+
+    def __init__(self, settings: SpeakerSettings) -> None:
+        self.settings = settings
+
+    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+        """Trains a back end on the encoder's frozen hidden states, then judges it."""
+        cuts = _spoken(corpus, "train")
+        torch.manual_seed(seed)
+        backend = SpeakerBackend(self.settings.backend, encoder.config.width, encoder.config.depth + 1).to(device)
+        self._train(backend, FrozenLayers(encoder, cuts, corpus.audio, device), cuts, encoder, device, seed)
+        return self.judge(encoder, backend, corpus, test=test, device=device, seed=seed)
+
+    def judge(
+        self, encoder: Encoder, head: SpeakerBackend, corpus: Corpus, *, test: bool, device: torch.device, seed: int
+    ) -> Evaluated:
+        """Errors of an encoder with its back end, as they are. Nothing is chosen on dev."""
+        splits = ["dev", "test"] if test else ["dev"]
+        cohort_CE = self._cohort(encoder, head, corpus, device)
+        found, thresholds = {}, {}
+        for split in splits:
+            found[split], thresholds[split] = self._score(encoder, head, corpus, split, cohort_CE, device, seed)
+        dev, (scores_N, same_N) = found["dev"]
+        p_target = self.settings.p_target
+        details = {f"min_dcf_p{p_target:g}": min_dcf(scores_N[same_N], scores_N[~same_N], p_target)}
+        config = SpeakerHeadConfig(
+            backend=head.settings,
+            layers=encoder.config.depth + 1,
+            width=encoder.config.width,
+            threshold=thresholds["dev"],
+        )
+        return Evaluated(
+            dev,
+            found["test"][0] if test else None,
+            details,
+            ChosenHead(config, head, None),
+            partial(draw_det, found),
+        )
+
+    def _train(
+        self,
+        backend: SpeakerBackend,
+        frozen: FrozenLayers,
+        cuts: Sequence[MonoCut],
+        encoder: Encoder,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        settings = self.settings
+        names = {name: number for number, name in enumerate(sorted({speaker_of(cut) for cut in cuts}))}
+        aam = AamSoftmax(len(names), settings.backend.embedding, settings.aam.scale).to(device)
+        optimiser = Optimiser([(backend, settings.lr), (aam, settings.lr)], settings.updates)
+        frames = max(1, round(settings.crop_s * encoder.config.frame_hz))
+        rng = np.random.default_rng(seed)
+        for step in range(settings.updates):
+            drawn = [cuts[index] for index in rng.choice(len(cuts), settings.batch, replace=settings.batch > len(cuts))]
+            crops = [_crop(x_LTD, frames, rng) for x_LTD in frozen.of(drawn)]
+            speakers_B = torch.tensor([names[speaker_of(cut)] for cut in drawn], device=device)
+            margin = settings.aam.margin_at(step / settings.updates)
+            loss_B, _ = aam(backend.of_layers(torch.stack(crops, dim=1)), speakers_B, margin)
+            optimiser.update(loss_B.mean())
+
+    def _score(
+        self,
+        encoder: Encoder,
+        backend: SpeakerBackend,
+        corpus: Corpus,
+        split: str,
+        cohort_CE: NDArray[np.float64] | None,
+        device: torch.device,
+        seed: int,
+    ) -> tuple[tuple[Score, Scored], float]:
+        """The error, what it rests on, and the threshold of plain cosines."""
+        cuts = {cut.id: cut for cut in _spoken(corpus, split)}
+        pairs = corpus.pairs.get(split) or draw_pairs(list(cuts.values()))
+        wanted = list(dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other)))
+        place = {key: index for index, key in enumerate(wanted)}
+        one_N, other_N = (np.array([place[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))
+        same_N = np.array([pair.same for pair in pairs])
+        speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
+        x_ME = embed(encoder, backend, [cuts[key] for key in wanted], corpus, device)
+        plain_N = scores_N = cosines(x_ME[one_N], x_ME[other_N])
+        if cohort_CE is not None:
+            moments_M2 = cohort_moments(x_ME, cohort_CE, self.settings.as_norm)
+            scores_N = as_norm(plain_N, moments_M2[one_N], moments_M2[other_N])
+        threshold = eer_threshold(plain_N[same_N], plain_N[~same_N])
+        return (eer_score(scores_N, same_N, speakers, seed=seed), (scores_N, same_N)), threshold
+
+    def _cohort(
+        self, encoder: Encoder, backend: SpeakerBackend, corpus: Corpus, device: torch.device
+    ) -> NDArray[np.float64] | None:
+        if not self.settings.as_norm:
+            return None
+        chosen = _some_of_each(_spoken(corpus, "train"))
+        found = cohort(embed(encoder, backend, chosen, corpus, device), [speaker_of(cut) for cut in chosen])
+        if len(found) < self.settings.as_norm:
+            raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {len(found)} of the cohort")
+        return found
+
+
+def embed(
+    encoder: Encoder, backend: SpeakerBackend, cuts: Sequence[MonoCut], corpus: Corpus, device: torch.device
+) -> NDArray[np.float32]:
+    """(M, E): each cut whole and alone, since padding would change its statistics."""
+    found = []
+    with at_rest(encoder), at_rest(backend):
+        for cut in cuts:
+            audio_BS = torch.from_numpy(corpus.audio.audio(cut))[None].to(device)
+            encoded = encoder(audio_BS, torch.tensor([audio_BS.shape[1]], device=device))
+            found.append(backend(encoded)[0].float().cpu().numpy())
+    return np.stack(found)
+
+
+def draw_pairs(cuts: Sequence[MonoCut]) -> tuple[Pair, ...]:
+    """At most `DRAWN_PAIRS` of either kind; the same for the same cuts. Empty of a kind that there is not."""
+    rng = np.random.default_rng(0)
+    by_speaker: dict[str, list[str]] = {}
+    for cut in cuts:
+        by_speaker.setdefault(speaker_of(cut), []).append(cut.id)
+    same = [pair for ids in by_speaker.values() for pair in combinations(ids, 2)]
+    kept = sorted(rng.permutation(len(same))[:DRAWN_PAIRS])
+    pairs = [Pair(True, *same[index]) for index in kept]
+    if len(by_speaker) > 1:
+        names = list(by_speaker)
+        for _ in range(len(kept)):
+            one, other = (by_speaker[names[index]] for index in rng.choice(len(names), 2, replace=False))
+            pairs.append(Pair(False, str(rng.choice(one)), str(rng.choice(other))))
+    return tuple(pairs)
+
+
+def _spoken(corpus: Corpus, split: str) -> list[MonoCut]:
+    """Raises: InputError if nobody is named in the split, or one person only."""
+    cuts = [cut for cut in corpus.splits.get(split, []) if cut.supervisions[0].speaker is not None]
+    speakers = {speaker_of(cut) for cut in cuts}
+    if len(speakers) < 2 or len(speakers) == len(cuts):
+        raise InputError(
+            f"task speaker: corpus {corpus.name}: split {split}: {counted(len(speakers), 'speaker')} in "
+            f"{counted(len(cuts), 'cut')}; "
+            "expected two at least, with several cuts each"
+        )
+    return cuts
+
+
+def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:
+    """The first cuts of the first speakers, by id."""
+    by_speaker: dict[str, list[MonoCut]] = {}
+    for cut in sorted(cuts, key=lambda cut: (speaker_of(cut), cut.id)):
+        by_speaker.setdefault(speaker_of(cut), []).append(cut)
+    return [cut for own in list(by_speaker.values())[:COHORT_SPEAKERS] for cut in own[:COHORT_CUTS]]
+
+
+def _crop(x_LTD: Tensor, frames: int, rng: np.random.Generator) -> Tensor:
+    length = x_LTD.shape[1]
+    start = int(rng.integers(max(1, length - frames + 1)))
+    # A shorter cut is repeated, as crops of audio are.
+    index_T = (torch.arange(frames, device=x_LTD.device) + start) % length
+    return x_LTD[:, index_T]

@@ -1,0 +1,81 @@
+"""A teacher from supervision: an encoder trained with CTC on a corpus's phones, or on its letters if it has no phones.
+
+Shapes: B batch, S samples, T frames, D width, V symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raysearch.corpora.batches import Batch, TrainingBatches, evaluation_batches
+from raysearch.corpora.corpus import Corpus
+from raysearch.errors import InputError
+from raysearch.tasks.ctc.recognition import Reading
+from raysearch.tasks.ctc.supervised import CtcObjective
+from raysearch.tasks.ctc.tokens import Tokens, Unit, greedy, is_labelled, reference
+from raysearch.teachers.settings import TrainedTeacher
+from raysearch.training.loop import fit
+from raysearch.training.recipe import Recipe
+from raysearch.training.settings import TrainingSettings
+from raysearch.training.student import build_student
+from raysearch.training.trainer import Run
+
+
+def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> dict[str, float]:
+    """Trains in `folder`, leaving the encoder in its `student/`; returns the errors of its own head in percent.
+
+    They are named `eval/per` and `test/per`, or `.../wer` where the units are characters.
+    """
+    unit: Unit = "phones" if _has_phones(corpus) else "characters"
+    # A corpus may hold cuts without transcripts, for other tasks.
+    cuts = [cut for cut in corpus.splits["train"] if is_labelled(cut, unit)]
+    if not cuts:
+        raise InputError(f"teacher.method: ctc: corpus {corpus.name} has no transcripts; expected some to train on")
+    tokens = Tokens.from_cuts(cuts, unit)
+    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
+    module = CtcObjective(encoder, tokens.count)
+    batches = TrainingBatches(cuts, corpus.audio, settings.batch_s, settings.seed)
+
+    def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
+        targets = [tokens.encode(cut) for cut in batch.cuts]
+        return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "targets": targets}
+
+    run = Run(
+        folder,
+        device,
+        settings.seed,
+        settings.precision,
+        (settings.updates,),
+        TrainingSettings(lr=settings.lr, batch_s=settings.batch_s),
+        lr_scales={"head.": settings.head_lr / settings.lr},
+    )
+    for _ in fit(run, Recipe(module, batches, prepare)):
+        pass
+    module.eval()
+    splits = {"eval": "dev", "test": "test"}
+    name = "per" if unit == "phones" else "wer"
+    return {
+        f"{kind}/{name}": _error(module, corpus, split, tokens, settings)
+        for kind, split in splits.items()
+        if split in corpus.splits
+    }
+
+
+def _has_phones(corpus: Corpus) -> bool:
+    spoken = [cut for cut in corpus.splits["train"] if is_labelled(cut, "characters")]
+    return all(is_labelled(cut, "phones") for cut in spoken)
+
+
+@torch.inference_mode()
+def _error(module: CtcObjective, corpus: Corpus, split: str, tokens: Tokens, settings: TrainedTeacher) -> float:
+    device = module.head.weight.device
+    reading = Reading([], [])
+    for batch in evaluation_batches(corpus.splits[split], corpus.audio, settings.batch_s):
+        logits_BTV, frames_B = module.logits(batch.audio_BS.to(device), batch.samples_B.to(device))
+        reading.references.extend(reference(cut, tokens.unit) for cut in batch.cuts)
+        reading.hypotheses.extend(tokens.decode(row) for row in greedy(logits_BTV, frames_B))
+    return reading.score(tokens.unit, settings.seed).value

@@ -1,0 +1,45 @@
+"""A teacher from its folder, frozen; or one of the right shape that knows nothing.
+
+The folder is an encoder checkpoint with `teacher.json`: the teacher's own errors, and for one that was trained here its
+settings, updates and seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.checkpoint import load_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.teacher import Teacher
+from raysearch.teachers.settings import TrainedTeacher
+from raysearch.training.student import build_student
+
+DOCUMENT, WEIGHTS = "teacher.json", "model.safetensors"
+
+
+def teacher_metrics(folder: Path) -> dict[str, float]:
+    """The teacher's own errors, in percent; empty where they are not known."""
+    document = folder / DOCUMENT
+    found: dict[str, float] = json.loads(document.read_text(encoding="utf-8"))["metrics"] if document.exists() else {}
+    return found
+
+
+def load_teacher(folder: Path, device: torch.device) -> Teacher:
+    """The teacher in `folder`, frozen and in eval mode."""
+    key = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+    return Teacher(_frozen(load_encoder(folder, device)), key, teacher_metrics(folder))
+
+
+def untrained_teacher(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
+    """A teacher of the right shape that knows nothing."""
+    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
+    return Teacher(_frozen(encoder), key="untrained")
+
+
+def _frozen(encoder: Encoder) -> Encoder:
+    return encoder.eval().requires_grad_(False)

@@ -1,0 +1,93 @@
+"""Where the teacher comes from. No torch here: documents are checked without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator, model_validator
+
+from raysearch.corpora.settings import CorpusSettings
+from raysearch.encoder.config import EncoderConfig
+from raysearch.methods.settings import StudentSettings
+from raysearch.settings import Settings
+
+
+class TrainedTeacher(Settings):
+    """A small teacher trained here, once for a corpus: minutes on a laptop."""
+
+    source: Literal["train"] = "train"
+    """`train`."""
+    method: Literal["ctc", "speaker", "hubert"] = "ctc"
+    """`ctc`: supervised by the corpus's phones, else its transcripts; `speaker`: by its speakers; `hubert`: two
+    iterations without supervision, which under an hour of speech and a few hundred updates learn nothing useful."""
+    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
+    """As of a student."""
+    channels: PositiveInt = 256
+    """Channels of every convolution of the front end."""
+    depth: int = Field(6, ge=1)
+    """Transformer blocks."""
+    width: PositiveInt = 256
+    """Width of the transformer; a multiple of heads and of 16."""
+    heads: PositiveInt = 4
+    """Attention heads of each block."""
+    position_kernel: PositiveInt = 15
+    """Kernel of the position convolution, in frames."""
+    centred: bool = False
+    """As of a student."""
+    range_db: float = Field(0.0, ge=0)
+    """As of a student."""
+    corpus: CorpusSettings | None = None
+    """Corpus to train it on; by default the search's own."""
+    clusters: int = Field(100, ge=2)
+    """Label set size of both iterations of `hubert`."""
+    updates: PositiveInt = 700
+    """Updates, of each iteration."""
+    lr: float = Field(2e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    head_lr: float = Field(1e-2, gt=0)
+    """Peak learning rate of the CTC head, or of the speaker back end."""
+    batch_s: float = Field(40.0, gt=0)
+    """Seconds of audio in a batch, padding included."""
+    seed: int = Field(0, ge=0)
+    """Seed of weights and batches."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16 is faster on CPUs that know it."""
+
+    @model_validator(mode="after")
+    def _buildable(self) -> TrainedTeacher:
+        self.encoder()
+        return self
+
+    def encoder(self) -> EncoderConfig:
+        return self.shape().encoder()
+
+    def shape(self) -> StudentSettings:
+        """The same as a student's settings."""
+        names = ("front_end", "channels", "depth", "width", "heads", "position_kernel", "centred", "range_db")
+        return StudentSettings(**{name: getattr(self, name) for name in names})
+
+
+class ReadyTeacher(Settings):
+    """A teacher that exists already."""
+
+    source: str = Field(pattern=r"^(torchaudio:\w+|(hf:|fairseq:)?[^:]+)$")
+    """`torchaudio:HUBERT_BASE` or another of its bundles; `hf:DIR`, a Hugging Face folder of HuBERT, wav2vec 2.0 or
+    WavLM; `fairseq:FILE`; or a folder of ours with `config.json` and `model.safetensors`."""
+
+    @field_validator("source")
+    @classmethod
+    def _absolute(cls, source: str) -> str:
+        # Workers run in other folders than the command.
+        kind, colon, path = source.rpartition(":")
+        return source if kind == "torchaudio" else f"{kind}{colon}{Path(path).expanduser().absolute()}"
+
+
+def _kind(teacher: Any) -> str:
+    source = teacher.get("source", "train") if isinstance(teacher, dict) else getattr(teacher, "source", "train")
+    return "train" if source == "train" else "ready"
+
+
+TeacherSettings = Annotated[
+    Annotated[TrainedTeacher, Tag("train")] | Annotated[ReadyTeacher, Tag("ready")], Discriminator(_kind)
+]

@@ -1,0 +1,70 @@
+"""A teacher from supervision: an encoder trained to tell a corpus's speakers apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from raysearch.corpora.augmentation import Augmenter
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.crops import SpeakerCrops
+from raysearch.corpora.settings import AugmentationSettings
+from raysearch.methods.speaker.settings import SharedSettings, SpeakerTraining, VerificationSettings
+from raysearch.methods.speaker.steps import TwoSteps
+from raysearch.methods.speaker.verification import Imitated, Verification
+from raysearch.tasks.settings import BackendSettings, SpeakerSettings
+from raysearch.tasks.speaker.aam import AamSoftmax
+from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.tasks.speaker.task import Speaker
+from raysearch.teachers.settings import TrainedTeacher
+from raysearch.training.loop import fit
+from raysearch.training.recipe import Recipe
+from raysearch.training.student import build_student
+from raysearch.training.trainer import Group, Run
+
+BACKEND = BackendSettings(kind="linear", layers="sum")
+CROP_S = 2.0
+MARGIN_WARMUP = 0.5
+
+
+def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> dict[str, float]:
+    """Trains in `folder`, leaving the encoder in its `student/`; returns the errors of its own back end in percent.
+
+    Raises: InputError if a split names fewer than two speakers.
+    """
+    task = Speaker(SpeakerSettings())
+    training = SpeakerTraining(lr=settings.head_lr, batch_s=settings.batch_s, crop_s=CROP_S, warmup=0.05)
+    # The encoder starts from nothing: it has as long a ramp as the margin.
+    shared = SharedSettings(lr_scale=settings.lr / settings.head_lr, lr_warmup=0.1)
+    verification = VerificationSettings(margin_warmup=MARGIN_WARMUP)
+    plan = TwoSteps(settings.updates, 0, 0.0, shared, verification, training)
+    crops = SpeakerCrops(
+        [cut for cut in corpus.splits["train"] if cut.supervisions[0].speaker is not None],
+        corpus.audio,
+        batch=training.crops(1),
+        crop_s=CROP_S,
+        augmenter=Augmenter(AugmentationSettings()),
+        seed=settings.seed,
+    )
+    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
+    backend = SpeakerBackend(BACKEND, encoder.config.width, encoder.config.depth + 1)
+    aam = AamSoftmax(len(crops.speakers), BACKEND.embedding, verification.scale)
+    module = Verification(encoder, backend, aam, plan)
+    run = Run(
+        folder,
+        device,
+        settings.seed,
+        settings.precision,
+        (settings.updates,),
+        training,
+        groups=(Group("student.", settings.head_lr, plan.shared_rate, training.clip),),
+        schedule=plan.backend_rate,
+    )
+    # Nothing is imitated: the encoder stands in for a teacher that is never asked.
+    prepare = Imitated(encoder, plan, device, settings.precision)
+    for _ in fit(run, Recipe(module, crops, prepare)):
+        pass
+    found = task.judge(encoder.eval(), backend, corpus, test="test" in corpus.splits, device=device, seed=settings.seed)
+    test = found.test.metrics("test/eer") if found.test else {}
+    return {**found.dev.metrics("eval/eer"), **test}

@@ -1,0 +1,94 @@
+"""Where teachers are kept: trained here once for a corpus and filed by content, or imported once from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.readers.table import read_corpus
+from raysearch.encoder.checkpoint import save_encoder
+from raysearch.encoder.imports.source import read_encoder, source_key
+from raysearch.errors import InputError
+from raysearch.targets.store import FolderStore
+from raysearch.teachers.ctc import train_ctc
+from raysearch.teachers.hubert import train_hubert
+from raysearch.teachers.loading import DOCUMENT, WEIGHTS
+from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
+from raysearch.teachers.speakers import train_speakers
+from raysearch.training.process import world_size
+
+
+def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Path | None:
+    """The teacher's folder, if it is there already.
+
+    Raises: InputError if a ready teacher is not where it should be.
+    """
+    if isinstance(settings, TrainedTeacher) or ":" in settings.source:
+        corpus = _own_corpus(settings, corpus, store)
+        return store.get(_key(settings, corpus))
+    folder = Path(settings.source)
+    if not (folder / WEIGHTS).exists():
+        raise InputError(f"teacher.source: {settings.source}; expected a folder with config.json and {WEIGHTS}")
+    return folder.resolve()
+
+
+def prepare_teacher(
+    settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore, device: torch.device
+) -> Path:
+    """The teacher's folder. One trained here is made once for these settings and this corpus, by one process alone.
+
+    Raises: InputError if a ready teacher is not where it should be.
+    """
+    if found := find_teacher(settings, corpus, store):
+        return found
+    corpus = _own_corpus(settings, corpus, store)
+    key = _key(settings, corpus)
+    if isinstance(settings, TrainedTeacher):
+        return store.get_or_build(key, partial(_train, settings=settings, corpus=corpus, device=device))
+    return store.get_or_build(key, partial(_import, source=settings.source))
+
+
+def _own_corpus(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Corpus:
+    """The corpus that the teacher is trained on."""
+    if isinstance(settings, TrainedTeacher) and settings.corpus is not None:
+        return read_corpus(settings.corpus, store.folder.parent / "corpora")
+    return corpus
+
+
+def _key(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus) -> str:
+    if isinstance(settings, TrainedTeacher):
+        return hashlib.sha256(f"{settings.model_dump_json()}\n{corpus.fingerprint}".encode()).hexdigest()[:16]
+    return source_key(settings.source)
+
+
+def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> None:
+    assert world_size() == 1, "the other processes would wait for the store's lock, and this one for them"
+    started = time.perf_counter()
+    work = folder / "work"
+    train = {"ctc": train_ctc, "speaker": train_speakers, "hubert": train_hubert}
+    metrics = train[settings.method](work, settings, corpus, device)
+    document = {
+        "metrics": metrics,
+        "settings": settings.model_dump(mode="json"),
+        "updates": settings.updates * (2 if settings.method == "hubert" else 1),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    for file in (work / "student").iterdir():
+        file.rename(folder / file.name)
+    shutil.rmtree(work)
+    (folder / DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
+
+
+def _import(folder: Path, source: str) -> None:
+    """Raises: InputError if the weights cannot be had, or are not of an encoder that we know."""
+    try:
+        save_encoder(read_encoder(source), folder)
+    except InputError as err:
+        raise InputError(f"teacher.source: {err}") from err

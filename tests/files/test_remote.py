@@ -1,0 +1,164 @@
+"""Folders behind URIs: S3 on a local stand-in, fsspec's memory, and files."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from raysearch.errors import InputError
+from raysearch.files.remote import Remote, is_remote
+from raysearch.spec.document import Spec
+from raysearch.spec.loading import parse_spec
+from raysearch.storage.folder import Links, SearchFolder
+from raysearch.storage.replica import Replica
+from raysearch.targets.store import FolderStore, Store
+from tests.s3 import s3_bucket
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_bucket() as uri:
+        yield uri
+
+
+@pytest.fixture(params=["s3", "memory", "file"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/{uuid4().hex}"
+    return f"memory://{uuid4().hex}" if request.param == "memory" else f"file://{tmp_path / 'far'}"
+
+
+@pytest.fixture
+def spec() -> Spec:
+    document = {
+        "name": "far",
+        "corpus": {"kind": "synthetic"},
+        "teacher": {"source": "train"},
+        "task": {"kind": "phonemes"},
+        "method": "dicehubert",
+    }
+    return parse_spec(document, where="far.yaml")
+
+
+def fill(folder: Path, **files: str) -> Path:
+    for name, content in files.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def test_folder_there_and_back_is_the_same(uri: str, tmp_path: Path) -> None:
+    remote = Remote(uri)
+    assert remote.read("a/b") is None
+    assert remote.files("a") == {}
+    (fill(tmp_path / "here", one="1", two="") / "deep").mkdir()
+    fill(tmp_path / "here/deep", three="333")
+    remote.push(tmp_path / "here", "a/b")
+    assert remote.files("a/b") == {"one": 1, "two": 0, "deep/three": 3}
+    assert Remote(f"{uri}/a").read("b/deep/three") == b"333"
+    assert remote.pull("a/b", tmp_path / "back")
+    assert (tmp_path / "back/deep/three").read_text() == "333"
+    assert not remote.pull("a/none", tmp_path / "none")
+
+
+def test_push_again_removes_what_is_gone_and_writes_what_changed(uri: str, tmp_path: Path) -> None:
+    remote, here = Remote(uri), fill(tmp_path / "here", old="1", kept="2")
+    remote.push(here, "a")
+    (here / "old").unlink()
+    fill(here, kept="22", new="3")
+    fill(here, **{"torn.part": "x"})
+    remote.push(here, "a")
+    assert remote.files("a") == {"kept": 2, "new": 1}
+    remote.delete("a")
+    assert remote.files("a") == {}
+
+
+def test_store_is_built_by_one_node_and_fetched_by_the_other(uri: str, tmp_path: Path) -> None:
+    stores = [FolderStore(tmp_path / node, Remote(uri)) for node in ("one", "two")]
+    builds = []
+
+    def build(folder: Path) -> None:
+        builds.append(folder)
+        fill(folder, content="whole")
+
+    for store in stores:
+        assert (store.get_or_build("ab", build) / "content").read_text() == "whole"
+    assert len(builds) == 1
+    assert stores[1].ls() == ["ab"]
+    assert stores[1].gc(set()) == ["ab"]
+    assert stores[1].get("ab") is None
+    assert Remote(uri).files("") == {}
+
+
+def test_build_that_was_cut_short_is_not_fetched(uri: str, tmp_path: Path) -> None:
+    Remote(uri).write("ab/content", b"to")
+    assert FolderStore(tmp_path, Remote(uri)).get("ab") is None
+
+
+def test_search_at_a_uri_is_found_from_another_node(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec
+) -> None:
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path / "one"))
+    folder = SearchFolder.of(uri, spec.name)
+    assert folder.create(spec, Links(study="", tracking="sqlite:///x"))
+    replica = Replica(folder)
+    replica.begin()
+    (folder.path / "study.journal").write_text("first\n")
+    fill(folder.path / "trials/0000/student", config="{}")
+    folder.remote.push(folder.path / "trials/0000", "trials/0000")
+    with pytest.raises(InputError, match=f"{spec.name}: driven by pid {os.getpid()}"):
+        Replica(folder).begin()
+    replica.end()
+
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path / "two"))
+    other = SearchFolder.of(uri, spec.name)
+    other.fetch()
+    assert other.spec() == spec
+    assert (other.path / "study.journal").read_text() == "first\n"
+    assert not (other.trial(0) / "student").exists()
+    other.fetch(students=True)
+    assert (other.trial(0) / "student/config").exists()
+    Replica(other).begin()
+
+
+def test_journal_that_was_not_written_back_is_kept(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec
+) -> None:
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    folder = SearchFolder.of(uri, spec.name)
+    folder.create(spec, Links(study="", tracking=""))
+    folder.remote.write("study.journal", b"first\n")
+    (folder.path / "study.journal").write_text("first\nsecond\n")
+    folder.fetch()
+    assert (folder.path / "study.journal").read_text() == "first\nsecond\n"
+
+
+def test_driver_that_was_silent_for_long_gives_way_and_is_told(tmp_path: Path, monkeypatch, spec) -> None:
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    folder = SearchFolder.of(f"memory://{uuid4().hex}", spec.name)
+    folder.create(spec, Links(study="", tracking=""))
+    now_s = 1000.0
+    old, new = (Replica(folder, clock=lambda: now_s) for _ in range(2))
+    old.begin()
+    now_s += 61.0
+    new.begin()
+    with pytest.raises(Exception, match="another driver took over"):
+        old.check()
+    new.check()
+
+
+def test_databases_are_not_folders() -> None:
+    assert [is_remote(one) for one in ("s3://b/c", "gs://b", "memory://x")] == [True] * 3
+    assert not any(is_remote(one) for one in ("/a", "a", "postgresql+psycopg2://h/d", "sqlite:///x.db", None))
+
+
+def test_unknown_scheme_is_refused() -> None:
+    with pytest.raises(InputError, match=r"nofs://x: .*; expected a folder or a URI"):
+        Remote("nofs://x")
+
+
+def test_store_beside_searches_at_a_uri() -> None:
+    store = SearchFolder(Path("/copy"), "n", "s3://b/c").store
+    assert store == Store(Path("/copy/_store"), "s3://b/c/_store")

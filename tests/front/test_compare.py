@@ -1,0 +1,49 @@
+import pytest
+
+from raysearch.errors import InputError
+from raysearch.front.compare import compare, compare_table
+from raysearch.front.document import document
+from tests.front.made_up_trials import trial
+
+OBJECTIVES = ["macs", "wer"]
+
+
+def spent(number, macs_g, wer):
+    return trial(number, macs_g, wer, metrics={"eval/wer": wer, "cost/seconds": 1800.0})
+
+
+@pytest.fixture
+def searches():
+    a = document("a", OBJECTIVES, [spent(0, 10, 50), spent(1, 100, 20), spent(2, 200, 60)], [400, 80])
+    b = document("b", OBJECTIVES, [spent(0, 20, 45), spent(1, 80, 30)], [300, 100])
+    return [a, b]
+
+
+def test_compare_uses_one_reference_point(searches):
+    a, b = compare(searches)
+    assert a.reference_point == b.reference_point == [400, 100]
+    assert a.hypervolume == pytest.approx(90 * 50 + 300 * 80)
+    assert b.hypervolume == pytest.approx(60 * 55 + 320 * 70)
+    assert (a.hours, b.hours) == (1.5, 1.0)
+    assert (a.front_size, a.joint_front_size, b.joint_front_size) == (2, 2, 2)
+
+
+def test_compare_best_is_the_lowest_error_within_the_budget(searches):
+    a, b = compare(searches)
+    assert [best.budget for best in a.best] == [22, 47, 100]
+    assert [best.trial for best in a.best] == [0, 0, 1]
+    assert [best.error for best in b.best] == [45, 45, 30]
+
+
+def test_compare_nothing_within_the_budget_is_no_trial():
+    dear = document("dear", OBJECTIVES, [spent(0, 500, 9)], [400, 100])
+    cheap = document("cheap", OBJECTIVES, [spent(0, 1, 90)], [400, 100])
+    rows = compare([dear, cheap])
+    assert rows[0].best[0].trial is None
+    assert compare_table([dear, cheap]).splitlines()[1].split()[:8] == ["dear", "1", "1", "1", "0", "0.50", "0", "-"]
+
+
+def test_compare_other_objectives_are_refused(searches):
+    other = document("c", ["macs", "eer"], [], [400, 50])
+    with pytest.raises(InputError, match=r"^c: objectives: .*'eer'.*; expected .*'wer'.* as in a$"):
+        compare([*searches, other])

@@ -1,0 +1,34 @@
+import json
+from math import isnan, nan
+
+from raysearch.front.document import SearchDocument, document
+from raysearch.front.trials import TrialRecord
+from tests.front.made_up_trials import search, trial
+
+
+def test_document_counts_only_complete_trials():
+    trials = [trial(2, 50, 20), trial(0, 100, 10), trial(1, 10, 5, state="stopped")]
+    made = document("s", ["macs", "wer"], trials, [200, 100])
+    assert made.front == [2, 0]
+    assert made.hypervolume == 50 * 80 + 100 * 90
+    assert [t.number for t in made.trials] == [0, 1, 2]
+
+
+def test_document_json_has_the_promised_keys():
+    written = json.loads(search(3).model_dump_json())
+    assert {"name", "objectives", "trials", "front", "hypervolume", "reference_point"} <= set(written)
+    promised = {"number", "state", "config", "metrics", "cost", "checkpoint", "error"}
+    assert promised <= set(written["trials"][0])
+    assert set(written["trials"][0]["cost"]) == {"macs_g", "params_m"}
+
+
+def test_document_survives_json():
+    made = search(9)
+    assert SearchDocument.model_validate_json(made.model_dump_json()) == made
+
+
+def test_nan_metric_is_null_in_json_and_nan_again():
+    record = trial(0, 1, nan)
+    text = json.dumps(record.model_dump(mode="json"), allow_nan=False)
+    assert json.loads(text)["metrics"]["eval/wer"] is None
+    assert isnan(TrialRecord.model_validate_json(text).metrics["eval/wer"])

@@ -1,0 +1,128 @@
+"""Dominance against brute force, hypervolume against the sum of rectangles; knees and marks by hand."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysearch.front.front import Front, Mark, hypervolume_history
+from tests.front.made_up_trials import trial
+
+OBJECTIVES = ["macs", "wer"]
+# Few values, so that ties and duplicates are common.
+few = st.integers(1, 9).map(float)
+trials_of = st.lists(st.tuples(few, few), max_size=12).map(
+    lambda pairs: [trial(number, macs, wer) for number, (macs, wer) in enumerate(pairs)]
+)
+
+
+def dominates(a, b):
+    (ax, ay), (bx, by) = ((t.cost.macs_g, t.metrics["eval/wer"]) for t in (a, b))
+    return ax <= bx and ay <= by and (ax, ay) != (bx, by)
+
+
+def area(records, reference):
+    """Unit squares below and left of the reference that some point covers: exact for whole numbers."""
+    cells = ((x, y) for x in range(reference[0]) for y in range(reference[1]))
+    return sum(any(r.cost.macs_g <= x and r.metrics["eval/wer"] <= y for r in records) for x, y in cells)
+
+
+@given(trials_of)
+@settings(deadline=None)
+def test_members_against_brute_force(records):
+    front = Front.of(records, OBJECTIVES)
+    expected = {a.number for a in records if not any(dominates(b, a) for b in records)}
+    assert {member.number for member in front.members} == expected
+    assert {member.number for member in front.dominated} == {r.number for r in records} - expected
+    macs = [member.cost.macs_g for member in front.members]
+    assert macs == sorted(macs)
+
+
+@given(trials_of)
+@settings(deadline=None)
+def test_hypervolume_against_covered_squares(records):
+    assert Front.of(records, OBJECTIVES).hypervolume([7, 6]) == pytest.approx(area(records, (7, 6)))
+
+
+@given(trials_of)
+@settings(deadline=None)
+def test_history_equals_the_front_of_each_prefix(records):
+    history = hypervolume_history(records, OBJECTIVES, [7, 6])
+    assert [p.ended for p in history] == list(range(1, len(records) + 1))
+    for count, progress in enumerate(history, start=1):
+        front = Front.of(records[:count], OBJECTIVES)
+        assert progress.hypervolume == pytest.approx(area(records[:count], (7, 6)))
+        assert progress.front_size == len(front.members)
+
+
+@given(trials_of, st.lists(st.floats(0, 3), min_size=12, max_size=12))
+@settings(deadline=None)
+def test_firmly_dominated_against_brute_force(records, halves):
+    records = [
+        trial(r.number, r.cost.macs_g, r.metrics["eval/wer"], half) for r, half in zip(records, halves, strict=False)
+    ]
+    marks = Front.of(records, OBJECTIVES).marks()
+
+    def firmly(a, b):
+        return a.cost.macs_g <= b.cost.macs_g and a.metrics["eval/wer_high"] < b.metrics["eval/wer_low"]
+
+    expected = {b.number for b in records if any(firmly(a, b) for a in records)}
+    assert {number for number, mark in marks.items() if mark is Mark.FIRMLY_DOMINATED} == expected
+
+
+def test_front_equal_points_both_kept():
+    front = Front.of([trial(0, 5, 20), trial(1, 5, 20), trial(2, 6, 20)], OBJECTIVES)
+    assert [member.number for member in front.members] == [0, 1]
+
+
+def test_front_of_unfinished_or_unmeasured_trials_is_empty():
+    unmeasured = trial(2, 5, float("nan"))
+    records = [trial(0, 5, 20, state="stopped"), trial(1, 5, 20, state="running"), unmeasured]
+    front = Front.of(records, OBJECTIVES)
+    assert (front.members, front.dominated, front.hypervolume([9, 99]), front.knee()) == ((), (), 0, None)
+
+
+def test_hypervolume_of_a_point_beyond_the_reference_is_zero():
+    assert Front.of([trial(0, 500, 5)], OBJECTIVES).hypervolume([400, 100]) == 0
+
+
+def test_front_of_three_objectives_keeps_a_trial_best_in_the_third():
+    small = trial(1, 10, 30, cost={"macs_g": 10, "params_m": 0.1})
+    front = Front.of([trial(0, 5, 20), small], ["macs", "params", "wer"])
+    assert [member.number for member in front.members] == [0, 1]
+    assert front.hypervolume([20, 1, 50]) == pytest.approx(15 * 0.75 * 30 + 10 * 0.15 * 20)
+
+
+def test_knee_is_the_bend():
+    # On log2 MACs: (0, 40), (1, 12), (2, 10), (4, 8); 1 - x - y, scaled, is 0, 0.62, 0.44, 0.
+    front = Front.of([trial(0, 1, 40), trial(1, 2, 12), trial(2, 4, 10), trial(3, 16, 8)], OBJECTIVES)
+    assert front.knee().number == 1
+
+
+def test_knee_of_a_hollow_front_is_the_cheapest():
+    front = Front.of([trial(0, 1, 40), trial(1, 4, 39), trial(2, 8, 10)], OBJECTIVES)
+    assert front.knee().number == 0
+
+
+def test_marks_of_the_worked_example():
+    members = [trial(12, 42.1, 31.4, 3.5), trial(7, 66.0, 30.9, 3.5), trial(19, 118.3, 24.2, 3.1)]
+    dominated = [trial(3, 120, 25, 1), trial(4, 130, 40, 1), trial(5, 41, 90, 99, state="stopped")]
+    assert Front.of(members + dominated, OBJECTIVES).marks() == {
+        12: Mark.FRONT,
+        7: Mark.FRONT_WITHIN_NOISE,
+        19: Mark.FRONT,
+        3: Mark.WITHIN_NOISE,
+        4: Mark.FIRMLY_DOMINATED,
+    }
+
+
+def test_small_steps_that_add_up_are_marked_clear():
+    records = [trial(0, 1, 30, 2), trial(1, 2, 27, 2), trial(2, 3, 24, 2), trial(3, 4, 21, 2)]
+    marks = Front.of(records, OBJECTIVES).marks()
+    assert [marks[n] for n in range(4)] == [Mark.FRONT, Mark.FRONT_WITHIN_NOISE] * 2
+
+
+def test_history_follows_the_order_of_ending():
+    late, early = trial(0, 1, 1, ended_s=20.0), trial(1, 3, 3, ended_s=10.0)
+    failed, running = trial(2, 1, 1, state="failed", ended_s=15.0), trial(3, 1, 1, state="running")
+    history = hypervolume_history([late, early, failed, running], OBJECTIVES, [4, 4])
+    assert history == [(1, 1.0, 1), (2, 1.0, 1), (3, 9.0, 1)]

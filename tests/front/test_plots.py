@@ -1,0 +1,72 @@
+import struct
+
+import pytest
+
+from raysearch.front.document import document
+from raysearch.front.drawing import drawing
+from raysearch.front.front import Mark
+from raysearch.front.plots import draw_html, draw_png, round_ticks
+from tests.front.made_up_trials import search, trial
+
+
+def test_drawing_shows_complete_trials_only():
+    made = search(30)
+    shown = drawing(made)
+    assert [int(p.label) for p in shown.points] == [t.number for t in made.trials if t.state == "complete"]
+    assert [int(p.label) for p in shown.front] == made.front
+    assert {m for p in shown.points if (m := p.mark)} == set(Mark)
+
+
+def test_drawing_carries_interval_settings_and_units():
+    config = {"method": "dicehubert", "student.depth": 3}
+    trials = [trial(0, 50, 20, 2, config=config), trial(1, 90, 10, 1, config=config | {"student.depth": 4})]
+    shown = drawing(document("s", ["macs", "wer"], trials, [400, 100]))
+    first = shown.points[0]
+    assert (first.x, first.y, first.low, first.high) == (50, 20, 18, 22)
+    assert first.details[-2:] == ("WER % 20.00 (18.00 - 22.00)", "student.depth 3")
+    assert shown.x_label.endswith("GMAC")
+    assert shown.subtitle == "2 trials (2 complete) · hypervolume 31100 at (400 GMAC, 100 % WER)"
+
+
+def test_drawing_marks_the_teacher():
+    teacher = drawing(search(3)).teacher
+    assert teacher is not None
+    assert (teacher.x, teacher.y, teacher.low, teacher.high) == (1665.4, 11.2, 9.4, 13.1)
+
+
+def test_drawing_of_three_objectives_joins_what_is_best_on_the_axes_shown():
+    small = trial(1, 10, 30, cost={"macs_g": 10, "params_m": 0.1})
+    shown = drawing(document("s", ["macs", "params", "wer"], [trial(0, 5, 20), small], [20, 1, 50]))
+    assert [p.label for p in shown.front] == ["0"]
+    assert shown.points[1].mark is not None
+
+
+@pytest.mark.parametrize("trials", [0, 1, 24])
+def test_png_is_drawn_at_its_size(tmp_path, trials):
+    draw_png(search(trials), tmp_path / "front.png")
+    header = (tmp_path / "front.png").read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", header[16:24]) == (1440, 900)
+
+
+def test_html_asks_nothing_of_the_network_and_escapes_settings(tmp_path):
+    sly = trial(0, 50, 20, 2, config={"method": "<script>alert(1)</script>"})
+    draw_html(document("s", ["macs", "wer"], [sly], [400, 100]), tmp_path / "front.html")
+    page = (tmp_path / "front.html").read_text()
+    assert "<script src=" not in page
+    assert "<link" not in page.split("<body>")[0]
+    assert "<script>alert(1)" not in page
+    assert "trial 0" in page
+
+
+def test_html_colours_and_names_a_method_that_is_nowhere_on_the_front(tmp_path):
+    trials = [trial(0, 50, 10, 1), trial(1, 60, 40, 1, config={"method": "distilhubert"})]
+    draw_html(document("s", ["macs", "wer"], trials, [400, 100]), tmp_path / "front.html")
+    page = (tmp_path / "front.html").read_text()
+    assert '"name":"distilhubert"' in page
+    assert drawing(document("s", ["macs", "wer"], trials, [400, 100])).colours["distilhubert"] in page
+
+
+def test_ticks_are_round_numbers_in_range():
+    assert round_ticks(35, 600) == [50, 100, 200, 500]
+    assert round_ticks(0.5, 5000) == [1, 10, 100, 1000]

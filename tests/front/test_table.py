@@ -1,0 +1,72 @@
+import pytest
+
+from raysearch.front.document import document
+from raysearch.front.table import markdown_table, search_line, text_table
+from tests.front.made_up_trials import trial
+
+# The sample of the command line: written by hand, not by the code.
+EXPECTED = """\
+dicehubert-an4: 5 trials (3 complete, 1 stopped, 1 infeasible), front 3, hypervolume 26606 at (400 GMAC, 100 % WER)
+ trial  method        depth  width   MACs G  params M   WER %   95 % interval
+    12  dicehubert        2    128     42.1       1.9    31.4     28.0 - 35.1
+     7  distilhubert      2    192     66.0       3.2    30.9     27.4 - 34.6  ~
+    19  dicehubert        4    256    118.3       8.8    24.2     21.3 - 27.5
+~ within noise of a cheaper trial"""
+
+
+def made(number, method, depth, width, macs_g, params_m, wer, low, high, **kept):
+    config = {"method": method, "student.depth": depth, "student.width": width, "training.lr": 5e-4}
+    metrics = {"eval/wer": wer, "eval/wer_low": low, "eval/wer_high": high} | kept.pop("extra", {})
+    return trial(number, 0, 0, config=config, metrics=metrics, cost={"macs_g": macs_g, "params_m": params_m}, **kept)
+
+
+def example(extra=None):
+    trials = [
+        made(12, "dicehubert", 2, 128, 42.1, 1.9, 31.4, 28.0, 35.1, extra=extra or {}),
+        made(7, "distilhubert", 2, 192, 66.0, 3.2, 30.9, 27.4, 34.6),
+        made(19, "dicehubert", 4, 256, 118.3, 8.8, 24.2, 21.3, 27.5),
+        made(3, "dicehubert", 9, 512, 300, 30, 50, 40, 60, state="stopped"),
+        made(4, "dicehubert", 12, 768, 900, 90, 50, 40, 60, state="infeasible"),
+    ]
+    return document("dicehubert-an4", ["macs", "wer"], trials, [400, 100])
+
+
+def test_text_table_of_the_worked_example():
+    assert text_table(example()) == EXPECTED
+
+
+def test_test_error_has_a_column_when_measured():
+    head, first, second = text_table(example({"test/wer": 33.3})).splitlines()[1:4]
+    assert head.rstrip().endswith("test WER %")
+    assert first.rstrip().endswith("33.3")
+    assert second.rstrip().endswith("-  ~")
+
+
+def test_markdown_rows_have_equal_cells():
+    rows = [line for line in markdown_table(example()).splitlines() if line.startswith("|")]
+    assert len(rows) == 5
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_settings_with_one_last_word_keep_their_full_key():
+    configs = ({"method": "m", "a.lr": 1, "b.lr": 2}, {"method": "m", "a.lr": 2, "b.lr": 1})
+    trials = [trial(i, 1 + i, 9 - i, config=config) for i, config in enumerate(configs)]
+    head = text_table(document("s", ["macs", "wer"], trials, [9, 9])).splitlines()[1]
+    assert head.split()[2:4] == ["a.lr", "b.lr"]
+
+
+@pytest.mark.parametrize(
+    ("eer", "shown"),
+    [((0.984, 5.84), ["0.984", "5.840"]), ((4.25, 5.84), ["4.25", "5.84"]), ((31, 42), ["31.0", "42.0"])],
+)
+def test_errors_show_three_digits_of_the_lowest(eer, shown):
+    trials = [trial(i, 9 - i, 0, metrics={"eval/eer": e}) for i, e in enumerate(eer)]
+    lines = text_table(document("s", ["macs", "eer"], trials, [9, 99])).splitlines()
+    assert [line.split()[4] for line in lines[2:4]] == shown[::-1]
+
+
+def test_search_line_of_an_empty_search():
+    assert search_line(document("s", ["macs", "eer"], [], [400, 50])) == (
+        "s: 0 trials, front 0, hypervolume 0 at (400 GMAC, 50 % EER)"
+    )
+    assert text_table(document("s", ["macs", "eer"], [], [400, 50])).count("\n") == 1

@@ -1,0 +1,114 @@
+"""Masked prediction: which frames count, the cosine head's score, gradients."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from raysearch.encoder.encoder import Encoder
+from raysearch.methods.labels.prediction import PADDING, CosineHead, MaskedPrediction
+from raysearch.methods.labels.settings import PredictionSettings
+from raysearch.methods.settings import StudentSettings
+
+torch.set_num_threads(1)
+
+CONFIG = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5).encoder()
+LABELS = 7
+SAMPLES_B = torch.tensor([16_000, 9_000])
+
+
+def objective(**settings):
+    torch.manual_seed(0)
+    return MaskedPrediction(Encoder(CONFIG), LABELS, PredictionSettings(**settings))
+
+
+def inputs():
+    torch.manual_seed(1)
+    frames = [Encoder(CONFIG).frames(int(samples)) for samples in SAMPLES_B]
+    labels_BT = torch.randint(LABELS, (2, max(frames)))
+    labels_BT[1, frames[1] :] = PADDING
+    mask_BT = torch.zeros(2, max(frames), dtype=torch.bool)
+    mask_BT[:, 3:7] = True
+    audio_BS = torch.randn(2, 16_000)
+    return {"audio_BS": audio_BS, "samples_B": SAMPLES_B, "labels_BT": labels_BT, "mask_BT": mask_BT}
+
+
+def nce(head, x_ND, labels_N):
+    """The published form: similarity of each frame to its own code, first, then to all others."""
+    losses = []
+    for x_D, label in zip(head.project(x_ND), labels_N.tolist(), strict=True):
+        others = [code for code in range(LABELS) if code != label]
+        codes_KP = head.codes_KP[[label, *others]]
+        scores_K = cosine_similarity(x_D[None], codes_KP) / head.temperature
+        losses.append(torch.logsumexp(scores_K, 0) - scores_K[0])
+    return torch.stack(losses).mean()
+
+
+def test_cosine_loss_then_equals_the_gathered_nce_with_its_gradients():
+    module, batch = objective(head="cosine"), inputs()
+    loss, metrics = module(**batch)
+    own = torch.autograd.grad(loss, module.heads[0].codes_KP, retain_graph=True)[0]
+    x_BTD, frames_B = module.student.features(batch["audio_BS"], batch["samples_B"])
+    x_BTD = torch.where(batch["mask_BT"][..., None], module.mask_D, x_BTD)
+    output_BTD = module.student.encode(x_BTD, frames_B).output_BTD
+    expected = nce(module.heads[0], output_BTD[batch["mask_BT"]], batch["labels_BT"][batch["mask_BT"]])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.allclose(own, torch.autograd.grad(expected, module.heads[0].codes_KP)[0], atol=1e-5)
+    best_N = module.heads[0](output_BTD[batch["mask_BT"]]).argmax(-1)
+    assert metrics["accuracy"].item() == pytest.approx(
+        np.mean((best_N == batch["labels_BT"][batch["mask_BT"]]).numpy())
+    )
+
+
+def test_loss_when_unmasked_labels_change_then_it_does_not():
+    module, batch = objective(unmasked_weight=0.0), inputs()
+    other = batch["labels_BT"].clone()
+    seen_BT = ~batch["mask_BT"] & (other != PADDING)
+    other[seen_BT] = (other[seen_BT] + 1) % LABELS
+    assert torch.equal(module(**batch)[0], module(**batch | {"labels_BT": other})[0])
+    weighted = objective(unmasked_weight=0.5)
+    assert not torch.equal(weighted(**batch)[0], weighted(**batch | {"labels_BT": other})[0])
+
+
+def test_loss_when_masked_audio_is_hidden_then_its_features_do_not_matter():
+    module, batch = objective(), inputs()
+    batch["mask_BT"][:] = True
+    silence = batch | {"audio_BS": torch.zeros(2, 16_000)}
+    assert torch.allclose(module(**batch)[0], module(**silence)[0])
+
+
+def test_loss_with_unmasked_weight_then_means_over_each_kind_add_up():
+    masked, both, batch = objective(), objective(unmasked_weight=0.5), inputs()
+    logits = {}
+    both.heads[0].register_forward_hook(lambda head, x, y: logits.update(out=y))
+    loss = both(**batch)[0]
+    nll_BT = -logits["out"].log_softmax(-1).gather(2, batch["labels_BT"].clamp(min=0)[..., None])[..., 0]
+    seen_BT = ~batch["mask_BT"] & (batch["labels_BT"] != PADDING)
+    expected = masked(**batch)[0] + 0.5 * nll_BT[seen_BT].mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_loss_without_masking_then_all_real_frames_count_and_padding_does_not():
+    module, batch = objective(mask_prob=0.0, head="linear"), inputs()
+    batch["mask_BT"][:] = False
+    logits = {}
+    module.heads[0].register_forward_hook(lambda head, x, y: logits.update(out=y))
+    loss = module(**batch)[0]
+    real_BT = batch["labels_BT"] != PADDING
+    log_probs_NK = logits["out"][real_BT].log_softmax(-1)
+    expected = -log_probs_NK[torch.arange(len(log_probs_NK)), batch["labels_BT"][real_BT]].mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("head", ["cosine", "linear"])
+@pytest.mark.parametrize("mask_prob", [0.0, 0.8])
+@pytest.mark.parametrize("layers", [[-1], [1, -1]])
+def test_every_parameter_then_has_a_gradient(head, mask_prob, layers):
+    module = objective(head=head, mask_prob=mask_prob, layers=layers)
+    module(**inputs())[0].backward()
+    assert [name for name, parameter in module.named_parameters() if parameter.grad is None] == []
+
+
+def test_cosine_head_then_scores_lie_within_the_temperature():
+    head = CosineHead(8, LABELS, 0.1)
+    assert head(torch.randn(2, 3, 8)).abs().max() <= 10.001

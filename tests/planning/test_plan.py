@@ -1,0 +1,217 @@
+"""The plan's arithmetic against sums done by hand, and its limits."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from raysearch.cli import app
+from raysearch.corpora.batches import KEPT_BYTES
+from raysearch.encoder.build import build_encoder
+from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
+from raysearch.encoder.document import read_config
+from raysearch.errors import InputError
+from raysearch.planning import pace, plan
+from raysearch.planning.pace import Pace, Range, pace_of
+from raysearch.planning.plan import Hours, Planner, corpus_hours, make_plan
+from raysearch.planning.throughput import Throughput, measure_reading, measure_training, narrowed
+from raysearch.planning.update_cost import Work, macs_per_s, update_work
+from raysearch.search.costs import Costs
+from raysearch.spec.document import Spec, WorkerSettings
+from raysearch.targets.store import Store
+from raysearch.teachers.settings import TrainedTeacher
+from tests.search.made_up import DOCUMENT, TEACHER, spec_with
+
+PACE = Pace(Range(4e9, 2e9, 1e9), fixed_s=0.0, reading_s=0.01, measured=("so fast",), assumed=("no faster",))
+HOURS = Hours(0.5, 0.1, 0.2, "made up")
+
+
+@pytest.fixture
+def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "pace_of", lambda *asked: PACE)
+
+
+def test_macs_a_second_are_superbs_over_its_seconds() -> None:
+    assert macs_per_s(TEACHER) == pytest.approx(macs_superb(TEACHER) * 16_000 / sum(SUPERB_SAMPLES))
+
+
+def work_of(spec: Spec, **config: object) -> Work:
+    full = {"method": spec.methods[0], **config}
+    return update_work(spec.settings(full), spec.student_config(full, TEACHER), TEACHER, 1)
+
+
+def test_teacher_is_asked_in_every_update_by_methods_that_imitate_its_states() -> None:
+    for method, share in (("dicehubert", 0.0), ("distilhubert", 1.0)):
+        spec = spec_with(method=method, space={}, **({"distillation": {"layers": [1]}} if share else {}))
+        settings = spec.settings({"method": method})
+        student = spec.student_config({"method": method}, TEACHER)
+        expected = settings.training.batch_s * (3 * macs_per_s(student) + share * macs_per_s(TEACHER))
+        assert work_of(spec).macs == pytest.approx(expected)
+
+
+def test_every_batch_of_an_update_is_counted() -> None:
+    one, three = (spec_with(method="dicehubert", space={}, training={"accumulate": count}) for count in (1, 3))
+    assert work_of(three) == Work(3 * work_of(one).audio_s, 3 * work_of(one).macs)
+
+
+def test_pruned_student_costs_its_teacher_until_it_is_sliced() -> None:
+    half, whole = (
+        spec_with(method="hjpruning", student={}, space={}, pruning={"macs_ratio": ratio, "share": 0.5})
+        for ratio in (0.5, 1.0)
+    )
+    assert work_of(half).macs == pytest.approx(0.75 * work_of(whole).macs, rel=0.01)
+
+
+def test_trial_time_is_its_work_over_the_pace() -> None:
+    spec = spec_with()
+    planner = Planner(spec, TEACHER, HOURS, PACE, PACE)
+    config = spec.search_space.walk(lambda _, distribution: distribution.values()[0])
+    work = update_work(spec.settings(config), spec.student_config(config, TEACHER), TEACHER, 1)
+    found = planner.trial_s(config)
+    assert found.low == pytest.approx(found.likely / 2)
+    assert found.likely > spec.search.updates * work.macs / 2e9, "evaluation comes on top"
+
+
+def test_reading_counts_only_what_is_not_kept() -> None:
+    spec = spec_with()
+    config = spec.search_space.walk(lambda _, distribution: distribution.values()[0])
+    kept_h = KEPT_BYTES / 2 / 16_000 / 3600
+    small, large = (Planner(spec, TEACHER, replace(HOURS, train=hours), PACE, PACE) for hours in (kept_h, 2 * kept_h))
+    read_s = 0.5 * spec.search.updates * spec.settings(config).training.batch_s * PACE.reading_s
+    assert large.trial_s(config).low - small.trial_s(config).low == pytest.approx(read_s)
+
+
+@pytest.mark.usefixtures("no_probe")
+def test_plan_adds_up() -> None:
+    found = make_plan(spec_with(), TEACHER, HOURS, gpus=3, gpu="h100")
+    search = spec_with().search
+    assert sum(found["trials_by_state"].values()) == search.trials
+    assert found["lanes"] + found["idle_gpus"] == 3
+    for way in ("low", "likely", "high"):
+        spent = found["lanes"] * (found["search_h"][way] + found["before_h"][way])
+        assert found["gpu_hours"][way] == pytest.approx(spent)
+    shares = [step["quartiles"][1] for step in found["curve"]]
+    assert shares == sorted(shares)
+    assert 0 < shares[-1] <= 1.2
+    largest = {"method": "dicehubert", "student.depth": 6, "student.width": 256}
+    assert found["students_macs_g"]["most"] == Costs(spec_with(), TEACHER)(largest).macs_g
+
+
+def test_label_sets_that_no_trial_asks_for_are_not_counted() -> None:
+    changes = {"method": "unfused", "student": {}, "space": {}, "targets": {"clusters": 8}}
+    for control, sets in (("none", 1), ("random", 0), ("oracle", 0)):
+        spec = spec_with(**changes, distillation={"control": control})
+        assert Planner(spec, TEACHER, HOURS, PACE, PACE).label_sets(({"method": "unfused"},)) == sets
+
+
+@pytest.mark.usefixtures("no_probe")
+def test_more_gpus_than_trials_are_idle() -> None:
+    found = make_plan(spec_with(), TEACHER, HOURS, gpus=100, gpu="h100")
+    assert found["lanes"] == found["trials"]
+    assert found["idle_gpus"] == 100 - found["trials"]
+
+
+def test_fewer_gpus_than_a_lane_has_workers_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--gpus: 1; expected at least workers\.num_workers = 2"):
+        make_plan(spec_with(workers={"num_workers": 2}), TEACHER, HOURS, gpus=1, gpu="h100")
+
+
+def test_hours_asked_for_are_said_to_be_assumed(tmp_path: Path) -> None:
+    assert "not read" in corpus_hours(spec_with(), 960.0, Store(tmp_path)).source
+
+
+def test_probe_of_an_encoder_gives_more_audio_more_time() -> None:
+    found = measure_training(TEACHER, torch.device("cpu"), "fp32")
+    assert 0 < found.fixed_s < found.update_s
+    assert measure_reading() < 1
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "encoders").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_narrowed_encoder_has_as_many_operations_and_next_to_no_weights(path: Path) -> None:
+    wide = read_config(path)
+    narrow = narrowed(wide)
+    with torch.device("meta"):
+        modules, fewer = (list(build_encoder(config).modules()) for config in (wide, narrow))
+    assert [type(module).__name__ for module in fewer] == [type(module).__name__ for module in modules]
+    assert params(narrow) < params(wide) / 50
+
+
+def test_pace_of_a_gpu_is_asked_of_no_student_at_its_full_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "measure_training", lambda *asked: pytest.fail("minutes on a laptop"))
+    found = pace_of("h100", (TEACHER,) * 3, WorkerSettings())
+    assert found.fixed_s > 0
+    assert any("starting the operations" in line for line in found.measured)
+
+
+def test_teacher_trained_here_has_its_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = TrainedTeacher(depth=1, width=32, heads=2, updates=10, batch_s=30)
+    spec = spec_with(teacher=own.model_dump())
+
+    def probe(config: AnyConfig, device: torch.device, precision: str, batch_s: float = 40.0) -> Throughput:
+        if config != own.encoder():
+            return Throughput(0.0, 1.0, batch_s, 1e9)
+        assert (precision, batch_s) == ("fp32", 30)
+        return Throughput(0.0, 1.0, batch_s, 4e9)
+
+    monkeypatch.setattr(pace, "measure_training", probe)
+    monkeypatch.setattr(pace, "measure_reading", lambda: 1e-9)
+    found = make_plan(spec, own.encoder(), HOURS, gpus=1, gpu="here")
+    heard_s = 3 * 10 * 30 + 3600 * HOURS.train
+    teacher_h = heard_s * macs_per_s(own.encoder()) / 4e9 / 3600
+    assert found["before_h"] == pytest.approx(dict.fromkeys(("low", "likely", "high"), teacher_h))
+    assert sum(line.startswith("training the teacher: 30 s") for line in found["measured"]) == 1
+
+
+def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "measure_training", lambda *asked: Throughput(0.01, 1.0, 40.0, 1e9))
+    monkeypatch.setattr(pace, "measure_host", lambda *asked: 0.02)
+    monkeypatch.setattr(pace, "measure_reading", lambda: 0.001)
+    found = pace_of("h100", (TEACHER,) * 3, WorkerSettings())
+    assert found.macs_per_s.likely == pytest.approx(0.09 * 989e12 / 2)
+    assert found.fixed_s == 0.02
+    assert any("no h100 was measured" in line for line in found.assumed)
+    assert pace_of("h100", (TEACHER,) * 3, WorkerSettings(precision="fp32")).macs_per_s.low == pytest.approx(
+        0.25 * 67e12 / 2
+    )
+    assert pace_of("here", (TEACHER,) * 3, WorkerSettings()).macs_per_s.likely == pytest.approx(1e9)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--gpus", "2", "--gpu", "b300"], "--gpu: b300; expected one of a100, h100, h200, here"),
+        (["--gpus", "2"], "/nowhere"),
+        (
+            ["--gpus", "2", "--hours", "1", "--set", "teacher={source: 'hf:/weights'}"],
+            "teacher.source: hf:/weights; expected one whose shape is known: a folder of ours, or torchaudio's",
+        ),
+    ],
+)
+def test_bad_input_is_refused(words: list[str], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump({**DOCUMENT, "corpus": {"kind": "librispeech", "root": "/nowhere"}}))
+    found = CliRunner().invoke(app, ["plan", str(path), *words, "--storage", str(tmp_path)])
+    assert isinstance(found.exception, InputError)
+    assert said in str(found.exception)
+
+
+@pytest.mark.usefixtures("no_probe")
+def test_plan_of_an_absent_corpus_prints_one_document(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump({**DOCUMENT, "corpus": {"kind": "librispeech", "root": "/nowhere"}}))
+    words = ["plan", str(path), "--gpus", "8", "--gpu", "h200", "--hours", "960", "--trials", "7"]
+    found = CliRunner().invoke(app, [*words, "--json"])
+    assert found.exit_code == 0, found.output
+    document = json.loads(found.stdout)
+    assert document["hours"]["train"] == 960
+    assert document["trials"] == 7
+    printed = CliRunner().invoke(app, words).stdout
+    assert "GPU-hours" in printed
+    assert "so fast" in printed

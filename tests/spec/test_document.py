@@ -1,0 +1,121 @@
+"""The search document: what it accepts, and the one line with which it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from raysearch.errors import InputError
+from raysearch.spec.loading import load_spec
+
+GOOD: dict[str, Any] = {
+    "name": "tiny",
+    "corpus": {"kind": "synthetic"},
+    "teacher": {"source": "train", "method": "ctc"},
+    "task": {"kind": "phonemes"},
+    "method": "dicehubert",
+    "space": {"student.depth": {"int": [1, 4]}},
+}
+
+
+def write(tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**GOOD, **changes}))
+    return path
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_spec(path, overrides)
+    message = str(caught.value)
+    assert message.startswith((f"{path}: ", "--set"))
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+def test_good_document_loads(tmp_path: Path) -> None:
+    assert load_spec(write(tmp_path)).methods == ["dicehubert"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"corpsu": 1}, "corpsu: unknown key; expected one of name, corpus, "),
+        ({"search": {"trails": 5}}, "(did you mean trials?)"),
+        ({"search": {"trials": "many"}}, "search.trials: 'many'; expected"),
+        ({"corpus": {"kind": "an4"}}, "corpus.root: missing"),
+        ({"corpus": {"kind": "timit"}}, "corpus.kind: 'timit'; expected one of 'an4'"),
+        ({"corpus": {"root": "an4"}}, "corpus.kind: missing"),
+        ({"task": [{"kind": "phonemes", "updats": 9}]}, "task[0].updats: unknown key"),
+        ({"method": {"choices": ["hubert"]}}, "method.choices: unknown key; expected one of choice"),
+        ({"method": "dicehuber"}, "did you mean dicehubert"),
+        ({"space": {"student.dept": {"int": [1, 2]}}}, "space.student.dept: unknown key"),
+        ({"space": {"student.depth": {"int": [4, 1]}}}, "space.student.depth: [4, 1]; expected the lower bound first"),
+        ({"space": {"student.depth": {"int": ["a", 1]}}}, "space.student.depth.int[0]: 'a'; expected"),
+        ({"task": []}, "task: []; expected at least one"),
+        ({"space": {"student.depth": {"int": 4}}}, "space.student.depth.int: 4; expected a list"),
+        ({"space": {"student.depth": 3}}, "space.student.depth: 3; expected a mapping"),
+        ({"space": {"student.depth": {"int": [0, 2]}}}, "space.student.depth: 0; expected greater than"),
+        (
+            {"space": {"student.depth": {"choice": [1, "two"]}}},
+            "space.student.depth.choice[1]: 'two'; expected a valid",
+        ),
+        ({"student": {"heads": "four"}}, "student.heads: 'four'; expected a valid integer"),
+        ({"training": {"lr": -1}}, "training.lr: -1; expected greater than 0"),
+        ({"workers": {"use_gpu": "maybe"}}, "workers.use_gpu: 'maybe'; expected true, false or auto"),
+        ({"student": {"centred": "maybe"}}, "student.centred: 'maybe'; expected true or false"),
+        ({"student": {"heigth": 3}}, "student.heigth: unknown key"),
+        ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
+        ({"objectives": ["macs", "params"]}, "expected a cost (macs or params) and an error"),
+        ({"search": {"rungs": [0.5]}}, "search.rungs: [0.5]; expected rising shares"),
+        ({"search": {"updates_of": {"unfused": 9}}}, "search.updates_of: 'unfused'; expected one of dicehubert"),
+        ({"search": {"start": [{"student.depth": 9}]}}, "search.start[0].student.depth: 9; expected 1 to 4"),
+        ({"search": {"start": [{"training.lr": 1}]}}, "search.start[0].training.lr: not searched"),
+        ({"name": "../up"}, "name: '../up'; expected text of the pattern ^[A-Za"),
+    ],
+)
+def test_bad_document_is_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(write(tmp_path, **changes))
+
+
+def test_width_not_divisible_by_heads_is_refused(tmp_path: Path) -> None:
+    space = {"student.width": {"choice": [192, 200]}, "student.heads": {"choice": [3, 12]}}
+    message = refusal(write(tmp_path, space=space))
+    assert message == "space.student.width.choice[1]: 200; expected a multiple of student.heads = 3, e.g. 192"
+
+
+def test_override_reaches_keys_of_the_space(tmp_path: Path) -> None:
+    spec = load_spec(write(tmp_path), ["space.student.depth={int: [2, 3]}", "search.trials=3"])
+    assert spec.space["student.depth"].int_ == (2, 3)
+    assert spec.search.trials == 3
+
+
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_bytes(b"\x1f\x8b\x08\xff")
+    assert "not YAML" in refusal(path)
+
+
+def test_override_without_value_is_refused(tmp_path: Path) -> None:
+    assert "expected KEY=VALUE" in refusal(write(tmp_path), "search.trials")
+
+
+def test_missing_file_and_bad_yaml_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("name: [")
+    assert "not YAML" in refusal(tmp_path / "bad.yaml")
+
+
+def test_digest_ignores_name_and_workers(tmp_path: Path) -> None:
+    one = load_spec(write(tmp_path))
+    other = load_spec(write(tmp_path, workers={"lanes": 3}), name="other")
+    assert one.digest == other.digest
+    assert one.digest != load_spec(write(tmp_path), ["search.seed=1"]).digest
+
+
+def test_resolved_document_loads_to_the_same_spec(tmp_path: Path) -> None:
+    spec = load_spec(write(tmp_path, space={"training.lr": {"float": [1e-4, 1e-2], "log": True}}))
+    path = tmp_path / "resolved.yaml"
+    path.write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True)))
+    assert load_spec(path) == spec

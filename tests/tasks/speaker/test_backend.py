@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch import nn
+
+from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
+from raysearch.tasks.settings import BackendSettings
+from raysearch.tasks.speaker.backend import Ecapa, SpeakerBackend
+from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
+
+CONFIG = EncoderConfig(
+    front_end=LogMel(channels=[8, 8]),
+    width=16,
+    position_conv=PositionConv(kernel=3),
+    blocks=Blocks(count=2, heads=2, head_width=8, ffn=16),
+)
+KINDS = [
+    BackendSettings(kind="linear", embedding=12),
+    BackendSettings(kind="linear", embedding=12, layers="sum"),
+    BackendSettings(channels=16, embedding=12),
+    BackendSettings(channels=64, layers="sum"),
+]
+named = pytest.mark.parametrize("settings", KINDS, ids=lambda s: f"{s.kind}-{s.layers}")
+
+
+@pytest.mark.parametrize(("channels", "count"), [(512, 9_394_816), (1024, 20_277_824)])
+def test_ecapa_on_1024_inputs_has_the_published_parameters(channels, count):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in Ecapa(1024, channels, 192).parameters()) == count
+    teacher = CONFIG.model_copy(update={"width": 1024})
+    assert backend_params(BackendSettings(channels=channels), teacher) == count
+
+
+@named
+def test_cost_is_what_is_executed(settings):
+    backend = SpeakerBackend(settings, CONFIG.width, CONFIG.depth + 1).eval()
+    assert backend_params(settings, CONFIG) == sum(p.numel() for p in backend.parameters())
+    counted = []
+
+    def count(module, inputs, output):
+        weights = module.weight[0].numel()
+        counted.append(output.numel() * weights)
+
+    for module in backend.modules():
+        if isinstance(module, nn.Conv1d | nn.Linear):
+            module.register_forward_hook(count)
+    for samples in (16_000, 23_456):
+        counted.clear()
+        backend.of_frames(torch.zeros(1, frames(CONFIG, samples), CONFIG.width))
+        assert sum(counted) == backend_macs(settings, CONFIG, samples)
+    assert backend_macs(settings, CONFIG, [16_000, 100]) == backend_macs(settings, CONFIG, 16_000)
+
+
+@named
+def test_embeddings_of_a_batch_are_those_of_each_alone(settings):
+    torch.manual_seed(0)
+    encoder = Encoder(CONFIG).eval()
+    backend = SpeakerBackend(settings, CONFIG.width, CONFIG.depth + 1).eval()
+    audio, samples = 0.1 * torch.randn(3, 8_000), torch.tensor([8_000] * 3)
+    with torch.no_grad():
+        together = backend(encoder(audio, samples))
+        alone = torch.cat([backend(encoder(row[None], samples[:1])) for row in audio])
+    assert together.shape == (3, settings.embedding)
+    assert together.numpy() == pytest.approx(alone.numpy(), abs=1e-5)
+
+
+def test_silence_has_a_finite_gradient():
+    backend = SpeakerBackend(BackendSettings(channels=16), 16, 1)
+    x_BTD = torch.zeros(2, 5, 16, requires_grad=True)
+    backend.of_frames(x_BTD).sum().backward()
+    assert torch.isfinite(x_BTD.grad).all()

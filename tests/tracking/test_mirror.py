@@ -1,0 +1,224 @@
+"""The mirror against a real SQLite store, and against a server that dies between two requests."""
+
+import json
+from math import nan
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from raysearch.tracking.mirror import Mirror, OutOfTimeError, Synced
+from tests.tracking.made_up_states import record, state
+
+pytestmark = pytest.mark.mlflow
+
+
+class Flaky:
+    """A client that lets so many requests through. With `late` the next one arrives too, but unanswered."""
+
+    def __init__(self, client, requests, late=False):
+        self.client, self.requests, self.late = client, requests, late
+
+    def __getattr__(self, name):
+        def request(*args, **kwargs):
+            self.requests -= 1
+            if self.requests == -1 and self.late:
+                getattr(self.client, name)(*args, **kwargs)
+            if self.requests < 0:
+                raise MlflowException("connection lost")
+            return getattr(self.client, name)(*args, **kwargs)
+
+        return request
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """(tracking URI, artifact root) of one database for all tests: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    return f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")
+
+
+@pytest.fixture(scope="module")
+def client(store):
+    return MlflowClient(tracking_uri=store[0])
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(monkeypatch):
+    for name in ("draw_png", "draw_html", "draw_settings"):
+        monkeypatch.setattr(f"raysearch.tracking.mirror.{name}", lambda *given: given[-1].write_text(given[0].name))
+
+
+def all_runs(client, name):
+    experiment = client.get_experiment_by_name(f"raysearch/{name}")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    children = sorted(
+        (run for run in runs if run not in parents), key=lambda run: int(run.data.tags["raysearch.trial"])
+    )
+    assert all(child.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for child in children)
+    return parents[0], children
+
+
+def contents(client, name):
+    """All that users see of a search in MLflow, without ids and digests."""
+    hidden = ("mlflow.parentRunId", "raysearch.mirrored")  # ids and digests
+    found = []
+    for run in (lambda parent, children: [parent, *children])(*all_runs(client, name)):
+        histories = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+        found.append(
+            (
+                run.info.run_name,
+                run.info.status,
+                run.info.end_time,
+                run.data.params,
+                {key: text for key, text in run.data.tags.items() if key not in hidden},
+                {key: [(m.step, m.value, m.timestamp) for m in history] for key, history in histories.items()},
+                sorted(item.path for item in client.list_artifacts(run.info.run_id)),
+            )
+        )
+    return found
+
+
+def test_empty_store_is_filled_and_a_second_sync_writes_nothing(store, client, monkeypatch):
+    monkeypatch.undo()  # real pictures, once
+    records = [
+        record(0),
+        record(1, "stopped"),
+        record(2, "failed", error="NaN loss", cause="nan"),
+        record(3, "running"),
+    ]
+    records.append(record(4, "infeasible", metrics={}, rung=None, ended_s=1.7e9 + 400))
+    example = state(records, "fill")
+    synced = Mirror(*store).sync(example)
+    assert (synced.runs, synced.artifacts) == (6, 6)
+    before = contents(client, "fill")
+    assert Mirror(*store).sync(example) == Synced()
+    assert contents(client, "fill") == before
+
+    parent, children = all_runs(client, "fill")
+    assert [child.info.status for child in children] == ["FINISHED", "KILLED", "FAILED", "RUNNING", "KILLED"]
+    assert parent.info.status == "RUNNING"
+    assert [child.info.run_name for child in children][:2] == ["trial-0000", "trial-0001"]
+    assert children[0].info.end_time == 1_700_000_090_000
+    assert children[0].data.params == {
+        "method": "dicehubert", "student.depth": "1", "training.lr": "0.0005", "layers": "[1, 2]",
+    }  # fmt: skip
+    assert children[0].data.metrics["eval/wer"] == 40
+    assert children[2].data.tags["raysearch.cause"] == "nan"
+    history = client.get_metric_history(parent.info.run_id, "search/hypervolume")
+    assert [(point.step, point.value) for point in history] == [(n, 360 * 60) for n in (1, 2, 3, 4)]
+    files = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert files == {"front.json", "front.html", "front.png", "importances.json", "settings.html", "spec.yaml"}
+    spec = client.download_artifacts(parent.info.run_id, "spec.yaml")
+    with open(spec) as file:
+        assert yaml.safe_load(file) == example.spec
+
+
+def test_pruned_trial_then_its_run_has_the_picture_of_what_is_left_once(store, client, tmp_path):
+    (tmp_path / "trials" / "0000").mkdir(parents=True)
+    left = {"left": [3, 4], "before": [8, 8]}
+    (tmp_path / "trials/0000/left.json").write_text(json.dumps({"channels": left, "heads": left, "ffn": left}))
+    pruned = record(0, checkpoint="trials/0000/student")
+    mirror = Mirror(*store)
+    mirror.sync(state([pruned.model_copy(update={"state": "running", "ended_s": None})], "left", folder=tmp_path))
+    _, (child,) = all_runs(client, "left")
+    assert client.list_artifacts(child.info.run_id) == []
+    assert mirror.sync(state([pruned, record(1)], "left", folder=tmp_path)).artifacts == 7
+    _, children = all_runs(client, "left")
+    files = [{item.path for item in client.list_artifacts(child.info.run_id)} for child in children]
+    assert files == [{"left.png"}, set()]
+    assert mirror.sync(state([pruned, record(1)], "left", folder=tmp_path)).artifacts == 0
+
+
+def test_growing_search_equals_one_mirrored_at_the_end(store, client):
+    mirror = Mirror(*store)
+    mirror.sync(state([record(0, "running", rung=None)], "grow", lines=3))
+    mirror.sync(state([record(0, "running", rung=50, wer=60.0)], "grow", lines=5))
+    mirror.sync(state([record(0), record(1, "running", rung=None)], "grow", lines=10))
+    mirror.sync(state([record(0), record(1, cause="oom", state="failed")], "grow", lines=10))
+    mirror.sync(state([record(0), record(1)], "grow", lines=10))
+    Mirror(*store).sync(state([record(0), record(1)], "whole", lines=10))
+
+    grown, whole = all_runs(client, "grow"), all_runs(client, "whole")
+    for ours, theirs in zip([grown[0], *grown[1]], [whole[0], *whole[1]], strict=True):
+        assert ours.data.metrics == theirs.data.metrics
+        assert ours.info.status == theirs.info.status == "FINISHED"
+        assert set(ours.data.tags) == set(theirs.data.tags)
+    history = client.get_metric_history(grown[1][0].info.run_id, "eval/wer")
+    assert [(point.step, point.value) for point in history] == [(50, 60.0), (100, 40.0)]
+    losses = client.get_metric_history(grown[1][0].info.run_id, "train/loss")
+    assert [point.step for point in losses] == list(range(10, 101, 10))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_sync_cut_off_at_each_request_is_completed_without_doubles(store, client, late):
+    def wide(number):  # 1,200 points: two batches
+        return [{"step": n, "seconds": n, "metrics": {f"train/{k}": n * k for k in range(8)}} for n in range(150)]
+
+    records = [record(0), record(1, "stopped", metrics={"eval/wer": nan})]
+    example, whole = (state(records, f"{name}-{late}", curves=wide) for name in ("cut", "uncut"))
+    for requests in range(100):
+        # A new mirror each time: nothing but what MLflow holds may matter.
+        try:
+            Mirror(*store, client=Flaky(client, requests, late)).sync(example)
+            break
+        except MlflowException:
+            continue
+    assert 5 < requests < 99
+    Mirror(*store).sync(whole)
+    cut, uncut = (repr(contents(client, s.document.name)).replace(s.document.name, "X") for s in (example, whole))
+    assert cut == uncut
+
+
+def test_curves_are_thinned(store, client):
+    Mirror(*store).sync(state([record(0)], "long", lines=3000))
+    run = all_runs(client, "long")[1][0]
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
+    assert 100 <= len(steps) == len(set(steps)) <= 200
+    assert steps[-1] == 30_000
+
+
+def test_front_membership_follows_the_search(store, client):
+    Mirror(*store).sync(state([record(0, wer=50.0)], "move"))
+    Mirror(*store).sync(state([record(0, wer=50.0), record(1, cost={"macs_g": 1, "params_m": 1})], "move"))
+    assert [run.data.tags["raysearch.pareto"] for run in all_runs(client, "move")[1]] == ["false", "true"]
+
+
+def test_resumed_search_runs_again(store, client):
+    Mirror(*store).sync(state([record(0)], "again"))
+    assert all_runs(client, "again")[0].info.status == "FINISHED"
+    Mirror(*store).sync(state([record(0), record(1, "running")], "again"))
+    assert all_runs(client, "again")[0].info.status == "RUNNING"
+
+
+def test_same_name_with_another_spec_is_another_search(store, client):
+    Mirror(*store).sync(state([record(0)], "shared"))
+    Mirror(*store).sync(state([record(0)], "shared", spec_hash="other"))
+    experiment = client.get_experiment_by_name("raysearch/shared")
+    runs = client.search_runs([experiment.experiment_id])
+    assert len({run.data.tags.get("mlflow.parentRunId") for run in runs}) == 3
+
+
+def test_expired_sync_stops_at_its_next_request(store, client):
+    asked = iter([False] * 4 + [True] * 9)
+    with pytest.raises(OutOfTimeError):
+        Mirror(*store).sync(state([record(0)], "late"), expired=lambda: next(asked))
+    assert next(asked)
+
+
+def test_mirror_leaves_the_working_directory_alone(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Mirror(*store).sync(state([record(0)], "tidy"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_a_trial_are_artifacts_of_its_run(store, client, tmp_path):
+    student = tmp_path / "trials/0000/student"
+    student.mkdir(parents=True)
+    (student.parent / "speaker.png").write_bytes(b"a DET plot")
+    Mirror(*store).sync(state([record(0, checkpoint="trials/0000/student")], "det", folder=tmp_path))
+    (run,) = all_runs(client, "det")[1]
+    assert "speaker.png" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
