@@ -1,4 +1,4 @@
-"""One trial of a search as its readers see it, and the teacher beside it. Everything about a front starts from these."""
+"""One trial of a search as its readers see it, and the teacher beside it."""
 
 from __future__ import annotations
 

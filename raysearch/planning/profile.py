@@ -97,9 +97,7 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Pro
 
         def label_set(targets: TargetSettings, teacher: Teacher | None = None) -> LabelSet:
             with span("clustering"):
-                return build_label_set(
-                    targets, teacher or own, corpus, corpus.audio, labels, device, LABELLING_BATCH_S
-                )
+                return build_label_set(targets, teacher or own, corpus, corpus.audio, labels, device, LABELLING_BATCH_S)
 
         def pseudo_labels(settings: PseudoLabelSettings) -> PseudoLabels:
             kept = Store(Path(folder)).pseudo_labels

@@ -1,4 +1,4 @@
-"""What can be wrong between the parts of a document that are right by themselves: settings, values, widths, start points."""
+"""What can be wrong between parts of a document that are each right: settings, values, widths, start points."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.corpora.test_batches import cut_of
 
 from raysearch.corpora.ahead import ahead
 from raysearch.corpora.batches import AudioStore, TrainingBatches
 from raysearch.errors import InputError
 from tests.corpora.speech_trees import noise, write_flac
+from tests.corpora.test_batches import cut_of
 
 
 @pytest.mark.parametrize("readers", [1, 2])

@@ -55,7 +55,8 @@ def test_transcribe_needs_no_torch(exported: Path, tmp_path: Path) -> None:
 def test_transcribe_runs_where_only_onnxruntime_and_soundfile_are(exported: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "a.wav", noise(1.0))
     words = [str(exported / "model.onnx"), str(file)]
-    code = f"import runpy\nsys.argv[1:] = {words!r}\nrunpy.run_module('raysearch.deploy.runtime.transcribe', run_name='__main__')"
+    module = "raysearch.deploy.runtime.transcribe"
+    code = f"import runpy\nsys.argv[1:] = {words!r}\nrunpy.run_module({module!r}, run_name='__main__')"
     found = run_without("torch typer pydantic yaml rich", code)
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == OnnxModel(exported / "model.onnx").read(read_audio(file))

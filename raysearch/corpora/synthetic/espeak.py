@@ -1,8 +1,8 @@
 """espeak-ng, through the library that `espeakng_loader` ships.
 
 The library is one global machine whose voices drift with all that was said before, also after it is initialised anew.
-So each speaker gets a process of its own (`python -m raysearch.corpora.synthetic.espeak`), and says the same again for the same
-request. JSON comes in on stdin, an `.npz` goes out on stdout.
+So each speaker gets a process of its own (`python -m raysearch.corpora.synthetic.espeak`), and says the same again for
+the same request. JSON comes in on stdin, an `.npz` goes out on stdout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An encoder under a linear CTC head: what is trained to read a corpus's symbols, a teacher or a student that is pruned.
+"""An encoder under a linear CTC head, trained to read a corpus's symbols: a teacher, or a student that is pruned.
 
 Shapes: B batch, S samples, T frames, V symbols.
 """
