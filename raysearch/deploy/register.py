@@ -34,11 +34,8 @@ from raysearch.storage.folder import SearchFolder
 
 CARD_NAME = "MODEL_CARD.md"
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
-RUNTIME = (
-    *("__init__.py", "errors.py", "deploy/__init__.py"),
-    *("deploy/transcribe.py", "deploy/verify_speaker.py", "deploy/pyfunc_model.py"),
-)
-"""What of this package a registered model needs; it is kept with it."""
+RUNTIME = ("__init__.py", "errors.py", "deploy/__init__.py", "deploy/runtime")
+"""What of this package a registered model runs on, and is kept with it: the runtime, and what that may import."""
 
 
 class Registered(Settings):
@@ -148,12 +145,15 @@ def _tags(manifest: Manifest) -> dict[str, str]:
 
 
 def _runtime(folder: Path) -> Path:
-    """The few files of this package that the model runs on."""
+    """A copy of the few files of this package that the model runs on."""
     package = Path(raysearch.__file__).parent
     for name in RUNTIME:
-        target = folder / "code" / "raysearch" / name
+        source, target = package / name, folder / "code" / "raysearch" / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(package / name, target)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
     return folder / "code"
 
 

@@ -144,7 +144,7 @@ def test_fit_when_finished_then_it_only_reports_again(tmp_path):
 
 
 def test_fit_that_died_in_an_evaluation_then_it_is_evaluated_on_resume(tmp_path):
-    def die(encoder, final):
+    def die(encoder, final, heads=None):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -158,7 +158,7 @@ def test_fit_that_died_in_an_evaluation_then_it_is_evaluated_on_resume(tmp_path)
 def test_fit_with_a_damaged_newest_checkpoint_then_the_students_are_those_of_their_rungs(tmp_path):
     seen = {}
 
-    def remember(encoder, final):
+    def remember(encoder, final, heads=None):
         seen.setdefault(final, []).append(encoder.projection.weight.clone())
         return {}
 

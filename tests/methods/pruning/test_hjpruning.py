@@ -224,7 +224,7 @@ def test_continued_trial_then_it_starts_as_the_earlier_one_ended(trial, small_te
         targets.append((values["sparsity"] - values["sparsity_gap"]).item())
         return penalty, values
 
-    monkeypatch.setattr("raysearch.teachers.ctc.CtcObjective", build)
+    monkeypatch.setattr("raysearch.tasks.ctc.supervised.CtcObjective", build)
     monkeypatch.setattr(Lagrangian, "forward", watched)
     *_, last = HJPruning().run(trial("less", macs_ratio=0.4, continue_from=str(earlier)))
 

@@ -184,10 +184,10 @@ def test_shuffled_then_the_same_sizes_on_other_cuts(tones, small_teacher, tmp_pa
     trial = make_trial(tones, small_teacher, tmp_path, "shuffled")
     pseudo = PseudoLabels(10, {str(number): number for number in range(50)}, {})
     trial = replace(trial, pseudo_labels=lambda _: pseudo)
-    found, _ = clustered(trial, trial.settings)
+    found, _ = clustered(trial)
     assert sorted(found.values()) == sorted(pseudo.labels.values())
     assert found != pseudo.labels
-    assert found == clustered(trial, trial.settings)[0]
+    assert found == clustered(trial)[0]
 
 
 def test_oracle_then_the_true_classes(tones, small_teacher, tmp_path):
