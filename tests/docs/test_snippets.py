@@ -1,7 +1,8 @@
-"""What the pages on corpora and teachers write under `corpus:` and `teacher:` is what a search document may hold."""
+"""Documents and programs that the pages show can be read: what is under `corpus:` and `teacher:`, and Python."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any, get_args
@@ -25,9 +26,13 @@ class Fragment(Settings):
     teacher: TeacherSettings | None = None
 
 
-def snippets(page: str) -> list[Any]:
+def blocks(page: str, language: str) -> list[str]:
     text = (DOCS / page).read_text(encoding="utf-8")
-    return [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def snippets(page: str) -> list[Any]:
+    return [yaml.safe_load(block) for block in blocks(page, "yaml")]
 
 
 @pytest.mark.parametrize("snippet", [*snippets("corpora.md"), *snippets("teachers.md")], ids=str)
@@ -50,3 +55,11 @@ def test_every_kind_of_corpus_has_a_section_and_a_snippet() -> None:
 def test_every_source_of_a_teacher_is_shown() -> None:
     sources = [found["teacher"]["source"].partition(":")[0] for found in snippets("teachers.md")]
     assert set(sources) >= {"train", "torchaudio", "hf", "fairseq"}
+
+
+@pytest.mark.parametrize("page", ["python.md", "adding-a-method.md", "adding-a-task.md"])
+def test_python_is_python(page: str) -> None:
+    found = blocks(page, "python")
+    assert found
+    for block in found:
+        ast.parse(block)
