@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NAME ?= quickstart-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: install search test test-slow test-browser check bench results
+.PHONY: install search test test-slow test-browser check docs bench results
 
 install: $(INSTALLED)
 
@@ -12,7 +12,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -c constraints.txt torch torchaudio
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[synth,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[synth,docs,dev]'
 	# torchaudio's wheel is built for CUDA; beside a CPU torch its libraries do not load, and its Python needs none of them.
 	$(BIN)/python -c 'import torch; raise SystemExit(torch.version.cuda is None)' || rm -f .venv/lib/python*/site-packages/torchaudio/lib/*.so
 	touch $@
@@ -34,6 +34,11 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
+
+# The reference of settings and verbs, from the code, and the site of all pages in site/.
+docs: install
+	$(BIN)/python docs/write_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # All of benchmarks/, or some: make bench ONLY="slice_speedup inference". Kept in results/bench/ with date and versions.
 bench: install

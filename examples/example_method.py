@@ -72,13 +72,11 @@ class Similarity:
     Settings: ClassVar[type[AnySettings]] = SimilaritySettings
 
     @staticmethod
-    def student(settings: AnySettings, teacher: EncoderConfig) -> EncoderConfig:
-        assert isinstance(settings, SimilaritySettings)
+    def student(settings: SimilaritySettings, teacher: EncoderConfig) -> EncoderConfig:
         return settings.student.encoder()
 
-    def run(self, trial: Trial) -> Iterator[Report]:
+    def run(self, trial: Trial[SimilaritySettings]) -> Iterator[Report]:
         settings = trial.settings
-        assert isinstance(settings, SimilaritySettings)
         teacher = trial.teacher.encoder
         student = student_for(trial, self.student(settings, teacher.config), settings.training)
         prepare = TeacherBatches(student, teacher, [settings.distillation.layer], trial.precision)

@@ -22,7 +22,7 @@ def pick(
     objective: Annotated[str | None, typer.Option(help="What is least; by default the search's error.")] = None,
     knee: Annotated[bool, typer.Option("--knee", help="Where more MACs begin to buy less.")] = False,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads, for the latency.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of each, for the latency.")] = 10.0,
     register: Annotated[str | None, typer.Option(metavar="MODEL", help="Register with MLflow under this name.")] = None,

@@ -35,7 +35,7 @@ def sync(
 
 def tracking_up(
     storage: Storage = None,
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond localhost turn authentication on.")
     ] = "127.0.0.1",

@@ -157,14 +157,17 @@ class EncoderConfig(Settings):
     """An encoder: front end + transformer. `Encoder(config)` needs nothing else."""
 
     front_end: FrontEnd
+    """From audio to frames: convolutions over samples (`waveform`) or over log-mel bins (`logmel`)."""
     width: PositiveInt
     """Width of the transformer."""
     norm: Literal["post", "pre"] = "post"
     """LayerNorm after each sub-layer (Base) or before it (Large)."""
     position_conv: PositionConv = PositionConv()
+    """The convolution that tells frames where they are."""
     relative_positions: RelativePositions | None = None
     """WavLM has them; HuBERT and wav2vec 2.0 do not."""
     blocks: Blocks | list[Block]
+    """The transformer: equal blocks with their `count`, or a list with one entry a block."""
 
     @model_validator(mode="after")
     def _consistent(self) -> EncoderConfig:

@@ -92,15 +92,23 @@ class Spec(Settings):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the search, and of its folder."""
     corpus: CorpusSettings
+    """The speech that teachers and students learn from and are judged on."""
     teacher: TeacherSettings
+    """The encoder that students imitate."""
     task: TaskSettings | list[TaskSettings]
     """What a student is judged on; several give several errors in each trial."""
     method: str | MethodChoice
+    """The way from teacher to student, or a choice of several; `MODULE:CLASS` names one that is not in the table."""
     space: dict[str, Distribution] = {}
+    """Settings that the search draws, by dotted key."""
     constraints: Constraints = Constraints()
+    """Hard limits: nothing above them is trained."""
     objectives: list[str] = ["macs", "per"]
+    """What is minimised: a cost (`macs` or `params`) and the error of a task (`wer`, `per`, `eer` or `error`)."""
     search: SearchSettings = SearchSettings()
+    """How many trials there are, how long each is, and who suggests and stops them."""
     workers: WorkerSettings = WorkerSettings()
+    """What trials run on."""
     student: dict[str, Any] = {}
     """Fixed settings of the student, for every trial."""
     targets: dict[str, Any] = {}

@@ -47,7 +47,7 @@ class PseudoLabelSettings(Settings):
     windows: PositiveInt = 1
     """Windows of each cut, whose embeddings are averaged."""
     pooling: Literal["mean", "max", "mean+max"] = "mean"
-    """Over the frames of a window; `mean+max` joins both."""
+    """What is taken over the frames of a window; `mean+max` joins both."""
     segments: PositiveInt = 1
     """Equal stretches of a window, pooled each for itself: more than one keeps the order of sounds."""
     pca: int = Field(128, ge=0)

@@ -96,15 +96,15 @@ class SpeakerSettings(Settings):
     backend: BackendSettings = BackendSettings(kind="linear", layers="sum")
     """The back end trained here."""
     aam: AamSettings = AamSettings()
-    """Its loss."""
+    """The loss of the back end trained here."""
     updates: PositiveInt = 300
-    """Its updates."""
+    """Updates of the back end trained here."""
     batch: PositiveInt = 64
     """Crops in an update."""
     crop_s: float = Field(2.0, gt=0)
     """Length of a crop."""
     lr: float = Field(3e-3, gt=0)
-    """Its peak learning rate."""
+    """Peak learning rate of the back end trained here."""
 
 
 class ClassificationSettings(HeadSettings):
@@ -114,7 +114,8 @@ class ClassificationSettings(HeadSettings):
     kind: Literal["classification"] = "classification"
     metric: ClassVar[str] = "error"
     pooling: Literal["attention", "mean+max"] = "mean+max"
-    """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
+    """How frames become one vector: their mean and maximum, or an attention of each value's own, which finds words in a
+    long recording."""
     segments: PositiveInt = 1
     """Equal stretches of a cut whose means and maxima are taken: more than one keeps the order of sounds."""
     labels: float = Field(1.0, gt=0, le=1)
@@ -127,7 +128,8 @@ class IntentSettings(HeadSettings):
     kind: Literal["intent"] = "intent"
     metric: ClassVar[str] = "error"
     pooling: Literal["attention", "mean+max"] = "attention"
-    """Of frames: their mean and maximum, or an attention of each value's own, which finds words in a long recording."""
+    """How frames become one vector: their mean and maximum, or an attention of each value's own, which finds words in a
+    long recording."""
     segments: PositiveInt = 1
     """Equal stretches of a cut whose means and maxima are taken: more than one keeps the order of sounds."""
     slots: list[str] | None = None

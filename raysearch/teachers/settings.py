@@ -17,12 +17,12 @@ class TrainedTeacher(Settings):
     """A small teacher trained here, once for a corpus: minutes on a laptop."""
 
     source: Literal["train"] = "train"
-    """`train`."""
+    """`train`: it is trained here, on the corpus."""
     method: Literal["ctc", "speaker", "hubert"] = "ctc"
     """`ctc`: supervised by the corpus's phones, else its transcripts; `speaker`: by its speakers; `hubert`: two
     iterations without supervision, which under an hour of speech and a few hundred updates learn nothing useful."""
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
-    """As of a student."""
+    """`waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's, at 25 or 50 Hz."""
     channels: PositiveInt = 256
     """Channels of every convolution of the front end."""
     depth: int = Field(6, ge=1)
@@ -34,9 +34,10 @@ class TrainedTeacher(Settings):
     position_kernel: PositiveInt = 15
     """Kernel of the position convolution, in frames."""
     centred: bool = False
-    """As of a student."""
+    """Whether a log-mel front end subtracts each bin's mean over the recording."""
     range_db: float = Field(0.0, ge=0)
-    """As of a student."""
+    """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence;
+    0 keeps levels as they are."""
     corpus: CorpusSettings | None = None
     """Corpus to train it on; by default the search's own."""
     clusters: int = Field(100, ge=2)

@@ -52,7 +52,7 @@ class PruningSettings(Settings):
     ffn_drop: float = Field(0.5, gt=0, lt=1)
     """Rate at which FFN units are dropped at the start."""
     temperature: float = Field(2 / 3, gt=0)
-    """Of the gates' hard-concrete distribution: the lower, the nearer to 0 and 1 they are drawn."""
+    """Temperature of the gates' hard-concrete distribution: the lower, the nearer to 0 and 1 they are drawn."""
 
     @field_validator("units", mode="before")
     @classmethod

@@ -44,9 +44,9 @@ class SharedSettings(Settings):
     """How fast the student's weights without its adapters learn."""
 
     lr_scale: float = Field(1.0, gt=0)
-    """Their rate, as a multiple of the back end's."""
+    """Rate of the student's shared weights, as a multiple of the back end's."""
     lr_warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of the updates over which that rate rises."""
+    """Share of the updates over which the rate of the shared weights rises."""
 
 
 class KdSettings(SharedSettings):
