@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, sha256
+from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
 from raysearch.deploy.onnx_file import Precision, layout, to_onnx, trace, write_onnx, write_pt2
+from raysearch.deploy.runtime.transcribe import sha256
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
 from raysearch.errors import InputError

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from raysearch.deploy.latency import Latency
-from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
+from raysearch.deploy.runtime.transcribe import MANIFEST_NAME, check_content
 from raysearch.errors import InputError, first_fault
 from raysearch.settings import Settings
 
@@ -80,13 +79,5 @@ def load_manifest(folder: Path) -> Manifest:
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; expected all files of {MANIFEST_NAME}")
-        got = sha256(folder / name)
-        if got != expected:
-            raise InputError(
-                f"{folder / name}: sha256 {got[:12]}...; expected {expected[:12]}..., as {MANIFEST_NAME} says"
-            )
+        check_content(folder / name, expected)
     return manifest
-
-
-def sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
@@ -11,6 +9,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, first_fault
+from raysearch.files.digest import document_digest
 from raysearch.methods.table import load_method
 from raysearch.settings import Settings
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting
@@ -171,7 +170,7 @@ class Spec(Settings):
     def digest(self) -> str:
         """Hash of all but the name and the workers: two searches with the same digest ask the same question."""
         document = self.model_dump(mode="json", by_alias=True, exclude={"name", "workers"})
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+        return document_digest(document)
 
     def settings(self, config: Config) -> Any:
         """The settings of the configuration's method.

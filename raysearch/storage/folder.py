@@ -13,7 +13,6 @@ when a trial begins and written back when it reports; the driver writes the stud
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Any
 import yaml
 
 from raysearch.errors import InputError
+from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import parse_spec
@@ -44,7 +44,7 @@ def default_root() -> Path:
 def copy_of(uri: str) -> Path:
     """This node's copy of what lies at a URI; `RAYSEARCH_CACHE` moves all copies to a larger disk."""
     copies = Path(os.environ.get("RAYSEARCH_CACHE", COPIES)).expanduser()
-    return copies / hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:12]
+    return copies / content_digest(uri.rstrip("/"), digits=12)
 
 
 def study_url(storage: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from raysearch.corpora.corpus import Corpus
@@ -30,6 +29,7 @@ from raysearch.corpora.settings import (
     VoxCelebSettings,
 )
 from raysearch.corpora.synthetic.synthesise import synthesise
+from raysearch.files.digest import content_digest
 
 
 def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
@@ -69,7 +69,7 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
 
 def _read_synthetic(settings: SyntheticSettings, cache: Path, verdicts: Path) -> Corpus:
     recipe = settings.model_dump_json(include={"speakers", "utterances", "words", "seed"})
-    folder = cache / f"synthetic-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    folder = cache / f"synthetic-{content_digest(recipe, digits=12)}"
     synthesise(settings, folder)
     phones = {split: folder / "phones" / f"{split}.txt" for split in SPLITS}
     return read_tree("synthetic", folder, {split: [split] for split in SPLITS}, phones, settings, verdicts)

@@ -6,7 +6,6 @@ Beside a trial's checkpoints lie `refreshed/<updates>/`, the encoder whose clust
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -22,6 +21,7 @@ from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
+from raysearch.files.digest import content_digest
 from raysearch.methods.labels.batches import LabelledBatches
 from raysearch.methods.labels.settings import LabelPredictionSettings
 from raysearch.methods.trial import Trial
@@ -99,4 +99,4 @@ def _middle(encoder: Encoder) -> int:
 
 def _teacher(encoder: Encoder) -> Teacher:
     weights = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    return Teacher(encoder.eval().requires_grad_(False), hashlib.sha256(save(weights)).hexdigest()[:16])
+    return Teacher(encoder.eval().requires_grad_(False), content_digest(save(weights)))
