@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from raysearch.deploy.latency import Latency
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME, check_content
 from raysearch.errors import InputError, first_fault
+from raysearch.files.whole import write_whole
 from raysearch.settings import Settings
 
 CHECKPOINT_NAME = "checkpoint"
@@ -57,9 +57,7 @@ class Manifest(Settings):
     measured: list[Measured] = []
 
     def save(self, folder: Path) -> None:
-        part = folder / f"{MANIFEST_NAME}.part"
-        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(part, folder / MANIFEST_NAME)
+        write_whole(folder / MANIFEST_NAME, self.model_dump_json(indent=2) + "\n")
 
     @property
     def models(self) -> list[str]:
