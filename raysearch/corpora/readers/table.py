@@ -8,12 +8,13 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.commonvoice import read_commonvoice
 from raysearch.corpora.readers.intents import read_intents, read_slurp
 from raysearch.corpora.readers.labelled import join, read_labelled
-from raysearch.corpora.readers.librispeech import SPLITS, read_an4, read_librispeech, read_tree
+from raysearch.corpora.readers.librispeech import read_an4, read_librispeech, read_tree
 from raysearch.corpora.readers.manifests import read_manifests
 from raysearch.corpora.readers.shar import read_shar
 from raysearch.corpora.readers.speech_commands import read_speech_commands
 from raysearch.corpora.readers.voxceleb import read_voxceleb
 from raysearch.corpora.settings import (
+    SPLITS,
     An4Settings,
     CommonVoiceSettings,
     CorpusSettings,
