@@ -31,7 +31,7 @@ from raysearch.lanes.source import Suggestion
 from raysearch.search.costs import Costs
 from raysearch.simulation.made_up import SyntheticTable, oracle_points, synthetic_table
 from raysearch.simulation.recorded import RecordedTable, Table, read_table
-from raysearch.simulation.simulation import Driver, history, hypervolume, searcher_on, simulate, time_to
+from raysearch.simulation.simulation import Driver, history, ln_cost_hypervolume, searcher_on, simulate, time_to
 from raysearch.spec.space import Config
 
 TRIALS = 60
@@ -135,7 +135,7 @@ def best_known(table: Table) -> float:
     else:
         assert isinstance(table, RecordedTable)
         points = [(table.costs(row.config).macs_g, row.truth) for row in table.rows if row.diverged_s is None]
-    return hypervolume(points, table.reference_point)
+    return ln_cost_hypervolume(points, table.reference_point)
 
 
 @dataclass

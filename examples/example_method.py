@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -50,8 +49,8 @@ class Similarities(nn.Module):
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         encoded = self.student(audio_BS, samples_B)
-        real_BT = torch.arange(encoded.output_BTD.shape[1], device=audio_BS.device) < encoded.frames_B[:, None]
-        pairs_BTT = (real_BT[:, :, None] & real_BT[:, None, :]).float()
+        valid_BT = encoded.valid_BT
+        pairs_BTT = (valid_BT[:, :, None] & valid_BT[:, None, :]).float()
         gap_BTT = _similarities(encoded.output_BTD.float()) - _similarities(targets_LBTW[0])
         return (gap_BTT**2 * pairs_BTT).sum() / pairs_BTT.sum(), {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from importlib.resources import files
 
@@ -21,6 +20,7 @@ from mlflow_server.loopback import Loopback, RefusedError
 from mlflow_server.register import Candidate, register
 from mlflow_server.searches import Documents, list_searches, page_document
 from raysearch.errors import InputError, first_fault
+from raysearch.files.digest import content_digest
 from raysearch.front.compare import compare, compare_table
 
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -104,7 +104,7 @@ def _read(name: str) -> bytes:
 
 @cache
 def _tag(name: str) -> str:
-    return f'"{hashlib.sha256(_read(name)).hexdigest()[:16]}"'
+    return f'"{content_digest(_read(name))}"'
 
 
 def _run_id(text: str) -> str:

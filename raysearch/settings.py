@@ -16,7 +16,7 @@ class Settings(BaseModel):
     def _known_keys(cls, given: Any) -> Any:
         """Pydantic refuses unknown keys as well, but does not say which ones there are."""
         if isinstance(given, dict):
-            known = [field.alias or name for name, field in cls.model_fields.items()]
+            known = cls._keys(given)
             for key in given:
                 if key not in known:
                     context = {"key": str(key), "known": ", ".join(known), "hint": did_you_mean(str(key), known)}
@@ -24,3 +24,8 @@ class Settings(BaseModel):
                         "unknown_key", "{key}: unknown key; expected one of {known}{hint}", context
                     )
         return given
+
+    @classmethod
+    def _keys(cls, given: dict[Any, Any]) -> list[str]:
+        """What a document of this model may hold."""
+        return [field.alias or name for name, field in cls.model_fields.items()]

@@ -36,12 +36,12 @@ def plan(
     import torch
 
     from raysearch.planning.cost_sheet import teacher_shape
-    from raysearch.planning.pace import HERE, PEAK_TFLOPS
+    from raysearch.planning.pace import GPUS, HERE
     from raysearch.planning.plan import corpus_hours, make_plan
     from raysearch.spec.loading import load_spec
     from raysearch.storage.folder import SearchFolder
 
-    choices("--gpu", [gpu], (*PEAK_TFLOPS, HERE))
+    choices("--gpu", [gpu], (*GPUS, HERE))
     loaded = load_spec(spec, [*(overrides or []), *([f"search.trials={trials}"] if trials else [])])
     torch.set_num_threads(loaded.workers.cpus)
     try:

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.files.whole import write_whole
 
 FULL_SCALE = 32_768
 AAC = (".m4a", ".mp4", ".aac")
@@ -104,6 +105,4 @@ def _load(cache: Path | None) -> dict[str, tuple[list[int], Verdict]]:
 
 def _save(cache: Path, known: Mapping[str, tuple[list[int], Verdict]]) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-    part.write_text(json.dumps({path: [stamp, asdict(verdict)] for path, (stamp, verdict) in known.items()}))
-    part.replace(cache)
+    write_whole(cache, json.dumps({path: [stamp, asdict(verdict)] for path, (stamp, verdict) in known.items()}))

@@ -7,7 +7,6 @@ and in a corpus joined of several `corpus`, its own one's name.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from lhotse import CutSet
 from lhotse.cut import MonoCut
 
 from raysearch.corpora.batches import AudioStore
+from raysearch.files.digest import content_digest
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Corpus:
     @property
     def fingerprint(self) -> str:
         """Hash of ids, lengths and supervisions, free of folder names: equal corpora share label sets."""
-        digest = hashlib.sha256()
-        for split in sorted(self.splits):
-            for cut in self.splits[split]:
-                digest.update(json.dumps([split, *_identity(cut)], sort_keys=True).encode())
-        return digest.hexdigest()[:16]
+        return content_digest(
+            json.dumps([split, *_identity(cut)], sort_keys=True)
+            for split in sorted(self.splits)
+            for cut in self.splits[split]
+        )
 
     def hours(self, split: str) -> float:
         return sum(cut.duration for cut in self.splits[split]) / 3600

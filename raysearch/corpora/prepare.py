@@ -28,6 +28,7 @@ from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import CommonVoiceSettings, CorpusSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError, first_fault
+from raysearch.files.whole import whole_file, write_whole
 from raysearch.settings import Settings
 
 KINDS = ("an4", "librispeech", "voxceleb", "slurp", "speech-commands", "commonvoice", "labelled", "intents")
@@ -72,9 +73,7 @@ def prepare(settings: CorpusSettings, out: Path) -> Checked | None:
     corpus = read_corpus(settings, cache)
     checked = check_corpus(corpus, cache / "verdicts.json")
     _write(corpus, out)
-    part = marker.with_suffix(".part")
-    part.write_text(json.dumps({"settings": recipe, **checked.document()}, indent=2, default=str))
-    part.rename(marker)
+    write_whole(marker, json.dumps({"settings": recipe, **checked.document()}, indent=2, default=str))
     return checked
 
 
@@ -94,9 +93,8 @@ def _convert(path: Path, out: Path) -> None:
         return
     common = gcd(rate_hz, SAMPLE_RATE_HZ)
     audio_S = resample_poly(audio_SC.mean(axis=1), SAMPLE_RATE_HZ // common, rate_hz // common)
-    part = out.with_suffix(".part")
-    soundfile.write(part, audio_S.clip(-1, 1), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-    part.rename(out)
+    with whole_file(out) as part:
+        soundfile.write(part, audio_S.clip(-1, 1), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
 
 
 def _write(corpus: Corpus, out: Path) -> None:

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_
 
 from raysearch.settings import Settings
 
+SPLITS = ("train", "dev", "test")
+"""Train teaches; dev chooses; test is reported on, and chooses nothing."""
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """Absolute from the start: workers run in other folders than the command."""
 
@@ -138,7 +140,7 @@ class SplitArchives(Settings):
     test: str
     """Archives that are reported on, and choose nothing."""
 
-    @field_validator("train", "dev", "test")
+    @field_validator(*SPLITS)
     @classmethod
     def _absolute(cls, place: str) -> str:
         # Workers run in other folders than the command.
@@ -178,7 +180,7 @@ class SyntheticSettings(ReadingSettings):
 
     @model_validator(mode="after")
     def _every_speaker_speaks(self) -> SyntheticSettings:
-        for split in ("train", "dev", "test"):
+        for split in SPLITS:
             speakers, utterances = getattr(self.speakers, split), getattr(self.utterances, split)
             if utterances < speakers:
                 raise ValueError(f"utterances.{split}: {utterances}; expected at least speakers.{split} = {speakers}")

@@ -7,16 +7,17 @@ An export holds `checkpoint/` (safetensors and JSON), `model.onnx` (fp32), `mode
 from __future__ import annotations
 
 import importlib.metadata
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, sha256
+from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
 from raysearch.deploy.onnx_file import Precision, layout, to_onnx, trace, write_onnx, write_pt2
+from raysearch.deploy.runtime.transcribe import sha256
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
 from raysearch.errors import InputError
+from raysearch.files.whole import whole_folder
 from raysearch.front.trials import TrialRecord
 from raysearch.search.reading import read_document
 from raysearch.storage.folder import SearchFolder
@@ -51,30 +52,26 @@ def export_trial(
         raise InputError(f"-o: {out} is not empty; expected a new folder")
     trial = folder.trial(record.number)
     recogniser = Recogniser.of_trial(trial, settings.kind)
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    recogniser.save(part / CHECKPOINT_NAME)
     config = recogniser.encoder.config
-    if set(formats) & {"onnx", "pt2"}:
-        say(f"trial {number}: tracing {config.depth} blocks of {config.width}")
-        _write_graphs(recogniser, part, formats, precisions)
-    files = sorted(path for path in part.rglob("*") if path.is_file())
-    manifest = Manifest(
-        search=folder.name,
-        root=folder.root,
-        trial=number,
-        task=settings.kind,
-        metric=settings.metric,
-        macs_g=cost.macs_superb(config) / 1e9,
-        params_m=cost.params(config) / 1e6,
-        source=source_digests(trial, settings.kind),
-        files={path.relative_to(part).as_posix(): sha256(path) for path in files},
-        versions={name: importlib.metadata.version(name) for name in PACKAGES},
-    )
-    manifest.save(part)
-    if out.exists():
-        out.rmdir()
-    part.rename(out)
+    with whole_folder(out) as part:
+        recogniser.save(part / CHECKPOINT_NAME)
+        if set(formats) & {"onnx", "pt2"}:
+            say(f"trial {number}: tracing {config.depth} blocks of {config.width}")
+            _write_graphs(recogniser, part, formats, precisions)
+        files = sorted(path for path in part.rglob("*") if path.is_file())
+        manifest = Manifest(
+            search=folder.name,
+            root=folder.root,
+            trial=number,
+            task=settings.kind,
+            metric=settings.metric,
+            macs_g=cost.macs_superb(config) / 1e9,
+            params_m=cost.params(config) / 1e6,
+            source=source_digests(trial, settings.kind),
+            files={path.relative_to(part).as_posix(): sha256(path) for path in files},
+            versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        )
+        manifest.save(part)
     return manifest
 
 

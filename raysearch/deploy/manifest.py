@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from raysearch.deploy.latency import Latency
-from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
+from raysearch.deploy.runtime.transcribe import MANIFEST_NAME, check_content
 from raysearch.errors import InputError, first_fault
+from raysearch.files.whole import write_whole
 from raysearch.settings import Settings
 
 CHECKPOINT_NAME = "checkpoint"
@@ -58,9 +57,7 @@ class Manifest(Settings):
     measured: list[Measured] = []
 
     def save(self, folder: Path) -> None:
-        part = folder / f"{MANIFEST_NAME}.part"
-        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(part, folder / MANIFEST_NAME)
+        write_whole(folder / MANIFEST_NAME, self.model_dump_json(indent=2) + "\n")
 
     @property
     def models(self) -> list[str]:
@@ -80,13 +77,5 @@ def load_manifest(folder: Path) -> Manifest:
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; expected all files of {MANIFEST_NAME}")
-        got = sha256(folder / name)
-        if got != expected:
-            raise InputError(
-                f"{folder / name}: sha256 {got[:12]}...; expected {expected[:12]}..., as {MANIFEST_NAME} says"
-            )
+        check_content(folder / name, expected)
     return manifest
-
-
-def sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

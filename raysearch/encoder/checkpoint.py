@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +14,7 @@ from raysearch.encoder.build import build_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.files.whole import whole_file
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -27,11 +26,10 @@ def save_encoder(encoder: Encoder, folder: Path | str) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in encoder.state_dict().items()}
-    with TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        save_file(weights, Path(temporary, WEIGHTS_NAME), metadata={"format": "pt"})
-        Path(temporary, CONFIG_NAME).write_text(encoder.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        for name in (WEIGHTS_NAME, CONFIG_NAME):
-            os.replace(Path(temporary, name), folder / name)
+    # Both are written before either takes its place, the config last.
+    with whole_file(folder / CONFIG_NAME) as document, whole_file(folder / WEIGHTS_NAME) as part:
+        save_file(weights, part, metadata={"format": "pt"})
+        document.write_text(encoder.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def load_encoder(folder: Path | str, device: torch.device | str = "cpu") -> Encoder:

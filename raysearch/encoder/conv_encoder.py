@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from raysearch.encoder.config import ConvConfig
 from raysearch.encoder.cost import conv_features
 from raysearch.encoder.encoder import Encoded, Encoder
-from raysearch.encoder.frames import mel_frames
+from raysearch.encoder.frames import mel_frames, valid_mask
 from raysearch.encoder.log_mel import LogMelFilterbank, centre
 
 
@@ -78,7 +78,7 @@ class PictureFrontEnd(nn.Module):
         x_BCTM = (centre(x_BTM, frames_B) if self.config.centred else x_BTM)[:, None]
         found = []
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            valid_BT = torch.arange(x_BCTM.shape[2], device=x_BCTM.device) < frames_B[:, None]
+            valid_BT = valid_mask(frames_B, x_BCTM.shape[2])
             x_BCTM = F.relu(norm(conv(x_BCTM * valid_BT[:, None, :, None]), valid_BT))
             x_BCTM, frames_B = F.max_pool2d(x_BCTM, 2), frames_B // 2
             found.append((x_BCTM.transpose(1, 2).flatten(2), frames_B))

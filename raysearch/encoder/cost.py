@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 from raysearch.encoder.config import AnyConfig, Block, ConvConfig, EncoderConfig, LogMel, Waveform
 from raysearch.encoder.frames import conv_frames, mel_frames
 
+FLOPS_PER_MAC = 2
+"""A multiplication and an addition."""
+TRAINING_PASSES = 3
+"""What an update costs, in forward passes: its own, and a backward pass that costs two."""
 GATE_OUTPUTS = 8
 """Two gates of WavLM's relative positions, each the sum of four outputs, as the published weights have it."""
 SUPERB_SAMPLES = (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.frames import Count, frames, mel_frames
+from raysearch.encoder.frames import Count, frames, mel_frames, valid_mask
 from raysearch.encoder.front_end import build_front_end
 from raysearch.encoder.relative_positions import RelativePositions
 from raysearch.encoder.transformer import INITIAL_STD, AttentionKind, PositionConv, TransformerBlock
@@ -27,6 +27,11 @@ class Encoded(NamedTuple):
     """(B, T, D) each: [0] enters the first block, [i] leaves block i."""
     frames_B: Tensor
     """Valid frames, int64."""
+
+    @property
+    def valid_BT(self) -> Tensor:
+        """Bool: True where a frame is valid."""
+        return valid_mask(self.frames_B, self.output_BTD.shape[1])
 
 
 class Encoder(nn.Module):
@@ -66,7 +71,7 @@ class Encoder(nn.Module):
     def encode(self, x_BTD: Tensor, frames_B: Tensor, plain: int = 0) -> Encoded:
         """Zeroes what lies past `frames_B`, tells positions, runs the blocks: for the first `plain` rows without their
         adapters."""
-        valid_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < frames_B[:, None]
+        valid_BT = valid_mask(frames_B, x_BTD.shape[1])
         x_BTD = x_BTD.masked_fill(~valid_BT[:, :, None], 0.0)
         x_BTD = x_BTD + self.position_conv(x_BTD)
         if self.config.norm == "post":
@@ -120,7 +125,7 @@ def fit_normalisation(encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]
     for audio_BS, samples_B in batches:
         frames_B = mel_frames(samples_B.to(device))
         x_BTM = log_mel.levels(audio_BS.to(device), frames_B).double()
-        x_XM = x_BTM[torch.arange(x_BTM.shape[1], device=device) < frames_B[:, None]]
+        x_XM = x_BTM[valid_mask(frames_B, x_BTM.shape[1])]
         count += len(x_XM)
         sum_M += x_XM.sum(0)
         squares_M += x_XM.square().sum(0)

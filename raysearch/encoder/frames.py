@@ -1,4 +1,9 @@
-"""How many frames a front end makes of so many samples. Needs no torch: ints and integer tensors go through alike."""
+"""How many frames a front end makes of so many samples, and which frames of a batch they are.
+
+Counting needs no torch: ints and integer tensors go through alike.
+
+Shapes: B batch, T frames.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +44,16 @@ def conv_frames(front_end: Waveform | LogMel, samples: Count) -> list[Count]:
 def mel_frames(samples: Count) -> Count:
     """Log-mel frames at 100 Hz."""
     return _strided(samples, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES)
+
+
+def valid_mask(frames_B: Tensor, width: int) -> Tensor:
+    """Bool (B, T): True where a row that is `width` frames wide still holds one of its own, False where it is padding.
+
+    Samples count as frames do.
+    """
+    import torch
+
+    return torch.arange(width, device=frames_B.device) < frames_B[:, None]
 
 
 def _strided(count: Count, kernel: int, stride: int) -> Count:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.encoder.config import LogMel, Waveform
-from raysearch.encoder.frames import conv_frames
+from raysearch.encoder.frames import conv_frames, valid_mask
 from raysearch.encoder.log_mel import LogMelFilterbank, centre
 
 VARIANCE_FLOOR = 1e-5
@@ -54,7 +54,7 @@ class WaveformFrontEnd(nn.Module):
 
 def _normalised(audio_BS: Tensor, samples_B: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the valid samples of each row; padding is 0."""
-    valid_BS = torch.arange(audio_BS.shape[1], device=audio_BS.device) < samples_B[:, None]
+    valid_BS = valid_mask(samples_B, audio_BS.shape[1])
     count_B1 = samples_B[:, None].clamp(min=1)
     centred_BS = (audio_BS - (audio_BS * valid_BS).sum(1, keepdim=True) / count_B1) * valid_BS
     variance_B1 = centred_BS.square().sum(1, keepdim=True) / count_B1
@@ -91,7 +91,7 @@ class LogMelFrontEnd(nn.Module):
         x_BTM = self.log_mel(audio_BS, counts[0])
         x_BCT = (centre(x_BTM, counts[0]) if self.config.centred else x_BTM).transpose(1, 2)
         for conv, frames_B in zip(self.convs, counts, strict=False):
-            valid_BT = torch.arange(x_BCT.shape[2], device=x_BCT.device) < frames_B[:, None]
+            valid_BT = valid_mask(frames_B, x_BCT.shape[2])
             x_BCT = F.glu(conv(x_BCT * valid_BT[:, None]), dim=1)
         return x_BCT.transpose(1, 2)
 

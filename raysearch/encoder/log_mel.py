@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES
+from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, valid_mask
 
 FFT_POINTS = 512
 LOWEST_HZ = 20.0
@@ -59,7 +59,7 @@ class LogMelFilterbank(nn.Module):
         x_BTM = audio_BS if audio_BS.ndim == 3 else self.log_mel(audio_BS)
         if not self.range_db:
             return x_BTM
-        past_BT1 = (torch.arange(x_BTM.shape[1], device=x_BTM.device) >= frames_B[:, None])[..., None]
+        past_BT1 = ~valid_mask(frames_B, x_BTM.shape[1])[..., None]
         loudest_B11 = x_BTM.masked_fill(past_BT1, -torch.inf).amax((1, 2), keepdim=True)
         return (x_BTM - loudest_B11).clamp(min=-self.range_db * math.log(10) / 10)
 
@@ -77,8 +77,8 @@ class LogMelFilterbank(nn.Module):
 
 def centre(x_BTM: Tensor, frames_B: Tensor) -> Tensor:
     """Each bin less its mean over the row's valid frames."""
-    real_BT1 = (torch.arange(x_BTM.shape[1], device=x_BTM.device) < frames_B[:, None])[..., None]
-    mean_B1M = (x_BTM * real_BT1).sum(1, keepdim=True) / frames_B[:, None, None].clamp(min=1)
+    valid_BT1 = valid_mask(frames_B, x_BTM.shape[1])[..., None]
+    mean_B1M = (x_BTM * valid_BT1).sum(1, keepdim=True) / frames_B[:, None, None].clamp(min=1)
     return x_BTM - mean_B1M
 
 

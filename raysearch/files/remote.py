@@ -14,6 +14,7 @@ from pyarrow import ArrowException
 from pyarrow.fs import FileSelector, FileSystem, FileType, FSSpecHandler, PyFileSystem
 
 from raysearch.errors import InputError
+from raysearch.files.whole import PART
 
 DATABASES = ("postgresql", "mysql", "sqlite", "mssql", "oracle", "redis")
 """Schemes that name a study's database, not a folder."""
@@ -68,7 +69,7 @@ class Remote:
         there = {name: (info.size, info.mtime_ns or 0) for name, info in self._below(folder)}
         here = {str(path.relative_to(local)): path for path in sorted(local.rglob("*")) if path.is_file()}
         for name, path in here.items():
-            if Path(name).parts[0] in skip or name.endswith(".part"):
+            if Path(name).parts[0] in skip or name.endswith(PART):
                 continue
             stat = path.stat()
             size, written_ns = there.get(name, (-1, 0))

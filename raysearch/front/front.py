@@ -34,6 +34,7 @@ class Progress(NamedTuple):
 
     ended: int
     hypervolume: float
+    """Linear in cost and error."""
     front_size: int
 
 
@@ -55,11 +56,11 @@ class Front:
         return cls(tuple(objectives), tuple(members), tuple(dominated))
 
     def hypervolume(self, reference_point: Sequence[float]) -> float:
-        """The volume between the front and the reference point, in the product of the objectives' units.
+        """The linear volume between the front and the reference point, in the product of the objectives' units.
 
         A member beyond the reference point in any objective adds nothing.
         """
-        return _hypervolume(_points(self.members, self.objectives), reference_point)
+        return linear_hypervolume(_points(self.members, self.objectives), reference_point)
 
     def knee(self) -> TrialRecord | None:
         """The member farthest below the chord from the cheapest to the dearest member.
@@ -138,11 +139,15 @@ def hypervolume_history(
         if _is_judged(record, objectives):
             points_PM = np.vstack([points_PM, _values(record, objectives)])
             points_PM = points_PM[moocore.is_nondominated(points_PM, keep_weakly=True)]
-        history.append(Progress(count, _hypervolume(points_PM, reference_point), len(points_PM)))
+        history.append(Progress(count, linear_hypervolume(points_PM, reference_point), len(points_PM)))
     return history
 
 
-def _hypervolume(points_PM: np.ndarray, reference_point: Sequence[float]) -> float:
+def linear_hypervolume(points_PM: np.ndarray, reference_point: Sequence[float]) -> float:
+    """The volume between the points and the reference point, in GMAC (or millions of parameters) times percent.
+
+    This is what users read of their search. Simulations compare samplers by `ln_cost_hypervolume` instead.
+    """
     return float(moocore.hypervolume(points_PM, ref=list(reference_point)))
 
 

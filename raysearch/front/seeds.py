@@ -17,7 +17,8 @@ from raysearch.front.table import Column, plain, setting_text, varying_settings
 from raysearch.front.trials import Cost, Measured, TrialRecord
 from raysearch.settings import Settings
 
-SPLITS = ("eval", "test")
+JUDGED = {"eval": "dev", "test": "test"}
+"""How the names of errors begin -> the split that they are of."""
 LEVEL = 0.95
 
 
@@ -67,12 +68,12 @@ def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
         OverSeeds(
             config=row[0].config,
             cost=_cost(row),
-            error={split: SeedMean.of([value(t, error, split) for t in row]) for split in SPLITS},
+            error={split: SeedMean.of([value(t, error, split) for t in row]) for split in JUDGED},
             change={
                 split: SeedMean.of(
                     [value(t, error, split) - value(whole, error, split) for t, whole in zip(row, rows[0], strict=True)]
                 )
-                for split in SPLITS
+                for split in JUDGED
             },
         )
         for row in rows
@@ -88,7 +89,7 @@ def seeds_table(documents: Sequence[SearchDocument]) -> str:
         keys.insert(0, "method")
     columns = [Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows]) for key in keys]
     columns.append(Column("MACs G", [f"{row.cost.macs_g:.2f}" for row in rows]))
-    for split, name in zip(SPLITS, ("dev", "test"), strict=True):
+    for split, name in JUDGED.items():
         if isfinite(rows[0].error[split].mean):
             columns.append(Column(f"{name} {header(error)}", [_text(row.error[split]) for row in rows]))
             columns.append(Column("change", ["-", *(_text(row.change[split], "+") for row in rows[1:])]))

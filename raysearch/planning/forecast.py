@@ -13,7 +13,7 @@ import numpy as np
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.simulation.made_up import SyntheticTable, oracle_points
-from raysearch.simulation.simulation import Ended, history, hypervolume, searcher_on, simulate
+from raysearch.simulation.simulation import Ended, history, ln_cost_hypervolume, searcher_on, simulate
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 
@@ -33,8 +33,8 @@ class Forecast:
     driver_s: float
     """CPU seconds of this machine that the searcher thought about a trial, in memory."""
     curve: tuple[tuple[float, float, float, float], ...]
-    """Share of the search's length; lower quartile, median and upper quartile of the hypervolume, as a share of the
-    best known one's."""
+    """Share of the search's length; lower quartile, median and upper quartile of the ln-cost hypervolume, as a share of
+    the best known one's."""
     states: dict[str, float]
     """Mean number of trials by state."""
     configs: tuple[Config, ...]
@@ -56,7 +56,7 @@ def forecast(spec: Spec, teacher: AnyConfig, seconds: Callable[[Config], float],
         ended = simulate(table, driver, workers=lanes, seed=seed)
         drivers.append((time.process_time() - began_s) / trials)
         steps = history(ended, 1, table.reference_point)
-        best = hypervolume(oracle_points(table, DRAWS, ROUNDS), table.reference_point)
+        best = ln_cost_hypervolume(oracle_points(table, DRAWS, ROUNDS), table.reference_point)
         makespan_s = ended[-1].time_s
         curves.append([_reached(steps, share * makespan_s) / best for share in SHARES])
         ends.append(makespan_s)

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import torch
 
 from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.cost import FLOPS_PER_MAC
 from raysearch.planning.throughput import NARROW, Throughput, measure_host, measure_reading, measure_training
 from raysearch.spec.document import WorkerSettings
 from raysearch.teachers.settings import TrainedTeacher
+from raysearch.training.utilisation import PEAK_TFLOPS
 
-PEAK_TFLOPS = {"a100": (312, 19.5), "h100": (989, 67), "h200": (989, 67)}
-"""bf16 and fp32, dense, of the SXM boards: NVIDIA's data sheets."""
+GPUS = {"a100": "NVIDIA A100", "h100": "NVIDIA H100", "h200": "NVIDIA H200"}
+"""Kinds that a plan can be made for -> their names in `PEAK_TFLOPS`."""
 HERE = "here"
 ASSUMED_SHARES = (0.25, 0.09, 0.03)
 """Of the peak, from quick to slow. The middle is what one published run comes to: DPHuBERT's 75,000 updates of 160 s on
@@ -47,7 +49,7 @@ class Pace:
 
 
 def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers: WorkerSettings) -> Pace:
-    """Probes this machine for some seconds; `kind`: a key of `PEAK_TFLOPS`, or `here`. The students: by cost."""
+    """Probes this machine for some seconds; `kind`: a key of `GPUS`, or `here`. The students: by cost."""
     device = _device()
     here = workers.precision_on(gpu=device.type == "cuda")
     where = f"{_name(device)}, {here}, now"
@@ -59,7 +61,8 @@ def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers
     # What a GPU that is not here computes cannot be probed, and a laptop would need minutes to train HuBERT Base once.
     host_s = min(measure_host(config, device, here) for config in students)
     started = f"starting the operations of an update: {1000 * host_s:.2g} ms (students at width {NARROW}, {where})"
-    return _assumed(kind, PEAK_TFLOPS[kind][workers.precision == "fp32"], host_s, reading_s, (reading, started))
+    peak = PEAK_TFLOPS[GPUS[kind]][workers.precision_on(gpu=True)]
+    return _assumed(kind, peak, host_s, reading_s, (reading, started))
 
 
 def teachers_own(students: Pace, settings: TrainedTeacher) -> Pace:
@@ -86,9 +89,10 @@ def _measured(probes: list[Throughput], reading_s: float, reading: str, where: s
 
 
 def _line(what: str, probe: Throughput, where: str) -> str:
+    gflops = FLOPS_PER_MAC * probe.macs_per_s / 1e9
     return (
         f"training the {what}: {probe.audio_s / probe.update_s:.2g} s of audio a second, "
-        f"{2e-9 * probe.macs_per_s:.2g} GFLOP/s; next to no audio takes {1000 * probe.fixed_s:.2g} ms ({where})"
+        f"{gflops:.2g} GFLOP/s; next to no audio takes {1000 * probe.fixed_s:.2g} ms ({where})"
     )
 
 
@@ -107,5 +111,5 @@ def _assumed(kind: str, peak: float, host_s: float, reading_s: float, measured: 
         f"{kind}: {shares} of {peak} TFLOP/s; no {kind} was measured; {source}",
         f"an update on {kind} is never shorter than its operations take to start here",
     )
-    rate = Range(*(share * peak * 1e12 / 2 for share in ASSUMED_SHARES))
+    rate = Range(*(share * peak * 1e12 / FLOPS_PER_MAC for share in ASSUMED_SHARES))
     return Pace(rate, host_s, reading_s, measured, assumed)

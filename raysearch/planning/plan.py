@@ -10,12 +10,12 @@ import numpy as np
 from raysearch.corpora.batches import KEPT_BYTES
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
-from raysearch.encoder.cost import params
+from raysearch.encoder.cost import TRAINING_PASSES, params
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of, teachers_own
-from raysearch.planning.update_cost import TRAINING, macs_per_s, update_work
+from raysearch.planning.update_cost import macs_per_s, update_work
 from raysearch.planning.wanted_labels import asked_targets
 from raysearch.search.costs import Costs, feasible
 from raysearch.spec.document import Spec
@@ -79,7 +79,7 @@ class Planner:
         for task in self.spec.tasks:
             batch_s = getattr(task, "batch_s", None) or task.batch * task.crop_s
             if getattr(task, "mode", "probe") == "finetune":
-                passes_s += TRAINING * task.updates * batch_s
+                passes_s += TRAINING_PASSES * task.updates * batch_s
             else:
                 passes_s += min(3600 * self.hours.train, task.updates * batch_s)
             updates += task.updates
@@ -91,7 +91,8 @@ class Planner:
         if not isinstance(teacher, TrainedTeacher):
             return Range(0.0, 0.0, 0.0)
         updates = teacher.updates * (2 if teacher.method == "hubert" else 1)
-        return self.teacher_pace.seconds(updates * teacher.batch_s * TRAINING * macs_per_s(self.teacher), updates)
+        heard_s = updates * teacher.batch_s
+        return self.teacher_pace.seconds(heard_s * TRAINING_PASSES * macs_per_s(self.teacher), updates)
 
     def label_set_s(self) -> Range:
         """The teacher hears the training split once."""

@@ -19,8 +19,7 @@ from raysearch.corpora.batches import load_audio
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Adapter, AnyConfig, Block, ConvConfig, EncoderConfig
-from raysearch.encoder.cost import macs
-from raysearch.planning.update_cost import TRAINING
+from raysearch.encoder.cost import TRAINING_PASSES, macs
 from raysearch.training.precision import autocast
 
 CPU = torch.device("cpu")
@@ -52,7 +51,7 @@ def measure_training(config: AnyConfig, device: torch.device, precision: str, ba
     update = _updates(config, device, precision)
     fixed_s = best_s(update(1, LEAST_S), device)
     update_s = best_s(update(cuts, CUT_S), device)
-    work = TRAINING * cuts * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
+    work = TRAINING_PASSES * cuts * macs(config, round(CUT_S * SAMPLE_RATE_HZ))
     return Throughput(fixed_s, update_s, cuts * CUT_S, work / update_s)
 
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig, EncoderConfig
-from raysearch.encoder.cost import SUPERB_SAMPLES, cost_parts, macs_superb
+from raysearch.encoder.cost import SUPERB_SAMPLES, TRAINING_PASSES, cost_parts, macs_superb
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.pruning.budget import start_config
 from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.methods.speaker.settings import SpeakerTraining
 from raysearch.methods.speaker.steps import FinetuneSettings, Plan
 
-TRAINING = 3
-"""A forward pass and a backward one, which costs two."""
 PLANNED = 100
 """Updates by which a speaker student's are judged: what its plan says holds for shares of them."""
 SUPERB_S = sum(SUPERB_SAMPLES) / SAMPLE_RATE_HZ
@@ -47,7 +45,7 @@ def update_work(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: 
         # Gates are learned on the whole encoder; only what is left trains on.
         trained = pruning.share * macs_per_s(start_config(pruning, teacher)) + (1 - pruning.share) * trained
     asks = isinstance(getattr(settings, "distillation", None), DistillationSettings)
-    return Work(audio_s, audio_s * (TRAINING * trained + asks * macs_per_s(teacher)))
+    return Work(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
 
 
 def _planned_macs(plan: Plan, student: EncoderConfig, teacher: AnyConfig) -> float:
@@ -69,15 +67,15 @@ def routes_macs(
     ends at the first adapter and is that of activations alone, since it trains nothing else.
     """
     parts = cost_parts(student, samples)
-    adapters = TRAINING * parts["adapters"]
+    adapters = TRAINING_PASSES * parts["adapters"]
     ahead = parts["front_end"] + parts["projection"]
     blocks = sum(parts.values()) - parts["adapters"] - ahead
     if not detached:
-        return TRAINING * (ahead + (imitates + verifies) * blocks) + verifies * adapters
+        return TRAINING_PASSES * (ahead + (imitates + verifies) * blocks) + verifies * adapters
     reached = cost_parts(student.model_copy(update={"blocks": student.block_list[1:]}), samples)
     # Both operands of a product of activations get a gradient.
     back = reached["attention_linear"] + 2 * reached["attention_matmul"] + reached["ffn"]
-    return imitates * TRAINING * (ahead + blocks) + ahead + blocks + back + adapters
+    return imitates * TRAINING_PASSES * (ahead + blocks) + ahead + blocks + back + adapters
 
 
 def macs_per_s(config: AnyConfig) -> float:

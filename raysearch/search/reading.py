@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError
+from raysearch.files.whole import write_whole
 from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
@@ -102,7 +103,7 @@ def write_front(document: SearchDocument, folder: SearchFolder) -> list[Path]:
     from raysearch.front.plots import draw_html, draw_png
 
     paths = [folder.path / f"front.{kind}" for kind in ("json", "png", "html")]
-    paths[0].write_text(document.model_dump_json(indent=2))
+    write_whole(paths[0], document.model_dump_json(indent=2))
     draw_png(document, paths[1])
     draw_html(document, paths[2])
     return paths

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import numpy as np
 import optuna
 
 from raysearch.errors import counted
+from raysearch.files.digest import content_digest
 from raysearch.spec.space import Config, Space
 
 START_DRAWS = 64
@@ -41,8 +41,7 @@ def make_sampler(name: str, seed: int, trial: int) -> optuna.samplers.BaseSample
 
 def derived_seed(seed: int, trial: int) -> int:
     """A 31-bit seed for one trial of a search."""
-    digest = hashlib.sha256(f"{seed}:{trial}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return int(content_digest(f"{seed}:{trial}", digits=8), base=16) >> 1
 
 
 def stratified(space: Space, macs: Callable[[Config], float], feasible: Callable[[Config], bool], seed: int) -> Config:

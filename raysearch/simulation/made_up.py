@@ -9,8 +9,6 @@ Shapes: K waves, F features.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 
 from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import params
+from raysearch.files.digest import document_digest
 from raysearch.search.acquisition import mutant
 from raysearch.search.costs import Costs, feasible
 from raysearch.search.surrogate import Encoding
@@ -103,7 +102,7 @@ class SyntheticTable:
         self._mean_macs = float(np.mean(macs))
 
     def row(self, config: Config, seed: int) -> Row:
-        rng = np.random.default_rng([seed, _digest(config)])
+        rng = np.random.default_rng([seed, int(document_digest(config, digits=12), base=16)])
         shares = self.spec.search.rungs
         of_seed, *of_reports = rng.normal(0, NOISE, 1 + len(shares)) * np.sqrt([0.7, *[0.3] * len(shares)])
         truth = self._truth(config)
@@ -178,7 +177,3 @@ def oracle_points(table: SyntheticTable, draws: int, rounds: int) -> Sequence[tu
         front.update({(table.costs(config).macs_g, table._truth(config)): config for config in cool})
         front = {point: front[point] for point in front_of(front)}
     return list(front)
-
-
-def _digest(config: Config) -> int:
-    return int.from_bytes(hashlib.sha256(json.dumps(config, sort_keys=True).encode()).digest()[:6], "big")

@@ -120,8 +120,12 @@ def front_of(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
     return [point for point, keep in zip(found, kept, strict=True) if keep]
 
 
-def hypervolume(points: Iterable[tuple[float, float]], reference_point: Sequence[float]) -> float:
-    """Between the points and the reference, in ln cost and error: half of a small cost is worth half of a large one."""
+def ln_cost_hypervolume(points: Iterable[tuple[float, float]], reference_point: Sequence[float]) -> float:
+    """The area between the points and the reference point, both of cost and error, in ln cost times percent.
+
+    To halve a small cost is worth as much in it as to halve a large one. Users read the linear hypervolume of their
+    search, where the dearest trials weigh most: `Front.hypervolume`.
+    """
     limit, worst = reference_point
     seen = [(math.log(cost), error) for cost, error in points if cost < limit and error < worst]
     if not seen:
@@ -130,18 +134,18 @@ def hypervolume(points: Iterable[tuple[float, float]], reference_point: Sequence
 
 
 def history(ended: Sequence[Ended], workers: int, reference_point: Sequence[float]) -> list[tuple[float, float]]:
-    """(worker-seconds spent, hypervolume) after each complete trial."""
+    """(worker-seconds spent, ln-cost hypervolume) after each complete trial."""
     front: list[tuple[float, float]] = []
     steps = []
     for trial in ended:
         if trial.state == "complete":
             front = front_of([*front, (trial.macs_g, trial.error)])
-            steps.append((trial.time_s * workers, hypervolume(front, reference_point)))
+            steps.append((trial.time_s * workers, ln_cost_hypervolume(front, reference_point)))
     return steps
 
 
 def time_to(steps: Sequence[tuple[float, float]], wanted: float) -> float:
-    """Worker-seconds until a hypervolume was reached; infinite if it was not."""
+    """Worker-seconds until an ln-cost hypervolume was reached; infinite if it was not."""
     return next((spent_s for spent_s, volume in steps if volume >= wanted), math.inf)
 
 

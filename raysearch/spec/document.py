@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, first_fault
+from raysearch.files.digest import document_digest
 from raysearch.methods.table import load_method
 from raysearch.settings import Settings
-from raysearch.spec.space import Config, Distribution, Space, Value, has_setting
+from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
-SETTINGS_GROUPS = (
-    *("student", "targets", "prediction", "distillation", "ctc", "pruning"),
-    *("adapter", "backend", "verification", "augmentation", "training"),
-)
 
 
 class MethodChoice(Settings):
@@ -89,6 +86,11 @@ class WorkerSettings(Settings):
 class Spec(Settings):
     """A search document, checked."""
 
+    # A method may bring groups of settings that are no fields here. They are kept as the fields `student` to `training`
+    # are. The schema speaks of this package's own methods, whose groups are all fields.
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+    __pydantic_extra__: dict[str, dict[str, Any]]
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the search, and of its folder."""
     corpus: CorpusSettings
@@ -132,6 +134,11 @@ class Spec(Settings):
     training: dict[str, Any] = {}
     """Fixed settings of training."""
 
+    @classmethod
+    def _keys(cls, given: dict[Any, Any]) -> list[str]:
+        fields = super()._keys(given)
+        return fields if given.keys() <= set(fields) else list(dict.fromkeys([*fields, *_groups_of_methods(given)]))
+
     @model_validator(mode="after")
     def _objectives_measured(self) -> Spec:
         errors = [task.metric for task in self.tasks]
@@ -158,6 +165,16 @@ class Spec(Settings):
         return [self.method] if isinstance(self.method, str) else self.method.choice
 
     @property
+    def groups(self) -> list[str]:
+        """The groups that hold fixed settings: the fields' and those that came with the methods."""
+        own = self.__pydantic_extra__ or {}
+        return [*(name for name, field in Spec.model_fields.items() if field.annotation == dict[str, Any]), *own]
+
+    def fixed(self, group: str) -> dict[str, Any]:
+        """The settings of a group that are the same in every trial; empty for a group that the document leaves out."""
+        return dict(self)[group] if group in self.groups else {}
+
+    @property
     def search_space(self) -> Space:
         return Space(self.methods, self.space)
 
@@ -172,14 +189,14 @@ class Spec(Settings):
     def unsearched(self, method: str, key: str) -> Any:
         """What the method's trials have for a setting that the search does not draw."""
         group, _, name = key.partition(".")
-        given = getattr(self, group)
+        given = self.fixed(group)
         return given[name] if name in given else load_method(method).Settings().model_dump()[group][name]
 
     @property
     def digest(self) -> str:
         """Hash of all but the name and the workers: two searches with the same digest ask the same question."""
         document = self.model_dump(mode="json", by_alias=True, exclude={"name", "workers"})
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+        return document_digest(document)
 
     def settings(self, config: Config) -> Any:
         """The settings of the configuration's method.
@@ -188,9 +205,9 @@ class Spec(Settings):
         """
         method = str(config["method"])
         nested: dict[str, Any] = {}
-        for group in SETTINGS_GROUPS:
+        for group in self.groups:
             if has_setting(method, group):
-                fixed = getattr(self, group).items()
+                fixed = self.fixed(group).items()
                 nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
         for key, value in config.items():
             if key != "method":
@@ -208,3 +225,13 @@ class Spec(Settings):
         """The configuration's student, known before it is trained."""
         method = load_method(str(config["method"]))
         return method.student(self.settings(config), teacher)
+
+
+def _groups_of_methods(document: Mapping[Any, Any]) -> Iterator[str]:
+    """The groups that the settings of the document's methods have; a method that cannot be had has none."""
+    method = document.get("method")
+    names = method.get("choice") if isinstance(method, Mapping) else [method]
+    for name in names if isinstance(names, list) else []:
+        with suppress(InputError):  # `parse_spec` will say that there is no such method
+            keys = setting_keys(name) if isinstance(name, str) else []
+            yield from dict.fromkeys(key.partition(".")[0] for key in keys if "." in key)

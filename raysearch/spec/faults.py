@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from raysearch.errors import InputError, did_you_mean, first_fault
 from raysearch.methods.table import load_method
-from raysearch.spec.document import SETTINGS_GROUPS, Spec
+from raysearch.spec.document import Spec
 from raysearch.spec.space import Distribution, Value, has_setting, setting_keys
 
 
@@ -37,8 +37,8 @@ def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
 
 def _check_groups(spec: Spec) -> None:
     """Fixed settings must be known to a method of the spec, and not be searched as well."""
-    for group in SETTINGS_GROUPS:
-        for key in getattr(spec, group):
+    for group in spec.groups:
+        for key in spec.fixed(group):
             dotted = f"{group}.{key}"
             if not any(has_setting(method, dotted) for method in spec.methods):
                 known = [name for method in spec.methods for name in _fields(method, group)]
@@ -56,8 +56,8 @@ def _fields(method: str, group: str) -> list[str]:
 def _check_values(spec: Spec) -> None:
     """Each fixed or searched value must be one that its setting takes; `_check_widths` looks at pairs."""
     given: list[tuple[str, str, Any]] = []
-    for group in SETTINGS_GROUPS:
-        given += [(key := f"{group}.{name}", key, value) for name, value in getattr(spec, group).items()]
+    for group in spec.groups:
+        given += [(key := f"{group}.{name}", key, value) for name, value in spec.fixed(group).items()]
     for key, distribution in spec.space.items():
         if distribution.choice is not None:
             given += [(key, f"space.{key}.choice[{i}]", value) for i, value in enumerate(distribution.choice)]

@@ -13,7 +13,6 @@ when a trial begins and written back when it reports; the driver writes the stud
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -24,7 +23,9 @@ from typing import Any
 import yaml
 
 from raysearch.errors import InputError
+from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
+from raysearch.files.whole import whole_file, write_new
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
@@ -44,7 +45,7 @@ def default_root() -> Path:
 def copy_of(uri: str) -> Path:
     """This node's copy of what lies at a URI; `RAYSEARCH_CACHE` moves all copies to a larger disk."""
     copies = Path(os.environ.get("RAYSEARCH_CACHE", COPIES)).expanduser()
-    return copies / hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:12]
+    return copies / content_digest(uri.rstrip("/"), digits=12)
 
 
 def study_url(storage: str | None) -> str:
@@ -136,17 +137,13 @@ class SearchFolder:
         """Returns False where another driver has just taken the name."""
         self.path.mkdir(parents=True, exist_ok=True)
         document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-        spec_part = self._part("spec.yaml", yaml.safe_dump(document, sort_keys=False))
-        links_part = self._part("search.json", json.dumps(asdict(links), indent=2))
         try:
-            # A link fails where its name exists: of two drivers that start at once, one gets the name.
-            os.link(links_part, self.path / "search.json")
+            with whole_file(self.path / "spec.yaml") as part:
+                part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+                # Of two drivers that start at once, one gets the name.
+                write_new(self.path / "search.json", json.dumps(asdict(links), indent=2))
         except FileExistsError:
-            spec_part.unlink()
             return False
-        finally:
-            links_part.unlink()
-        os.replace(spec_part, self.path / "spec.yaml")
         if remote := self.remote:
             for name in ("spec.yaml", "search.json"):
                 remote.write(name, (self.path / name).read_bytes())
@@ -155,11 +152,6 @@ class SearchFolder:
     def abandon(self) -> None:
         """Makes the name free again; what lies in the folder stays until the next search replaces it."""
         (self.path / "search.json").unlink()
-
-    def _part(self, name: str, text: str) -> Path:
-        part = self.path / f"{name}.{os.urandom(4).hex()}.part"
-        part.write_text(text)
-        return part
 
     def spec(self) -> Spec:
         path = self.path / "spec.yaml"

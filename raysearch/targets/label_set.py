@@ -8,7 +8,6 @@ Shapes: T frames of a cut, N frames of all cuts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from raysearch.errors import WorkError
+from raysearch.files.digest import document_digest
 
 _DOCUMENT, _LABELS = "label_set.json", "labels.npy"
 
@@ -41,7 +41,7 @@ class LabelKey:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits: the name of the label set in its store."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return document_digest(asdict(self))
 
 
 @dataclass(frozen=True)

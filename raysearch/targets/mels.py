@@ -6,7 +6,6 @@ Shapes: T frames of a cut, N frames of all cuts, M mel bins.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -21,6 +20,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.frames import mel_frames
 from raysearch.encoder.log_mel import LogMelFilterbank
 from raysearch.errors import WorkError
+from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
 
 MOST_BYTES = 4 << 30
@@ -54,7 +54,7 @@ def mels_of(corpus: Corpus, bins: int, store: FolderStore) -> Mels | None:
     frames = sum(mel_frames(cut.num_samples) for cut in cuts)
     if frames * bins * np.float32().nbytes > MOST_BYTES:
         return None
-    digest = hashlib.sha256(f"train {corpus.fingerprint} {bins}".encode()).hexdigest()[:16]
+    digest = content_digest(f"train {corpus.fingerprint} {bins}")
     return Mels(store.get_or_build(digest, lambda folder: _build(folder, list(cuts), corpus.audio, bins)))
 
 

@@ -6,7 +6,6 @@ on the unit sphere, clustered. Shapes: N cuts or pieces, T frames, D features, K
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +28,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.pieces import in_pieces, piece_count, piece_id
 from raysearch.corpora.windows import crop
 from raysearch.errors import InputError
+from raysearch.files.digest import content_digest
 from raysearch.targets.features import teacher_features
 from raysearch.targets.partition import describe
 from raysearch.targets.settings import POINTS_PER_CLUSTER, PseudoLabelSettings
@@ -53,8 +53,7 @@ class PseudoLabels:
 
 def pseudo_label_digest(settings: PseudoLabelSettings, teacher: Teacher, corpus: Corpus) -> str:
     """16 hexadecimal digits: the name of the pseudo-labels in their store."""
-    recipe = "\n".join([settings.model_dump_json(), teacher.key, corpus.fingerprint])
-    return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    return content_digest("\n".join([settings.model_dump_json(), teacher.key, corpus.fingerprint]))
 
 
 def build_pseudo_labels(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysearch.files.remote import Remote
+from raysearch.files.whole import PART, first_folder, whole_folder
 from raysearch.targets.label_set import LabelKey, LabelSet, read_label_set
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ _log = logging.getLogger(__name__)
 STORE = "_store"
 """Name of the store beside the searches."""
 _MARKER = "complete"
-_PART = ".part"
 
 Flight = Callable[[str], AbstractContextManager[object]]
 """Given a name, a lock on it over all nodes."""
@@ -82,7 +81,7 @@ class FolderStore:
     def get_or_build(self, digest: str, build: Callable[[Path], None]) -> Path:
         """The folder; `build` fills an empty one if there is none. Whoever asks meanwhile waits for it.
 
-        What a builder that failed or died left behind is removed by the next one.
+        What a builder that died left behind is removed by the next one.
         """
         if found := self.get(digest):
             self._mark(digest)
@@ -90,12 +89,10 @@ class FolderStore:
         with self._lock(digest), self._flight(f"{self.folder.name}/{digest}"):
             if found := self.get(digest):
                 return found
-            part, path = self.folder / (digest + _PART), self.folder / digest
-            shutil.rmtree(part, ignore_errors=True)
+            path = self.folder / digest
             shutil.rmtree(path, ignore_errors=True)
-            part.mkdir()
-            build(part)
-            part.rename(path)
+            with whole_folder(path) as part:
+                build(part)
             if self._remote:
                 self._remote.push(path, digest)
             self._mark(digest)
@@ -110,13 +107,8 @@ class FolderStore:
     def _pulled(self, digest: str) -> bool:
         if self._remote is None or self._remote.read(f"{digest}/{_MARKER}") is None:
             return False
-        # Beside it first: a copy that was cut short must not be taken for whole.
-        part, path = self.folder / f"{digest}.{os.urandom(4).hex()}{_PART}", self.folder / digest
-        self._remote.pull(digest, part)
-        try:
-            part.rename(path)
-        except OSError:  # another process of this node was faster
-            shutil.rmtree(part)
+        with first_folder(self.folder / digest) as part:
+            self._remote.pull(digest, part)
         return True
 
     def ls(self) -> list[str]:
@@ -146,7 +138,7 @@ class FolderStore:
                 self._remote.delete(digest)
                 removed.append(digest)
         for path in sorted(self.folder.glob("[!.]*")):
-            digest = path.name.removesuffix(_PART)
+            digest = path.name.removesuffix(PART)
             if digest in keep:
                 continue
             with self._lock(digest):

@@ -7,7 +7,6 @@ Shapes: L layers, V symbols, D width.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +20,7 @@ from torch import nn
 from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, first_fault
+from raysearch.files.whole import whole_file
 from raysearch.settings import Settings
 from raysearch.tasks.ctc.tokens import CtcHead, Tokens, Unit
 from raysearch.tasks.fields.head import FieldHead, build_field_head
@@ -123,12 +123,9 @@ def save_head(folder: Path, config: Settings, module: nn.Module, tuned: Encoder 
     folder.mkdir(parents=True, exist_ok=True)
     if tuned is not None:
         save_encoder(tuned, folder)
-    part = folder / f"{HEAD_WEIGHTS_NAME}.part"
-    save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, part)
-    os.replace(part, folder / HEAD_WEIGHTS_NAME)
-    part = folder / f"{DOCUMENT_NAME}.part"
-    part.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    os.replace(part, folder / DOCUMENT_NAME)
+    with whole_file(folder / DOCUMENT_NAME) as document, whole_file(folder / HEAD_WEIGHTS_NAME) as part:
+        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, part)
+        document.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def head_folder(trial: Path, task: str) -> Path:

@@ -6,7 +6,6 @@ settings, updates and seconds.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
+from raysearch.files.digest import content_digest
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.training.student import build_student
 
@@ -31,7 +31,7 @@ def teacher_metrics(folder: Path) -> dict[str, float]:
 
 def load_teacher(folder: Path, device: torch.device) -> Teacher:
     """The teacher in `folder`, frozen and in eval mode."""
-    key = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+    key = content_digest((folder / WEIGHTS).read_bytes())
     return Teacher(_frozen(load_encoder(folder, device)), key, teacher_metrics(folder))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -16,6 +15,7 @@ from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.imports.source import read_encoder, source_key
 from raysearch.errors import InputError
+from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
 from raysearch.teachers.ctc import train_ctc
 from raysearch.teachers.hubert import train_hubert
@@ -64,7 +64,7 @@ def _own_corpus(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: 
 
 def _key(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus) -> str:
     if isinstance(settings, TrainedTeacher):
-        return hashlib.sha256(f"{settings.model_dump_json()}\n{corpus.fingerprint}".encode()).hexdigest()[:16]
+        return content_digest(f"{settings.model_dump_json()}\n{corpus.fingerprint}")
     return source_key(settings.source)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from raysearch.files.digest import content_digest
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, interval, value
@@ -57,9 +57,8 @@ def search_tags(state: SearchState) -> dict[str, str]:
 def dataset(state: SearchState) -> dict[str, str]:
     """The corpus, as fields of an MLflow dataset; its digest changes with its settings, not with its files."""
     source = json.dumps(state.spec["corpus"], sort_keys=True, default=str)
-    return {
-        "name": state.spec["corpus"]["kind"], "digest": _digest(source), "source_type": "raysearch", "source": source
-    }  # fmt: skip
+    digest = content_digest(source)
+    return {"name": state.spec["corpus"]["kind"], "digest": digest, "source_type": "raysearch", "source": source}
 
 
 def search_points(document: SearchDocument) -> Points:
@@ -76,7 +75,7 @@ def search_points(document: SearchDocument) -> Points:
 
 def search_digest(document: SearchDocument) -> str:
     """Changes when a trial ends, not while it runs."""
-    return _digest(document.model_copy(update={"trials": ended(document)}).model_dump_json())
+    return content_digest(document.model_copy(update={"trials": ended(document)}).model_dump_json())
 
 
 def ended(document: SearchDocument) -> list[TrialRecord]:
@@ -115,7 +114,7 @@ def trial_params(record: TrialRecord) -> dict[str, str]:
 
 
 def trial_digest(record: TrialRecord) -> str:
-    return _digest(record.model_dump_json())
+    return content_digest(record.model_dump_json())
 
 
 def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: set[tuple[str, int]]) -> Points:
@@ -173,7 +172,3 @@ def _trial_note(document: SearchDocument, record: TrialRecord) -> str:
 def _clipped(text: str) -> str:
     """Within MLflow's 8,000 characters a tag."""
     return text if len(text) <= 7900 else f"{text[:7900]}\n..."
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from raysearch.files.whole import whole_folder
+
 _log = logging.getLogger(__name__)
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -27,17 +28,11 @@ _MODEL, _OPTIMISER = "model/", "optimiser/"
 
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Writes the checkpoint of `step` updates under `folder`; `state` is what JSON can hold."""
-    root = folder / "checkpoints"
-    part, path = root / f"{step:09d}.part", root / f"{step:09d}"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part / _TENSORS)
-    (part / _STATE).write_text(json.dumps({"step": step, **state}), encoding="utf-8")
-    for name in (_TENSORS, _STATE):
-        with (part / name).open("rb") as file:
-            os.fsync(file.fileno())
+    path = folder / "checkpoints" / f"{step:09d}"
     shutil.rmtree(path, ignore_errors=True)
-    part.rename(path)
+    with whole_folder(path) as part:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part / _TENSORS)
+        (part / _STATE).write_text(json.dumps({"step": step, **state}), encoding="utf-8")
     for old in _newest_first(folder)[2:]:
         shutil.rmtree(old, ignore_errors=True)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raysearch.files.whole import write_whole
+
 
 class Curve:
     """Lines are appended whole; a torn last line, left by a run that died, is dropped on resume."""
@@ -24,9 +26,7 @@ class Curve:
         """Drops the lines after `step`; returns the metrics of the last one left, empty if there is none."""
         lines = [(line, entry) for line, entry in self._entries() if entry["step"] <= step]
         if self.path.exists():
-            part = self.path.with_suffix(".part")
-            part.write_text("".join(line + "\n" for line, _ in lines), encoding="utf-8")
-            part.replace(self.path)
+            write_whole(self.path, "".join(line + "\n" for line, _ in lines))
         return lines[-1][1]["metrics"] if lines else {}
 
     def _entries(self) -> list[tuple[str, dict[str, Any]]]:

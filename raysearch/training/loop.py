@@ -16,6 +16,7 @@ from typing import Any
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.errors import WorkError
+from raysearch.files.whole import write_whole
 from raysearch.training.curve import Curve
 from raysearch.training.meter import Meter
 from raysearch.training.process import rank
@@ -108,9 +109,7 @@ def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Reci
         return Report(step, old["metrics"], final)
     student = load_encoder(run.folder / "student", run.device).eval()
     metrics = {**train, **recipe.evaluate(student, final, recipe.heads), **recipe.more(student), **_batch(run)}
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"step": step, "metrics": metrics}), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps({"step": step, "metrics": metrics}))
     return Report(step, metrics, final)
 
 

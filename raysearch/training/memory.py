@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from raysearch.corpora.batches import Batch, TrainingBatches
+from raysearch.files.whole import write_whole
 from raysearch.training.precision import autocast
 from raysearch.training.process import alone, rank, world_size
 from raysearch.training.settings import TrainingSettings
@@ -65,7 +66,7 @@ def fitting(
     if rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
         kept = {"asked_s": asked.batch_s, "batch_s": found.batch_s, "accumulate": found.accumulate}
-        (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
+        write_whole(folder / FILE, json.dumps(kept))
     return batches, found
 
 

@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from raysearch.deploy.manifest import load_manifest, sha256
+from raysearch.deploy.manifest import load_manifest
+from raysearch.deploy.runtime.transcribe import sha256
 from raysearch.deploy.verify import verify
 from raysearch.errors import InputError
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, Waveform
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.frames import conv_frames, frames
+from raysearch.encoder.frames import conv_frames, frames, valid_mask
 from tests.encoder.small_encoders import encoder_configs
 
 BLOCKS = Blocks(count=1, heads=2, head_width=8, ffn=16)
@@ -45,3 +45,15 @@ def test_frames_equals_the_output_of_the_module(config: EncoderConfig, samples: 
     encoder = Encoder(config)
     output_BTD = encoder(torch.randn(1, samples), torch.tensor([samples])).output_BTD
     assert output_BTD.shape[1] == frames(config, samples)
+
+
+def test_valid_mask_is_true_for_so_many_frames_from_the_left() -> None:
+    mask_BT = valid_mask(torch.tensor([0, 2, 4, 5]), 4)
+    assert mask_BT.int().tolist() == [[0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert mask_BT.dtype == torch.bool
+
+
+def test_encoded_knows_its_valid_frames() -> None:
+    encoded = Encoder(AT_25_HZ)(torch.randn(2, 16_000), torch.tensor([16_000, 8_000]))
+    assert encoded.valid_BT.sum(1).tolist() == encoded.frames_B.tolist() == [25, 12]
+    assert encoded.valid_BT.shape == encoded.output_BTD.shape[:2]

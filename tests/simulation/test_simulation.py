@@ -11,7 +11,7 @@ from raysearch.lanes.source import Suggestion
 from raysearch.simulation.made_up import SLICED, synthetic_table
 from raysearch.simulation.recorded import Point, RecordedTable, Row, read_table, rows_of, write_table
 from raysearch.simulation.replay import load_table, replay
-from raysearch.simulation.simulation import history, hypervolume, searcher_on, simulate, time_to
+from raysearch.simulation.simulation import history, ln_cost_hypervolume, searcher_on, simulate, time_to
 
 
 class Listed:
@@ -77,9 +77,9 @@ def test_budget_is_shared_by_the_workers() -> None:
 
 
 def test_hypervolume_is_in_ln_cost_and_error() -> None:
-    assert hypervolume([(10.0, 40.0)], (100.0, 90.0)) == pytest.approx(math.log(10) * 50)
-    assert hypervolume([(10.0, 40.0), (1.0, 80.0)], (100.0, 90.0)) == pytest.approx(math.log(10) * 60)
-    assert hypervolume([(200.0, 40.0)], (100.0, 90.0)) == 0.0
+    assert ln_cost_hypervolume([(10.0, 40.0)], (100.0, 90.0)) == pytest.approx(math.log(10) * 50)
+    assert ln_cost_hypervolume([(10.0, 40.0), (1.0, 80.0)], (100.0, 90.0)) == pytest.approx(math.log(10) * 60)
+    assert ln_cost_hypervolume([(200.0, 40.0)], (100.0, 90.0)) == 0.0
 
 
 def test_history_counts_the_seconds_of_all_workers() -> None:

@@ -8,6 +8,7 @@ import yaml
 
 from raysearch.errors import InputError
 from raysearch.spec.loading import load_spec
+from raysearch.storage.folder import Links, SearchFolder
 
 GOOD: dict[str, Any] = {
     "name": "tiny",
@@ -17,6 +18,10 @@ GOOD: dict[str, Any] = {
     "method": "dicehubert",
     "space": {"student.depth": {"int": [1, 4]}},
 }
+
+
+SMOOTHED = "tests.spec.own_group:Smoothed"
+"""A method with a group `smoothing` of its own."""
 
 
 def write(tmp_path: Path, **changes: Any) -> Path:
@@ -119,3 +124,58 @@ def test_resolved_document_loads_to_the_same_spec(tmp_path: Path) -> None:
     path = tmp_path / "resolved.yaml"
     path.write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True)))
     assert load_spec(path) == spec
+
+
+def test_group_that_comes_with_a_method_is_fixed(tmp_path: Path) -> None:
+    spec = load_spec(write(tmp_path, method=SMOOTHED, smoothing={"strength": 0.5}), ["smoothing.kind=unigram"])
+    assert spec.fixed("smoothing") == {"strength": 0.5, "kind": "unigram"}
+    smoothing = spec.settings({"method": SMOOTHED, "student.depth": 2}).smoothing
+    assert (smoothing.strength, smoothing.kind) == (0.5, "unigram")
+
+
+def test_group_that_comes_with_a_method_is_searched(tmp_path: Path) -> None:
+    space = {"smoothing.strength": {"float": [0.0, 0.5]}}
+    spec = load_spec(write(tmp_path, method={"choice": ["dicehubert", SMOOTHED]}, space=space, smoothing={"kind": "x"}))
+    smoothing = spec.settings({"method": SMOOTHED, "smoothing.strength": 0.25}).smoothing
+    assert (smoothing.strength, smoothing.kind) == (0.25, "x")
+    assert not hasattr(spec.settings({"method": "dicehubert"}), "smoothing")
+    assert spec.unsearched(SMOOTHED, "smoothing.kind") == "x"
+    assert load_spec(write(tmp_path, method=SMOOTHED)).unsearched(SMOOTHED, "smoothing.kind") == "uniform"
+
+
+def test_document_with_a_group_of_its_own_loads_to_the_same_spec(tmp_path: Path) -> None:
+    spec = load_spec(write(tmp_path, method=SMOOTHED, smoothing={"strength": 0.5}))
+    folder = SearchFolder(tmp_path, "kept")
+    assert folder.create(spec, Links("", ""))
+    assert folder.spec() == spec
+    assert folder.spec().digest == spec.digest != load_spec(write(tmp_path, method=SMOOTHED)).digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"smoothing": {"strength": 0.5}}, "smoothing: unknown key; expected one of name, corpus, "),
+        ({"method": SMOOTHED, "smothing": {}}, "training, smoothing (did you mean smoothing?)"),
+        ({"method": SMOOTHED, "rounds": 2}, "rounds: unknown key; expected one of name, "),
+        ({"method": SMOOTHED, "smoothing": 3}, "smoothing: 3; expected a mapping of keys to values"),
+        (
+            {"method": SMOOTHED, "smoothing": {"strenght": 1}},
+            "smoothing.strenght: unknown key; expected one of",
+        ),
+        ({"method": SMOOTHED, "smoothing": {"strength": 2}}, "smoothing.strength: 2; expected less than 1"),
+        ({"method": SMOOTHED, "space": {"smoothing.force": {"int": [1, 2]}}}, "space.smoothing.force: unknown key"),
+        ({"method": 3, "smoothing": {}}, "smoothing: unknown key; expected one of name, "),
+        ({"method": "nowhere:Class", "smoothing": {}}, "smoothing: unknown key; expected one of name, "),
+        ({"method": {"choice": "smoothed"}, "smoothing": {}}, "smoothing: unknown key; expected one of name, "),
+    ],
+)
+def test_bad_group_of_its_own_is_refused_in_one_line(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(write(tmp_path, **changes))
+
+
+def test_unknown_key_is_refused_with_every_key_there_is(tmp_path: Path) -> None:
+    assert refusal(write(tmp_path, studnt={})) == (
+        "studnt: unknown key; expected one of name, corpus, teacher, task, method, space, constraints, objectives, "
+        "search, workers, student, targets, prediction, distillation, ctc, pruning, adapter, backend, verification, "
+        "augmentation, training (did you mean student?)"
+    )

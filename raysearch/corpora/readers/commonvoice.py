@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.readers.listed import SPLITS, Row, read_rows
-from raysearch.corpora.settings import CommonVoiceSettings
+from raysearch.corpora.readers.listed import Row, read_rows
+from raysearch.corpora.settings import SPLITS, CommonVoiceSettings
 from raysearch.errors import InputError
 
 _COLUMNS = ("client_id", "path", "sentence")

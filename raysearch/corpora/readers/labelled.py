@@ -11,9 +11,9 @@ from lhotse.cut import MonoCut
 from lhotse.utils import fastcopy
 
 from raysearch.corpora.corpus import Corpus, Fault
-from raysearch.corpora.readers.listed import SPLITS, Row, check_split, read_rows, refuse_unknown, values_of
+from raysearch.corpora.readers.listed import Row, check_split, read_rows, refuse_unknown, values_of
 from raysearch.corpora.readers.trial_list import cut_id, read_speakers
-from raysearch.corpora.settings import LabelledSettings, ReadingSettings
+from raysearch.corpora.settings import SPLITS, LabelledSettings, ReadingSettings
 from raysearch.errors import InputError
 
 _COLUMNS = ("path", "label", "split")

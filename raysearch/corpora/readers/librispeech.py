@@ -19,10 +19,8 @@ from raysearch.corpora.audio import probe
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select, whole_cut
 from raysearch.corpora.readers.trial_list import pairs_of, read_speaker_lists
-from raysearch.corpora.settings import An4Settings, LibriSpeechSettings, ReadingSettings, TrialList
+from raysearch.corpora.settings import SPLITS, An4Settings, LibriSpeechSettings, ReadingSettings, TrialList
 from raysearch.errors import InputError
-
-SPLITS = ("train", "dev", "test")
 
 
 def read_librispeech(settings: LibriSpeechSettings, cache: Path | None) -> Corpus:

@@ -16,11 +16,9 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.audio import Verdict, probe
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select
-from raysearch.corpora.settings import ReadingSettings
+from raysearch.corpora.settings import SPLITS, ReadingSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError, counted
-
-SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)

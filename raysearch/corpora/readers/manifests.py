@@ -19,7 +19,7 @@ from lhotse.utils import fastcopy
 from raysearch.corpora.audio import Verdict, probe
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import select
-from raysearch.corpora.settings import ManifestSettings
+from raysearch.corpora.settings import SPLITS, ManifestSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError
 
@@ -30,7 +30,7 @@ def read_manifests(settings: ManifestSettings, cache: Path | None) -> Corpus:
     Raises: InputError if a manifest is missing or is not JSON lines, or too much cannot be used.
     """
     splits, pairs, everything = {}, {}, []
-    for split in ("train", "dev", "test"):
+    for split in SPLITS:
         path: Path = getattr(settings.splits, split)
         cuts, faults = _read_split(split, path, cache)
         splits[split], left_out = select(split, cuts, faults, settings)

@@ -27,12 +27,11 @@ from raysearch.corpora.batches import AudioStore, UnreadableError
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.manifests import mono_cut, upper_case
 from raysearch.corpora.readers.reading import select
-from raysearch.corpora.settings import SharSettings
+from raysearch.corpora.settings import SPLITS, SharSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError, WorkError, counted
 from raysearch.files.remote import Remote, is_remote
 
-SPLITS = ("train", "dev", "test")
 IN_MEMORY = 4
 """Archives kept at once: as many as training shuffles together."""
 ATTEMPTS = 6

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.commonvoice import read_commonvoice
 from raysearch.corpora.readers.intents import read_intents, read_slurp
 from raysearch.corpora.readers.labelled import join, read_labelled
-from raysearch.corpora.readers.librispeech import SPLITS, read_an4, read_librispeech, read_tree
+from raysearch.corpora.readers.librispeech import read_an4, read_librispeech, read_tree
 from raysearch.corpora.readers.manifests import read_manifests
 from raysearch.corpora.readers.shar import read_shar
 from raysearch.corpora.readers.speech_commands import read_speech_commands
 from raysearch.corpora.readers.voxceleb import read_voxceleb
 from raysearch.corpora.settings import (
+    SPLITS,
     An4Settings,
     CommonVoiceSettings,
     CorpusSettings,
@@ -30,6 +30,7 @@ from raysearch.corpora.settings import (
     VoxCelebSettings,
 )
 from raysearch.corpora.synthetic.synthesise import synthesise
+from raysearch.files.digest import content_digest
 
 
 def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
@@ -69,7 +70,7 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
 
 def _read_synthetic(settings: SyntheticSettings, cache: Path, verdicts: Path) -> Corpus:
     recipe = settings.model_dump_json(include={"speakers", "utterances", "words", "seed"})
-    folder = cache / f"synthetic-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    folder = cache / f"synthetic-{content_digest(recipe, digits=12)}"
     synthesise(settings, folder)
     phones = {split: folder / "phones" / f"{split}.txt" for split in SPLITS}
     return read_tree("synthetic", folder, {split: [split] for split in SPLITS}, phones, settings, verdicts)

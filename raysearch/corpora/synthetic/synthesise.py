@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from raysearch.corpora.synthetic.espeak import Speech, Voice, speak
 from raysearch.corpora.synthetic.vocabulary import draw_sentence, phones
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError
+from raysearch.files.whole import first_folder
 
 MARKER = "synthetic.json"
 
@@ -56,27 +56,11 @@ def synthesise(settings: SyntheticSettings, folder: Path) -> None:
     Raises: InputError if it holds anything else, espeak-ng is not installed, or too many voices are wanted.
     """
     recipe = settings.model_dump(mode="json", include={"speakers", "utterances", "words", "seed"})
-    if folder.exists():
-        _refuse_other(folder, recipe)
-        return
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        _write_all(list(_speakers(settings)), part)
-        (part / MARKER).write_text(json.dumps(recipe))
-        _publish(part, folder, recipe)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _publish(part: Path, folder: Path, recipe: Mapping[str, object]) -> None:
-    try:
-        part.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-        _refuse_other(folder, recipe)  # Another process was faster.
+    if not folder.exists():
+        with first_folder(folder) as part:
+            _write_all(list(_speakers(settings)), part)
+            (part / MARKER).write_text(json.dumps(recipe))
+    _refuse_other(folder, recipe)
 
 
 def _refuse_other(folder: Path, recipe: Mapping[str, object]) -> None:

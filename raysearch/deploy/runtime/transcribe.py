@@ -204,9 +204,19 @@ def _check_digest(file: Path) -> None:
         expected = json.loads(manifest.read_text(encoding="utf-8"))["files"][file.name]
     except (ValueError, KeyError, TypeError) as err:
         raise InputError(f"{manifest}: no entry for {file.name}; expected the manifest of this export") from err
-    got = hashlib.sha256(file.read_bytes()).hexdigest()
+    check_content(file, expected)
+
+
+def check_content(file: Path, expected: str) -> None:
+    """Raises: InputError unless the file's sha256 is the one that the manifest of its export has."""
+    got = sha256(file)
     if got != expected:
         raise InputError(f"{file}: sha256 {got[:12]}...; expected {expected[:12]}..., as {MANIFEST_NAME} says")
+
+
+def sha256(file: Path) -> str:
+    """All 64 hexadecimal digits of the sha256 of a file's content."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _layout(metadata: dict[str, str], file: Path) -> Layout:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.files.digest import content_digest
 
 
 def read_encoder(source: str) -> Encoder:
@@ -38,14 +38,10 @@ def source_key(source: str) -> str:
     """
     kind, _, where = source.rpartition(":")
     if kind == "torchaudio":
-        return _digest(source)
+        return content_digest(source)
     path = Path(where)
     if not path.exists():
         raise InputError(f"teacher.source: {source}: not there; expected a {'file' if kind == 'fairseq' else 'folder'}")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = [(file.name, file.stat()) for file in files if file.is_file()]
-    return _digest(source, *(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return content_digest("\n".join([source, *(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)]))

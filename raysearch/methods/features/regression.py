@@ -32,12 +32,12 @@ class FeatureRegression(nn.Module):
         """Loss, and the mean cosine."""
         encoded = self.student(audio_BS, samples_B)
         predicted_LBTW = torch.stack([head(encoded.output_BTD) for head in self.heads]).float()
-        real_BT = torch.arange(predicted_LBTW.shape[2], device=audio_BS.device) < encoded.frames_B[:, None]
         l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
         cosine_LBT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1)
         loss_BT = self.settings.l1_weight * l1_BT - self.settings.cosine_weight * logsigmoid(cosine_LBT).mean(0)
-        metrics = {"cosine": mean_over_processes(cosine_LBT.detach().mean(0), real_BT)}
-        return mean_over_processes(loss_BT, real_BT), metrics
+        valid_BT = encoded.valid_BT
+        metrics = {"cosine": mean_over_processes(cosine_LBT.detach().mean(0), valid_BT)}
+        return mean_over_processes(loss_BT, valid_BT), metrics
 
 
 class TeacherBatches:

@@ -6,7 +6,6 @@ Beside a trial's checkpoints lie `refreshed/<updates>/`, the encoder whose clust
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -22,6 +21,8 @@ from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
+from raysearch.files.digest import content_digest
+from raysearch.files.whole import write_whole
 from raysearch.methods.labels.batches import LabelledBatches
 from raysearch.methods.labels.settings import LabelPredictionSettings
 from raysearch.methods.trial import Trial
@@ -82,7 +83,7 @@ class RefreshedBatches:
             self._seconds.setdefault(str(since), time.perf_counter() - began_s)
             _log.info("%s: update %d: labels refreshed in %.1f s", self._trial.folder, since, self._seconds[str(since)])
             if rank() == 0:
-                self._file.write_text(json.dumps(self._seconds), encoding="utf-8")
+                write_whole(self._file, json.dumps(self._seconds))
         return label_set
 
     def _drop_others(self, newest: Path) -> None:
@@ -99,4 +100,4 @@ def _middle(encoder: Encoder) -> int:
 
 def _teacher(encoder: Encoder) -> Teacher:
     weights = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    return Teacher(encoder.eval().requires_grad_(False), hashlib.sha256(save(weights)).hexdigest()[:16])
+    return Teacher(encoder.eval().requires_grad_(False), content_digest(save(weights)))

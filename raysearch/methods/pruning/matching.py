@@ -33,12 +33,12 @@ class LayerMatching(nn.Module):
         encoded = self.student(audio_BS, samples_B)
         projected = [self.heads[_head(layer)](encoded.hidden[layer]) for layer in self.layers]
         predicted_LBTW = torch.stack(projected).float()
-        real_BT = torch.arange(predicted_LBTW.shape[2], device=audio_BS.device) < encoded.frames_B[:, None]
         l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
         cosine_BT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1).mean(0)
         loss_BT = self.settings.l1_weight * l1_BT + self.settings.cosine_weight * (1 - cosine_BT)
-        metrics = {"cosine": mean_over_processes(cosine_BT.detach(), real_BT)}
-        return mean_over_processes(loss_BT, real_BT), metrics
+        valid_BT = encoded.valid_BT
+        metrics = {"cosine": mean_over_processes(cosine_BT.detach(), valid_BT)}
+        return mean_over_processes(loss_BT, valid_BT), metrics
 
 
 def _head(layer: int) -> str:

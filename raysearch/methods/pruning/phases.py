@@ -24,6 +24,7 @@ from raysearch.encoder.cost import macs_superb, params, sizes_of
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.encoder.slicing import slice_encoder
+from raysearch.files.whole import whole_file, write_whole
 from raysearch.methods.pruning.budget import Budget, budgets, start_config, student_folder
 from raysearch.methods.pruning.lagrangian import Lagrangian, Pruning, gate_group, settle
 from raysearch.methods.pruning.settings import PruningSettings
@@ -173,13 +174,14 @@ def _save(objective: nn.Module, student: Encoder, folder: Path) -> None:
     """The encoder's config is written last: where it is, all is."""
     folder.mkdir(parents=True, exist_ok=True)
     heads = {name: x.cpu() for name, x in objective.state_dict().items() if not name.startswith("student.")}
-    save_file(heads, folder / HEADS_NAME)
+    with whole_file(folder / HEADS_NAME) as part:
+        save_file(heads, part)
     save_encoder(student, folder)
 
 
 def _note_what_is_left(before: EncoderConfig, after: EncoderConfig, path: Path) -> None:
     full, left = sizes_of(before)._asdict(), sizes_of(after)._asdict()
-    path.write_text(json.dumps({unit: {"left": left[unit], "before": full[unit]} for unit in full}), encoding="utf-8")
+    write_whole(path, json.dumps({unit: {"left": left[unit], "before": full[unit]} for unit in full}))
 
 
 def _set_dropout(encoder: Encoder, dropout: float) -> None:

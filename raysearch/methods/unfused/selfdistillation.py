@@ -16,6 +16,7 @@ from raysearch.corpora.windows import crop, vary_speed
 from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.cost import conv_features
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import valid_mask
 from raysearch.methods.unfused.settings import SelfDistillationSettings
 from raysearch.training.process import generator
 
@@ -116,13 +117,9 @@ def _states(
 
 
 def _mean(x_BTX: Tensor, frames_B: Tensor) -> Tensor:
-    real_BT1 = _real(x_BTX, frames_B)[..., None]
-    return (x_BTX * real_BT1).sum(1) / frames_B[:, None].clamp(min=1)
+    valid_BT1 = valid_mask(frames_B, x_BTX.shape[1])[..., None]
+    return (x_BTX * valid_BT1).sum(1) / frames_B[:, None].clamp(min=1)
 
 
 def _max(x_BTX: Tensor, frames_B: Tensor) -> Tensor:
-    return x_BTX.masked_fill(~_real(x_BTX, frames_B)[..., None], -torch.inf).amax(1)
-
-
-def _real(x_BTX: Tensor, frames_B: Tensor) -> Tensor:
-    return torch.arange(x_BTX.shape[1], device=x_BTX.device) < frames_B[:, None]
+    return x_BTX.masked_fill(~valid_mask(frames_B, x_BTX.shape[1])[..., None], -torch.inf).amax(1)

@@ -13,6 +13,7 @@ from lhotse.cut import MonoCut
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raysearch.encoder.frames import valid_mask
 from raysearch.tasks.ctc.tokens import pad
 from raysearch.tasks.fields.fields import UNKNOWN, Fields
 
@@ -40,8 +41,7 @@ class FieldHead(nn.Module):
 
     def read(self, x_BTD: Tensor, frames_B: Tensor) -> Tensor:
         """Logits (B, V) of rows with so many frames, the rest of which is padding."""
-        real_BT = torch.arange(x_BTD.shape[1], device=x_BTD.device) < frames_B[:, None]
-        return self.score(x_BTD, real_BT) + self.bias_V
+        return self.score(x_BTD, valid_mask(frames_B, x_BTD.shape[1])) + self.bias_V
 
     def log_probs(self, logits_BV: Tensor) -> Tensor:
         """Each field's own (B, V)."""

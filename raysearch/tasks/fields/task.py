@@ -15,6 +15,7 @@ import torch
 from lhotse.cut import MonoCut
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.tasks.fields.confusion import Confusion
@@ -151,14 +152,14 @@ class FieldTask:
     def _parts(self, corpus: Corpus, test: bool) -> list[_Part]:
         found: dict[str, dict[str, list[MonoCut]]] = {}
         values: dict[str, dict[str, Values]] = {}
-        for split in ("train", "dev", "test"):
+        for split in SPLITS:
             for cut in corpus.splits.get(split, []):
                 own = self.values(cut)
                 if own is not None:
                     name = (cut.supervisions[0].custom or {}).get("corpus", corpus.name)
                     found.setdefault(name, {}).setdefault(split, []).append(cut)
                     values.setdefault(name, {})[cut.id] = own
-        for split in ("train", "dev", "test") if test else ("train", "dev"):
+        for split in SPLITS if test else SPLITS[:-1]:
             if not found or any(split not in cuts for cuts in found.values()):
                 where = f"task {self.name}: corpus {corpus.name}: split {split}"
                 raise InputError(f"{where}: no labelled cut; expected cuts with custom.{self.key}")

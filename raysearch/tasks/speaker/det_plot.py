@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from raysearch.files.whole import whole_file
 from raysearch.tasks.score import Score
 from raysearch.tasks.speaker.detection import det_curve
 
@@ -42,6 +43,5 @@ def draw_det(found: Mapping[str, tuple[Score, tuple[NDArray[np.float64], NDArray
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     axes.grid(color=GRID, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, loc="upper right")
-    part = path.with_suffix(".part.png")
-    figure.savefig(part)
-    part.replace(path)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png")

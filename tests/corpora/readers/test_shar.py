@@ -15,7 +15,7 @@ from raysearch.corpora.batches import AudioStore, TrainingBatches, evaluation_ba
 from raysearch.corpora.pieces import in_pieces
 from raysearch.corpora.readers import shar
 from raysearch.corpora.readers.shar import read_shar
-from raysearch.corpora.settings import SharSettings
+from raysearch.corpora.settings import SPLITS, SharSettings
 from raysearch.errors import InputError, WorkError
 from raysearch.files.remote import Remote
 from raysearch.methods.table import load_method
@@ -49,7 +49,7 @@ def fetched(monkeypatch):
 
 
 def settings(place, **more):
-    return SharSettings(splits={split: f"{place}/{split}" for split in shar.SPLITS}, **more)
+    return SharSettings(splits={split: f"{place}/{split}" for split in SPLITS}, **more)
 
 
 def test_archives_then_audio_and_words_are_those_of_the_files(tones, archives):
