@@ -17,8 +17,19 @@ from typer.main import get_command
 from raysearch.cli import app
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "docs").glob("*.md"))]
-FOLDERS = ("benchmarks", "clusters", "docs", "encoders", "mlflow_server", "results", "search_spaces", "tests")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+EACH = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+FOLDERS = (
+    "benchmarks",
+    "clusters",
+    "docs",
+    "encoders",
+    "examples",
+    "mlflow_server",
+    "results",
+    "search_spaces",
+    "tests",
+)
 ENDS = ("&&", "||", "|", ";")
 WRITES = ("-o", "--out", "--png", "--html")
 """Options before a file that need not be there."""
@@ -72,7 +83,7 @@ def parse(words: list[str]) -> None:
     verb.make_context(verb.name, list(words))
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@EACH
 def test_every_command_is_one(path: Path) -> None:
     for words in commands(path.read_text()):
         try:
@@ -103,18 +114,33 @@ def test_wrong_command_is_found(line: str) -> None:
         check(words)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@EACH
 def test_every_link_leads_somewhere(path: Path) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
-        assert (path.parent / link).exists(), link
+    for file, anchor in links(path):
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), file
+        assert not anchor or anchor in anchors(target), f"{file}#{anchor}: no such heading"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_anchor_is_a_heading(path: Path) -> None:
-    text = path.read_text()
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+def links(path: Path) -> Iterator[tuple[str, str]]:
+    """File and anchor of each link within the repository; no file where the page itself is meant."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if ":" not in link:
+            file, _, anchor = link.partition("#")
+            yield file, anchor
+
+
+def anchors(path: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_wrong_anchor_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# The `kind`: an4\n[here](#the-kind-an4), [there](page.md#the-kinds)\n", encoding="utf-8")
+    assert list(links(page)) == [("", "the-kind-an4"), ("page.md", "the-kinds")]
+    assert anchors(page) == {"the-kind-an4"}
 
 
 def test_every_verb_is_in_the_readme() -> None:
