@@ -44,6 +44,6 @@ docs: install
 bench: install
 	$(BIN)/python results/bench.py $(ONLY)
 
-# The tables and pictures of RESULTS.md, from the searches and benchmarks kept in results/; nothing is trained.
+# The tables and pictures of RESULTS.md and docs/results/, from the searches and benchmarks kept in results/; nothing is trained.
 results: install
 	$(BIN)/python results/write.py

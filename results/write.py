@@ -1,8 +1,9 @@
-"""Writes the tables and pictures of RESULTS.md anew, from the files beside this one; nothing is trained.
+"""Writes the tables and pictures of RESULTS.md and docs/results/ anew, from the files beside this one.
 
     python results/write.py
 
-Between `<!-- COMMAND -->` and `<!-- end -->` of RESULTS.md lies what the command printed. A command is one of
+Nothing is trained. Between `<!-- COMMAND -->` and `<!-- end -->` of a page lies what the command printed, run in the
+repository's root. A command is one of
 
     raysearch VERB ...                 on searches that `raysearch record NAME -o results/NAME.json.gz` has kept
     rows FILE KEY KEY ...              of a benchmark's JSON document that `make bench` has kept: a table of these keys
@@ -22,6 +23,7 @@ from raysearch.cli import app
 from raysearch.front.table import Column, markdown, setting_text
 
 ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "RESULTS.md", *sorted((ROOT / "docs/results").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- ((?:raysearch|rows) [^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -37,7 +39,7 @@ def printed(command: str) -> str:
         return "\n".join(rows(json.loads(Path(path).read_text()), keys))
     result = CliRunner().invoke(app, words)
     if result.exit_code:
-        raise SystemExit(f"RESULTS.md: {command}: {result.exception}")
+        raise SystemExit(f"{command}: {result.exception}")
     if "--markdown" in words:
         return result.stdout
     return "\n".join(f"    {line}".rstrip() for line in result.stdout.splitlines())
@@ -54,8 +56,8 @@ def _cell(value: Any) -> str:
 
 
 def main() -> None:
-    path = ROOT / "RESULTS.md"
-    path.write_text(written(path.read_text()))
+    for page in PAGES:
+        page.write_text(written(page.read_text()))
 
 
 if __name__ == "__main__":

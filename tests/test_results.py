@@ -1,8 +1,9 @@
-"""RESULTS.md is what its recorded searches and benchmarks give; a number changed by hand does not stay."""
+"""The pages of results are what the recorded searches and benchmarks give; a number changed by hand does not stay."""
 
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -21,12 +22,25 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_results_are_as_written(tmp_path: Path) -> None:
-    text = (ROOT / "RESULTS.md").read_text()
-    assert text.splitlines().count("<!-- end -->") == len(WRITE["BLOCK"].findall(text)) > 0
+@pytest.mark.parametrize("page", WRITE["PAGES"], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_page_is_as_written(page: Path, tmp_path: Path) -> None:
+    text = page.read_text()
+    assert text.splitlines().count("<!-- end -->") == len(WRITE["BLOCK"].findall(text))
     assert WRITE["written"](text) == text
     for picture in (tmp_path / "docs").iterdir():
         assert (ROOT / "docs" / picture.name).exists()
+
+
+def test_every_page_is_in_the_table_of_results() -> None:
+    linked = set(re.findall(r"\]\((docs/results/[^)#]+)", (ROOT / "RESULTS.md").read_text()))
+    assert {page.relative_to(ROOT).as_posix() for page in WRITE["PAGES"]} == {"RESULTS.md", *linked}
+
+
+def test_every_recorded_search_is_on_a_page() -> None:
+    text = "".join(page.read_text() for page in WRITE["PAGES"])
+    recorded = {f"results/{path.name}" for path in (ROOT / "results").glob("*.json.gz")}
+    assert recorded
+    assert {name for name in recorded if name not in text} == set()
 
 
 def test_number_changed_by_hand_is_put_right() -> None:
