@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, tracking
+from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, spaces, tracking
 from raysearch.cli.output import say
 from raysearch.errors import InputError, WorkError
 
@@ -39,6 +39,7 @@ for verb in (
     documents.cost,
     documents.convert,
     documents.schema,
+    spaces.spaces,
     profiling.profile,
     tracking.sync,
     cluster.doctor,

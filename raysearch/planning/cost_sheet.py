@@ -12,6 +12,7 @@ from raysearch.encoder.cost import cost_parts, params
 from raysearch.encoder.document import as_config, read_config, read_document
 from raysearch.encoder.published import PUBLISHED
 from raysearch.errors import InputError
+from raysearch.files.bundled import ENCODERS, SPACES, find_document
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import load_spec
@@ -46,10 +47,13 @@ class CostSheet:
 
 
 def cost_sheet(path: Path, overrides: Iterable[str], ecapa: int | None) -> CostSheet:
-    """`ecapa`: channels of an ECAPA-TDNN behind an encoder that comes without a back end.
+    """The costs of a file, or of the document of this name that comes with raysearch.
+
+    `ecapa` is the number of channels of an ECAPA-TDNN behind an encoder that comes without a back end.
 
     Raises: InputError
     """
+    path = find_document(path, ENCODERS, SPACES)
     document = read_document(path)
     if not isinstance(document, dict):
         raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")

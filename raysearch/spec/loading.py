@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from raysearch.errors import InputError, first_fault
+from raysearch.files.bundled import SPACES, find_document
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.faults import check
@@ -17,10 +18,11 @@ from raysearch.spec.overrides import override
 
 
 def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = None) -> Spec:
-    """A spec from a YAML file, with `a.b=v` overrides.
+    """A spec from a YAML file, or from the document of this name that comes with raysearch, with `a.b=v` overrides.
 
     Raises: InputError with the file, the key, what was found and what was expected.
     """
+    path = find_document(path, SPACES)
     try:
         document = yaml.safe_load(path.read_text())
     except OSError as err:
