@@ -1,0 +1,14 @@
+"""What pyproject.toml has no words for: folders at the top of the repository that lie inside the installed package."""
+
+from setuptools import find_namespace_packages, setup
+
+DOCUMENTS = {"raysearch.search_spaces": "search_spaces", "raysearch.encoders": "encoders"}
+OURS = find_namespace_packages(
+    include=["raysearch*", "mlflow_server*"], exclude=["*.__pycache__", "mlflow_server.deploy*"]
+)
+
+setup(
+    packages=[*OURS, *DOCUMENTS],
+    package_dir=DOCUMENTS,
+    package_data={"raysearch": ["py.typed"], "mlflow_server.static": ["*"], **{name: ["*.yaml"] for name in DOCUMENTS}},
+)
