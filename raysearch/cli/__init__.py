@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from raysearch import __version__
 from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, spaces, tracking
 from raysearch.cli.output import say
 from raysearch.errors import InputError, WorkError
@@ -63,6 +64,21 @@ for name, (purpose, verbs) in FAMILIES.items():
     for word, member in verbs.items():
         family.command(word)(member)
     app.add_typer(family, name=name)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"raysearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> NoReturn:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from raysearch import __version__
 from raysearch.cli import app
 from raysearch.errors import InputError
 
@@ -44,3 +45,8 @@ def test_reader_that_has_had_enough_is_no_fault() -> None:
 def test_status_says_that_there_is_nothing(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["status", "--storage", str(tmp_path)])
     assert (found.exit_code, found.stdout, found.stderr) == (0, "", f"no searches in {tmp_path}\n")
+
+
+def test_version_is_the_packages_own() -> None:
+    found = CliRunner().invoke(app, ["--version"])
+    assert (found.exit_code, found.stdout) == (0, f"raysearch {__version__}\n")
