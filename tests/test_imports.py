@@ -31,6 +31,7 @@ HEAVY = {
     "ray.tune": {"lanes"},
     "mlflow": {"tracking", "deploy"},
     "optuna": {"storage", "search", "cluster", "simulation"},
+    "torchaudio": {"encoder"},
     "lhotse": {"corpora", "targets", "tasks", "training", "methods", "teachers", "planning"},
 }
 # What a shipped model runs on: numpy, onnxruntime, soundfile, and MLflow where it is served by it.

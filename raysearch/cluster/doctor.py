@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from raysearch.cluster.node_report import NodeReport, Order, probe, read_probes, remove_probes, write_probe
 from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.imports.torchaudio_library import FIX
 from raysearch.errors import InputError
 from raysearch.storage.provenance import versions
 from raysearch.storage.studies import open_storage
@@ -121,7 +122,7 @@ def judge(
             "torchaudio",
             {report.host: report.torchaudio for report in reports if report.torchaudio},
             "imports on every node",
-            "install the torchaudio built for the same torch",
+            FIX,
         ),
         _corpus(reports, recordings),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import socket
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raysearch.encoder.imports.torchaudio_library import torchaudio_fault
 from raysearch.files.remote import Remote, is_remote
 from raysearch.storage.provenance import versions
 
@@ -60,7 +60,7 @@ def probe(order: Order, gpus: int) -> NodeReport:
         free_gb={folder: shutil.disk_usage(folder).free / 1e9 for folder in _folders(order.storage)},
         gpus=found,
         gpu=fault,
-        torchaudio=_importable("torchaudio"),
+        torchaudio=torchaudio_fault(),
         corpus=_corpus(order.recordings),
     )
 
@@ -112,14 +112,6 @@ def _gpus(expected: int) -> tuple[list[str], str]:
     if names and not torch.distributed.is_nccl_available():
         return names, "torch has no NCCL"
     return names, ""
-
-
-def _importable(module: str) -> str:
-    try:
-        importlib.import_module(module)
-    except (ImportError, OSError) as err:  # a library that does not load is an OSError
-        return " ".join(str(err).split())
-    return ""
 
 
 def _corpus(recordings: Sequence[str]) -> str:

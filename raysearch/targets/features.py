@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torchaudio.compliance.kaldi import mfcc
-from torchaudio.functional import compute_deltas
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.encoder.imports.torchaudio_library import load_torchaudio
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def _independent_rows(encoder: Encoder, batches: Iterable[Batch]) -> Iterator[tu
 def mfcc_features(batches: Iterable[Batch]) -> Features:
     """13 Kaldi MFCCs without energy, their deltas and delta-deltas at 100 Hz: D = 39.
 
-    Raises: InputError if a cut is shorter than one window.
+    Raises: InputError if a cut is shorter than one window, or torchaudio does not load.
     Source: HuBERT (Hsu et al., 2021), targets of the first iteration.
     """
     for batch in batches:
@@ -81,6 +80,7 @@ def mfcc_features(batches: Iterable[Batch]) -> Features:
 
 
 def _mfcc_with_deltas(audio_S: Tensor) -> np.ndarray:
+    mfcc, compute_deltas = load_torchaudio("compliance.kaldi").mfcc, load_torchaudio("functional").compute_deltas
     cepstra_TD = mfcc(audio_S[None].float(), sample_frequency=SAMPLE_RATE_HZ, num_ceps=13, use_energy=False)
     deltas_DT = compute_deltas(cepstra_TD.T)
     stacked_DT = torch.cat([cepstra_TD.T, deltas_DT, compute_deltas(deltas_DT)])

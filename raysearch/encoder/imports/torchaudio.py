@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from raysearch.encoder.config import Block, EncoderConfig, PositionConv, RelativePositions, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.keys import Table, build
+from raysearch.encoder.imports.torchaudio_library import load_torchaudio
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,10 +58,9 @@ def import_torchaudio(model: Wav2Vec2Model) -> Encoder:
 def import_bundle(name: str) -> Encoder:
     """A pretrained model of torchaudio, from its cache or downloaded.
 
-    Raises: InputError if torchaudio has no such bundle, or its weights cannot be had.
+    Raises: InputError if torchaudio does not load, has no such bundle, or its weights cannot be had.
     """
-    from torchaudio import pipelines
-
+    pipelines = load_torchaudio("pipelines")
     bundle = getattr(pipelines, name, None)
     if not isinstance(bundle, pipelines.Wav2Vec2Bundle):
         raise InputError(f"torchaudio:{name}; expected a bundle of torchaudio.pipelines, such as HUBERT_BASE")
