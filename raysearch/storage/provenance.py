@@ -24,6 +24,10 @@ def hardware() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """None outside a git checkout."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    """The commit of the checkout that holds this code; None where it is installed from a wheel."""
+    checkout = Path(__file__).parents[2]
+    # An environment may itself lie in a checkout, of something else.
+    if not (checkout / ".git").exists():
+        return None
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=checkout)
     return found.stdout.strip() if found.returncode == 0 else None
