@@ -12,8 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
+from raysearch import __version__
 from raysearch.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -146,6 +148,18 @@ def test_wrong_anchor_is_found(tmp_path: Path) -> None:
 def test_every_verb_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [verb for verb in get_command(app).commands if f"`{verb}" not in readme] == []
+
+
+def test_changelog_has_a_section_for_this_version() -> None:
+    sections = re.findall(r"^## \[(.+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sections[0] == "Unreleased"
+    assert sections[1] == __version__
+
+
+def test_citation_has_what_its_format_asks_for() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert f'license = "{citation["license"]}"' in (ROOT / "pyproject.toml").read_text()
 
 
 @pytest.mark.ray
