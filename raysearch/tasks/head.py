@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic import ConfigDict, PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.whole import whole_file
 from raysearch.settings import Settings
 from raysearch.tasks.ctc.tokens import CtcHead, Tokens, Unit
@@ -90,8 +90,15 @@ class FieldHeadConfig(Settings):
 HeadConfig = CtcHeadConfig | SpeakerHeadConfig | FieldHeadConfig
 
 
-class _Kind(BaseModel):
+class _Kind(Settings):
+    """Which of them a document is; the rest of it is not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
     kind: Literal["ctc", "speaker", "fields"] = "ctc"
+
+    @classmethod
+    def _keys(cls, given: dict[Any, Any]) -> list[str]:
+        return list(given)
 
 
 _CONFIGS: dict[str, type[HeadConfig]] = {
@@ -138,11 +145,11 @@ def load_head(folder: Path) -> ChosenHead:
     file = folder / DOCUMENT_NAME
     try:
         document = file.read_bytes()
-        config = _CONFIGS[_Kind.model_validate_json(document).kind].model_validate_json(document)
+        config = _CONFIGS[_Kind.checked_json(document).kind].checked_json(document)
     except OSError as err:
         raise InputError(f"{file}: {err.strerror}; expected the head that was trained on this student") from err
-    except ValidationError as err:
-        raise InputError(f"{file}: {first_fault(err)}") from err
+    except InputError as err:
+        raise InputError(f"{file}: {err}") from err
     head = config.build()
     weights = _read(folder / HEAD_WEIGHTS_NAME)
     shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
