@@ -23,14 +23,15 @@ from raysearch.corpora.check import Checked, check_corpus
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.readers.commonvoice import listed_clips
 from raysearch.corpora.readers.manifests import pairs_file
-from raysearch.corpora.readers.table import read_corpus
+from raysearch.corpora.readers.table import READERS, read_corpus
 from raysearch.corpora.settings import CommonVoiceSettings, CorpusSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError
 from raysearch.files.whole import whole_file, write_whole
 from raysearch.settings import Settings
 
-KINDS = ("an4", "librispeech", "voxceleb", "slurp", "speech-commands", "commonvoice", "labelled", "intents")
+KINDS = tuple(kind for kind in READERS if kind not in ("manifest", "shar", "synthetic", "several"))
+"""What can be prepared: all but what is prepared already, made here, or joined of others."""
 MARKER = "corpus.json"
 
 
