@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import ConfigDict, PositiveInt
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, save_encoder
+from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, read_weights, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.files.whole import whole_file
@@ -151,7 +149,7 @@ def load_head(folder: Path) -> ChosenHead:
     except InputError as err:
         raise InputError(f"{file}: {err}") from err
     head = config.build()
-    weights = _read(folder / HEAD_WEIGHTS_NAME)
+    weights = read_weights(folder / HEAD_WEIGHTS_NAME)
     shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
     expected = {key: tuple(tensor.shape) for key, tensor in head.state_dict().items()}
     if shapes != expected:
@@ -161,12 +159,3 @@ def load_head(folder: Path) -> ChosenHead:
     head.load_state_dict(weights)
     tuned = load_encoder(folder) if (folder / WEIGHTS_NAME).exists() else None
     return ChosenHead(config, head.eval(), tuned)
-
-
-def _read(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(file)
-    except OSError as err:
-        raise InputError(f"{file}: {err.strerror or 'no such file'}; expected a safetensors file") from err
-    except SafetensorError as err:
-        raise InputError(f"{file}: {err}; expected a safetensors file") from err
