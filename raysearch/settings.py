@@ -111,8 +111,9 @@ def _dotted(location: Location, model: type[BaseModel]) -> str:
     that may be one of several models is missing at `corpus`, `an4`, `root`.
     """
     schema: Any = model.__pydantic_core_schema__
-    keys = _keys(location, schema, {one["ref"]: one for one in schema.get("definitions", ())})
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys or location).removeprefix(".")
+    found = _keys(location, schema, {one["ref"]: one for one in schema.get("definitions", ())})
+    keys = location if found is None else found
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 
 def _keys(location: Location, schema: Any, definitions: Mapping[str, Any]) -> list[int | str] | None:
