@@ -6,7 +6,6 @@ from functools import cache
 from importlib.resources import files
 
 from anyio.to_thread import run_sync
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,7 +18,7 @@ from mlflow_server.guard import TOKEN_COOKIE, Guard, problem, token
 from mlflow_server.loopback import Loopback, RefusedError
 from mlflow_server.register import Candidate, register
 from mlflow_server.searches import Documents, list_searches, page_document
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.front.compare import compare, compare_table
 
@@ -51,7 +50,7 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
 
     async def registered(request: Request) -> Response:
         run_id = _run_id(request.path_params["run_id"])
-        wanted = Candidate.model_validate_json(await request.body())
+        wanted = Candidate.checked_json(await request.body())
         mlflow = Loopback(mlflow_app, request)
         return JSONResponse(await register(mlflow, run_id, await documents.get(mlflow, run_id), wanted))
 
@@ -68,7 +67,6 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
         exception_handlers={
             RefusedError: _refused,
             InputError: _wrong,
-            ValidationError: _invalid,
             HTTPException: lambda request, err: problem(err.status_code, err.detail),  # type: ignore[attr-defined]
         },
     )
@@ -120,8 +118,3 @@ def _refused(request: Request, err: Exception) -> Response:
 
 def _wrong(request: Request, err: Exception) -> Response:
     return problem(400, str(err))
-
-
-def _invalid(request: Request, err: Exception) -> Response:
-    assert isinstance(err, ValidationError)
-    return problem(400, first_fault(err))

@@ -77,7 +77,7 @@ class Documents:
         key = (run_id, _pairs(run["data"].get("tags")).get(MIRRORED, ""))
         if key not in self._kept:
             content = await mlflow.artifact(run_id, "front.json")
-            self._kept[key] = await run_sync(SearchDocument.model_validate_json, content)
+            self._kept[key] = await run_sync(SearchDocument.checked_json, content)
         self._kept.move_to_end(key)
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)

@@ -1,15 +1,49 @@
-"""The base of every settings model: frozen, no unknown keys, and the string below a field is its help."""
+"""The base of every settings model, and the one line that says what is wrong with a document of one.
 
-from typing import Any
+A model is frozen, takes no unknown keys, and the string below a field is its help.
+"""
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from raysearch.errors import did_you_mean
+from raysearch.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Location = Sequence[int | str]
+"""Where pydantic found a fault: keys and places in lists, and names of members of unions."""
 
 
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def checked(cls, document: object) -> Self:
+        """The model of a document.
+
+        Raises: InputError, `KEY: GOT; expected WHAT`, for the first thing that is wrong with it.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as err:
+            raise InputError(first_fault(err, cls)) from err
+
+    @classmethod
+    def checked_json(cls, document: str | bytes) -> Self:
+        """The model of a document in JSON.
+
+        Raises: InputError as `checked` does, also if it is no JSON.
+        """
+        try:
+            return cls.model_validate_json(document)
+        except ValidationError as err:
+            raise InputError(first_fault(err, cls)) from err
 
     @model_validator(mode="before")
     @classmethod
@@ -29,3 +63,87 @@ class Settings(BaseModel):
     def _keys(cls, given: dict[Any, Any]) -> list[str]:
         """What a document of this model may hold."""
         return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def first_fault(err: ValidationError, model: type[BaseModel]) -> str:
+    """`KEY: GOT; expected WHAT` for the first thing that the model found wrong."""
+    faults = err.errors(include_url=False)
+    mine = [one for one in faults if one["loc"][:1] == faults[0]["loc"][:1]]
+    # Of a union every member complains: the one that got deepest is the one that was meant.
+    fault = max(mine, key=lambda one: len(one["loc"]) + (one["type"] == "unknown_key"))
+    key = _dotted(fault["loc"], model)
+    message, context = fault["msg"].removeprefix("Value error, "), fault.get("ctx", {})
+    match fault["type"]:
+        case "unknown_key":
+            return f"{key}.{message}" if key else message
+        case "json_invalid":
+            return f"no JSON ({context['error']}); expected a whole document"
+        case "missing":
+            return f"{key}: missing; expected a value"
+        case "value_error":
+            # Our own validators name what lies below the key that pydantic names.
+            return ": ".join(part for part in (key, message) if part)
+        case "bool_parsing" | "bool_type":
+            literals = [one for one in mine if one["type"] == "literal_error" and _dotted(one["loc"], model) == key]
+            *words, last = ["true", "false", *(one["ctx"]["expected"].strip("'") for one in literals)]
+            message = f"{', '.join(words)} or {last}"
+        case "union_tag_not_found":
+            return f"{key}.kind: missing; expected a value"
+        case "union_tag_invalid":
+            return f"{key}.kind: {context['tag']!r}; expected one of {context['expected_tags']}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            message = "a mapping of keys to values"
+        case "tuple_type" | "list_type":
+            message = "a list"
+        case "string_pattern_mismatch":
+            message = f"text of the pattern {context['pattern']}"
+    got = fault.get("input")
+    shown = type(got).__name__ if isinstance(got, dict | list) else repr(got)
+    # Pydantic says "Input should be ..." and "List should have ..."
+    expected = message.partition(" should ")[2].removeprefix("be ").removeprefix("have ") or message
+    return ": ".join(part for part in (key, f"{shown}; expected {expected}") if part)
+
+
+def _dotted(location: Location, model: type[BaseModel]) -> str:
+    """The key of a location, as a user writes it.
+
+    Of a union pydantic names the member that it tried, too, which is no key: what is missing at `root` of a `corpus`
+    that may be one of several models is missing at `corpus`, `an4`, `root`.
+    """
+    schema: Any = model.__pydantic_core_schema__
+    found = _keys(location, schema, {one["ref"]: one for one in schema.get("definitions", ())})
+    keys = location if found is None else found
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+
+
+def _keys(location: Location, schema: Any, definitions: Mapping[str, Any]) -> list[int | str] | None:
+    """What of a location is a key or a place in a list; None if the schema has no such location."""
+    if not location:
+        return []
+    here, rest = location[0], location[1:]
+    while schema["type"] == "definition-ref" or "schema" in schema:
+        # A model, a default value, a validator: they wrap what they hold, and are no part of a location.
+        schema = schema.get("schema") or definitions[schema["schema_ref"]]
+    kept, below = _step(here, schema)
+    ways = (_keys(rest, one, definitions) for one in below)
+    return next((kept + way for way in ways if way is not None), None)
+
+
+def _step(here: int | str, schema: Any) -> tuple[list[int | str], list[Any]]:
+    """The first part of a location, if it is a key, and the schemas that may hold the rest of it."""
+    match schema["type"]:
+        case "union":
+            return [], [one[0] if isinstance(one, tuple) else one for one in schema["choices"]]
+        case "tagged-union":
+            return [], [one for tag, one in schema["choices"].items() if tag == here]
+        case "model-fields":
+            names = {field.get("validation_alias", name): field["schema"] for name, field in schema["fields"].items()}
+            found = names.get(here) or schema.get("extras_schema")
+            return [here], [found] if found else []
+        case "dict":
+            return [here], [schema["values_schema"]]
+        case "list":
+            return [here], [schema["items_schema"]]
+        case "tuple":
+            return [here], schema["items_schema"]
+    return [here], []

@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-from pydantic import ValidationError
 from scipy.signal import resample_poly
 
 from raysearch.corpora.check import Checked, check_corpus
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.readers.commonvoice import listed_clips
 from raysearch.corpora.readers.manifests import pairs_file
-from raysearch.corpora.readers.table import read_corpus
+from raysearch.corpora.readers.table import READERS, read_corpus
 from raysearch.corpora.settings import CommonVoiceSettings, CorpusSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.whole import whole_file, write_whole
 from raysearch.settings import Settings
 
-KINDS = ("an4", "librispeech", "voxceleb", "slurp", "speech-commands", "commonvoice", "labelled", "intents")
+KINDS = tuple(kind for kind in READERS if kind not in ("manifest", "shar", "synthetic", "several"))
+"""What can be prepared: all but what is prepared already, made here, or joined of others."""
 MARKER = "corpus.json"
 
 
@@ -47,10 +47,7 @@ def corpus_settings(kind: str, root: Path, changes: Mapping[str, Any]) -> Corpus
     if kind == "voxceleb":
         lists = {split: {"file": str(root / f"veri_{split}.txt")} for split in ("dev", "test")}
         document = {"kind": kind, "train": [{"file": str(root / "train_list.txt")}], **lists}
-    try:
-        return _Document.model_validate({"corpus": {**document, **changes}}).corpus
-    except ValidationError as err:
-        raise InputError(first_fault(err)) from err
+    return _Document.checked({"corpus": {**document, **changes}}).corpus
 
 
 def prepare(settings: CorpusSettings, out: Path) -> Checked | None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from raysearch.deploy.latency import Latency
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME, check_content
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.whole import write_whole
 from raysearch.settings import Settings
 
@@ -69,11 +67,11 @@ def load_manifest(folder: Path) -> Manifest:
     """Raises: InputError if there is none, or a file is missing or is not the one that was exported."""
     file = folder / MANIFEST_NAME
     try:
-        manifest = Manifest.model_validate_json(file.read_bytes())
+        manifest = Manifest.checked_json(file.read_bytes())
     except OSError as err:
         raise InputError(f"{file}: {err.strerror}; expected a folder that `raysearch export` wrote") from err
-    except ValidationError as err:
-        raise InputError(f"{file}: {first_fault(err)}") from err
+    except InputError as err:
+        raise InputError(f"{file}: {err}") from err
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; expected all files of {MANIFEST_NAME}")

@@ -35,10 +35,8 @@ class SpeechModel(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, T, V), and the valid frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
-        x_LBTD = torch.stack(encoded.hidden)
-        x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])
-        logits_NV = self.head(x_LBTD.flatten(1, 2))
-        return logits_NV.unflatten(0, x_LBTD.shape[1:3]).log_softmax(-1), encoded.frames_B
+        logits_NV = self.head(encoded.normalised_LBTD.flatten(1, 2))
+        return logits_NV.unflatten(0, encoded.output_BTD.shape[:2]).log_softmax(-1), encoded.frames_B
 
 
 class SpeakerModel(nn.Module):
@@ -66,9 +64,7 @@ class FieldModel(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, V), each field's own, and the frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
-        x_LBTD = torch.stack(encoded.hidden)
-        x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])
-        x_BTD = torch.einsum("l,lbtd->btd", self.head.mix_L.softmax(0), x_LBTD)
+        x_BTD = torch.einsum("l,lbtd->btd", self.head.mix_L.softmax(0), encoded.normalised_LBTD)
         return self.head.log_probs(self.head.read(x_BTD, encoded.frames_B)), encoded.frames_B
 
 

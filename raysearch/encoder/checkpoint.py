@@ -64,12 +64,15 @@ def check_weights(encoder: Encoder, weights: dict[str, Tensor], file: Path | str
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
+    """Raises: InputError if the file is missing, or not whole, or no safetensors file."""
     if not file.is_file():
         others = sorted(p.name for p in file.parent.glob("*") if p.suffix in {".pt", ".pth", ".bin", ".ckpt", ".pkl"})
         aside = f" ({', '.join(others)}: pickles are not loaded)" if others else ""
         raise InputError(f"{file}: no such file{aside}; expected a safetensors file")
     try:
         return load_file(file)
+    except OSError as err:
+        raise InputError(f"{file}: {err.strerror or err}; expected a safetensors file") from err
     except SafetensorError as err:
         raise InputError(f"{file}: {err}; expected a safetensors file") from err
 

@@ -220,5 +220,10 @@ AnyConfig = EncoderConfig | ConvConfig
 
 def parse_config(document: Any) -> AnyConfig:
     """Raises: pydantic's ValidationError."""
+    return config_model(document).model_validate(document)
+
+
+def config_model(document: Any) -> type[EncoderConfig] | type[ConvConfig]:
+    """Which of the two an encoder document is meant to be."""
     conv = isinstance(document, dict) and document.get("kind") == "conv"
-    return ConvConfig.model_validate(document) if conv else EncoderConfig.model_validate(document)
+    return ConvConfig if conv else EncoderConfig

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from raysearch.encoder.config import AnyConfig, parse_config
-from raysearch.errors import InputError, first_fault
+from raysearch.encoder.config import AnyConfig, config_model
+from raysearch.errors import InputError
 
 
 def read_config(file: Path | str) -> AnyConfig:
@@ -30,6 +29,6 @@ def read_document(file: Path | str) -> Any:
 def as_config(document: Any, file: Path | str) -> AnyConfig:
     """Raises: InputError, naming the file, if the document does not describe an encoder."""
     try:
-        return parse_config(document)
-    except ValidationError as err:
-        raise InputError(f"{file}: {first_fault(err)}") from err
+        return config_model(document).checked(document)
+    except InputError as err:
+        raise InputError(f"{file}: {err}") from err

@@ -1,6 +1,6 @@
 """The encoder: audio in, hidden states out. Knows nothing of losses, masks of pre-training or how it was made.
 
-Shapes: B batch, S samples, T frames, D width, M mel bins, K keys.
+Shapes: B batch, S samples, L layers, T frames, D width, M mel bins, K keys.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.frames import Count, frames, mel_frames, valid_mask
@@ -32,6 +33,12 @@ class Encoded(NamedTuple):
     def valid_BT(self) -> Tensor:
         """Bool: True where a frame is valid."""
         return valid_mask(self.frames_B, self.output_BTD.shape[1])
+
+    @property
+    def normalised_LBTD(self) -> Tensor:
+        """All hidden states, each frame of each brought to mean 0 and variance 1."""
+        hidden_LBTD = torch.stack(self.hidden)
+        return F.layer_norm(hidden_LBTD, hidden_LBTD.shape[-1:])
 
 
 class Encoder(nn.Module):

@@ -8,9 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.gzipped import read_gzip, write_gzip
 from raysearch.front.document import SearchDocument
 from raysearch.settings import Settings
@@ -44,6 +42,6 @@ def read_record(path: Path) -> Record:
     """Raises: InputError if the file is no record."""
     content = read_gzip(path, "a file written by: raysearch record")
     try:
-        return Record.model_validate_json(content)
-    except ValidationError as err:
-        raise InputError(f"{path}: {first_fault(err)}") from err
+        return Record.checked_json(content)
+    except InputError as err:
+        raise InputError(f"{path}: {err}") from err

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.digest import document_digest
 from raysearch.methods.table import load_method
 from raysearch.settings import Settings
@@ -216,10 +216,7 @@ class Spec(Settings):
                 for part in path:
                     at = at.setdefault(part, {})
                 at[last] = value
-        try:
-            return load_method(method).Settings.model_validate(nested)
-        except ValidationError as err:
-            raise InputError(first_fault(err)) from err
+        return load_method(method).Settings.checked(nested)
 
     def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
         """The configuration's student, known before it is trained."""

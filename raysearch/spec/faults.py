@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from math import lcm
 from typing import Any
 
-from pydantic import ValidationError
-
-from raysearch.errors import InputError, did_you_mean, first_fault
+from raysearch.errors import InputError, did_you_mean
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Distribution, Value, has_setting, setting_keys
@@ -75,9 +73,9 @@ def _fault(method: str, key: str, value: Any) -> str:
     for part in reversed(key.split(".")):
         nested = {part: nested}
     try:
-        load_method(method).Settings.model_validate(nested)
-    except ValidationError as err:
-        fault = first_fault(err)
+        load_method(method).Settings.checked(nested)
+    except InputError as err:
+        fault = str(err)
         # A fault of the whole group, beside the other settings' defaults, is none of the value's own.
         return fault.removeprefix(key) if fault.startswith(key) else ""
     return ""

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.bundled import SPACES, find_document
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
@@ -43,12 +42,10 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = N
 def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
     """A spec from a document; `where` names it in errors."""
     try:
-        spec = Spec.model_validate(document)
+        spec = Spec.checked(document)
         for method in spec.methods:
             load_method(method)
         check(spec)
-    except ValidationError as err:
-        raise InputError(f"{where}: {first_fault(err)}") from err
     except InputError as err:
         raise InputError(f"{where}: {err}") from err
     return spec

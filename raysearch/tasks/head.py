@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from pydantic import BaseModel, PositiveInt, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import ConfigDict, PositiveInt
+from safetensors.torch import save_file
 from torch import nn
 
-from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, save_encoder
+from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder, read_weights, save_encoder
 from raysearch.encoder.encoder import Encoder
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
 from raysearch.files.whole import whole_file
 from raysearch.settings import Settings
 from raysearch.tasks.ctc.tokens import CtcHead, Tokens, Unit
@@ -90,8 +88,15 @@ class FieldHeadConfig(Settings):
 HeadConfig = CtcHeadConfig | SpeakerHeadConfig | FieldHeadConfig
 
 
-class _Kind(BaseModel):
+class _Kind(Settings):
+    """Which of them a document is; the rest of it is not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
     kind: Literal["ctc", "speaker", "fields"] = "ctc"
+
+    @classmethod
+    def _keys(cls, given: dict[Any, Any]) -> list[str]:
+        return list(given)
 
 
 _CONFIGS: dict[str, type[HeadConfig]] = {
@@ -138,13 +143,13 @@ def load_head(folder: Path) -> ChosenHead:
     file = folder / DOCUMENT_NAME
     try:
         document = file.read_bytes()
-        config = _CONFIGS[_Kind.model_validate_json(document).kind].model_validate_json(document)
+        config = _CONFIGS[_Kind.checked_json(document).kind].checked_json(document)
     except OSError as err:
         raise InputError(f"{file}: {err.strerror}; expected the head that was trained on this student") from err
-    except ValidationError as err:
-        raise InputError(f"{file}: {first_fault(err)}") from err
+    except InputError as err:
+        raise InputError(f"{file}: {err}") from err
     head = config.build()
-    weights = _read(folder / HEAD_WEIGHTS_NAME)
+    weights = read_weights(folder / HEAD_WEIGHTS_NAME)
     shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
     expected = {key: tuple(tensor.shape) for key, tensor in head.state_dict().items()}
     if shapes != expected:
@@ -154,12 +159,3 @@ def load_head(folder: Path) -> ChosenHead:
     head.load_state_dict(weights)
     tuned = load_encoder(folder) if (folder / WEIGHTS_NAME).exists() else None
     return ChosenHead(config, head.eval(), tuned)
-
-
-def _read(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(file)
-    except OSError as err:
-        raise InputError(f"{file}: {err.strerror or 'no such file'}; expected a safetensors file") from err
-    except SafetensorError as err:
-        raise InputError(f"{file}: {err}; expected a safetensors file") from err

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.encoder.checkpoint import load_encoder
+from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
 from raysearch.files.digest import content_digest
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.training.student import build_student
 
-DOCUMENT, WEIGHTS = "teacher.json", "model.safetensors"
+DOCUMENT = "teacher.json"
 
 
 def teacher_metrics(folder: Path) -> dict[str, float]:
@@ -31,7 +31,7 @@ def teacher_metrics(folder: Path) -> dict[str, float]:
 
 def load_teacher(folder: Path, device: torch.device) -> Teacher:
     """The teacher in `folder`, frozen and in eval mode."""
-    key = content_digest((folder / WEIGHTS).read_bytes())
+    key = content_digest((folder / WEIGHTS_NAME).read_bytes())
     return Teacher(_frozen(load_encoder(folder, device)), key, teacher_metrics(folder))
 
 

@@ -12,14 +12,14 @@ import torch
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
-from raysearch.encoder.checkpoint import save_encoder
+from raysearch.encoder.checkpoint import WEIGHTS_NAME, save_encoder
 from raysearch.encoder.imports.source import read_encoder, source_key
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
 from raysearch.teachers.ctc import train_ctc
 from raysearch.teachers.hubert import train_hubert
-from raysearch.teachers.loading import DOCUMENT, WEIGHTS
+from raysearch.teachers.loading import DOCUMENT
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
 from raysearch.teachers.speakers import train_speakers
 from raysearch.training.process import world_size
@@ -34,8 +34,8 @@ def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store:
         corpus = _own_corpus(settings, corpus, store)
         return store.get(_key(settings, corpus))
     folder = Path(settings.source)
-    if not (folder / WEIGHTS).exists():
-        raise InputError(f"teacher.source: {settings.source}; expected a folder with config.json and {WEIGHTS}")
+    if not (folder / WEIGHTS_NAME).exists():
+        raise InputError(f"teacher.source: {settings.source}; expected a folder with config.json and {WEIGHTS_NAME}")
     return folder.resolve()
 
 

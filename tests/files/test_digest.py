@@ -107,7 +107,7 @@ def test_synthetic_speech_keeps_its_folder(tmp_path: Path, monkeypatch: pytest.M
     def synthesise(settings: SyntheticSettings, folder: Path) -> None:
         raise Asked(folder.name)
 
-    monkeypatch.setattr("raysearch.corpora.readers.table.synthesise", synthesise)
+    monkeypatch.setattr("raysearch.corpora.readers.synthetic.synthesise", synthesise)
     assert asked(read_corpus, SyntheticSettings(), tmp_path) == "synthetic-d66a614abf96"
 
 

@@ -52,6 +52,7 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"corpus": {"kind": "an4"}}, "corpus.root: missing"),
         ({"corpus": {"kind": "timit"}}, "corpus.kind: 'timit'; expected one of 'an4'"),
         ({"corpus": {"root": "an4"}}, "corpus.kind: missing"),
+        ({"corpus": {"kind": "synthetic", "speakers": {"train": 0}}}, "corpus.speakers.train: 0; expected greater"),
         ({"task": [{"kind": "phonemes", "updats": 9}]}, "task[0].updats: unknown key"),
         ({"method": {"choices": ["hubert"]}}, "method.choices: unknown key; expected one of choice"),
         ({"method": "dicehuber"}, "did you mean dicehubert"),

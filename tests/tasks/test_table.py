@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +24,11 @@ class Counting:
     def evaluate(self, encoder, corpus, *, test: bool, device, seed) -> Evaluated:
         self.asked.append(test)
         return Evaluated(Score(20, 18, 22), Score(21, 19, 23) if test else None, {"lr": 0.1, "lr_at_edge": 0.0})
+
+
+def test_tasks_are_of_the_kinds_that_a_document_may_name() -> None:
+    union, _ = get_args(TaskSettings)
+    assert [model.model_fields["kind"].default for model in get_args(union)] == list(TASKS)
 
 
 @pytest.mark.parametrize("kind", TASKS)

@@ -13,7 +13,7 @@ from lhotse.utils import fastcopy
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.listed import Row, check_split, read_rows, refuse_unknown, values_of
 from raysearch.corpora.readers.trial_list import cut_id, read_speakers
-from raysearch.corpora.settings import SPLITS, LabelledSettings, ReadingSettings
+from raysearch.corpora.settings import SPLITS, LabelledSettings, ReadingSettings, SeveralSettings
 from raysearch.errors import InputError
 
 _COLUMNS = ("path", "label", "split")
@@ -50,6 +50,14 @@ def labelled_corpus(name: str, rows: Sequence[Row], settings: ReadingSettings, c
         found = f"one label, {min(labels)!r}" if labels else "no label"
         raise InputError(f"corpus {name}: train has {found}; expected at least two")
     return corpus
+
+
+def read_several(settings: SeveralSettings, cache: Path | None) -> Corpus:
+    """All the corpora joined. `cache`: a JSON file that keeps verdicts on audio files.
+
+    Raises: InputError if two have one name, or as `read_labelled` does.
+    """
+    return join([read_labelled(one, cache) for one in settings.corpora])
 
 
 def join(corpora: Sequence[Corpus]) -> Corpus:

@@ -40,8 +40,11 @@ ATTEMPTS = 6
 _log = logging.getLogger(__name__)
 
 
-def read_shar(settings: SharSettings) -> Corpus:
-    """Raises: InputError if a split has no archives or a manifest is no JSON, or too much cannot be used."""
+def read_shar(settings: SharSettings, cache: Path | None = None) -> Corpus:
+    """The corpus in the archives. `cache` is left alone: no audio is read before it is wanted.
+
+    Raises: InputError if a split has no archives or a manifest is no JSON, or too much cannot be used.
+    """
     splits, everything, total = {}, [], 0
     for split in SPLITS:
         place = getattr(settings.splits, split)

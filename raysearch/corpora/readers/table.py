@@ -1,36 +1,27 @@
-"""The one table of readers: which function reads which kind of corpus."""
+"""The one table of readers: kind of corpus -> where the function that reads it lives, imported on use."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.corpora.readers.commonvoice import read_commonvoice
-from raysearch.corpora.readers.intents import read_intents, read_slurp
-from raysearch.corpora.readers.labelled import join, read_labelled
-from raysearch.corpora.readers.librispeech import read_an4, read_librispeech, read_tree
-from raysearch.corpora.readers.manifests import read_manifests
-from raysearch.corpora.readers.shar import read_shar
-from raysearch.corpora.readers.speech_commands import read_speech_commands
-from raysearch.corpora.readers.voxceleb import read_voxceleb
-from raysearch.corpora.settings import (
-    SPLITS,
-    An4Settings,
-    CommonVoiceSettings,
-    CorpusSettings,
-    IntentsSettings,
-    LabelledSettings,
-    LibriSpeechSettings,
-    ManifestSettings,
-    SeveralSettings,
-    SharSettings,
-    SlurpSettings,
-    SpeechCommandsSettings,
-    SyntheticSettings,
-    VoxCelebSettings,
-)
-from raysearch.corpora.synthetic.synthesise import synthesise
-from raysearch.files.digest import content_digest
+from raysearch.corpora.settings import CorpusSettings
+
+READERS = {
+    "an4": "raysearch.corpora.readers.librispeech:read_an4",
+    "librispeech": "raysearch.corpora.readers.librispeech:read_librispeech",
+    "voxceleb": "raysearch.corpora.readers.voxceleb:read_voxceleb",
+    "slurp": "raysearch.corpora.readers.intents:read_slurp",
+    "speech-commands": "raysearch.corpora.readers.speech_commands:read_speech_commands",
+    "commonvoice": "raysearch.corpora.readers.commonvoice:read_commonvoice",
+    "labelled": "raysearch.corpora.readers.labelled:read_labelled",
+    "intents": "raysearch.corpora.readers.intents:read_intents",
+    "manifest": "raysearch.corpora.readers.manifests:read_manifests",
+    "shar": "raysearch.corpora.readers.shar:read_shar",
+    "synthetic": "raysearch.corpora.readers.synthetic:read_synthetic",
+    "several": "raysearch.corpora.readers.labelled:read_several",
+}
 
 
 def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
@@ -40,37 +31,6 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
 
     Raises: InputError if a path is missing, or too much of a split cannot be used.
     """
-    verdicts = cache / "verdicts.json"
-    match settings:
-        case An4Settings():
-            return read_an4(settings, verdicts)
-        case LibriSpeechSettings():
-            return read_librispeech(settings, verdicts)
-        case VoxCelebSettings():
-            return read_voxceleb(settings, verdicts)
-        case ManifestSettings():
-            return read_manifests(settings, verdicts)
-        case SharSettings():
-            return read_shar(settings)
-        case SyntheticSettings():
-            return _read_synthetic(settings, cache, verdicts)
-        case LabelledSettings():
-            return read_labelled(settings, verdicts)
-        case IntentsSettings():
-            return read_intents(settings, verdicts)
-        case SlurpSettings():
-            return read_slurp(settings, verdicts)
-        case SpeechCommandsSettings():
-            return read_speech_commands(settings, verdicts)
-        case CommonVoiceSettings():
-            return read_commonvoice(settings, verdicts)
-        case SeveralSettings():
-            return join([read_labelled(one, verdicts) for one in settings.corpora])
-
-
-def _read_synthetic(settings: SyntheticSettings, cache: Path, verdicts: Path) -> Corpus:
-    recipe = settings.model_dump_json(include={"speakers", "utterances", "words", "seed"})
-    folder = cache / f"synthetic-{content_digest(recipe, digits=12)}"
-    synthesise(settings, folder)
-    phones = {split: folder / "phones" / f"{split}.txt" for split in SPLITS}
-    return read_tree("synthetic", folder, {split: [split] for split in SPLITS}, phones, settings, verdicts)
+    module, name = READERS[settings.kind].split(":")
+    corpus: Corpus = getattr(import_module(module), name)(settings, cache / "verdicts.json")
+    return corpus

@@ -19,7 +19,8 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, Posi
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.keys import Table, build, exported
 from raysearch.encoder.imports.pickles import read_pickle
-from raysearch.errors import InputError, first_fault
+from raysearch.errors import InputError
+from raysearch.settings import first_fault
 
 PICKLE_NAME, PREPROCESSOR_NAME = "pytorch_model.bin", "preprocessor_config.json"
 MODEL_TYPES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"}
@@ -84,7 +85,7 @@ def import_huggingface(folder: Path) -> Encoder:
     try:
         config = _config(document, _normalises(folder, document))
     except ValidationError as err:
-        raise InputError(f"{folder / CONFIG_NAME}: {first_fault(err)}") from err
+        raise InputError(f"{folder / CONFIG_NAME}: {first_fault(err, EncoderConfig)}") from err
     # A model with a head keeps its encoder under the name of its type.
     return build(config, {key.removeprefix(f"{kind}."): tensor for key, tensor in weights.items()}, KEYS, file)
 

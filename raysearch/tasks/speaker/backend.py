@@ -32,8 +32,7 @@ class SpeakerBackend(nn.Module):
     def forward(self, encoded: Encoded) -> Tensor:
         if self.settings.layers == "last":
             return self.of_frames(encoded.output_BTD)
-        x_LBTD = torch.stack(encoded.hidden)
-        return self.of_layers(F.layer_norm(x_LBTD, x_LBTD.shape[-1:]))
+        return self.of_layers(encoded.normalised_LBTD)
 
     def of_layers(self, x_LBTD: Tensor) -> Tensor:
         """Of LayerNormed hidden states."""
