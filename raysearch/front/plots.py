@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from html import escape
 from math import log10, nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raysearch.front.document import SearchDocument
 from raysearch.front.drawing import Drawing, Point, drawing
 from raysearch.front.front import Mark
+
+if TYPE_CHECKING:
+    from plotly import graph_objects
 
 INK, GREY, PALE, GOLD = "#333333", "#9a9a9a", "#c8c8c8", "#E6B800"
 # Open marks are those whose place is within noise. Dominated trials are grey, unless there are methods to tell apart.
@@ -174,10 +177,15 @@ def _footprint(axes: Any, point: Point) -> Any:
 
 def draw_html(document: SearchDocument, path: Path) -> None:
     """Writes one self-contained page (about 5 MB: it carries plotly), with settings and intervals on hover."""
+    figure(document).write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+
+
+def figure(document: SearchDocument) -> graph_objects.Figure:
+    """The interactive picture of a search: its front, its dominated trials and its teacher, on cost and error."""
     from plotly import graph_objects
 
     shown = drawing(document)
-    figure = graph_objects.Figure()
+    drawn = graph_objects.Figure()
     several = len(shown.colours) > 1
     for mark, label, grey in DOMINATED:
         points = [point for point in shown.points if point.mark is mark]
@@ -185,9 +193,9 @@ def draw_html(document: SearchDocument, path: Path) -> None:
             continue
         colours = [shown.colours[point.method] for point in points] if several else grey
         symbol = "circle-open" if mark is Mark.WITHIN_NOISE else "circle"
-        _trace(figure, points, label, colours, size=7, symbol=symbol, opacity=FAINT if several else 1.0)
+        _trace(drawn, points, label, colours, size=7, symbol=symbol, opacity=FAINT if several else 1.0)
     if shown.front:
-        figure.add_scatter(
+        drawn.add_scatter(
             x=[point.x for point in shown.front], y=[point.y for point in shown.front], mode="lines", name="front",
             line={"shape": "hv", "color": INK, "width": 1.3}, hoverinfo="skip",
         )  # fmt: skip
@@ -197,25 +205,32 @@ def draw_html(document: SearchDocument, path: Path) -> None:
             for point in shown.points
             if point.method == method and point.mark in (Mark.FRONT, Mark.FRONT_WITHIN_NOISE)
         ]
-        _trace(figure, members, method, colour, size=12, text=True)
+        _trace(drawn, members, method, colour, size=12, text=True)
     if shown.teacher is not None:
-        _trace(figure, [shown.teacher], shown.teacher.label, GOLD, size=17, symbol="star")
-        figure.add_hline(y=shown.teacher.y, line={"color": GREY, "dash": "dash", "width": 1})
-    figure.update_layout(
+        _trace(drawn, [shown.teacher], shown.teacher.label, GOLD, size=17, symbol="star")
+        drawn.add_hline(y=shown.teacher.y, line={"color": GREY, "dash": "dash", "width": 1})
+    drawn.update_layout(
         template="plotly_white",
         title={"text": f"<b>{escape(shown.title)}</b><br><sub>{escape(shown.subtitle)}</sub>", "x": 0.01},
         xaxis={"type": "log", "title": {"text": shown.x_label}, "dtick": "D2"},
         yaxis={"title": {"text": shown.y_label}},
         hoverlabel={"align": "left"},
     )
-    figure.write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+    return drawn
 
 
 def _trace(
-    figure: Any, points: Sequence[Point], name: str, colour: str | list[str], *, size: int, symbol: str = "circle",
-    text: bool = False, opacity: float = 1.0,
-) -> None:  # fmt: skip
-    figure.add_scatter(
+    drawn: graph_objects.Figure,
+    points: Sequence[Point],
+    name: str,
+    colour: str | list[str],
+    *,
+    size: int,
+    symbol: str = "circle",
+    text: bool = False,
+    opacity: float = 1.0,
+) -> None:
+    drawn.add_scatter(
         # One place without a point: a trace without any has no line in the legend.
         x=[point.x for point in points] or [nan],
         y=[point.y for point in points] or [nan],
