@@ -29,12 +29,12 @@ class SeedMean(Settings):
     """In the order of the searches."""
     mean: Measured
     half: Measured
-    """Half of the mean's 95 % interval by Student's t; NaN for one search."""
+    """Half of the mean's 95 % interval by Student's t; NaN for one search, or where one lacks the number."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> SeedMean:
         count = len(values)
-        spread = stdev(values) / sqrt(count) if count > 1 else nan
+        spread = stdev(values) / sqrt(count) if count > 1 and all(map(isfinite, values)) else nan
         return cls(
             values=list(values), mean=fmean(values), half=spread * float(student_t.ppf((1 + LEVEL) / 2, count - 1))
         )

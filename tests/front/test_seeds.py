@@ -1,5 +1,7 @@
 """Means over searches that differ in their seed."""
 
+from math import isnan
+
 import pytest
 from scipy.stats import ttest_1samp
 
@@ -52,6 +54,13 @@ def test_seeds_table_of_several_methods_then_names_them():
 
 def test_one_search_then_no_interval(searches):
     assert "+-" not in seeds_table(searches[:1]).partition("Means")[0]
+
+
+def test_searches_without_test_errors_then_dev_alone():
+    trials = [trial(0, 20, 12, config=HALF), trial(1, 40, 10, config=DENSE)]
+    searches = [document(name, ["macs", "wer"], trials, [100, 100]) for name in "ab"]
+    assert isnan(over_seeds(searches)[0].error["test"].half)
+    assert "test" not in seeds_table(searches).splitlines()[0]
 
 
 def test_no_configuration_in_common_is_refused(searches):
