@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import raysearch
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "raysearch"
 
@@ -22,7 +24,7 @@ PACKAGE = ROOT / "raysearch"
 ROOMS = (
     *("errors", "settings", "files", "front", "tracking", "encoder", "corpora", "training", "targets", "tasks"),
     *("methods", "teachers", "spec", "storage", "cluster", "lanes", "search", "simulation", "planning", "deploy"),
-    "cli",
+    *("api", "cli"),
 )
 # Which rooms may import a heavy library, anywhere in a file.
 HEAVY = {
@@ -94,6 +96,23 @@ def test_no_two_files_import_each_other() -> None:
         pytest.fail(f"a circle of imports: {' -> '.join(err.args[1])}")
 
 
+def test_only_the_command_line_uses_the_face() -> None:
+    """The names of the package itself stand for files of `api`, so whoever uses one imports that room."""
+    for module, path in modules().items():
+        if room(module) != "cli":
+            used = {name for name in face_names(path) if name in raysearch.__all__}
+            assert not used, f"{module} uses raysearch.{', raysearch.'.join(sorted(used))}"
+
+
+def face_names(path: Path) -> Iterator[str]:
+    """Names that a file takes from the package itself."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "raysearch":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "raysearch":
+            yield node.attr
+
+
 @pytest.mark.parametrize("library", HEAVY)
 def test_heavy_libraries_stay_in_their_rooms(library: str) -> None:
     for module, path in modules().items():
@@ -130,7 +149,7 @@ def test_rooms_are_small_enough_to_be_looked_over() -> None:
     ],
 )
 def test_light_modules_import_no_heavy_library(module: str) -> None:
-    assert loaded_by(module, ["torch", "ray", "mlflow", "lhotse", "optuna"]) == []
+    assert loaded_by(module, ["torch", "ray", "mlflow", "lhotse", "optuna", "pandas"]) == []
 
 
 def test_search_knows_nothing_of_ray() -> None:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysearch.cli.options import Json, Set, Storage, choices
+import raysearch
+from raysearch.cli.options import Json, Set, Storage
 from raysearch.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from raysearch.planning.label_sets import Made
 
 
 def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
     """Hours, speakers and faults of a search document's corpus."""
-    from raysearch.corpora.check import check_corpus
-    from raysearch.corpora.readers.table import read_corpus
-    from raysearch.spec.loading import load_spec
-    from raysearch.storage.folder import SearchFolder
-
-    settings = load_spec(document, overrides or []).corpus
-    # A check reports every fault, however many: the limit is for searches.
-    lenient = settings.model_copy(update={"max_skipped": 1.0})
-    checked = check_corpus(read_corpus(lenient, SearchFolder.of(storage, "").store.corpora))
+    checked = raysearch.check_corpus(raysearch.load_spec(document, overrides or []), storage=storage)
     if as_json:
         print_json(checked.document())
     else:
@@ -37,14 +33,9 @@ def corpus_prepare(
     as_json: Json = False,
 ) -> None:
     """Validate a corpus and write its manifests, once: raysearch corpus prepare commonvoice cv/en -o prepared/cv-en"""
-    from raysearch.corpora.prepare import KINDS, MARKER, corpus_settings, prepare
-    from raysearch.spec.overrides import override
+    from raysearch.corpora.prepare import MARKER
 
-    choices("KIND", [kind], KINDS)
-    changes: dict[str, Any] = {}
-    for one in overrides or []:
-        override(changes, one)
-    checked = prepare(corpus_settings(kind, root, changes), out)
+    checked = raysearch.prepare_corpus(kind, root, out, overrides or [])
     splits = ", ".join(f"{split}: {out / split}.jsonl.gz" for split in ("train", "dev", "test"))
     if as_json:
         print((out / MARKER).read_text())
@@ -62,19 +53,13 @@ def corpus_synth(
     seed: Annotated[int, typer.Option(min=0, help="Seed of voices, sentences, levels and pauses.")] = 0,
 ) -> None:
     """Write a synthetic multi-speaker corpus with transcripts and phones."""
-    from raysearch.corpora.settings import SplitCounts, SyntheticSettings
-    from raysearch.corpora.synthetic.synthesise import synthesise
-
-    counts = SplitCounts(train=utterances, dev=80, test=80)
-    synthesise(SyntheticSettings(utterances=counts, seed=seed), out)
+    raysearch.synthesise_corpus(out, utterances=utterances, seed=seed)
     print(out)
 
 
 def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
     """Label sets in the store, with their quality."""
-    from raysearch.storage.folder import SearchFolder
-
-    found = [label_set.document() for label_set in SearchFolder.of(storage, "").store.label_sets.ls()]
+    found = raysearch.label_sets(storage=storage)
     if as_json:
         print_json(found)
         return
@@ -88,31 +73,22 @@ def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
 
 def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
     """Make a search's teacher and label sets before it begins: raysearch targets build search_spaces/quickstart.yaml"""
-    import torch
-
-    from raysearch.planning.label_sets import make_label_sets
-    from raysearch.planning.wanted_labels import asks_for_labels, searched_ranges
-    from raysearch.spec.loading import load_spec
-    from raysearch.storage.folder import SearchFolder
-
-    loaded = load_spec(spec, overrides or [])
-    device = torch.device("cuda" if torch.cuda.is_available() and loaded.workers.use_gpu else "cpu")
-    made = []
-    for one in make_label_sets(loaded, SearchFolder.of(storage, loaded.name), device, say):
-        made.append(asdict(one))
-        if not as_json:
-            features = f"layer {one.layer}" if one.layer else "MFCCs"
-            took = "there already" if one.seconds is None else f"{one.seconds:.1f} s"
-            print(f"{one.kind} {one.id}: {one.clusters} clusters of {features}, {one.bytes / 1e6:.2f} MB, {took}")
-    without = [method for method in loaded.methods if not asks_for_labels(loaded, method)]
-    ranges = list(dict.fromkeys(key for method in loaded.methods for key in searched_ranges(loaded, method)))
+    loaded = raysearch.load_spec(spec, overrides or [])
+    made = None if as_json else _print_label_set
+    found = raysearch.build_label_sets(loaded, storage=storage, say=say, made=made)
     if as_json:
-        print_json({"label_sets": made, "without": without, "on_demand": ranges})
+        print_json(asdict(found))
         return
-    for method in without:
+    for method in found.without:
         print(f"no label sets: {method} asks for none")
-    for key in ranges:
+    for key in found.on_demand:
         print(f"{key}: a range; beyond the points of search.start, trials have their label sets built when they ask")
+
+
+def _print_label_set(one: Made) -> None:
+    features = f"layer {one.layer}" if one.layer else "MFCCs"
+    took = "there already" if one.seconds is None else f"{one.seconds:.1f} s"
+    print(f"{one.kind} {one.id}: {one.clusters} clusters of {features}, {one.bytes / 1e6:.2f} MB, {took}")
 
 
 def targets_gc(
@@ -122,16 +98,7 @@ def targets_gc(
     as_json: Json = False,
 ) -> None:
     """Remove unused label sets and bins, and the resume states of ended trials. The front's trials keep everything."""
-    import time
-
-    from raysearch.search.reading import ended_off_front
-    from raysearch.storage.folder import SearchFolder
-    from raysearch.storage.garbage import find_garbage, remove_garbage
-
-    place = SearchFolder.of(storage, "")
-    garbage = find_garbage(place, time.time() - 86_400 * unused_days, ended_off_front)
-    if not dry_run:
-        remove_garbage(place, garbage)
+    garbage = raysearch.remove_garbage(unused_days=unused_days, dry_run=dry_run, storage=storage)
     trials: dict[str, list[int]] = {}
     for name, number in garbage.checkpoints:
         trials.setdefault(name, []).append(number)

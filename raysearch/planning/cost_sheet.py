@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from raysearch.files.bundled import ENCODERS, SPACES, find_document
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import load_spec
-from raysearch.spec.overrides import override
+from raysearch.spec.overrides import Overrides, override
 from raysearch.spec.space import Config
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
@@ -46,27 +46,35 @@ class CostSheet:
         }
 
 
-def cost_sheet(path: Path, overrides: Iterable[str], ecapa: int | None) -> CostSheet:
-    """The costs of a file, or of the document of this name that comes with raysearch.
+def cost_sheet(path: Path, overrides: Overrides, ecapa: int | None) -> CostSheet:
+    """The costs of a file, or of the document of this name that comes with raysearch. Of a search it is the first student.
+
 
     `ecapa` is the number of channels of an ECAPA-TDNN behind an encoder that comes without a back end.
-
-    Raises: InputError
+    Raises: InputError if the file is neither.
     """
     path = find_document(path, ENCODERS, SPACES)
     document = read_document(path)
     if not isinstance(document, dict):
         raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
-    asked = None if ecapa is None else BackendSettings(channels=ecapa)
     if "front_end" not in document and document.get("kind") != "conv":
-        spec = load_spec(path, overrides)
-        start = spec.search.start[0] if spec.search.start else {}
-        config: Config = {"method": spec.methods[0], **start}
-        backend = getattr(load_method(spec.methods[0]), "backend", lambda settings: None)
-        return CostSheet(spec.student_config(config, teacher_shape(spec)), asked or backend(spec.settings(config)))
-    for one in overrides:
-        override(document, one)
-    return CostSheet(as_config(document, path), asked)
+        return student_sheet(load_spec(path, overrides), ecapa)
+    override(document, overrides)
+    return CostSheet(as_config(document, path), ecapa_of(ecapa))
+
+
+def student_sheet(spec: Spec, ecapa: int | None) -> CostSheet:
+    """The cost of a search's first student: the first point of `search.start`, or else its method's own settings."""
+    start = spec.search.start[0] if spec.search.start else {}
+    config: Config = {"method": spec.methods[0], **start}
+    backend = getattr(load_method(spec.methods[0]), "backend", lambda settings: None)
+    student = spec.student_config(config, teacher_shape(spec))
+    return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)))
+
+
+def ecapa_of(channels: int | None) -> BackendSettings | None:
+    """An ECAPA-TDNN of so many channels; None for none."""
+    return None if channels is None else BackendSettings(channels=channels)
 
 
 def teacher_shape(spec: Spec) -> AnyConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from raysearch.files.bundled import SPACES, find_document
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.faults import check
-from raysearch.spec.overrides import override
+from raysearch.spec.overrides import Overrides, override
 
 
-def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = None) -> Spec:
-    """A spec from a YAML file, or from the document of this name that comes with raysearch, with `a.b=v` overrides.
+def load_spec(path: Path, overrides: Overrides = (), *, name: str | None = None) -> Spec:
+    """A spec from a YAML file, or from the document of this name that comes with raysearch, with overrides of its keys.
 
     Raises: InputError with the file, the key, what was found and what was expected.
     """
@@ -32,8 +32,7 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = N
         raise InputError(
             f"{path}: {type(document).__name__}; expected a mapping with name, corpus, teacher, task, method"
         )
-    for one in overrides:
-        override(document, one)
+    override(document, overrides)
     if name is not None:
         document["name"] = name
     return parse_spec(document, where=str(path))

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
 from raysearch.errors import InputError
 
+Overrides = Iterable[str] | Mapping[str, Any]
+"""Lines such as `a.b=v`, where `v` is YAML, or values by their dotted keys."""
 
-def override(document: dict[str, Any], change: str) -> None:
-    """Puts `a.b=v` into a document. Raises: InputError"""
-    key, equals, text = change.partition("=")
+
+def override(document: dict[str, Any], overrides: Overrides) -> None:
+    """Puts new values into a document. Raises: InputError"""
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
+    for key, value in pairs:
+        _put(document, key, value)
+
+
+def _pair(line: str) -> tuple[str, Any]:
+    key, equals, text = line.partition("=")
     if not equals or not key:
-        raise InputError(f"--set: {change!r}; expected KEY=VALUE, e.g. search.trials=8")
+        raise InputError(f"--set: {line!r}; expected KEY=VALUE, e.g. search.trials=8")
+    try:
+        return key, yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise InputError(f"--set: {key}: {text!r}; expected a YAML value") from err
+
+
+def _put(document: dict[str, Any], key: str, value: Any) -> None:
     # Keys of the space are dotted themselves: they are one step below `space`.
     path = key.split(".", 1) if key.startswith("space.") else key.split(".")
     at: Any = document
@@ -21,7 +38,4 @@ def override(document: dict[str, Any], change: str) -> None:
         at = at.setdefault(part, {})
         if not isinstance(at, dict):
             raise InputError(f"--set: {key}: {part} is not a mapping; expected a key of the search document")
-    try:
-        at[path[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as err:
-        raise InputError(f"--set: {key}: {text!r}; expected a YAML value") from err
+    at[path[-1]] = value

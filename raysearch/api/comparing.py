@@ -1,0 +1,54 @@
+"""Searches beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raysearch.api.searches import Search, open_search
+
+if TYPE_CHECKING:
+    from raysearch.front.compare import ComparedSearch
+    from raysearch.front.document import SearchDocument
+    from raysearch.front.seeds import OverSeeds
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Several searches, compared; printed, it is a table."""
+
+    documents: list[SearchDocument]
+    """The searches, in the order given."""
+    seeds: bool
+    """Whether the searches differ in their seed alone."""
+
+    @property
+    def rows(self) -> list[ComparedSearch] | list[OverSeeds]:
+        """One row a search; of searches that differ in their seed, one a configuration that all of them completed."""
+        from raysearch.front.compare import compare
+        from raysearch.front.seeds import over_seeds
+
+        return over_seeds(self.documents) if self.seeds else compare(self.documents)
+
+    def __str__(self) -> str:
+        from raysearch.front.compare import compare_table
+        from raysearch.front.seeds import seeds_table
+
+        return seeds_table(self.documents) if self.seeds else compare_table(self.documents)
+
+    __repr__ = __str__
+
+
+def compare(
+    searches: Sequence[Search | str | Path], *, seeds: bool = False, storage: str | Path | None = None
+) -> Comparison:
+    """Fronts of several searches beside each other: sizes, hypervolumes, the best within the same budgets.
+
+    A search is one that was opened, a name, or a file that `Search.record` wrote. With `seeds`, they are one search
+    under several seeds, and each setting has the mean of its errors with an interval.
+    Raises: InputError if there is no such search.
+    """
+    opened = [one if isinstance(one, Search) else open_search(one, storage=storage) for one in searches]
+    return Comparison([one.document for one in opened], seeds)

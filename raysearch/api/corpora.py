@@ -1,0 +1,55 @@
+"""Corpora: checked, brought into one form, or made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysearch.api.arguments import choices, place, spec_of
+
+if TYPE_CHECKING:
+    from raysearch.corpora.check import Checked
+    from raysearch.spec.document import Spec
+    from raysearch.spec.overrides import Overrides
+
+
+def check_corpus(spec: Spec | str | Path, *, storage: str | Path | None = None) -> Checked:
+    """Hours, speakers and faults of a search document's corpus.
+
+    Raises: InputError if the corpus is not there.
+    """
+    from raysearch.corpora import check
+    from raysearch.corpora.readers.table import read_corpus
+
+    # A check reports every fault, however many: the limit is for searches.
+    lenient = spec_of(spec).corpus.model_copy(update={"max_skipped": 1.0})
+    return check.check_corpus(read_corpus(lenient, place(storage).store.corpora))
+
+
+def prepare_corpus(kind: str, root: str | Path, out: str | Path, overrides: Overrides = ()) -> Checked | None:
+    """Checks a corpus and writes its manifests to a folder; None if that was done before.
+
+    `kind` is one of `librispeech`, `voxceleb`, `commonvoice` and others, `root` the folder as the corpus's archives
+    unpack, and `overrides` are keys of its settings.
+    Raises: InputError if the corpus cannot be read, or the folder holds another one.
+    """
+    from raysearch.corpora.prepare import KINDS, corpus_settings, prepare
+    from raysearch.spec.overrides import override
+
+    choices("KIND", kind, KINDS)
+    changes: dict[str, Any] = {}
+    override(changes, overrides)
+    return prepare(corpus_settings(kind, Path(root), changes), Path(out))
+
+
+def synthesise_corpus(out: str | Path, *, utterances: int = 600, seed: int = 0) -> None:
+    """Writes a synthetic corpus with several speakers, transcripts and phones, laid out as LibriSpeech is.
+
+    `utterances` are sentences to train on, of about two seconds each; 80 more are dev and 80 are test.
+    Raises: InputError if espeak-ng is not installed.
+    """
+    from raysearch.corpora.settings import SplitCounts, SyntheticSettings
+    from raysearch.corpora.synthetic.synthesise import synthesise
+
+    counts = SplitCounts(train=utterances, dev=80, test=80)
+    synthesise(SyntheticSettings(utterances=counts, seed=seed), Path(out))

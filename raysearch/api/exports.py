@@ -1,0 +1,46 @@
+"""Exported models: held against the checkpoint that they came from, and used without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysearch.api.arguments import storage_or_default
+
+if TYPE_CHECKING:
+    from raysearch.deploy.verify import Verdict
+
+
+def verify(export: str | Path, *, storage: str | Path | None = None) -> Verdict:
+    """An export compared with its checkpoint, on real audio of its search's corpus.
+
+    `storage` is the folder of the searches, where it has moved since the export was made.
+    Raises: InputError if a file of the export is missing or changed, or the search is gone.
+    """
+    from raysearch.deploy import verify
+
+    where = storage_or_default(storage)
+    return verify.verify(Path(export), Path(where).resolve() if where and "://" not in where else None)
+
+
+def transcribe(model: str | Path, audio: Sequence[str | Path], *, threads: int = 0) -> list[dict[str, Any]]:
+    """The text of 16 kHz mono recordings, or their label or slots, by an exported ONNX model and without torch.
+
+    Each row has `file`, `text`, `seconds`, and `whole`, which is false of a recording that was read in windows.
+    Raises: InputError naming the file that is at fault.
+    """
+    from raysearch.deploy.runtime import transcribe
+
+    return transcribe.transcribe(Path(model), [Path(file) for file in audio], threads)
+
+
+def verify_speaker(model: str | Path, one: str | Path, other: str | Path, *, threads: int = 0) -> dict[str, Any]:
+    """Whether one person speaks in two 16 kHz mono recordings, by an exported ONNX model and without torch.
+
+    Gives the cosine `score` of their embeddings, the `threshold` chosen on dev, and whether they are the `same`.
+    Raises: InputError naming the file that is at fault.
+    """
+    from raysearch.deploy.runtime import verify_speaker
+
+    return verify_speaker.verify_speaker(Path(model), Path(one), Path(other), threads)
