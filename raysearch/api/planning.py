@@ -32,10 +32,10 @@ def plan(
     import torch
 
     from raysearch.planning.cost_sheet import teacher_shape
-    from raysearch.planning.pace import HERE, PEAK_TFLOPS
+    from raysearch.planning.pace import GPUS, HERE
     from raysearch.planning.plan import corpus_hours, make_plan
 
-    choices("--gpu", gpu, (*PEAK_TFLOPS, HERE))
+    choices("--gpu", gpu, (*GPUS, HERE))
     spec = spec_of(spec)
     torch.set_num_threads(spec.workers.cpus)
     try:

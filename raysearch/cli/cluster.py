@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import raysearch
 from raysearch.cli.options import Address, Json, Set, Storage, Tracking
 from raysearch.cli.output import print_json
 from raysearch.errors import InputError
@@ -22,21 +23,8 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Ask every node of a cluster whether a search can run there. Exit 1 if something must be mended."""
-    from raysearch.cluster.connection import connected
-    from raysearch.cluster.doctor import examine
-    from raysearch.corpora.readers.table import read_corpus
-    from raysearch.spec.loading import load_spec
-    from raysearch.storage.folder import SearchFolder, study_url
-
-    folder = SearchFolder.of(storage, "")
-    settings = load_spec(spec, overrides or []).corpus if spec else None
-    with connected(address):
-        findings = examine(
-            folder.place,
-            (lambda: read_corpus(settings, folder.store.corpora)) if settings else None,
-            tracking=tracking or "sqlite:///",
-            study=study_url(storage),
-        )
+    document = raysearch.load_spec(spec, overrides or []) if spec else None
+    findings = raysearch.doctor(document, storage=storage, tracking=tracking, address=address)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli.options import Json, Storage, choices, open_search
+import raysearch
+from raysearch.cli.options import Json, Storage
 from raysearch.cli.output import print_json, quiet_mlflow, say
 from raysearch.errors import InputError
 
@@ -33,24 +34,26 @@ def pick(
 ) -> None:
     """Choose from the front, export, measure what is shipped, register: raysearch pick NAME --max-macs 160"""
     quiet_mlflow()
-    from raysearch.deploy.latency import Load
-    from raysearch.deploy.pick import PickOrder, pick_trials, picks_text
-
-    order = PickOrder(
-        budgets=max_macs or [None],
-        params_m=max_params,
-        size_mb=max_size,
-        latency_ms=max_latency,
-        errors=percentages(max_error or []),
+    bounds = percentages(max_error or [])
+    picked = raysearch.open_search(name, storage=storage).pick(
+        max_macs=max_macs or None,
+        max_params=max_params,
+        max_size=max_size,
+        max_latency=max_latency,
+        max_error=bounds,
         objective=objective,
         knee=knee,
-        precisions=choices("--precision", precision or ["fp32"], ("fp32", "fp16", "int8")),
-        load=Load(threads=threads, batch=batch, seconds=seconds),
-        model=register,
+        precision=precision or "fp32",
+        threads=threads,
+        batch=batch,
+        seconds=seconds,
+        register=register,
         alias=alias,
         tracking=tracking,
+        say=say,
     )
-    picked = pick_trials(open_search(storage, name, students=True), order, say)
+    from raysearch.deploy.pick import picks_text
+
     if as_json:
         print_json({"name": name, "picks": [one.model_dump(mode="json") for one in picked]})
     else:
@@ -68,17 +71,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a trial as a whole model, waveform in, log-probabilities out. Not for streaming."""
-    from raysearch.deploy.export import export_trial
-
-    manifest = export_trial(
-        open_search(storage, name, students=True),
-        trial,
-        out,
-        task=task,
-        formats=choices("--format", formats or ["onnx"], ("onnx", "pt2", "safetensors")),
-        precisions=choices("--precision", precision or ["fp32"], ("fp32", "fp16", "int8")),
-        say=say,
-    )
+    found = raysearch.open_search(name, storage=storage)
+    manifest = found.export(trial, out, formats=formats or "onnx", precision=precision or "fp32", task=task, say=say)
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return
@@ -88,9 +82,7 @@ def export(
 
 def verify(out: Annotated[Path, typer.Argument(metavar="DIR")], storage: Storage = None, as_json: Json = False) -> None:
     """Compare an export with its checkpoint on real audio. Exit 1 if they differ."""
-    from raysearch.deploy.verify import verify as verify_export
-
-    verdict = verify_export(out, Path(storage).resolve() if storage and "://" not in storage else None)
+    verdict = raysearch.verify(out, storage=storage)
     if as_json:
         print_json(verdict.document())
     else:
@@ -106,10 +98,9 @@ def transcribe(
     as_json: Json = False,
 ) -> None:
     """Text of 16 kHz mono recordings, or their label or slots, from an exported model and without torch."""
-    from raysearch.deploy.runtime.transcribe import transcribe as read_files
     from raysearch.deploy.runtime.transcribe import transcript
 
-    rows = read_files(model, audio, threads)
+    rows = raysearch.transcribe(model, audio, threads=threads)
     if as_json:
         print_json(rows)
         return
@@ -127,9 +118,7 @@ def verify_speaker(
     as_json: Json = False,
 ) -> None:
     """Whether one person speaks in two 16 kHz mono recordings, by an exported model and without torch."""
-    from raysearch.deploy.runtime.verify_speaker import verify_speaker as compare_files
-
-    found = compare_files(model, one, other, threads)
+    found = raysearch.verify_speaker(model, one, other, threads=threads)
     if as_json:
         print_json(found)
         return
@@ -145,10 +134,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run a trial again from its record and say what differs. Exit 1 if its error leaves the recorded interval."""
-    from raysearch.deploy.reproduce import reproduce as run_again
-
-    folder = open_search(storage, name, students=True)
-    found = run_again(folder, trial, out or folder.path / "reproduced" / f"{trial:04d}", say)
+    found = raysearch.open_search(name, storage=storage).reproduce(trial, out, say=say)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -162,7 +148,7 @@ def percentages(given: list[str]) -> dict[str, float]:
     for one in given:
         metric, _, bound = one.partition("=")
         try:
-            found[metric.removeprefix("eval/")] = float(bound)
+            found[metric] = float(bound)
         except ValueError as err:
             raise InputError(f"--max: {one}; expected METRIC=PERCENT, e.g. per=20") from err
     return found

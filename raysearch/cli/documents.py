@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli.options import Json, Set, choices
+import raysearch
+from raysearch.cli.options import Json, Set
 from raysearch.cli.output import print_json
-from raysearch.errors import InputError
 
 
 def cost(
@@ -20,13 +20,7 @@ def cost(
     as_json: Json = False,
 ) -> None:
     """Parameters and MACs of an encoder document or of a spec's student, without training."""
-    from raysearch.encoder.config import SAMPLE_RATE_HZ
-    from raysearch.encoder.cost import SUPERB_SAMPLES
-    from raysearch.planning.cost_sheet import cost_sheet
-
-    sheet = cost_sheet(document, overrides or [], ecapa)
-    samples = SUPERB_SAMPLES if seconds is None else [round(seconds * SAMPLE_RATE_HZ)]
-    found = {**sheet.document(samples), "seconds": seconds or sum(samples) / SAMPLE_RATE_HZ}
+    found = raysearch.encoder_cost(document, seconds, overrides=overrides or [], ecapa=ecapa)
     if as_json:
         print_json(found)
         return
@@ -42,9 +36,7 @@ def cost(
 
 def schema() -> None:
     """The search document's JSON schema, for editors."""
-    from raysearch.spec.document import Spec
-
-    print_json(Spec.model_json_schema())
+    print_json(raysearch.spec_schema())
 
 
 def convert(
@@ -53,16 +45,5 @@ def convert(
     layout: Annotated[str, typer.Option(help="raysearch, or huggingface for transformers.")] = "raysearch",
 ) -> None:
     """Read an encoder from another library's files and write it as ours, or for transformers. Pickles are not run."""
-    from raysearch.encoder.checkpoint import save_encoder
-    from raysearch.encoder.imports.huggingface import export_huggingface
-    from raysearch.encoder.imports.source import read_encoder
-
-    choices("--layout", [layout], ("raysearch", "huggingface"))
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out}: is not empty; expected a new folder")
-    encoder = read_encoder(source)
-    if layout == "huggingface":
-        export_huggingface(encoder, out)
-    else:
-        save_encoder(encoder, out)
+    raysearch.convert_encoder(source, out, layout)
     print(out)

@@ -1,16 +1,13 @@
-"""Options that several verbs take, and the search that a name stands for."""
+"""Options that several verbs take."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from raysearch.errors import InputError
-
-if TYPE_CHECKING:
-    from raysearch.storage.folder import SearchFolder
 
 Storage = Annotated[
     str | None,
@@ -25,28 +22,8 @@ Trials = Annotated[int | None, typer.Option(min=1, help="Number of trials.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to use; without one, a Ray of its own here.")]
 
 
-def open_search(storage: str | None, name: str, *, students: bool = False) -> SearchFolder:
-    """The search, with its students where they are wanted and do not lie in a folder.
-
-    Raises: InputError if there is none of this name.
-    """
-    from raysearch.storage.folder import SearchFolder
-
-    folder = SearchFolder.of(storage, name)
-    folder.fetch(students=students)
-    folder.links()
-    return folder
-
-
 def in_a_folder(param: typer.CallbackParam, file: Path | None) -> Path | None:
     """Of an option that names a file to write: known before the work is done."""
     if file is not None and not file.parent.is_dir():
         raise InputError(f"{param.opts[-1]}: {file}: no such folder; expected a file in one that exists")
     return file
-
-
-def choices(option: str, given: list[str], known: tuple[str, ...]) -> Any:
-    for one in given:
-        if one not in known:
-            raise InputError(f"{option}: {one}; expected one of {', '.join(known)}")
-    return list(dict.fromkeys(given))

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
+from raysearch.api.arguments import say
+
 if TYPE_CHECKING:
-    from raysearch.front.document import SearchDocument
-    from raysearch.storage.folder import SearchFolder
+    from raysearch.api.search import Search
 
 
-def print_front(
-    document: SearchDocument, folder: SearchFolder | None, as_json: bool, *, markdown: bool = False
-) -> None:
+def print_front(found: Search, as_json: bool, *, markdown: bool = False) -> None:
     from raysearch.front.table import markdown_table, text_table
 
+    document = found.document
     if as_json:
         print_json(document.model_dump(mode="json"))
         return
     print(markdown_table(document) if markdown else text_table(document))
-    pictures = [path for kind in ("png", "html") if folder and (path := folder.path / f"front.{kind}").exists()]
-    if pictures:
-        say("pictures: " + ", ".join(str(path) for path in pictures))
+    if pictures := found.pictures:
+        say("pictures: " + ", ".join(map(str, pictures)))
 
 
 def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False, default=str))
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def quiet_mlflow() -> None:

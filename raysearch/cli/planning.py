@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from raysearch.cli.options import Json, Set, Storage, Trials, choices
+import raysearch
+from raysearch.cli.options import Json, Set, Storage, Trials
 from raysearch.cli.output import print_json
-from raysearch.errors import InputError
 
 ROWS = {
     "trial_s": "a trial, s",
@@ -33,22 +33,8 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Time, GPU-hours, storage and hypervolume of a search that has not begun, and what of that is measured."""
-    import torch
-
-    from raysearch.planning.cost_sheet import teacher_shape
-    from raysearch.planning.pace import GPUS, HERE
-    from raysearch.planning.plan import corpus_hours, make_plan
-    from raysearch.spec.loading import load_spec
-    from raysearch.storage.folder import SearchFolder
-
-    choices("--gpu", [gpu], (*GPUS, HERE))
-    loaded = load_spec(spec, [*(overrides or []), *([f"search.trials={trials}"] if trials else [])])
-    torch.set_num_threads(loaded.workers.cpus)
-    try:
-        known = corpus_hours(loaded, hours, SearchFolder.of(storage, "").store)
-    except InputError as err:
-        raise InputError(f"{err}; or say how much there is to train on: --hours 960") from err
-    found = make_plan(loaded, teacher_shape(loaded), known, gpus=gpus, gpu=gpu)
+    loaded = raysearch.load_spec(spec, [*(overrides or []), *([f"search.trials={trials}"] if trials else [])])
+    found = raysearch.plan(loaded, gpus=gpus, gpu=gpu, hours=hours, storage=storage)
     if as_json:
         print_json(found)
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import raysearch
 from raysearch.cli.options import Json, Set, Storage
 from raysearch.cli.output import print_json
 
@@ -26,16 +27,8 @@ def profile(
     as_json: Json = False,
 ) -> None:
     """Where the time of a search's training steps goes, and its largest waste."""
-    import torch
-
-    from raysearch.planning.profile import profile as measure
-    from raysearch.spec.loading import load_spec
-    from raysearch.storage.folder import SearchFolder
-
-    spec = load_spec(document, overrides or [])
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = measure(spec, SearchFolder.of(storage, spec.name).store, device, updates)
+    spec = raysearch.load_spec(document, overrides or [])
+    found = raysearch.profile(spec, updates=updates, threads=threads, storage=storage)
     if as_json:
         print_json(
             {

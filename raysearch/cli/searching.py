@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, in_a_folder, open_search
+import raysearch
+from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, in_a_folder
 from raysearch.cli.output import print_front, print_json, say
 
 
@@ -22,34 +23,18 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Run a search to its end: raysearch search search_spaces/quickstart.yaml"""
-    from raysearch.spec.loading import load_spec
-    from raysearch.storage.folder import SearchFolder, study_url
-
     changes = [*(overrides or []), *([f"search.trials={trials}"] if trials else [])]
-    loaded = load_spec(spec, changes, name=name)
-    folder = SearchFolder.of(storage, loaded.name)
-    from raysearch.search.run import start_search
-
-    document = start_search(
-        loaded,
-        folder,
-        study_url=study_url(storage),
-        tracking=tracking or f"sqlite:///{folder.root / 'mlflow.db'}",
-        address=address,
-        say=say,
-    )
-    print_front(document, folder, as_json)
+    loaded = raysearch.load_spec(spec, changes, name)
+    found = raysearch.search(loaded, storage=storage, tracking=tracking, address=address, say=say)
+    print_front(found, as_json)
 
 
 def resume(
     name: str, trials: Trials = None, storage: Storage = None, address: Address = None, as_json: Json = False
 ) -> None:
     """Finish an interrupted search, or extend it with --trials."""
-    folder = open_search(storage, name)
-    from raysearch.search.run import resume_search
-
-    document = resume_search(folder, trials=trials, address=address, say=say)
-    print_front(document, folder, as_json)
+    found = raysearch.resume(name, trials=trials, storage=storage, address=address, say=say)
+    print_front(found, as_json)
 
 
 def simulate(
@@ -63,14 +48,12 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Replay searches on recorded or made-up trials, without training."""
-    from raysearch.simulation.replay import load_table, replay
-
-    found = replay(
-        load_table(table),
-        sampler,
-        scheduler,
+    found = raysearch.simulate(
+        table,
+        sampler=sampler,
+        scheduler=scheduler,
         workers=workers,
-        trials=trials or (24 if budget is None else None),
+        trials=trials,
         budget_s=budget,
         seeds=seeds,
     )
@@ -89,8 +72,5 @@ def table(
     storage: Storage = None,
 ) -> None:
     """Write the trials of finished searches on one space as a table, to simulate searches on."""
-    from raysearch.simulation.recorded import read_table_of, write_table
-
-    found = read_table_of([open_search(storage, name) for name in names])
-    write_table(found, out)
+    found = raysearch.write_table(names, out, storage=storage)
     print(f"{out}: {len(found.rows)} trials")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raysearch.cli.options import Storage, open_search
+import raysearch
+from raysearch.cli.options import Storage
 from raysearch.cli.output import quiet_mlflow, say
 
 
@@ -19,18 +20,18 @@ def sync(
 ) -> None:
     """Push to MLflow what it lacks of a search."""
     quiet_mlflow()
+    found = raysearch.open_search(name, storage=storage)
+    if not follow_stdin:
+        print(found.sync(tracking))
+        return
     from raysearch.search.reading import read_state
     from raysearch.tracking.follow import fail_fast, follow, give_way
-    from raysearch.tracking.mirror import Mirror
 
-    folder = open_search(storage, name)
-    mirror = Mirror(tracking or folder.links().tracking, artifact_root=str(folder.root / "mlartifacts"))
-    if follow_stdin:
-        fail_fast()
-        give_way()
-        complete = follow(lambda: read_state(folder), mirror, stdin_closed, period_s=10.0, last_s=90.0)
-        raise typer.Exit(0 if complete else 1)
-    print(mirror.sync(read_state(folder)))
+    mirror = found.mirror(tracking)
+    fail_fast()
+    give_way()
+    complete = follow(lambda: read_state(found.folder), mirror, stdin_closed, period_s=10.0, last_s=90.0)
+    raise typer.Exit(0 if complete else 1)
 
 
 def tracking_up(
