@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,17 @@ Say = Callable[[str], None]
 def say(line: str) -> None:
     """Prints on stderr, so that stdout is left to data."""
     print(line, file=sys.stderr, flush=True)
+
+
+def aloud(say: Say) -> Say:
+    """The same, but on the stdout of now: while lanes run, all that is printed there is taken for Ray's and dropped."""
+    stdout = sys.stdout
+
+    def say_aloud(line: str) -> None:
+        with redirect_stdout(stdout):
+            say(line)
+
+    return say_aloud
 
 
 def storage_or_default(storage: str | Path | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysearch.api.arguments import Say, place, say, spec_of, storage_or_default, tracking_or_default
+from raysearch.api.arguments import Say, aloud, place, say, spec_of, storage_or_default, tracking_or_default
 from raysearch.api.search import Search
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def search(
     `spec` is a search document, or its file; `name` is the search's name instead of the document's. Its folder lies in
     `storage`: a folder, a URI such as `s3://bucket/searches`, or the URL of a database for the study. `tracking` is
     the MLflow that mirrors it, by default a SQLite file beside the searches. `address` is a Ray cluster; without one,
-    and without `RAY_ADDRESS`, a Ray of its own runs here.
+    and without `RAY_ADDRESS`, a Ray of its own runs here. `say` hears what goes on; on a terminal, a live table shows
+    the trials instead.
     Raises: InputError if the document is wrong or the name is taken; WorkError if it cannot go on.
     """
     from raysearch.storage.folder import study_url
@@ -43,7 +44,7 @@ def search(
         study_url=study_url(storage_or_default(storage)),
         tracking=tracking_or_default(tracking) or f"sqlite:///{folder.root / 'mlflow.db'}",
         address=address,
-        say=say,
+        say=aloud(say),
     )
     return Search(spec.name, folder)
 
@@ -64,7 +65,7 @@ def resume(
     # Loading Ray takes seconds: a name that does not exist is told before.
     from raysearch.search.run import resume_search
 
-    resume_search(found.folder, trials=trials, address=address, say=say)
+    resume_search(found.folder, trials=trials, address=address, say=aloud(say))
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
+from ray.widgets.util import in_notebook
 
 from raysearch.lanes.lane import Lane, LanePlan
 from raysearch.lanes.source import Source, Suggestion
@@ -131,6 +132,13 @@ def last_line(record: logging.LogRecord) -> bool:
     return True
 
 
+class _Silence(tune.ProgressReporter):
+    """Reports nothing. In a notebook Tune's own reporter would clear what the search has said."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        return False
+
+
 def run_lanes(source: Source, plan: LanePlan, lanes: int, heard: Callable[[str, int], None]) -> None:
     """Run trials until the source has no more. `heard(event, number)` after each start, rung, stop and end."""
     run = _Run(source, plan, heard)
@@ -145,7 +153,12 @@ def run_lanes(source: Source, plan: LanePlan, lanes: int, heard: Callable[[str, 
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
-        run_config=tune.RunConfig(storage_path=plan.ray_storage, name=f"lanes-{os.urandom(4).hex()}", verbose=0),
+        run_config=tune.RunConfig(
+            storage_path=plan.ray_storage,
+            name=f"lanes-{os.urandom(4).hex()}",
+            verbose=0,
+            progress_reporter=_Silence() if in_notebook() else None,
+        ),
     )
     logging.getLogger("ray.tune.execution.tune_controller").addFilter(last_line)
     # Lost lanes are retried by the source; Tune's summary of them would only alarm.
