@@ -47,7 +47,7 @@ class CostSheet:
 
 
 def cost_sheet(path: Path, overrides: Overrides, ecapa: int | None) -> CostSheet:
-    """The costs of a file, or of the document of this name that comes with raysearch. Of a search it is the first student.
+    """The costs of a file, or of the document of this name that comes with raysearch; of a search, its first student's.
 
 
     `ecapa` is the number of channels of an ECAPA-TDNN behind an encoder that comes without a back end.
