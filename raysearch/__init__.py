@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raysearch.api.clusters import doctor
     from raysearch.api.comparing import Comparison, compare
     from raysearch.api.corpora import check_corpus, prepare_corpus, synthesise_corpus
-    from raysearch.api.documents import load_spec, spec_schema
+    from raysearch.api.documents import list_encoders, list_spaces, load_spec, spec_schema
     from raysearch.api.encoders import convert_encoder, encoder_cost, load_encoder
     from raysearch.api.exports import transcribe, verify, verify_speaker
     from raysearch.api.labels import build_label_sets, label_sets, remove_garbage
@@ -32,6 +32,8 @@ __all__ = [
     "doctor",
     "encoder_cost",
     "label_sets",
+    "list_encoders",
+    "list_spaces",
     "load_encoder",
     "load_spec",
     "load_student",
@@ -56,7 +58,7 @@ _FILES = {
     "clusters": ("doctor",),
     "comparing": ("Comparison", "compare"),
     "corpora": ("check_corpus", "prepare_corpus", "synthesise_corpus"),
-    "documents": ("load_spec", "spec_schema"),
+    "documents": ("list_encoders", "list_spaces", "load_spec", "spec_schema"),
     "encoders": ("convert_encoder", "encoder_cost", "load_encoder"),
     "exports": ("transcribe", "verify", "verify_speaker"),
     "labels": ("build_label_sets", "label_sets", "remove_garbage"),

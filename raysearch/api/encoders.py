@@ -38,8 +38,9 @@ def encoder_cost(
 ) -> dict[str, Any]:
     """Parameters and MACs of an encoder; nothing is built or trained.
 
-    `encoder` is an encoder document or a search document, by its file or as it was read, or an encoder itself. Of a
-    search it is the first student that counts. `overrides` change keys of a document that is read from a file.
+    `encoder` is an encoder document or a search document, by its file, by its name if it comes with raysearch, or as it
+    was read; or an encoder itself. Of a search it is the first student that counts. `overrides` change keys of a
+    document that is read from a file.
     `macs_g` is in GMAC, over one recording of so many `seconds`, or else over SUPERB's 32 utterances; `parts_g` says
     where they are spent. `ecapa` puts an ECAPA-TDNN of so many channels behind the encoder; `params_total` and
     `macs_total_g` count it too.

@@ -24,11 +24,11 @@ def search(
 ) -> Search:
     """Runs a search to its end.
 
-    `spec` is a search document, or its file; `name` is the search's name instead of the document's. Its folder lies in
-    `storage`: a folder, a URI such as `s3://bucket/searches`, or the URL of a database for the study. `tracking` is
-    the MLflow that mirrors it, by default a SQLite file beside the searches. `address` is a Ray cluster; without one,
-    and without `RAY_ADDRESS`, a Ray of its own runs here. `say` hears what goes on; on a terminal, a live table shows
-    the trials instead.
+    `spec` is a search document, its file, or its name if it comes with raysearch. `name` is the search's name instead
+    of the document's. Its folder lies in `storage`: a folder, a URI such as `s3://bucket/searches`, or the URL of a
+    database for the study. `tracking` is the MLflow that mirrors it, by default a SQLite file beside the searches.
+    `address` is a Ray cluster; without one, and without `RAY_ADDRESS`, a Ray of its own runs here. `say` hears what
+    goes on; on a terminal, a live table shows the trials instead.
     Raises: InputError if the document is wrong or the name is taken; WorkError if it cannot go on.
     """
     from raysearch.storage.folder import study_url

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import raysearch
 from raysearch.cli.options import Json
 from raysearch.cli.output import print_json
 
 
 def spaces(as_json: Json = False) -> None:
     """Search documents and encoders that come with raysearch, each by the name that `search` or `cost` takes."""
-    from raysearch.spec.listing import list_encoders, list_spaces
-
-    searches, encoders = list_spaces(), list_encoders()
+    searches, encoders = raysearch.list_spaces(), raysearch.list_encoders()
     if as_json:
         print_json({"spaces": list(map(asdict, searches)), "encoders": list(map(asdict, encoders))})
         return

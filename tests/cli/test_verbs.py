@@ -31,6 +31,7 @@ FUNCTIONS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "cost": ([SPEC, "--set", "student.width=64"], "encoder_cost", {"overrides": ["student.width=64"], "ecapa": None}),
     "convert": (["hf:there", "-o", "out"], "convert_encoder", {}),
     "schema": ([], "spec_schema", {}),
+    "spaces": ([], "list_spaces", {}),
     "doctor": ([SPEC, "--address", "auto", "--storage", "here"], "doctor", HERE | {"address": "auto"}),
     "corpus check": ([SPEC, "--storage", "here"], "check_corpus", HERE),
     "corpus prepare": (["librispeech", "root", "-o", "out"], "prepare_corpus", {}),
