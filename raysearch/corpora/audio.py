@@ -51,20 +51,20 @@ def decode(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarr
     return np.clip(audio_S, -FULL_SCALE, FULL_SCALE - 1, out=audio_S).astype(np.int16)
 
 
-def probe(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Verdict]:
+def verdicts_on(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Verdict]:
     """A verdict on each file. `cache`: a JSON file of verdicts on files that have kept their size and mtime."""
     known = _load(cache)
     stamps = {path: _stamp(path) for path in paths}
     new = [path for path in paths if known.get(str(path), (None,))[0] != stamps[path]]
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for path, verdict in zip(new, pool.map(_listen, new), strict=True):
+        for path, verdict in zip(new, pool.map(_verdict_on, new), strict=True):
             known[str(path)] = (stamps[path], verdict)
     if cache and new:
         _save(cache, known)
     return {path: known[str(path)][1] for path in paths}
 
 
-def _listen(path: Path) -> Verdict:
+def _verdict_on(path: Path) -> Verdict:
     try:
         if path.stat().st_size == 0:
             return Verdict(0, "file is empty (0 bytes)")

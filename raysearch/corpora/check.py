@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import probe
+from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.errors import counted
 
@@ -123,7 +123,7 @@ def _shared_speakers(corpus: Corpus) -> list[str]:
 
 def _shared_recordings(corpus: Corpus, cache: Path | None) -> list[str]:
     files = {split: {_file(cut) for cut in cuts} for split, cuts in corpus.splits.items()}
-    verdicts = probe(set().union(*files.values()), cache)
+    verdicts = verdicts_on(set().union(*files.values()), cache)
     names = {split: {verdicts[path].digest: path.stem for path in sorted(paths)} for split, paths in files.items()}
     return [
         f"{one} and {other} share {counted(len(both), 'recording')}: {_first(names[one][digest] for digest in both)}"

@@ -13,7 +13,7 @@ from raysearch.corpora.batches import Batch
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 
-def crop(batch: Batch, window_s: float, starts: Sequence[float]) -> Batch:
+def windowed(batch: Batch, window_s: float, starts: Sequence[float]) -> Batch:
     """`window_s` of each cut; 0 keeps all, as shorter cuts are kept. `starts`: 0 for its beginning, 1 for its end."""
     width = round(window_s * SAMPLE_RATE_HZ) or batch.audio_BS.shape[1]
     rows = []

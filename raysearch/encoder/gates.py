@@ -49,7 +49,7 @@ class GateValues(NamedTuple):
     ffn_layers: Tensor
 
 
-class Kept(NamedTuple):
+class OpenUnits(NamedTuple):
     """How many units of each layer stay, and which sub-layers stay at all."""
 
     sizes: Sizes
@@ -109,8 +109,8 @@ class GateSet(nn.Module):
 
         Gates are independent: a unit's expectation and its sub-layer's multiply.
         """
-        (attention_U,), (ffn_U,) = self._open("attention_layers"), self._open("ffn_layers")
-        channels, heads, ffn = ([p_U.sum() for p_U in self._open(unit)] for unit in Sizes._fields)
+        (attention_U,), (ffn_U,) = self._open_probabilities("attention_layers"), self._open_probabilities("ffn_layers")
+        channels, heads, ffn = ([p_U.sum() for p_U in self._open_probabilities(unit)] for unit in Sizes._fields)
         return Sizes(
             channels,
             [count * p for count, p in zip(heads, attention_U, strict=True)],
@@ -118,13 +118,13 @@ class GateSet(nn.Module):
         )
 
     @torch.no_grad()
-    def kept(self, shift: float = 0.0, multiple: int = 1) -> Kept:
+    def open_units(self, shift: float = 0.0, multiple: int = 1) -> OpenUnits:
         """The expected counts, rounded, once `shift` is added to every log alpha. A convolution keeps a channel.
 
         Channels and FFN units are rounded to multiples of `multiple`, or to all that a layer has.
         """
         channels, heads, ffn, attention_layers, ffn_layers = (
-            [p_U.sum().item() for p_U in self._open(unit, shift)] for unit in self._full
+            [p_U.sum().item() for p_U in self._open_probabilities(unit, shift)] for unit in self._full
         )
         attention, feed_forward = (
             _likeliest(x_U, round(count)).tolist()
@@ -139,12 +139,12 @@ class GateSet(nn.Module):
                 for count, full, stays in zip(ffn, self.full.ffn, feed_forward, strict=True)
             ],
         )
-        return Kept(sizes, attention, feed_forward)
+        return OpenUnits(sizes, attention, feed_forward)
 
     @torch.no_grad()
-    def values(self, kept: Kept | None = None) -> GateValues:
-        """The values of gates that are no longer random, with `kept` units open in each layer."""
-        sizes, attention, ffn = kept or self.kept()
+    def values(self, open_units: OpenUnits | None = None) -> GateValues:
+        """The values of gates that are no longer random, with `open_units` open in each layer."""
+        sizes, attention, ffn = open_units or self.open_units()
         counts = sizes._asdict() | {"attention_layers": [sum(attention)], "ffn_layers": [sum(ffn)]}
 
         def value(log_alpha_U: Tensor, count: int) -> Tensor:
@@ -159,7 +159,7 @@ class GateSet(nn.Module):
         }
         return _gate_values(layers)
 
-    def _open(self, unit: str, shift: float = 0.0) -> list[Tensor]:
+    def _open_probabilities(self, unit: str, shift: float = 0.0) -> list[Tensor]:
         """The probability of each gate to be open."""
         edge = self.temperature * math.log(-LOW / HIGH)
         return [torch.sigmoid(x_U + shift - edge) if gated else x_U for x_U, gated in self._each(unit)]
@@ -190,24 +190,24 @@ class GatedEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.gates = gates
-        encoder.feature_norm = KeptNorm.of(encoder.feature_norm)
+        encoder.feature_norm = OpenNorm.of(encoder.feature_norm)
         norms = getattr(encoder.front_end, "norms", [])
         for layer, norm in enumerate(norms):
             if isinstance(norm, ChannelNorm):
-                norms[layer] = KeptChannelNorm.of(norm)
+                norms[layer] = OpenChannelNorm.of(norm)
 
     @property
     def config(self) -> EncoderConfig:
         return self.encoder.config
 
-    def forward(self, audio_BS: Tensor, samples_B: Tensor, kept: Kept | None = None) -> Encoded:
-        """As of an encoder; `kept` fixes the gates' counts in eval mode."""
-        values = self.gates.sample() if self.training else self.gates.values(kept)
+    def forward(self, audio_BS: Tensor, samples_B: Tensor, open_units: OpenUnits | None = None) -> Encoded:
+        """As of an encoder; `open_units` fixes the gates' counts in eval mode."""
+        values = self.gates.sample() if self.training else self.gates.values(open_units)
         weights = fold(self.encoder, values)
         for name, norm in self.encoder.named_modules():
-            if isinstance(norm, KeptNorm):
+            if isinstance(norm, OpenNorm):
                 layer = -1 if name == "feature_norm" else int(name.split(".")[-1])
-                weights[f"{name}.kept_C"] = (values.channels[layer] > 0).to(norm.weight.dtype)
+                weights[f"{name}.open_C"] = (values.channels[layer] > 0).to(norm.weight.dtype)
         encoded: Encoded = functional_call(self.encoder, weights, (audio_BS, samples_B))
         return encoded
 
@@ -237,29 +237,29 @@ def fold(encoder: Encoder, values: GateValues) -> dict[str, Tensor]:
     return folded
 
 
-class KeptNorm(nn.LayerNorm):
+class OpenNorm(nn.LayerNorm):
     """LayerNorm whose statistics are those of the kept channels; the others give zero."""
 
-    kept_C: Tensor
+    open_C: Tensor
 
     @classmethod
-    def of(cls, norm: nn.LayerNorm) -> KeptNorm:
-        kept = cls(list(norm.normalized_shape), eps=norm.eps)
-        kept.weight, kept.bias = norm.weight, norm.bias
-        kept.register_buffer("kept_C", torch.ones_like(norm.weight, requires_grad=False), persistent=False)
-        return kept
+    def of(cls, norm: nn.LayerNorm) -> OpenNorm:
+        replaced = cls(list(norm.normalized_shape), eps=norm.eps)
+        replaced.weight, replaced.bias = norm.weight, norm.bias
+        replaced.register_buffer("open_C", torch.ones_like(norm.weight, requires_grad=False), persistent=False)
+        return replaced
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         with torch.autocast(x_BTC.device.type, enabled=False):
             x_BTC = x_BTC.float()
-            count = self.kept_C.sum().clamp(min=1.0)
-            centred_BTC = (x_BTC - (x_BTC * self.kept_C).sum(-1, keepdim=True) / count) * self.kept_C
+            count = self.open_C.sum().clamp(min=1.0)
+            centred_BTC = (x_BTC - (x_BTC * self.open_C).sum(-1, keepdim=True) / count) * self.open_C
             variance_BT1 = centred_BTC.square().sum(-1, keepdim=True) / count
             normed_BTC = centred_BTC * torch.rsqrt(variance_BT1 + self.eps)
-            return (normed_BTC * self.weight + self.bias) * self.kept_C
+            return (normed_BTC * self.weight + self.bias) * self.open_C
 
 
-class KeptChannelNorm(KeptNorm):
+class OpenChannelNorm(OpenNorm):
     """The same over the channels of each frame."""
 
     def forward(self, x_BCT: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from raysearch.corpora.batches import Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.pieces import in_pieces, piece_count, piece_id
-from raysearch.corpora.windows import crop
+from raysearch.corpora.windows import windowed
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.targets.features import teacher_features
@@ -127,7 +127,7 @@ def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
     seeds = [settings.seed, number]
     # Each cut draws for itself: its window does not depend on what it is batched with.
     starts = [np.random.default_rng([*seeds, *cut.id.encode()]).random() for cut in batch.cuts]
-    return crop(batch, settings.window_s, starts)
+    return windowed(batch, settings.window_s, starts)
 
 
 def _pool(settings: PseudoLabelSettings, feats_TD: np.ndarray) -> np.ndarray:

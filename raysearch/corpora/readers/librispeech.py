@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import probe
+from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select, whole_cut
 from raysearch.corpora.readers.trial_list import pairs_of, read_speaker_lists
@@ -81,7 +81,7 @@ def _read_split(
     texts, faults = _read_texts(path for folder in folders for path in sorted(folder.glob("*/*/*.trans.txt")))
     paths, again = _by_id(path for folder in folders for path in sorted(folder.glob("*/*/*.flac")))
     faults += again
-    verdicts = probe(list(paths.values()), cache)
+    verdicts = verdicts_on(list(paths.values()), cache)
     cuts = []
     for key in sorted(paths.keys() | texts.keys()):
         if key not in paths:

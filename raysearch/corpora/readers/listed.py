@@ -13,7 +13,7 @@ from typing import Any
 from lhotse import AudioSource, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import Verdict, probe
+from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select
 from raysearch.corpora.settings import SPLITS, ReadingSettings
@@ -39,7 +39,7 @@ def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: 
 
     Raises: InputError if a recording is in two splits, a split has none, or too much cannot be used.
     """
-    verdicts = probe({row.path for row in rows}, cache)
+    verdicts = verdicts_on({row.path for row in rows}, cache)
     _refuse_shared(name, rows, verdicts)
     splits, everything = {}, []
     for split in SPLITS:

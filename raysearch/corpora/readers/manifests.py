@@ -16,7 +16,7 @@ from lhotse.cut import MonoCut
 from lhotse.serialization import load_jsonl
 from lhotse.utils import fastcopy
 
-from raysearch.corpora.audio import Verdict, probe
+from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import select
 from raysearch.corpora.settings import SPLITS, ManifestSettings
@@ -64,7 +64,7 @@ def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCu
             faults.append(Fault(name, reason or "cut id used twice"))
         else:
             described[cut.id] = cut
-    verdicts = probe({_file(cut) for cut in described.values()}, cache)
+    verdicts = verdicts_on({_file(cut) for cut in described.values()}, cache)
     cuts = []
     for cut in described.values():
         reason = _unusable(cut, verdicts[_file(cut)])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import probe
+from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.corpora.settings import SpeakerList, TrialList
@@ -55,7 +55,7 @@ def read_speakers(lists: Sequence[SpeakerList], key: str) -> dict[Path, str]:
 def recordings(speakers: Mapping[Path, str], cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
     """A cut of each file, and the files that cannot be used."""
     cuts, faults = [], []
-    for path, verdict in probe(list(speakers), cache).items():
+    for path, verdict in verdicts_on(list(speakers), cache).items():
         key = cut_id(path)
         if verdict.fault:
             faults.append(Fault(key, verdict.fault))
