@@ -15,7 +15,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 
 Table = Mapping[str, str | None]
-"""Names of modules or weights in the other library, each with our name. `{i}` stands for a layer's number, and None marks
+"""Names of modules or weights in the other library, each with our name. `{i}` stands for a layer's number. None marks
 what is dropped on purpose."""
 
 WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
