@@ -1,4 +1,4 @@
-"""The one table of readers: which function reads which kind of corpus."""
+"""The one table of readers. It says which function reads which kind of corpus."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from raysearch.files.digest import content_digest
 def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
     """The corpus that the settings name.
 
-    `cache`: a folder of ours, made if need be, for verdicts on audio files and for synthetic speech.
+    `cache` is a folder for verdicts on audio files and for synthetic speech. It is made if need be.
 
     Raises: InputError if a path is missing, or too much of a split cannot be used.
     """
