@@ -19,21 +19,21 @@ class WorkError(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean WORD?)` where one of the known words is close, to end a message with."""
+    """The end of a message, ` (did you mean WORD?)`, if one of the known words is close to `word`. Else it is empty."""
     close = get_close_matches(word, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def counted(count: int, thing: str) -> str:
-    """`1 cut`, `2,000 cuts`."""
+    """A number with its noun, such as `1 cut` or `2,000 cuts`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def first_fault(err: ValidationError) -> str:
-    """`KEY: GOT; expected WHAT` for the first thing a settings model found wrong."""
+    """The text `KEY: GOT; expected WHAT` for the first thing that a settings model found wrong."""
     faults = err.errors(include_url=False)
     mine = [one for one in faults if one["loc"][:1] == faults[0]["loc"][:1]]
-    # Of a union every member complains: the one that got deepest is the one that was meant.
+    # Every member of a union complains. The one that got deepest into the document is the one that was meant.
     fault = max(mine, key=lambda one: len(one["loc"]) + (one["type"] == "unknown_key"))
     key, message, context = _dotted(fault["loc"]), fault["msg"].removeprefix("Value error, "), fault.get("ctx", {})
     match fault["type"]:

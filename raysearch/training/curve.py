@@ -11,8 +11,7 @@ from raysearch.files.whole import write_whole
 
 
 class Curve:
-    """The file of a curve. Lines are appended whole. A torn last line, left by a run that died, is dropped on
-    resume."""
+    """The file of a curve. Lines are appended whole. A run that resumes drops a torn last line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -23,8 +23,7 @@ class Meter:
     """The metrics of one process's updates of a student, and how fast they were."""
 
     def __init__(self, config: AnyConfig, peak_flops: float | None) -> None:
-        """A meter for an encoder of this config. `peak_flops` is the most that the device can do in a second, if
-        known."""
+        """A meter for an encoder of this config. `peak_flops`: FLOPs that the device can do in a second, if known."""
         self._config, self._peak_flops = config, peak_flops
         self.restart()
 

@@ -1,5 +1,4 @@
-"""Settings of training: optimiser, schedule, batches. No torch is imported, so that documents are checked without
-it."""
+"""Settings of training: optimiser, schedule, batches. Documents are checked without torch, so none is imported."""
 
 from __future__ import annotations
 
