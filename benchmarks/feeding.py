@@ -31,7 +31,7 @@ from raysearch.methods.settings import StudentSettings
 from raysearch.targets.label_set import LabelKey, LabelSet
 from raysearch.targets.mels import mels_of
 from raysearch.targets.store import Store
-from raysearch.training.student import build_student
+from raysearch.training.initial import initial_encoder
 
 CLUSTERS = 100
 BATCH_S = 40.0
@@ -52,7 +52,7 @@ def random_labels(corpus: Corpus) -> LabelSet:
 
 def feed(corpus: Corpus, rows: Rows, readers: int, args: argparse.Namespace) -> dict[str, Any]:
     shape = StudentSettings(depth=2, width=args.width, heads=4, channels=args.width, position_kernel=15)
-    student = build_student(shape.encoder(), None, corpus, seed=0)
+    student = initial_encoder(shape.encoder(), None, corpus, seed=0)
     module, labels = MaskedPrediction(student, CLUSTERS, FastPrediction()), random_labels(corpus)
     prepare = LabelledBatches(student, labels, FastPrediction(), seed=0)
     stream = TrainingBatches(corpus.splits["train"], rows, BATCH_S, 0, readers=readers).from_step(0)

@@ -15,11 +15,11 @@ class WorkError(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean WORD?)` where one of the known words is close, to end a message with."""
+    """The end of a message, ` (did you mean WORD?)`, if one of the known words is close to `word`. Else it is empty."""
     close = get_close_matches(word, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def counted(count: int, thing: str) -> str:
-    """`1 cut`, `2,000 cuts`."""
+    """A number with its noun, such as `1 cut` or `2,000 cuts`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"

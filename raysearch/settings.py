@@ -21,6 +21,8 @@ Location = Sequence[int | str]
 
 
 class Settings(BaseModel):
+    """A settings model that refuses unknown keys and names those that it knows."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
@@ -48,7 +50,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, given: Any) -> Any:
-        """Pydantic refuses unknown keys as well, but does not say which ones there are."""
+        """Refuses unknown keys. Pydantic would refuse them too, but would not say which keys there are."""
         if isinstance(given, dict):
             known = cls._keys(given)
             for key in given:
@@ -61,7 +63,7 @@ class Settings(BaseModel):
 
     @classmethod
     def _keys(cls, given: dict[Any, Any]) -> list[str]:
-        """What a document of this model may hold."""
+        """The keys that a document of this model may hold."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
 

@@ -21,7 +21,7 @@ from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.targets.label_set import LabelKey, LabelSet
-from raysearch.training.student import build_student
+from raysearch.training.initial import initial_encoder
 from tests.search.made_up import TEACHER
 from tests.throwaway_postgres import throwaway_postgres
 
@@ -63,7 +63,7 @@ def tones(tmp_path_factory) -> Corpus:
 @pytest.fixture
 def small_teacher(tones) -> Teacher:
     config = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5).encoder()
-    encoder = build_student(config, None, tones, seed=1)
+    encoder = initial_encoder(config, None, tones, seed=1)
     return Teacher(encoder.eval().requires_grad_(False), key="t")
 
 

@@ -115,8 +115,8 @@ def _gpus(expected: int) -> tuple[list[str], str]:
 
 
 def _corpus(recordings: Sequence[str]) -> str:
-    from raysearch.corpora.audio import probe as listen
+    from raysearch.corpora.audio import verdicts_on
 
-    verdicts = listen({Path(file) for file in recordings}, None)
+    verdicts = verdicts_on({Path(file) for file in recordings}, None)
     faults = [f"{file}: {verdict.fault}" for file, verdict in verdicts.items() if verdict.fault]
     return f"{len(faults)} of {len(verdicts)} recordings cannot be read, first {faults[0]}" if faults else ""

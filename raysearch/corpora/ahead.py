@@ -1,4 +1,4 @@
-"""Batches that other processes make ahead of the one that trains on them."""
+"""Makes batches in other processes, ahead of the process that trains on them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ Made = TypeVar("Made")
 
 
 def ahead(make: Callable[[int], Made], step: int, readers: int) -> Iterator[Made]:
-    """`make(step)`, `make(step + 1)` and so on, without end: made by `readers` processes, or by this one if there are
-    none. What `make` gives must depend on the step alone; then the number of processes changes nothing.
+    """An endless stream of `make(step)`, `make(step + 1)` and so on.
 
-    Raises: what `make` raises, in its turn.
+    They are made by `readers` processes, or by this process if that is 0. What `make` gives must depend on the step
+    alone: then the number of processes changes nothing.
+    Raises: whatever `make` raises, when its step is reached.
     """
     if not readers:
         yield from map(make, count(step))
         return
-    # Forked: a new interpreter would pay for its imports, seconds each, and begin without the audio in memory.
+    # Readers are forked. A new interpreter would spend seconds on its imports and begin without the audio in memory.
     steps: Any = count(step)
     made: Any = DataLoader(
         _Made(make),
@@ -39,7 +40,7 @@ def ahead(make: Callable[[int], Made], step: int, readers: int) -> Iterator[Made
 
 
 def is_reader() -> bool:
-    """Whether this process is one that makes batches for another one."""
+    """Whether this process makes batches for another one."""
     return get_worker_info() is not None
 
 
@@ -51,9 +52,10 @@ class _Made(Dataset[Any]):
         try:
             return self._make(step)
         except (InputError, WorkError) as err:
-            # Raised here, it would arrive as a traceback in place of its one line.
+            # The DataLoader would turn a raised error into a traceback; returned, it keeps its one line.
             return err
 
 
 def _as_it_is(found: Any) -> Any:
+    # The DataLoader's own collation would turn lists and arrays into tensors.
     return found

@@ -1,7 +1,7 @@
-"""Whether audio files can be used: each is decoded once, and the verdict kept until the file changes.
+"""Finds out whether audio files can be used. Each is decoded once, and the verdict is kept until the file changes.
 
-A header can be whole while the data behind it is not, so nothing short of decoding finds a bad file before training
-does. One core decodes about half an hour of FLAC a second.
+A header can be whole while the data behind it are not, so only decoding finds a bad file before training does. One core
+decodes about half an hour of FLAC in a second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from raysearch.files.whole import write_whole
 
 FULL_SCALE = 32_768
 AAC = (".m4a", ".mp4", ".aac")
-"""What libsndfile cannot read, and VoxCeleb2 is published as."""
+"""Suffixes of AAC files, which libsndfile cannot read. VoxCeleb2 is published in this format."""
 
 
 @dataclass(frozen=True)
@@ -31,40 +31,46 @@ class Verdict:
     """What decoding a file showed."""
 
     samples: int
+    """Number of samples in the file, as far as it is known."""
     fault: str | None = None
-    """Why it cannot be used; None if it can."""
+    """Why the file cannot be used. None if it can be."""
     digest: str = ""
-    """Hash of the samples: equal recordings have equal digests."""
+    """Hash of the samples, by which equal recordings are found under different names."""
 
 
 def decode(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarray:
-    """16-bit samples of a mono file, from `start` on; -1: to its end.
+    """`samples` 16-bit samples of a mono file from number `start` on. -1 reads to the end of the file.
 
     Raises: soundfile.LibsndfileError if the file does not decode.
     """
     with soundfile.SoundFile(file) as audio:
-        if start:  # A needless seek would hide why a file does not decode.
+        if start:  # a seek that is not needed would hide why a file does not decode
             audio.seek(start)
         audio_S = audio.read(samples, dtype="float32")
-    # By way of floats, since libsndfile casts float files to integers without scaling them; exact for 16-bit files.
+    # Samples are read as floats, because libsndfile casts float files to integers without scaling them. This loses
+    # nothing of 16-bit files.
     np.rint(audio_S * np.float32(FULL_SCALE), out=audio_S)
     return np.clip(audio_S, -FULL_SCALE, FULL_SCALE - 1, out=audio_S).astype(np.int16)
 
 
-def probe(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Verdict]:
-    """A verdict on each file. `cache`: a JSON file of verdicts on files that have kept their size and mtime."""
+def verdicts_on(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Verdict]:
+    """A verdict on each file, from decoding it.
+
+    `cache` is a JSON file that keeps verdicts. One counts as long as its file keeps its size and time of writing.
+    """
     known = _load(cache)
     stamps = {path: _stamp(path) for path in paths}
     new = [path for path in paths if known.get(str(path), (None,))[0] != stamps[path]]
+    # Threads suffice: libsndfile decodes without holding Python's lock.
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for path, verdict in zip(new, pool.map(_listen, new), strict=True):
+        for path, verdict in zip(new, pool.map(_verdict_on, new), strict=True):
             known[str(path)] = (stamps[path], verdict)
     if cache and new:
         _save(cache, known)
     return {path: known[str(path)][1] for path in paths}
 
 
-def _listen(path: Path) -> Verdict:
+def _verdict_on(path: Path) -> Verdict:
     try:
         if path.stat().st_size == 0:
             return Verdict(0, "file is empty (0 bytes)")
@@ -100,7 +106,7 @@ def _load(cache: Path | None) -> dict[str, tuple[list[int], Verdict]]:
         kept = json.loads(cache.read_text())
         return {path: (stamp, Verdict(**verdict)) for path, (stamp, verdict) in kept.items()}
     except (ValueError, TypeError, AttributeError):
-        return {}  # Torn or of another version: decoding again is all it costs.
+        return {}  # the cache is torn or of another version: all it costs is to decode again
 
 
 def _save(cache: Path, known: Mapping[str, tuple[list[int], Verdict]]) -> None:

@@ -1,4 +1,4 @@
-"""Disturbs speech as rooms, machines and other people do. Nothing but NumPy and SciPy; every draw from one generator.
+"""Disturbs speech as rooms, machines and other people do. Every random number is drawn from the caller's generator.
 
 Shapes: S samples, R samples of an impulse response.
 """
@@ -20,14 +20,15 @@ from raysearch.errors import InputError
 
 Audio = NDArray[np.float32]
 BABBLERS = 3
+"""Other cuts that are added up to make babble."""
 SPEEDS = ((9, 10), (11, 10))
-"""Lengths as fractions of the original: faster, and slower."""
+"""Lengths as fractions of the original: the first is faster, the second slower."""
 
 
 class Augmenter:
-    """`augmenter(audio_S, rng, draw_speech)`: the same length, disturbed with the settings' probability, or as it was.
+    """Disturbs a crop with the settings' probability, and else gives it back as it was. The length stays the same.
 
-    Raises: InputError when made, if a folder of the settings holds no audio.
+    Raises: InputError from the constructor if a folder of the settings holds no audio.
     """
 
     def __init__(self, settings: AugmentationSettings) -> None:
@@ -38,7 +39,7 @@ class Augmenter:
     def __call__(
         self, audio_S: Audio, rng: np.random.Generator, draw_speech: Callable[[np.random.Generator, int], Audio]
     ) -> Audio:
-        """`draw_speech(rng, samples)`: other speech, for babble."""
+        """The crop, disturbed or not. `draw_speech(rng, samples)` gives other speech of that length, for babble."""
         if rng.random() >= self.settings.prob:
             return audio_S
         kind = self.settings.kinds[rng.integers(len(self.settings.kinds))]
@@ -58,7 +59,7 @@ class Augmenter:
 
     @staticmethod
     def _recorded(files: Sequence[Path], rng: np.random.Generator, samples: int = -1) -> Audio:
-        """A file of the folder, from a random place where it is longer than needed."""
+        """A random one of the files. One that is longer than needed is read from a random place on."""
         file = files[int(rng.integers(len(files)))]
         length = soundfile.info(file).frames
         start = int(rng.integers(length - samples)) if 0 < samples < length else 0
@@ -66,14 +67,17 @@ class Augmenter:
 
 
 def coloured_noise(samples: int, rng: np.random.Generator) -> Audio:
-    """Noise whose power falls as 1/f^a, a drawn between white (0) and brown (2)."""
+    """Noise whose power falls with frequency as 1/f^a, where a is drawn between white noise (0) and brown noise (2)."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
+    # The lowest bin has frequency 0, whose power would be infinite.
     bins = np.maximum(np.arange(len(spectrum)), 1)
     return np.fft.irfft(spectrum * bins ** (-rng.uniform(0, 2) / 2), n=samples).astype(np.float32)
 
 
 def room(rng: np.random.Generator) -> Audio:
-    """An impulse response: the direct sound, a few early reflections, and noise that decays by 60 dB in 0.1 to 0.6 s.
+    """The impulse response of a made-up room: direct sound, early reflections, and noise that decays in 0.1 to 0.6 s.
+
+    The decay time is the time in which the noise falls by 60 dB.
 
     Source: the exponentially decaying noise model of late reverberation (Polack, 1988).
     """
@@ -87,13 +91,13 @@ def room(rng: np.random.Generator) -> Audio:
 
 
 def reverberated(audio_S: Audio, response_R: Audio) -> Audio:
-    """As long and as loud as before; the direct sound stays where it was."""
+    """The audio as the room makes it sound, as long and as loud as before. The direct sound stays where it was."""
     wet_S = fftconvolve(audio_S, response_R)[np.abs(response_R).argmax() :][: len(audio_S)]
     return _as_loud(wet_S.astype(np.float32), audio_S)
 
 
 def mixed(audio_S: Audio, noise_S: Audio, snr_db: float) -> Audio:
-    """Both together, the speech that many decibels above the noise."""
+    """The sum of speech and noise, with the speech `snr_db` decibels above the noise."""
     return audio_S + _as_loud(noise_S, audio_S) * np.float32(10 ** (-snr_db / 20))
 
 
@@ -103,7 +107,7 @@ def _as_loud(x_S: Audio, like_S: Audio) -> Audio:
 
 
 def _fitted(x_S: Audio, samples: int) -> Audio:
-    """Repeated or cut to that many samples."""
+    """The audio, repeated or cut to so many samples."""
     return np.resize(x_S, samples)
 
 

@@ -1,15 +1,15 @@
-"""Audio in RAM and batches of it. The one place that says what a batch is.
+"""Audio in memory, and batches of it. This is the one place that says what a batch is.
 
 A batch of B cuts, padded with zeros to the longest, S samples at 16 kHz:
 
-    audio_BS    float32 in [-1, 1)   row b holds samples_B[b] samples of cuts[b], then zeros; or its log-mel bins
-                                     (B, T, M), where they were computed before
+    audio_BS    float32 in [-1, 1)   row b holds samples_B[b] samples of cuts[b], then zeros. Where log-mel bins were
+                                     computed before, it holds these in place of samples: (B, T, M)
     samples_B   int64                samples of each cut, all above zero
     cuts        B lhotse cuts, in the order of the rows
-    number      its place in the stream of one worker, from 0: what is random about it is seeded by it
+    number      place of the batch in the stream of one worker, from 0. It seeds whatever is random about the batch
 
-A batch has at most `batch_s` seconds, padding included: B x S <= batch_s x 16,000. A cut that is longer than that makes
-a batch of its own.
+A batch has at most `batch_s` seconds, padding included: B x S <= batch_s x 16,000. A cut that is longer than that is a
+batch of its own.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from raysearch.corpora.audio import FULL_SCALE, decode
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 KEPT_BYTES = 2 << 30
-"""Decoded audio that a process keeps."""
+"""Bytes of decoded audio that a process keeps in memory."""
+# More buckets mean less padding, but fewer cuts in each to shuffle.
 _MOST_BUCKETS = 10
 _BATCHES_PER_BUCKET = 3
 _SHARDS_TOGETHER = 4
-"""Archives whose cuts are shuffled together: so many are in memory at once."""
+"""Number of archives whose cuts are shuffled together. So many are in memory at once."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Shapes: the module's docstring."""
+    """A batch of cuts. The module's docstring says what its fields hold."""
 
     audio_BS: Tensor
     samples_B: Tensor
@@ -48,36 +49,40 @@ class Batch:
 
 
 def load_audio(cut: MonoCut) -> np.ndarray:
-    """A cut's samples from disk, float32 in [-1, 1), mono."""
+    """The samples of a cut from disk: mono, float32 in [-1, 1)."""
     return _to_float(_read(cut))
 
 
 class Rows(Protocol):
-    """Where the rows of a batch come from."""
+    """A source of the rows of a batch."""
 
     def audio(self, cut: MonoCut) -> np.ndarray:
-        """A cut's samples (S), or its log-mel bins (T, M). Raises: UnreadableError"""
+        """A cut's samples (S), or its log-mel bins (T, M). Raises: UnreadableError if it has none."""
 
 
 class AudioStore:
-    """Decoded audio, kept in RAM as 16-bit samples until `limit_bytes` are used; the rest is read from disk each time.
+    """Decoded audio of cuts, kept in memory as 16-bit samples.
 
-    Whether a cut is kept does not change its samples.
+    Once `limit_bytes` are used, further cuts are read from disk each time. Whether a cut is kept does not change its
+    samples.
     """
 
     def __init__(self, limit_bytes: int = KEPT_BYTES, read: Callable[[MonoCut], np.ndarray] | None = None) -> None:
-        """`read` gives a cut's 16-bit samples where they lie in no file of their own; it may raise UnreadableError."""
+        """An empty store. `read` gives a cut's 16-bit samples, for corpora whose recordings are not files of their own.
+
+        It may raise UnreadableError.
+        """
         self._free_bytes = limit_bytes
         self._read_cut = read or _read
         self._kept: dict[tuple[str, float, float], np.ndarray] = {}
 
     def audio(self, cut: MonoCut) -> np.ndarray:
-        """What `load_audio` gives."""
+        """The samples of a cut, the same as `load_audio` gives. Raises: what `read` raises."""
         key = (_source(cut), cut.start, cut.duration)
         audio_S = self._kept.get(key)
         if audio_S is None:
             audio_S = self._read_cut(cut)
-            # What a reader kept would be kept once by each of them.
+            # Readers are processes of their own: each would keep a copy.
             if audio_S.nbytes <= self._free_bytes and not is_reader():
                 self._free_bytes -= audio_S.nbytes
                 self._kept[key] = audio_S
@@ -85,17 +90,20 @@ class AudioStore:
 
 
 class UnreadableError(Exception):
-    """A recording that was found to be corrupt only when it was wanted: whoever makes a batch leaves it out."""
+    """A recording was found to be corrupt only when it was wanted. Whoever makes a batch leaves it out."""
 
 
 def shard(cut: MonoCut) -> str:
-    """The archive in which a cut's audio lies, and which is read as a whole; empty for a file of its own."""
+    """The archive that holds a cut's audio and is read as a whole. It is empty if the audio is a file of its own."""
     source = cut.recording.sources[0]
     return str(source.source).rpartition("#")[0] if source.type == "shar" else ""
 
 
 def evaluation_batches(cuts: Iterable[MonoCut], store: AudioStore, batch_s: float) -> Iterator[Batch]:
-    """Every cut once, longest first, so that memory runs out at once or never; archives one after the other."""
+    """Batches of every cut once, archive by archive.
+
+    In each archive the longest cuts come first, so that memory runs out at once or never.
+    """
     group: list[MonoCut] = []
     for cut in sorted(cuts, key=lambda cut: (shard(cut), -cut.num_samples, cut.id)):
         full = group and (len(group) + 1) * group[0].num_samples > batch_s * SAMPLE_RATE_HZ
@@ -107,12 +115,12 @@ def evaluation_batches(cuts: Iterable[MonoCut], store: AudioStore, batch_s: floa
 
 
 class TrainingBatches:
-    """Shuffled batches of cuts of like lengths, without end; the same for the same cuts, seed and step.
+    """An endless stream of shuffled batches of cuts of similar lengths, the same for the same cuts, seed and step.
 
     Cuts are sorted by length into buckets of equal total length. In every epoch each bucket is shuffled and split into
-    groups of like size, and the groups of all buckets are shuffled. All epochs have the same number of groups, so that
-    resuming computes which epoch it is in and reads nothing before it. Cuts in archives are taken a few archives at a
-    time, in a new order in each epoch, so that each archive is read once an epoch.
+    groups of nearly equal size, and the groups of all buckets are shuffled. All epochs have the same number of groups,
+    so a run that resumes can compute which epoch it is in and reads nothing before it. Cuts in archives are taken a few
+    archives at a time, in a new order in each epoch, so that each archive is read once in an epoch.
 
     With several workers, each step's group is `world_size` times as large and is dealt out among them. Where it has
     fewer cuts than there are workers, some of its cuts are dealt twice: no worker may stand idle in a step.
@@ -128,7 +136,7 @@ class TrainingBatches:
         world_size: int = 1,
         readers: int = 0,
     ) -> None:
-        """`readers`: processes that make this worker's batches ahead of it; they change none."""
+        """`readers` is the number of processes that make this worker's batches ahead of it. It does not change them."""
         ordered = sorted(((cut.num_samples, cut.id, cut) for cut in cuts), key=lambda row: row[:2])
         assert ordered, "no cuts to train on"
         self._cuts = [cut for _, _, cut in ordered]
@@ -150,8 +158,9 @@ class TrainingBatches:
         return (batch for batch in ahead(self._batch, step, self._readers) if batch is not None)
 
     def heaviest(self) -> Batch | None:
-        """At least as large, padding included, as this worker's share of any step: the longest cuts of one bucket. None
-        if none of them can be read.
+        """A batch at least as large, padding included, as this worker's share of any step.
+
+        It holds the longest cuts of one bucket. None if none of them can be read.
         """
         groups = [
             bucket[-_shares(_shares(len(bucket), count), self._world_size) :]
@@ -162,7 +171,7 @@ class TrainingBatches:
         return next(_batches([self._cuts[index] for index in largest], self._store), None)
 
     def _batch(self, step: int) -> Batch | None:
-        """None if none of its cuts can be read."""
+        """This worker's batch of a step. None if none of its cuts can be read."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, self._epoch(epoch)
@@ -180,11 +189,12 @@ class TrainingBatches:
         return found
 
     def _share(self, group: np.ndarray) -> np.ndarray:
+        # A group with fewer cuts than workers is dealt out again from its first cut.
         return group[self._rank % len(group) :: self._world_size]
 
 
 def _shelves(cuts: Sequence[MonoCut]) -> list[np.ndarray]:
-    """Indices of the cuts that are shuffled together."""
+    """Indices of the cuts that are shuffled together: those of a few archives, or all without archives."""
     shards = np.array([shard(cut) for cut in cuts])
     names = np.unique(shards)
     together = [names[first : first + _SHARDS_TOGETHER] for first in range(0, len(names), _SHARDS_TOGETHER)]
@@ -192,15 +202,18 @@ def _shelves(cuts: Sequence[MonoCut]) -> list[np.ndarray]:
 
 
 def _shares(total: int, count: int) -> int:
-    """The largest of `count` shares."""
+    """The size of the largest share if `total` things are dealt out in `count` shares."""
     return -(-total // count)
 
 
 def _buckets(lengths: np.ndarray, limit: float, world_size: int) -> list[tuple[np.ndarray, int]]:
-    """Indices of each bucket's cuts, and into how many groups to split them. `lengths` ascend; `limit` in samples."""
+    """The indices of each bucket's cuts, and into how many groups to split them.
+
+    `lengths` are in ascending order. `limit` is the size of a batch in samples.
+    """
     ends = np.cumsum(lengths)
     count = int(np.clip(ends[-1] / (limit * world_size * _BATCHES_PER_BUCKET), 1, _MOST_BUCKETS))
-    # A cut belongs where its middle falls, so that the last one does not fall off the end.
+    # A cut belongs to the bucket in which its middle lies. By its end, the last cut would fall off the last bucket.
     homes = ((ends - lengths / 2) * count / ends[-1]).astype(int)
     buckets = []
     for home in np.unique(homes):
@@ -211,7 +224,7 @@ def _buckets(lengths: np.ndarray, limit: float, world_size: int) -> list[tuple[n
 
 
 def _batches(cuts: list[MonoCut], store: Rows, number: int = 0) -> Iterator[Batch]:
-    """One batch of those cuts that can be read, if there are any."""
+    """One batch of the cuts that can be read, or none if there are no such cuts."""
     read = []
     for cut in cuts:
         with contextlib.suppress(UnreadableError):
@@ -219,7 +232,7 @@ def _batches(cuts: list[MonoCut], store: Rows, number: int = 0) -> Iterator[Batc
     if not read:
         return
     longest = max(len(row) for _, row in read)
-    # NumPy copies on this thread; torch would wake its pool for every row.
+    # NumPy copies on this thread, while torch would wake its pool of threads for every row.
     audio_BS = np.zeros((len(read), longest, *read[0][1].shape[1:]), np.float32)
     for padded, (_, row) in zip(audio_BS, read, strict=True):
         padded[: len(row)] = row

@@ -1,4 +1,4 @@
-"""What a corpus holds, and what is doubtful about it: the report behind `raysearch corpus check`."""
+"""The report behind `raysearch corpus check`: what a corpus holds, and what is doubtful about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import probe
+from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.errors import counted
 
@@ -27,38 +27,40 @@ class SplitCount:
     shortest_s: float
     longest_s: float
     speakers: int
-    """0 where the corpus does not say who speaks."""
+    """Number of speakers, 0 if the corpus does not say who speaks."""
     words: int
     vocabulary: int
-    """Different words."""
+    """Number of different words."""
     phones: int
-    """0 where the corpus has no phones."""
+    """Number of phones, 0 if the corpus has none."""
     without_phones: int
-    """Cuts that have none."""
+    """Number of cuts that have no phones."""
 
 
 @dataclass(frozen=True)
 class FaultGroup:
-    """All faults with one reason."""
+    """All faults that have the same reason."""
 
     reason: str
     count: int
     first: tuple[str, ...]
-    """The first cuts."""
+    """Ids of the first few cuts with this fault."""
 
 
 @dataclass(frozen=True)
 class Checked:
+    """The whole report on a corpus."""
+
     name: str
     fingerprint: str
     splits: tuple[SplitCount, ...]
     faults: tuple[FaultGroup, ...]
-    """The most frequent first."""
+    """Faults grouped by reason, the most frequent first."""
     warnings: tuple[str, ...]
-    """What makes errors look better than they are: one line each."""
+    """One line for each thing that makes errors look better than they are."""
 
     def lines(self) -> list[str]:
-        """One line a split, then one a reason for which cuts were left out, and one a warning."""
+        """The report as text: a line for each split, for each reason why cuts were left out, and for each warning."""
         splits = [
             f"{one.split}: {counted(one.cuts, 'cut')}, {one.hours:.3f} h, {one.shortest_s:.1f} to "
             f"{one.longest_s:.1f} s each, {counted(one.speakers, 'speaker')}, {counted(one.words, 'word')} "
@@ -71,12 +73,15 @@ class Checked:
         return [*splits, *faults, *(f"warning: {line}" for line in self.warnings)]
 
     def document(self) -> dict[str, object]:
-        """All of it, for JSON."""
+        """The report as a mapping that JSON can hold."""
         return asdict(self)
 
 
 def check_corpus(corpus: Corpus, cache: Path | None = None) -> Checked:
-    """Counts, faults and warnings of a corpus that was read. `cache`: as its reader's, to spare decoding it again."""
+    """Counts, faults and warnings of a corpus that was read.
+
+    `cache` is the file of verdicts that its reader used, so that nothing is decoded again.
+    """
     return Checked(
         corpus.name,
         corpus.fingerprint,
@@ -123,7 +128,7 @@ def _shared_speakers(corpus: Corpus) -> list[str]:
 
 def _shared_recordings(corpus: Corpus, cache: Path | None) -> list[str]:
     files = {split: {_file(cut) for cut in cuts} for split, cuts in corpus.splits.items()}
-    verdicts = probe(set().union(*files.values()), cache)
+    verdicts = verdicts_on(set().union(*files.values()), cache)
     names = {split: {verdicts[path].digest: path.stem for path in sorted(paths)} for split, paths in files.items()}
     return [
         f"{one} and {other} share {counted(len(both), 'recording')}: {_first(names[one][digest] for digest in both)}"

@@ -1,8 +1,8 @@
-"""What every reader returns. Audio stays on disk: a corpus is lhotse manifests and what was left out of them.
+"""A corpus, as every reader returns it: lhotse manifests, and what was left out of them. Audio stays on disk.
 
-A cut is a lhotse `MonoCut` with one 16 kHz mono recording and one supervision: `text` (upper-case words, may be None),
-`speaker`, and in `custom` whatever the corpus knows more: `phones` (list of str), `intent`, `slots`, `label`,
-and in a corpus joined of several `corpus`, its own one's name.
+A cut is a lhotse `MonoCut` with one 16 kHz mono recording and one supervision. The supervision holds `text` (upper-case
+words, may be None) and `speaker`. Its `custom` holds what else the corpus knows: `phones` (list of str), `intent`,
+`slots`, `label`. In a corpus that was joined from several, `custom` also holds `corpus`, the name of the cut's own one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Fault:
     """A recording or transcript that cannot be used, and why."""
 
     cut: str
-    """Cut id, or file name where there is no cut."""
+    """Id of the cut, or name of the file if there is no cut."""
     reason: str
 
 
@@ -38,19 +38,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class Corpus:
+    """A set of recordings with splits, faults and what its trial lists compare."""
+
     name: str
     splits: Mapping[str, CutSet]
-    """Eager cut sets by split: `train`, `dev`, `test`; sorted by id. Dev chooses, test reports."""
+    """The cuts of the splits `train`, `dev` and `test`, sorted by id and all in memory. Dev chooses, test reports."""
     faults: tuple[Fault, ...] = field(default=())
-    """What was skipped while reading."""
+    """Recordings and transcripts that were left out, each with its reason."""
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
-    """What the corpus's own trial lists compare, by split; empty where it has none."""
+    """Pairs of cuts that the corpus's own trial lists compare, by split. It is empty if there are no such lists."""
     audio: AudioStore = field(default_factory=AudioStore, compare=False, repr=False)
-    """Decoded audio, shared by all that is done with this corpus in this process."""
+    """Store of decoded audio, shared by all that is done with this corpus in this process."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of ids, lengths and supervisions, free of folder names: equal corpora share label sets."""
+        """Hash of ids, lengths and supervisions. Folder names do not enter, so equal corpora share label sets."""
         return content_digest(
             json.dumps([split, *_identity(cut)], sort_keys=True)
             for split in sorted(self.splits)
@@ -58,6 +60,7 @@ class Corpus:
         )
 
     def hours(self, split: str) -> float:
+        """Hours of audio in a split."""
         return sum(cut.duration for cut in self.splits[split]) / 3600
 
 

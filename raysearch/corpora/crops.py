@@ -1,6 +1,6 @@
-"""Batches of equally long crops with their speakers, and the same crops disturbed.
+"""Batches of equally long crops of cuts, with their speakers, and the same crops disturbed.
 
-Shapes: B crops of this process, S samples.
+Shapes: B crops in this process, S samples.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 @dataclass(frozen=True)
 class Crops(Batch):
-    """All rows are full: `samples_B` is S everywhere."""
+    """A batch of crops. All its rows are full: `samples_B` is S everywhere."""
 
     disturbed_BS: Tensor
     """The crops as an augmenter leaves them."""
     speakers_B: Tensor
-    """Numbers of the speakers, int64."""
+    """Number of each row's speaker, int64."""
 
 
 class SpeakerCrops:
-    """Endless batches: every cut once, in a new order, before any comes again, and each time another crop of it.
+    """An endless stream of batches of crops.
 
-    A cut that is shorter than a crop is repeated: silence would tell cuts apart. Every crop has randomness of its own,
-    by its place in the batch of all processes together: how many processes share a batch changes nothing.
+    Every cut comes once, in a new order, before any comes again, and each time another crop of it is taken. A cut that
+    is shorter than a crop is repeated, because padding with silence would tell cuts apart. Every crop draws its random
+    numbers by its place in the batch of all processes together, so the number of processes changes nothing.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class SpeakerCrops:
         world_size: int = 1,
         readers: int = 0,
     ) -> None:
-        """`batch`: crops of all processes together, a multiple of `world_size`. `readers`: processes that make this
-        one's batches ahead of it."""
+        """`batch` is the number of crops in all processes together, a multiple of `world_size`.
+
+        `readers` is the number of processes that make this one's batches ahead of it.
+        """
         assert batch % world_size == 0, f"{batch} crops among {world_size} processes"
         self._cuts = sorted(cuts, key=lambda cut: cut.id)
         self._store, self._augmenter, self._seed, self._readers = store, augmenter, seed, readers
@@ -92,7 +95,7 @@ class SpeakerCrops:
 
 
 def crop(audio_S: Audio, samples: int, rng: np.random.Generator) -> Audio:
-    """From a random place; a shorter recording is repeated."""
+    """`samples` samples of a recording from a random place on. A shorter recording is repeated."""
     if len(audio_S) < samples:
         return np.resize(audio_S, samples)
     start = int(rng.integers(len(audio_S) - samples + 1))
@@ -100,4 +103,5 @@ def crop(audio_S: Audio, samples: int, rng: np.random.Generator) -> Audio:
 
 
 def speaker_of(cut: MonoCut) -> str:
+    """The name of the speaker of a cut."""
     return str(cut.supervisions[0].speaker)

@@ -1,4 +1,4 @@
-"""Training cuts divided into pieces: a recording of many sounds is many examples."""
+"""Divides training cuts into pieces, since a recording of many sounds is many examples."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 
 def in_pieces(corpus: Corpus, piece_s: float) -> Corpus:
-    """The corpus with each training cut divided into equal pieces of about `piece_s` seconds; 0 leaves cuts whole.
+    """The corpus with each training cut divided into equal pieces of about `piece_s` seconds. 0 leaves cuts whole.
 
-    They come in the order of their cuts. A piece's supervision is its cut's, which says what the whole cut says.
+    Pieces come in the order of their cuts. A piece has the supervision of its cut, which describes the whole cut.
     """
     if not piece_s:
         return corpus
@@ -27,11 +27,12 @@ def in_pieces(corpus: Corpus, piece_s: float) -> Corpus:
 
 
 def piece_count(cut: MonoCut, piece_s: float) -> int:
-    """1 if `piece_s` is 0."""
+    """The number of pieces that a cut is divided into. It is 1 if `piece_s` is 0."""
     return max(1, round(cut.duration / piece_s)) if piece_s else 1
 
 
 def piece_id(cut: str, number: int) -> str:
+    """The id of a piece, from the id of its cut and its number in the cut, counted from 0."""
     return f"{cut}:{number}"
 
 

@@ -1,9 +1,9 @@
-"""A corpus brought into one form, once: lhotse cut manifests, the pairs beside them, and audio that can be used.
+"""Brings a corpus into one form, once: lhotse cut manifests, the pairs beside them, and audio that can be used.
 
 OUT/{train,dev,test}.jsonl.gz    cuts
-OUT/{dev,test}.pairs             what the corpus's own trial lists compare, where it has them
-OUT/clips/                       16 kHz FLAC, of a corpus that comes otherwise
-OUT/corpus.json                  what it was made of, and what it holds; written last
+OUT/{dev,test}.pairs             pairs that the corpus's own trial lists compare, if it has such lists
+OUT/clips/                       16 kHz FLAC files, if the corpus comes in another format
+OUT/corpus.json                  what the corpus was made from and what it holds; this file is written last
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MARKER = "corpus.json"
 
 
 class _Document(Settings):
-    """What of a search document is wanted here; errors name its keys."""
+    """The part of a search document that is needed here, so that errors name its keys."""
 
     corpus: CorpusSettings
 
@@ -51,9 +51,9 @@ def corpus_settings(kind: str, root: Path, changes: Mapping[str, Any]) -> Corpus
 
 
 def prepare(settings: CorpusSettings, out: Path) -> Checked | None:
-    """Reads and checks the corpus and writes it; None if that was done before.
+    """Reads and checks the corpus, writes it, and returns the report. None if that was done before.
 
-    Raises: InputError if the corpus cannot be read, or `out` holds another one.
+    Raises: InputError if the corpus cannot be read, or if `out` holds another one.
     """
     marker = out / MARKER
     recipe = settings.model_dump(mode="json")
@@ -75,7 +75,10 @@ def prepare(settings: CorpusSettings, out: Path) -> Checked | None:
 
 
 def convert(files: Iterable[Path], folder: Path) -> None:
-    """Each file as 16 kHz mono FLAC under its own name; what cannot be read is left out, and found missing later."""
+    """Writes each file into `folder` as 16 kHz mono FLAC under its own name.
+
+    A file that cannot be read is left out. Whoever reads the corpus finds it missing and counts it as a fault.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         list(pool.map(lambda path: _convert(path, folder / f"{path.stem}.flac"), files))

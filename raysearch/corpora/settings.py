@@ -1,6 +1,6 @@
-"""Where a corpus comes from, as a spec says it under `corpus:`. No torch and no lhotse here.
+"""Settings of corpora, which a search document has under `corpus:`. Neither torch nor lhotse is imported here.
 
-Relative paths are relative to the working directory. Folders and files are looked at when the corpus is read.
+Relative paths are relative to the working directory. Whether folders and files exist is seen when the corpus is read.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_
 from raysearch.settings import Settings
 
 SPLITS = ("train", "dev", "test")
-"""Train teaches; dev chooses; test is reported on, and chooses nothing."""
+"""Names of the splits. Students learn from train, dev chooses among them, and test is only reported on."""
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-"""Absolute from the start: workers run in other folders than the command."""
+"""A path that is made absolute at once, because workers run in other folders than the command."""
 
 
 class ReadingSettings(Settings):
-    """What every kind of corpus has."""
+    """Settings that every kind of corpus has."""
 
     max_skipped: float = Field(0.05, ge=0, le=1)
-    """Share of a split's cuts that may be unusable (unreadable, wrong rate, no transcript); more is an error."""
+    """Share of a split's cuts that may be unusable (unreadable, wrong rate, no transcript). More is an error."""
     min_s: float = Field(0.1, gt=0)
-    """Shorter cuts are left out of every split, in seconds: an encoder needs a few frames."""
+    """Seconds below which cuts are left out of every split, because an encoder needs a few frames."""
     max_s: float = Field(30.0, gt=0)
-    """Longer cuts are left out of the training split, in seconds: one long cut decides how much memory a batch needs.
-    Dev and test keep theirs, so that errors stay comparable."""
+    """Seconds above which cuts are left out of the training split, because one long cut decides how much memory a batch
+    needs. Dev and test keep long cuts, so that errors stay comparable."""
 
     @model_validator(mode="after")
     def _ordered(self) -> ReadingSettings:
@@ -37,47 +37,52 @@ class ReadingSettings(Settings):
 
 
 class SpeakerList(Settings):
-    """Recordings and who speaks in them: lines `<speaker> <path>`, as VoxCeleb's training lists have them."""
+    """A list of recordings and who speaks in them. Its lines are `<speaker> <path>`, as in VoxCeleb's training
+    lists."""
 
     file: LocalPath
-    """The list."""
+    """File of the list."""
     root: LocalPath | None = None
-    """Where its paths start; by default `wav` beside the list where that exists, else the list's own folder."""
+    """Folder to which the list's paths are relative. By default it is `wav` beside the list, if that exists, else the
+    list's own folder."""
 
 
 class TrialList(Settings):
-    """Pairs of recordings: lines `1 <path> <path>` of one speaker, `0 <path> <path>` of two, as VoxCeleb's lists are.
+    """A list of pairs of recordings, as VoxCeleb's trial lists are.
 
-    Paths end with `<speaker>/<session>/<utterance>`."""
+    Its lines are `1 <path> <path>` for one speaker and `0 <path> <path>` for two. Paths end with
+    `<speaker>/<session>/<utterance>`.
+    """
 
     file: LocalPath
-    """The list."""
+    """File of the list."""
     root: LocalPath | None = None
-    """Where its paths start; by default `wav` beside the list where that exists, else the list's own folder."""
+    """Folder to which the list's paths are relative. By default it is `wav` beside the list, if that exists, else the
+    list's own folder."""
 
 
 class An4Settings(ReadingSettings):
-    """AN4 (census answers, 16 kHz) laid out like LibriSpeech, in folders `train`, `dev` and `test`."""
+    """AN4 (census answers, 16 kHz), laid out like LibriSpeech in the folders `train`, `dev` and `test`."""
 
     kind: Literal["an4"] = "an4"
     root: LocalPath
     """Folder that holds `train`, `dev` and `test`."""
     phones: LocalPath | None = None
-    """Folder of `an4-<split>.txt` files with lines `<utterance> PH PH ...`; by default `phones`, two folders above
-    root, where it exists."""
+    """Folder of `an4-<split>.txt` files with lines `<utterance> PH PH ...`. By default it is `phones`, two folders
+    above root, if that exists."""
     more: list[SpeakerList] = []
-    """Lists of recordings of other speakers, without transcripts, that are trained on as well."""
+    """Lists of recordings of other speakers, without transcripts, which are trained on as well."""
 
 
 class SplitFolders(Settings):
-    """Folders below root that make each split."""
+    """Folders below root that make up each split."""
 
     train: list[str] = Field(["train-clean-100"], min_length=1)
     """Folders to train on."""
     dev: list[str] = Field(["dev-clean"], min_length=1)
     """Folders that choose: rungs and fronts use their errors."""
     test: list[str] = Field(["test-clean"], min_length=1)
-    """Folders that are reported on, and choose nothing."""
+    """Folders that are reported on and choose nothing."""
 
     @model_validator(mode="after")
     def _disjoint(self) -> SplitFolders:
@@ -89,45 +94,47 @@ class SplitFolders(Settings):
 
 
 class LibriSpeechSettings(ReadingSettings):
-    """LibriSpeech, or any corpus in its layout: `<folder>/<speaker>/<chapter>/<utterance>.flac`."""
+    """LibriSpeech, or any corpus in its layout `<folder>/<speaker>/<chapter>/<utterance>.flac`."""
 
     kind: Literal["librispeech"] = "librispeech"
     root: LocalPath
     """Folder that holds the folders named in `splits`, and `SPEAKERS.TXT` if there is one."""
     splits: SplitFolders = SplitFolders()
+    """Folders of each split."""
     phones: LocalPath | None = None
     """Folder of `<name of root>-<folder>.txt` files with lines `<utterance> PH PH ...`, one for each folder named in
-    `splits`; needed for PER only."""
+    `splits`. It is needed for the phone error rate (PER) only."""
 
 
 class VoxCelebSettings(ReadingSettings):
-    """VoxCeleb, or any recordings in its layout: speakers and trial lists, no transcripts."""
+    """VoxCeleb, or any recordings in its layout, with lists of speakers and of trials and without transcripts."""
 
     kind: Literal["voxceleb"] = "voxceleb"
     train: list[SpeakerList] = Field(min_length=1)
-    """Lists to train on, of one corpus or several."""
+    """Lists of recordings to train on, from one corpus or several."""
     dev: TrialList
-    """Pairs that choose; their recordings are the dev split."""
+    """Pairs that choose. Their recordings are the dev split."""
     test: TrialList
-    """Pairs that are reported on, and choose nothing."""
+    """Pairs that are reported on and choose nothing. Their recordings are the test split."""
 
 
 class SplitManifests(Settings):
     """One lhotse cut manifest (JSON lines, `.jsonl` or `.jsonl.gz`) for each split."""
 
     train: LocalPath
-    """Cuts to train on."""
+    """Manifest of the cuts to train on."""
     dev: LocalPath
-    """Cuts that choose: rungs and fronts use their errors."""
+    """Manifest of the cuts that choose: rungs and fronts use their errors."""
     test: LocalPath
-    """Cuts that are reported on, and choose nothing."""
+    """Manifest of the cuts that are reported on and choose nothing."""
 
 
 class ManifestSettings(ReadingSettings):
-    """Any corpus that lhotse describes. Audio must be 16 kHz mono files: nothing is resampled."""
+    """Any corpus that lhotse describes. Its audio must be 16 kHz mono files, since nothing is resampled."""
 
     kind: Literal["manifest"] = "manifest"
     splits: SplitManifests
+    """Manifest of each split."""
 
 
 class SplitArchives(Settings):
@@ -138,31 +145,32 @@ class SplitArchives(Settings):
     dev: str
     """Archives that choose: rungs and fronts use their errors."""
     test: str
-    """Archives that are reported on, and choose nothing."""
+    """Archives that are reported on and choose nothing."""
 
     @field_validator(*SPLITS)
     @classmethod
     def _absolute(cls, place: str) -> str:
-        # Workers run in other folders than the command.
+        # A folder is made absolute, because workers run in other folders than the command. A URI stays as it is.
         return place if "://" in place else str(Path(place).expanduser().absolute())
 
 
 class SharSettings(ReadingSettings):
-    """lhotse's Shar archives, read one after the other and never copied: for corpora that no local disk holds."""
+    """lhotse's Shar archives, read one after the other and never copied, for corpora that no local disk holds."""
 
     kind: Literal["shar"] = "shar"
     splits: SplitArchives
+    """Archives of each split."""
 
 
 class SplitCounts(Settings):
-    """How many in each split."""
+    """A number for each split."""
 
     train: PositiveInt
-    """In the training split."""
+    """Number for the training split."""
     dev: PositiveInt
-    """In the split that chooses."""
+    """Number for the split that chooses."""
     test: PositiveInt
-    """In the split that is reported on."""
+    """Number for the split that is reported on."""
 
 
 class SyntheticSettings(ReadingSettings):
@@ -170,11 +178,11 @@ class SyntheticSettings(ReadingSettings):
 
     kind: Literal["synthetic"] = "synthetic"
     speakers: SplitCounts = SplitCounts(train=16, dev=4, test=4)
-    """Voices of each split; no voice is in two splits."""
+    """Voices of each split. No voice is in two splits."""
     utterances: SplitCounts = SplitCounts(train=600, dev=80, test=80)
-    """Sentences of each split, shared out evenly over its voices. 600 are about 20 minutes of speech."""
+    """Sentences of each split, dealt out evenly to its voices. 600 are about 20 minutes of speech."""
     words: int = Field(6, ge=2)
-    """Most words in a sentence; a second has about two."""
+    """Largest number of words in a sentence. A second of speech has about two."""
     seed: int = Field(0, ge=0)
     """Seed of voices, sentences, levels and pauses."""
 
@@ -188,44 +196,46 @@ class SyntheticSettings(ReadingSettings):
 
 
 class AugmentationSettings(Settings):
-    """How training speech is disturbed, one way a crop. Needs no recordings of noise or rooms, but takes them."""
+    """How training speech is disturbed, each crop in one way. Recordings of noise and rooms are used, but not
+    needed."""
 
     prob: float = Field(0.6, ge=0, le=1)
     """Share of the crops that are disturbed."""
     kinds: list[Literal["noise", "babble", "reverb", "speed"]] = Field(
         ["noise", "babble", "reverb", "speed"], min_length=1
     )
-    """Ways, drawn evenly: coloured noise; three other cuts; a made-up room; a tenth faster or slower."""
+    """Ways to disturb a crop, drawn evenly: coloured noise, babble of three other cuts, the reverberation of a made-up
+    room, a speed a tenth faster or slower."""
     snr_db: tuple[float, float] = (5.0, 20.0)
-    """Range of the speech's level above noise or babble, in decibels."""
+    """Range in decibels of the level of the speech above noise or babble."""
     musan: LocalPath | None = None
-    """Folder of noise recordings at 16 kHz, such as MUSAN's, in place of coloured noise."""
+    """Folder of noise recordings at 16 kHz, such as MUSAN's. They take the place of coloured noise."""
     rirs: LocalPath | None = None
-    """Folder of room impulse responses at 16 kHz in place of made-up rooms."""
+    """Folder of room impulse responses at 16 kHz. They take the place of made-up rooms."""
 
 
 class LabelledSettings(ReadingSettings):
-    """Recordings of one class each."""
+    """Recordings that have one class each."""
 
     kind: Literal["labelled"] = "labelled"
     root: LocalPath
     """Folder of `<label>/<utterance>.flac` with a table of splits, or of `<split>/<label>/<utterance>.flac`."""
     table: LocalPath | None = None
-    """CSV with the columns path (relative to root), label, split (train, dev or test) and perhaps speaker; by default
-    `manifest.csv` in root, where it exists."""
+    """CSV file with the columns path (relative to root), label, split (train, dev or test) and perhaps speaker. By
+    default it is `manifest.csv` in root, if that exists."""
     more: list[SpeakerList] = []
-    """Lists of recordings of other speakers, without labels, that methods learn from as well; tasks leave them out."""
+    """Lists of recordings of other speakers, without labels. Methods learn from them too, and tasks leave them out."""
 
 
 class IntentsSettings(ReadingSettings):
-    """Spoken requests, each with an intent and slots."""
+    """Spoken requests that have an intent and slots each."""
 
     kind: Literal["intents"] = "intents"
     root: LocalPath
-    """Folder that paths in the manifest are relative to."""
+    """Folder to which paths in the manifest are relative."""
     manifest: LocalPath | None = None
-    """JSON lines `{"path", "split", "intent", "slots": {name: value}}`, where an absent slot has no key, and perhaps
-    `text` and `speaker`; by default `manifest.jsonl` in root."""
+    """File of JSON lines `{"path", "split", "intent", "slots": {name: value}}` and perhaps `text` and `speaker`. A slot
+    that was not mentioned has no key. By default it is `manifest.jsonl` in root."""
 
 
 class SlurpSettings(ReadingSettings):
@@ -235,7 +245,7 @@ class SlurpSettings(ReadingSettings):
     root: LocalPath
     """Folder that holds `dataset/slurp/{train,devel,test}.jsonl`."""
     audio: LocalPath | None = None
-    """Folder of the recordings; by default `audio/slurp_real` in root."""
+    """Folder of the recordings. By default it is `audio/slurp_real` in root."""
 
 
 class SpeechCommandsSettings(ReadingSettings):
@@ -243,7 +253,7 @@ class SpeechCommandsSettings(ReadingSettings):
 
     kind: Literal["speech-commands"] = "speech-commands"
     root: LocalPath
-    """Folder of one folder a word, with `validation_list.txt` and `testing_list.txt`."""
+    """Folder that holds a folder for each word, `validation_list.txt` and `testing_list.txt`."""
 
 
 class CommonVoiceSettings(ReadingSettings):
@@ -251,17 +261,17 @@ class CommonVoiceSettings(ReadingSettings):
 
     kind: Literal["commonvoice"] = "commonvoice"
     root: LocalPath
-    """Folder of the language, that holds `train.tsv`, `dev.tsv` and `test.tsv`."""
+    """Folder of the language. It holds `train.tsv`, `dev.tsv` and `test.tsv`."""
     clips: LocalPath | None = None
-    """Folder of the recordings; by default `clips` in root."""
+    """Folder of the recordings. By default it is `clips` in root."""
 
 
 class SeveralSettings(Settings):
-    """Several labelled corpora as one, as in the LAPE benchmark: a student learns of all, and is judged on each."""
+    """Several labelled corpora as one, as in the LAPE benchmark: a student learns from all and is judged on each."""
 
     kind: Literal["several"] = "several"
     corpora: list[LabelledSettings] = Field(min_length=2)
-    """The corpora; the names of their folders must differ."""
+    """The labelled corpora. The names of their folders must differ."""
 
 
 CorpusSettings = Annotated[

@@ -1,4 +1,4 @@
-"""Other views of a batch: a stretch of each cut, or the cuts played faster or slower."""
+"""Makes other views of a batch: a stretch of each cut, or the cuts played faster or slower."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from raysearch.corpora.batches import Batch
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
 
-def crop(batch: Batch, window_s: float, starts: Sequence[float]) -> Batch:
-    """`window_s` of each cut; 0 keeps all, as shorter cuts are kept. `starts`: 0 for its beginning, 1 for its end."""
+def windowed(batch: Batch, window_s: float, starts: Sequence[float]) -> Batch:
+    """A window of `window_s` seconds of each cut. Shorter cuts are kept whole, and 0 keeps all cuts whole.
+
+    `starts` says where each window begins: 0 is the earliest place in the cut, 1 the latest.
+    """
     width = round(window_s * SAMPLE_RATE_HZ) or batch.audio_BS.shape[1]
     rows = []
     for audio_S, samples, start in zip(batch.audio_BS, batch.samples_B.tolist(), starts, strict=True):
@@ -25,9 +28,9 @@ def crop(batch: Batch, window_s: float, starts: Sequence[float]) -> Batch:
 
 
 def vary_speed(batch: Batch, most: float, rng: np.random.Generator) -> Batch:
-    """Each cut at a speed of its own, up to `most` (a share) faster or slower, and as much higher or lower.
+    """Each cut played at a speed of its own, up to `most` (a share) faster or slower, and as much higher or lower.
 
-    Band-limited: a band that is empty in a recording stays so, and nothing folds back.
+    The resampling is band-limited: a band that is empty in a recording stays empty, and nothing folds back.
     """
     rows = []
     for audio_S, samples in zip(batch.audio_BS.numpy(), batch.samples_B.tolist(), strict=True):

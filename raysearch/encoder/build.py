@@ -1,4 +1,4 @@
-"""From an encoder document to an untrained encoder."""
+"""Builds the untrained encoder that an encoder document describes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from raysearch.encoder.encoder import Encoder
 
 
 def build_encoder(config: AnyConfig, *, dropout: float = 0.0) -> Encoder:
-    """`dropout`: while it trains."""
+    """An encoder with freshly drawn weights. `dropout` is the rate while it trains."""
     if isinstance(config, ConvConfig):
         return ConvEncoder(config, dropout=dropout)
     return Encoder(config, dropout=dropout)

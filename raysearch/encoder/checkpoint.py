@@ -22,20 +22,24 @@ KEYS_SHOWN = 8
 
 
 def save_encoder(encoder: Encoder, folder: Path | str) -> None:
-    """Each of the two files is replaced whole or not at all."""
+    """Writes the config and the weights into `folder`. Each of the two files is replaced whole or not at all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in encoder.state_dict().items()}
-    # Both are written before either takes its place, the config last.
+    # Both files are written before either takes its place, and the config takes its place last: a reader who finds a
+    # new config finds the weights that belong to it.
     with whole_file(folder / CONFIG_NAME) as document, whole_file(folder / WEIGHTS_NAME) as part:
         save_file(weights, part, metadata={"format": "pt"})
         document.write_text(encoder.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def load_encoder(folder: Path | str, device: torch.device | str = "cpu") -> Encoder:
-    """Raises: InputError if a file is missing or unreadable, or if the weights are not those of the config."""
+    """The encoder that `save_encoder` wrote into `folder`.
+
+    Raises: InputError if a file is missing or unreadable, or if the weights are not those of the config.
+    """
     config = read_config(Path(folder, CONFIG_NAME))
-    # On the meta device no weights are drawn that would be overwritten at once.
+    # Building on the meta device draws no weights: they would be overwritten at once.
     with torch.device("meta"):
         encoder = build_encoder(config)
     file = Path(folder, WEIGHTS_NAME)
@@ -46,7 +50,10 @@ def load_encoder(folder: Path | str, device: torch.device | str = "cpu") -> Enco
 
 
 def check_weights(encoder: Encoder, weights: dict[str, Tensor], file: Path | str) -> None:
-    """Raises: InputError, naming keys, unless `weights` has the encoder's keys and shapes exactly."""
+    """Compares `weights` with what the encoder expects.
+
+    Raises: InputError, naming keys, unless `weights` has the encoder's keys and shapes exactly.
+    """
     expected = encoder.state_dict()
     shapes = [
         f"{key} {tuple(weights[key].shape)} for {tuple(tensor.shape)}"
@@ -64,7 +71,10 @@ def check_weights(encoder: Encoder, weights: dict[str, Tensor], file: Path | str
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Raises: InputError if the file is missing, or not whole, or no safetensors file."""
+    """The tensors in a safetensors file, by name.
+
+    Raises: InputError if the file is missing, is not whole or is not a safetensors file.
+    """
     if not file.is_file():
         others = sorted(p.name for p in file.parent.glob("*") if p.suffix in {".pt", ".pth", ".bin", ".ckpt", ".pkl"})
         aside = f" ({', '.join(others)}: pickles are not loaded)" if others else ""
@@ -78,6 +88,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def listed(keys: Iterable[str]) -> str:
+    """The first keys in alphabetical order for a message, and how many more there are."""
     ordered = sorted(keys)
     more = f" and {len(ordered) - KEYS_SHOWN} more" if len(ordered) > KEYS_SHOWN else ""
     return ", ".join(ordered[:KEYS_SHOWN]) + more

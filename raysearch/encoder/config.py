@@ -1,4 +1,7 @@
-"""The one document that says what an encoder is: a spec, a cost sheet and a checkpoint all hold this."""
+"""The one document that says what an encoder is. Search documents, `raysearch cost` and checkpoints all use it.
+
+"Base" and "Large" name the two published sizes of wav2vec 2.0, HuBERT and WavLM.
+"""
 
 from __future__ import annotations
 
@@ -12,40 +15,43 @@ SAMPLE_RATE_HZ = 16_000
 
 
 class Waveform(Settings):
-    """Strided convolutions over raw samples (wav2vec 2.0, HuBERT): 400 samples in view, one frame per 320."""
+    """Strided convolutions over raw samples, as in wav2vec 2.0 and HuBERT.
+
+    With the published kernels and strides a frame sees 400 samples, and there is one frame every 320 samples.
+    """
 
     kind: Literal["waveform"] = "waveform"
     channels: list[PositiveInt] = [512] * 7
     """Output channels of each convolution."""
     kernels: list[PositiveInt] = [10, 3, 3, 3, 3, 2, 2]
-    """Kernel of each convolution, in input frames."""
+    """Kernel size of each convolution, in frames of its input."""
     strides: list[PositiveInt] = [5, 2, 2, 2, 2, 2, 2]
-    """Stride of each convolution."""
+    """Stride of each convolution, in frames of its input."""
     norm: Literal["group", "layer"] = "group"
-    """`group`: one GroupNorm after the first layer (Base); `layer`: a LayerNorm after each (Large)."""
+    """`group` puts one GroupNorm after the first convolution (Base), `layer` a LayerNorm after each (Large)."""
     bias: bool = False
     """Whether the convolutions have biases (Large: true)."""
     normalise: bool = False
-    """Whether each recording is first brought to mean 0 and variance 1 (Large: true)."""
+    """Whether each recording is first scaled to mean 0 and variance 1 (Large: true)."""
 
 
 class LogMel(Settings):
-    """80 log-mel bins at 100 Hz, then strided convolutions with gated linear units (Fast-HuBERT)."""
+    """Log-mel bins at 100 Hz, then strided convolutions with gated linear units, as in Fast-HuBERT."""
 
     kind: Literal["logmel"] = "logmel"
     bins: PositiveInt = 80
-    """Mel filters."""
+    """Number of mel filters."""
     channels: list[PositiveInt] = [512, 512]
-    """Channels after each gated unit; the convolution before it makes twice as many."""
+    """Channels after each gated linear unit. The convolution before it makes twice as many."""
     kernels: list[PositiveInt] = [5, 5]
-    """Kernel of each convolution, in frames; odd, so that frames stay centred."""
+    """Kernel size of each convolution, in frames. It must be odd, so that frames stay centred."""
     strides: list[PositiveInt] = [2, 2]
     """Stride of each convolution: [2, 2] gives 25 Hz, [2] or [2, 1] gives 50 Hz."""
     centred: bool = False
-    """Subtract each bin's mean over the recording: takes out what microphone and level add."""
+    """Subtract each bin's mean over the recording. This removes what the microphone and the level add."""
     range_db: float = Field(0.0, ge=0)
-    """Values count from the recording's loudest one and end so many decibels below it, where silence and noise are all
-    the same; 0 keeps levels as they are."""
+    """Decibels below the recording's loudest value at which values are cut off, so that silence and faint noise look
+    the same. Values are then relative to the loudest one. 0 keeps levels as they are."""
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> LogMel:
@@ -58,23 +64,23 @@ FrontEnd = Annotated[Waveform | LogMel, Field(discriminator="kind")]
 
 
 class PositionConv(Settings):
-    """The grouped convolution that tells frames where they are."""
+    """A grouped convolution over frames, which tells the transformer where each frame stands."""
 
     kernel: PositiveInt = 128
-    """Kernel in frames; an even one makes a frame too many, which is trimmed."""
+    """Kernel size in frames. An even kernel makes one frame too many, which is trimmed."""
     groups: PositiveInt = 16
-    """Groups; must divide the width."""
+    """Groups of the convolution. Their number must divide the width."""
 
 
 class RelativePositions(Settings):
-    """WavLM's bias of attention by the distance of two frames."""
+    """WavLM's relative positions: attention gets a bias that depends on the distance between two frames."""
 
     buckets: int = Field(320, ge=4, multiple_of=2)
-    """Distances that are told apart, both directions together."""
+    """Distances that are told apart, counted over both directions together."""
     distance: PositiveInt = 800
-    """Frames from which on all distances share a bucket."""
+    """Distance in frames from which on all distances share one bucket."""
     heads: PositiveInt
-    """Heads of every block of the encoder before any was cut off."""
+    """Attention heads of every block before the encoder was sliced."""
 
     @model_validator(mode="after")
     def _widening(self) -> RelativePositions:
@@ -84,32 +90,32 @@ class RelativePositions(Settings):
 
 
 class Adapter(Settings):
-    """Two linear layers with ReLU between them, beside a feed-forward sub-layer, with a LayerNorm of their own."""
+    """An adapter beside a feed-forward sub-layer: a LayerNorm, then two linear layers with ReLU between them."""
 
     width: PositiveInt
-    """Hidden units."""
+    """Hidden units of the adapter."""
     scale: float = Field(0.1, gt=0)
-    """Factor on what it adds."""
+    """Factor on what the adapter adds."""
 
 
 class Block(Settings):
-    """One transformer block. A sub-layer that lost all its units keeps its output bias."""
+    """One transformer block. A sub-layer with no units left still adds its output bias."""
 
     heads: int = Field(ge=0)
-    """Attention heads."""
+    """Attention heads of the block."""
     head_width: PositiveInt
-    """Width of one head; heads x head_width need not be the encoder's width."""
+    """Width of one head. heads x head_width need not equal the encoder's width."""
     ffn: int = Field(ge=0)
     """Hidden units of the feed-forward sub-layer."""
     adapter: Adapter | None = None
-    """Where there is one, an encoder has two routes: with its adapters and without."""
+    """Adapter of the block. An encoder with adapters has two routes, one through them and one past them."""
 
 
 class Blocks(Block):
-    """Equal blocks, written once."""
+    """Several equal transformer blocks, written once."""
 
     count: int = Field(ge=1)
-    """How many."""
+    """Number of blocks."""
 
 
 class ConvConfig(Settings):
@@ -117,16 +123,16 @@ class ConvConfig(Settings):
 
     kind: Literal["conv"] = "conv"
     bins: PositiveInt = 64
-    """Mel filters; each stage halves them."""
+    """Number of mel filters. Each stage halves it."""
     channels: list[PositiveInt] = Field([64, 64, 64], min_length=1)
-    """Channels of each stage: a 3 x 3 convolution, batch norm, ReLU, and a halving of time and frequency."""
+    """Channels of each stage. A stage is a 3 x 3 convolution, batch norm, ReLU, and a halving of time and frequency."""
     width: PositiveInt = 2048
     """Width of both linear layers."""
     centred: bool = False
-    """Subtract each bin's mean over the recording: takes out what microphone and level add."""
+    """Subtract each bin's mean over the recording. This removes what the microphone and the level add."""
     range_db: float = Field(0.0, ge=0)
-    """Values count from the recording's loudest one and end so many decibels below it, where silence and noise are all
-    the same; 0 keeps levels as they are."""
+    """Decibels below the recording's loudest value at which values are cut off, so that silence and faint noise look
+    the same. Values are then relative to the loudest one. 0 keeps levels as they are."""
 
     @model_validator(mode="after")
     def _bins_left(self) -> ConvConfig:
@@ -136,7 +142,7 @@ class ConvConfig(Settings):
 
     @property
     def depth(self) -> int:
-        """Linear layers that change the width no more: one."""
+        """Number of layers after the first hidden state, always 1. They stand where other encoders have blocks."""
         return 1
 
     @property
@@ -150,24 +156,25 @@ class ConvConfig(Settings):
 
     @property
     def pads_freely(self) -> bool:
+        """Whether a cut gives the same features padded in a batch as alone. This encoder masks its padding."""
         return True
 
 
 class EncoderConfig(Settings):
-    """An encoder: front end + transformer. `Encoder(config)` needs nothing else."""
+    """An encoder with a front end and a transformer. `Encoder(config)` needs nothing else."""
 
     front_end: FrontEnd
-    """From audio to frames: convolutions over samples (`waveform`) or over log-mel bins (`logmel`)."""
+    """The part that turns audio into frames by convolutions over samples (`waveform`) or log-mel bins (`logmel`)."""
     width: PositiveInt
     """Width of the transformer."""
     norm: Literal["post", "pre"] = "post"
-    """LayerNorm after each sub-layer (Base) or before it (Large)."""
+    """Where the LayerNorms are: after each sub-layer (`post`, Base) or before it (`pre`, Large)."""
     position_conv: PositionConv = PositionConv()
-    """The convolution that tells frames where they are."""
+    """The convolution that tells the transformer where each frame stands."""
     relative_positions: RelativePositions | None = None
-    """WavLM has them; HuBERT and wav2vec 2.0 do not."""
+    """Relative positions in attention. WavLM has them, HuBERT and wav2vec 2.0 do not."""
     blocks: Blocks | list[Block]
-    """The transformer: equal blocks with their `count`, or a list with one entry a block."""
+    """The transformer: equal blocks with their `count`, or a list with one entry for each block."""
 
     @model_validator(mode="after")
     def _consistent(self) -> EncoderConfig:
@@ -186,7 +193,7 @@ class EncoderConfig(Settings):
 
     @property
     def block_list(self) -> list[Block]:
-        """One entry a block, however the document writes them."""
+        """One entry for each block, however the document writes them."""
         if isinstance(self.blocks, list):
             return self.blocks
         one = self.blocks
@@ -194,11 +201,13 @@ class EncoderConfig(Settings):
 
     @property
     def depth(self) -> int:
+        """Number of transformer blocks."""
         return len(self.block_list)
 
     @property
     def hop_samples(self) -> int:
         """Samples from one output frame to the next."""
+        # The log-mel filterbank makes a frame every 10 ms, which is 160 samples.
         hop = 1 if self.front_end.kind == "waveform" else 160
         for stride in self.front_end.strides:
             hop *= stride
@@ -210,7 +219,10 @@ class EncoderConfig(Settings):
 
     @property
     def pads_freely(self) -> bool:
-        """Whether a cut gives the same features padded in a batch as alone: GroupNorm's statistics span the padding."""
+        """Whether a cut gives the same features padded in a batch as alone.
+
+        It does not with `norm: group`, because a GroupNorm takes its statistics over the padding too.
+        """
         return not (self.front_end.kind == "waveform" and self.front_end.norm == "group")
 
 
@@ -219,7 +231,7 @@ AnyConfig = EncoderConfig | ConvConfig
 
 
 def parse_config(document: Any) -> AnyConfig:
-    """Raises: pydantic's ValidationError."""
+    """The encoder that a document describes. Raises: pydantic's ValidationError."""
     return config_model(document).model_validate(document)
 
 

@@ -17,19 +17,21 @@ from raysearch.encoder.log_mel import LogMelFilterbank, centre
 
 
 class ConvEncoder(Encoder):
-    """What AudioNTT is: stages of convolution, norm, ReLU and pooling, then two linear layers with ReLU.
+    """AudioNTT: stages of convolution, batch norm, ReLU and pooling, then two linear layers with ReLU.
 
-    Frames past an utterance's end are zeroed before every convolution and not seen by the batch norms: alone or padded,
-    it gives the same features. Its hidden states are the outputs of both linear layers.
-    Source: Niizumi et al., BYOL-A, IJCNN 2021, the encoder that UnFuSeD takes over; dropout is the method's.
+    Frames past an utterance's end are zeroed before every convolution, and the batch norms do not see them. So an
+    utterance gives the same features alone as in a padded batch. The hidden states are the outputs of both linear
+    layers. Source: Niizumi et al., BYOL-A, IJCNN 2021. UnFuSeD takes this encoder over and sets its dropout.
     """
 
-    # It stands in for an encoder where only hidden states are asked for, and has no parts of a transformer. A base for
-    # both would save these two lines and cost a check of the kind in every method that reads its teacher's blocks.
+    # This class is an Encoder for all who ask for hidden states only; it has none of the parts of a transformer. A
+    # common base class would save these two lines, but every method that reads its teacher's blocks would then have to
+    # check which kind of encoder it has.
     config: ConvConfig  # type: ignore[assignment]
     front_end: PictureFrontEnd  # type: ignore[assignment]
 
     def __init__(self, config: ConvConfig, *, dropout: float = 0.0) -> None:
+        # The parent's own constructor would build a transformer.
         nn.Module.__init__(self)
         self.config = config
         self.front_end = PictureFrontEnd(config)
@@ -38,25 +40,26 @@ class ConvEncoder(Encoder):
         self.linear = nn.Linear(config.width, config.width)
 
     def stages(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Output of each stage (B, T, X) with its valid frames (B)."""
+        """The output of each stage (B, T, X), each with the number of valid frames of every row (B)."""
         found: list[tuple[Tensor, Tensor]] = self.front_end(audio_BS, samples_B)
         return found
 
     def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The first hidden state (B, T, D), and the number of valid frames of every row (B)."""
         return self.project(*self.stages(audio_BS, samples_B)[-1])
 
     def project(self, x_BTX: Tensor, frames_B: Tensor) -> tuple[Tensor, Tensor]:
-        """From the last stage's output to the first hidden state (B, T, D)."""
+        """The first hidden state (B, T, D), computed from the output of the last stage."""
         return F.relu(self.projection(x_BTX)), frames_B
 
     def encode(self, x_BTD: Tensor, frames_B: Tensor, plain: int = 0) -> Encoded:
-        """`plain` means nothing here: there are no adapters."""
+        """Both hidden states. `plain` means nothing here, because this encoder has no adapters."""
         y_BTD = F.relu(self.linear(self.dropout(x_BTD)))
         return Encoded(y_BTD, (x_BTD, y_BTD), frames_B)
 
 
 class PictureFrontEnd(nn.Module):
-    """Log-mel bins as a picture of one channel, and the stages over it."""
+    """Stages of convolutions over log-mel bins, which are taken as a picture of one channel."""
 
     def __init__(self, config: ConvConfig) -> None:
         super().__init__()
@@ -72,7 +75,7 @@ class PictureFrontEnd(nn.Module):
             nn.init.zeros_(conv.bias)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Output of each stage (B, T, X) with its valid frames (B)."""
+        """The output of each stage (B, T, X), each with the number of valid frames of every row (B)."""
         frames_B = mel_frames(samples_B.to(audio_BS.device, torch.int64))
         x_BTM = self.log_mel(audio_BS, frames_B)
         x_BCTM = (centre(x_BTM, frames_B) if self.config.centred else x_BTM)[:, None]
@@ -86,9 +89,10 @@ class PictureFrontEnd(nn.Module):
 
 
 class FrameBatchNorm(nn.BatchNorm1d):
-    """Batch norm of channels whose statistics are those of valid frames: of all, if it is not told which are."""
+    """Batch norm over channels whose statistics are those of the valid frames, or of all frames without a mask."""
 
     def forward(self, x_BCTM: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+        # In eval mode the running statistics are used, so padding cannot change the result and needs no mask.
         if valid_BT is None or not self.training or bool(valid_BT.all()):
             return F.batch_norm(
                 x_BCTM,

@@ -1,8 +1,8 @@
-"""What an encoder costs, in closed form: MACs and parameters, without building it and without torch.
+"""The cost of an encoder in closed form: MACs and parameters, without building it and without torch.
 
-Counted are the products of convolutions, linear layers (with those of WavLM's position gates), the position
-convolution (with the frame that an even kernel makes and that is trimmed), QK^T and attention times V. Norms,
-activations and mel filterbanks are not.
+A MAC is one multiplication and one addition. Counted are convolutions, linear layers (WavLM's position gates too), the
+position convolution (with the frame that an even kernel makes and that is trimmed), and the two matrix products of
+attention: QK^T, and the attention weights times V. Norms, activations and mel filterbanks are not counted.
 """
 
 from __future__ import annotations
@@ -15,50 +15,53 @@ from raysearch.encoder.config import AnyConfig, Block, ConvConfig, EncoderConfig
 from raysearch.encoder.frames import conv_frames, mel_frames
 
 FLOPS_PER_MAC = 2
-"""A multiplication and an addition."""
+"""Floating-point operations in a MAC: a multiplication and an addition."""
 TRAINING_PASSES = 3
-"""What an update costs, in forward passes: its own, and a backward pass that costs two."""
+"""Cost of an update in forward passes: one forward pass, and a backward pass that costs as much as two."""
 GATE_OUTPUTS = 8
-"""Two gates of WavLM's relative positions, each the sum of four outputs, as the published weights have it."""
+"""Outputs of the linear layer that gates WavLM's relative positions. The published weights have two gates, and each is
+the sum of four outputs."""
 SUPERB_SAMPLES = (
     *(20560, 34560, 38480, 42560, 45600, 48720, 52000, 55120),
     *(59120, 62720, 66400, 71200, 75200, 78640, 82800, 87520),
     *(92720, 98560, 104400, 111120, 118480, 125040, 132720, 142640),
     *(154000, 166720, 180880, 197920, 217920, 239280, 268160, 326000),
 )
-"""Lengths of the 32 utterances of test-clean that SUPERB's profiler runs; their sum is the published figure."""
+"""Lengths in samples of the 32 utterances of LibriSpeech test-clean that SUPERB's profiler runs. Published MACs are the
+sum over these utterances."""
 
 
 class Sizes(NamedTuple):
-    """How many units a front end and its blocks have: integers, or what gates are expected to keep, as tensors."""
+    """How many units a front end and its blocks have: integers, or the counts that gates expect to keep, as tensors."""
 
     channels: Sequence[Any]
-    """Of each convolution of the front end."""
+    """Output channels of each convolution of the front end."""
     heads: Sequence[Any]
-    """Of each block."""
+    """Attention heads of each block."""
     ffn: Sequence[Any]
-    """Hidden units of each block."""
+    """Hidden feed-forward units of each block."""
 
 
 def macs(config: AnyConfig, samples: int) -> int:
-    """MACs of one utterance, head excluded."""
+    """MACs of the encoder for one utterance of `samples` samples, without the task's head."""
     return sum(cost_parts(config, samples).values())
 
 
 def macs_superb(config: AnyConfig) -> int:
-    """MACs of SUPERB's 32 utterances, head excluded: comparable with published figures."""
+    """MACs of the encoder for SUPERB's 32 utterances, without the task's head. Published figures count the same."""
     return sum(cost_parts(config, SUPERB_SAMPLES).values())
 
 
 def cost_parts(config: AnyConfig, samples: int | Sequence[int]) -> dict[str, int]:
-    """MACs by part of any encoder, of one utterance or of several together."""
+    """MACs of each part of any encoder, for one utterance or for several together."""
     return _conv_parts(config, samples) if isinstance(config, ConvConfig) else parts(config, samples)
 
 
 def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | None = None) -> dict[str, Any]:
-    """MACs by part, of one utterance or of several together.
+    """MACs of each part of an encoder with a transformer, for one utterance or for several together.
 
-    `sizes` replaces the config's unit counts; with tensors in it the values are differentiable tensors.
+    `sizes` replaces the config's unit counts. If it holds tensors, the result holds differentiable tensors: gates are
+    trained against this cost.
     """
     lengths = (samples,) if isinstance(samples, int) else tuple(samples)
     channels, heads, ffn = sizes or sizes_of(config)
@@ -68,7 +71,7 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     gated = sum(heads) * GATE_OUTPUTS * _gate_inputs(config)
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
     adapters = _adapter_units(config)
-    # Padded by half: an even kernel makes one frame more than goes in.
+    # The input is padded by half a kernel, so an even kernel makes one frame more than went in.
     positions = sums.total + sums.utterances * (1 - kernel % 2)
     return {
         "front_end": sum(w * n for w, n in zip(_conv_weights(front_end, channels), sums.convs, strict=True)),
@@ -82,13 +85,13 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
 
 
 def params(config: AnyConfig) -> int:
-    """Parameters of the encoder, head excluded."""
+    """Number of parameters of the encoder, without the task's head."""
     found = _conv_param_parts(config) if isinstance(config, ConvConfig) else param_parts(config)
     return sum(found.values())
 
 
 def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, Any]:
-    """Parameters by part. `sizes` as in `parts`."""
+    """Number of parameters of each part. `sizes` replaces the config's unit counts, as it does in `parts`."""
     channels, heads, ffn = sizes or sizes_of(config)
     width, pre, blocks = config.width, config.norm == "pre", config.block_list
     kernel, groups = config.position_conv.kernel, config.position_conv.groups
@@ -96,13 +99,14 @@ def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, 
     adapters = _adapter_units(config)
     attention = sum(_sub_layer_params(width, pre, count, 4 * width + 3) for count in inner)
     if (relative := config.relative_positions) is not None:
-        # A length of each head's bias, the gates that a block's heads share, and the table that all blocks share.
+        # Each head has a scale of its own, the heads of a block share its gates, and all blocks share one table.
         gates = GATE_OUTPUTS * (_gate_inputs(config) + 1)
         attention += sum(count + (gates if count else 0) for count in heads) + relative.buckets * relative.heads
     return {
         "front_end": _front_end_params(config.front_end, channels),
         "projection": 2 * channels[-1] + channels[-1] * width + width,
-        # Direction, bias, and one length per tap of the kernel; the encoder's own norm.
+        # Weight norm splits the kernel into a direction and one length for each tap. The last term is the encoder's
+        # own LayerNorm, which is counted here.
         "position_conv": width * (width // groups) * kernel + width + kernel + 2 * width,
         "attention": attention,
         "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
@@ -128,7 +132,7 @@ def _conv_parts(config: ConvConfig, samples: int | Sequence[int]) -> dict[str, i
 def _conv_param_parts(config: ConvConfig) -> dict[str, int]:
     pairs = zip([1, *config.channels[:-1]], config.channels, strict=True)
     return {
-        # Weights, bias, and the batch norm's gain and shift.
+        # A stage has 9 weights for each pair of channels, a bias, and the batch norm's gain and shift.
         "front_end": sum(9 * i * o + 3 * o for i, o in pairs),
         "projection": (conv_features(config) + 1) * config.width,
         "linear": (config.width + 1) * config.width,
@@ -136,18 +140,19 @@ def _conv_param_parts(config: ConvConfig) -> dict[str, int]:
 
 
 def conv_features(config: ConvConfig, stages: int | None = None) -> int:
-    """What the given number of stages leaves in each frame: channels x bins."""
+    """Values in each frame after so many stages, channels x bins. By default these are all stages."""
     count = len(config.channels) if stages is None else stages
     return config.channels[count - 1] * (config.bins >> count)
 
 
 def sizes_of(config: EncoderConfig) -> Sizes:
+    """The unit counts that the config has."""
     blocks = config.block_list
     return Sizes(config.front_end.channels, [b.heads for b in blocks], [b.ffn for b in blocks])
 
 
 def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
-    """The config with these unit counts."""
+    """The config with these unit counts in place of its own."""
     channels, heads, ffn = sizes
     front_end = config.front_end.model_copy(update={"channels": list(channels)})
     blocks = [
@@ -158,7 +163,7 @@ def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
 
 
 def in_multiples(count: float, full: int, multiple: int, least: int = 0) -> int:
-    """The multiple next to `count`, or all of `full` if they are nearer; never fewer than `least`."""
+    """The multiple of `multiple` nearest to `count`, or `full` if that is nearer. It is never less than `least`."""
     nearest = round(count / multiple) * multiple
     if nearest > full or full - count < abs(nearest - count):
         return full
@@ -166,15 +171,19 @@ def in_multiples(count: float, full: int, multiple: int, least: int = 0) -> int:
 
 
 class _FrameSums(NamedTuple):
-    """Over utterances: frames after each convolution, of the last, their squares, and how many have any."""
+    """Numbers of frames, summed over utterances."""
 
     convs: tuple[int, ...]
+    """Frames after each convolution."""
     total: int
+    """Frames that the transformer reads."""
     squares: int
+    """Squared frames that the transformer reads. The matrix products of attention grow with them."""
     utterances: int
+    """Utterances that are long enough for a frame."""
 
 
-# A search asks for thousands of costs, all of the same utterances.
+# A search asks for thousands of costs, all for the same utterances and few front ends.
 @lru_cache
 def _frame_sums(kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]) -> _FrameSums:
     build = LogMel if kind == "logmel" else Waveform
@@ -204,11 +213,11 @@ def _front_end_params(front_end: Waveform | LogMel, channels: Sequence[Any]) -> 
 
 
 def _gate_inputs(config: EncoderConfig) -> int:
-    """Channels that each head's position gate reads; 0 without relative positions."""
+    """Channels that each head's position gate reads. It is 0 without relative positions."""
     return config.width // config.relative_positions.heads if config.relative_positions else 0
 
 
 def _sub_layer_params(width: int, pre: bool, units: Any, per_unit: int) -> Any:
-    # An emptied sub-layer keeps its output bias; a norm in front of it goes too.
+    # A sub-layer without units keeps its output bias, but a norm in front of it has nothing to do and is dropped.
     norm = 0 if pre and not units else 2 * width
     return norm + per_unit * units + width

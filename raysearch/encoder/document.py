@@ -1,4 +1,4 @@
-"""Reads the encoder document, YAML or JSON, and says in one line what is wrong with it."""
+"""Reads an encoder document, YAML or JSON, and says in one line what is wrong with it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from raysearch.errors import InputError
 
 
 def read_config(file: Path | str) -> AnyConfig:
-    """Raises: InputError if the file is missing, is not YAML or JSON, or does not describe an encoder."""
+    """The encoder that the document in `file` describes.
+
+    Raises: InputError if the file is missing, is not YAML or JSON, or does not describe an encoder.
+    """
     return as_config(read_document(file), file)
 
 
 def read_document(file: Path | str) -> Any:
-    """Raises: InputError if the file is missing, or is not YAML or JSON."""
+    """The content of `file`, not checked yet. Raises: InputError if the file is missing, or is not YAML or JSON."""
     try:
         return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except OSError as err:
@@ -27,7 +30,10 @@ def read_document(file: Path | str) -> Any:
 
 
 def as_config(document: Any, file: Path | str) -> AnyConfig:
-    """Raises: InputError, naming the file, if the document does not describe an encoder."""
+    """The encoder that a document describes.
+
+    Raises: InputError, naming the file, if the document does not describe an encoder.
+    """
     try:
         return config_model(document).checked(document)
     except InputError as err:

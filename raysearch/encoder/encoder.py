@@ -1,4 +1,4 @@
-"""The encoder: audio in, hidden states out. Knows nothing of losses, masks of pre-training or how it was made.
+"""The encoder: audio in, hidden states out. It knows nothing of losses, of pre-training masks or of how it was made.
 
 Shapes: B batch, S samples, L layers, T frames, D width, M mel bins, K keys.
 """
@@ -20,18 +20,18 @@ from raysearch.encoder.transformer import INITIAL_STD, AttentionKind, PositionCo
 
 
 class Encoded(NamedTuple):
-    """What an encoder gives. Frames from `frames_B` on are padding and hold no meaning."""
+    """The output of an encoder for a batch. In each row, frames from number `frames_B` on are meaningless padding."""
 
     output_BTD: Tensor
-    """The last hidden state; with `norm: pre` after the final LayerNorm."""
+    """The last hidden state. With `norm: pre` the final LayerNorm has been applied to it."""
     hidden: tuple[Tensor, ...]
-    """(B, T, D) each: [0] enters the first block, [i] leaves block i."""
+    """Hidden states, (B, T, D) each: [0] enters the first block, [i] leaves block i, counted from 1."""
     frames_B: Tensor
-    """Valid frames, int64."""
+    """Number of valid frames in each row, int64."""
 
     @property
     def valid_BT(self) -> Tensor:
-        """Bool: True where a frame is valid."""
+        """Mask of booleans, True where a frame is valid."""
         return valid_mask(self.frames_B, self.output_BTD.shape[1])
 
     @property
@@ -64,20 +64,24 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(config, block, dropout, attention) for block in config.block_list)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Encoded:
-        """`audio_BS`: 16 kHz in [-1, 1], at least one frame long, or for a log-mel front end its bins (B, T, M), not
-        normalised; `samples_B`: the valid samples of each row.
+        """The hidden states of a batch.
+
+        `audio_BS` is audio at 16 kHz in [-1, 1], at least one frame long. A log-mel front end also takes its bins in
+        place of audio, (B, T, M), not normalised. `samples_B` is the number of valid samples in each row.
         """
         return self.encode(*self.features(audio_BS, samples_B))
 
     def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Projected features (B, T, D), before the position convolution, and the valid frames (B)."""
+        """Projected features (B, T, D), before the position convolution, and the number of valid frames (B)."""
         samples_B = samples_B.to(audio_BS.device, torch.int64)
         x_BTC = self.front_end(audio_BS, samples_B)
         return self.projection(self.feature_norm(x_BTC)), self.frames(samples_B)
 
     def encode(self, x_BTD: Tensor, frames_B: Tensor, plain: int = 0) -> Encoded:
-        """Zeroes what lies past `frames_B`, tells positions, runs the blocks: for the first `plain` rows without their
-        adapters."""
+        """Zeroes the padding, adds the position convolution, and runs the blocks.
+
+        The first `plain` rows take the route without adapters.
+        """
         valid_BT = valid_mask(frames_B, x_BTD.shape[1])
         x_BTD = x_BTD.masked_fill(~valid_BT[:, :, None], 0.0)
         x_BTD = x_BTD + self.position_conv(x_BTD)
@@ -92,9 +96,9 @@ class Encoder(nn.Module):
         return Encoded(output_BTD, tuple(hidden), frames_B)
 
     def routes(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Encoded, Encoded]:
-        """What the encoder gives without its adapters, and with them, in one pass over the blocks.
+        """The outputs of the route without adapters and of the route with them, in one pass over the blocks.
 
-        Front end and projection have no adapters: both routes share them.
+        Front end and projection have no adapters, so both routes share them.
         """
         x_BTD, frames_B = self.features(audio_BS, samples_B)
         rows = len(x_BTD)
@@ -104,30 +108,31 @@ class Encoder(nn.Module):
         return Encoded(outputs[0], plain, frames_B), Encoded(outputs[1], adapted, frames_B)
 
     def frames(self, samples: Count) -> Count:
-        """Frames of so many samples, exactly."""
+        """The exact number of frames that the encoder makes of so many samples."""
         return frames(self.config, samples)
 
 
 def _attention_mask(valid_BT: Tensor) -> Tensor | None:
-    # Attention is faster without a mask; a compiled graph may not look at values, so there it always has one.
+    # Attention is faster without a mask. A compiled or exported graph may not branch on values, so it always has one.
     if not torch.compiler.is_compiling() and bool(valid_BT.all()):
         return None
-    # Softmax over no keys at all is NaN: a row without a valid frame attends to its first one.
+    # Softmax over no keys at all is NaN, so a row without a valid frame attends to its first frame.
     first_T = torch.arange(valid_BT.shape[1], device=valid_BT.device) == 0
     return (valid_BT | first_T)[:, None, None]
 
 
 @torch.no_grad()
 def fit_normalisation(encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Sets a log-mel front end's mean and deviation to those of the valid frames of all `(audio_BS, samples_B)`.
+    """Sets the mean and deviation of a log-mel front end to those of all valid frames in `batches`.
 
-    A waveform front end has none: nothing is read then.
+    `batches` are pairs `(audio_BS, samples_B)`. A waveform front end has neither, so nothing is read then.
     """
     log_mel = getattr(encoder.front_end, "log_mel", None)
     if log_mel is None:
         return
     device = log_mel.mean_M.device
     count = 0
+    # In double precision: the variance is a difference of two large numbers.
     sum_M, squares_M = torch.zeros(2, len(log_mel.mean_M), dtype=torch.float64, device=device)
     for audio_BS, samples_B in batches:
         frames_B = mel_frames(samples_B.to(device))

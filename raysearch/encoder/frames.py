@@ -1,6 +1,6 @@
-"""How many frames a front end makes of so many samples, and which frames of a batch they are.
+"""Counts the frames that a front end makes of so many samples, and marks the valid frames of a batch.
 
-Counting needs no torch: ints and integer tensors go through alike.
+The same functions count ints and integer tensors. With ints they need no torch.
 
 Shapes: B batch, T frames.
 """
@@ -21,17 +21,18 @@ Count = TypeVar("Count", int, "Tensor")
 
 
 def frames(config: AnyConfig, samples: Count) -> Count:
-    """Frames that the encoder gives for `samples` at 16 kHz; 0 where the audio is shorter than one view."""
+    """Frames that the encoder makes of so many samples at 16 kHz. It is 0 if they are fewer than one frame sees."""
     if isinstance(config, ConvConfig):
         return mel_frames(samples) >> len(config.channels)
     return conv_frames(config.front_end, samples)[-1]
 
 
 def conv_frames(front_end: Waveform | LogMel, samples: Count) -> list[Count]:
-    """Frames before the first convolution and after each one. A waveform's first entry is its samples."""
+    """Frames before the first convolution and after each one. For a waveform the first entry is `samples` itself."""
     if isinstance(front_end, LogMel):
         counts = [mel_frames(samples)]
-        # Padded by half an odd kernel: the kernel drops out, and ceil(frames / stride) remains.
+        # The input is padded by half of an odd kernel. The kernel then drops out of the count, which is
+        # ceil(frames / stride), the same as with a kernel of 1.
         kernels = [1] * len(front_end.kernels)
     else:
         counts = [samples]
@@ -42,15 +43,16 @@ def conv_frames(front_end: Waveform | LogMel, samples: Count) -> list[Count]:
 
 
 def mel_frames(samples: Count) -> Count:
-    """Log-mel frames at 100 Hz."""
+    """Log-mel frames at 100 Hz that so many samples make."""
     return _strided(samples, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES)
 
 
 def valid_mask(frames_B: Tensor, width: int) -> Tensor:
-    """Bool (B, T): True where a row that is `width` frames wide still holds one of its own, False where it is padding.
+    """Mask of booleans (B, T) with T = `width`: True in the first `frames_B` frames of each row, False in its padding.
 
-    Samples count as frames do.
+    It works for samples in place of frames, too.
     """
+    # Imported here, since costs are computed without torch.
     import torch
 
     return torch.arange(width, device=frames_B.device) < frames_B[:, None]
@@ -58,4 +60,5 @@ def valid_mask(frames_B: Tensor, width: int) -> Tensor:
 
 def _strided(count: Count, kernel: int, stride: int) -> Count:
     views = (count - kernel) // stride + 1
+    # A product in place of max(), which tensors do not share with ints.
     return views * (views > 0)

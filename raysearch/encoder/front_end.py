@@ -1,4 +1,4 @@
-"""From audio to the features that the transformer's projection reads.
+"""Front ends: they turn audio into the features that the transformer's projection reads.
 
 Shapes: B batch, S samples, T frames, C channels, M mel bins.
 """
@@ -14,18 +14,19 @@ from raysearch.encoder.frames import conv_frames, valid_mask
 from raysearch.encoder.log_mel import LogMelFilterbank, centre
 
 VARIANCE_FLOOR = 1e-5
-"""Added to a recording's variance, as the published models were trained: silence stays silence."""
+"""Number added to a recording's variance, as in the training of the published models. It keeps silence silent."""
 
 
 def build_front_end(config: Waveform | LogMel) -> WaveformFrontEnd | LogMelFrontEnd:
+    """The front end that the config describes, with freshly drawn weights."""
     return WaveformFrontEnd(config) if isinstance(config, Waveform) else LogMelFrontEnd(config)
 
 
 class WaveformFrontEnd(nn.Module):
-    """Strided convolutions over samples, each followed by its norm and GELU.
+    """Strided convolutions over samples, each followed by its norm, if it has one, and GELU.
 
-    With `norm: group` the statistics of the first layer span the padding of a batch, as in the published Base models:
-    there an utterance gives other features in a padded batch than alone.
+    With `norm: group` the statistics of the first layer span the padding of a batch, as in the published Base models.
+    An utterance then gives other features in a padded batch than alone.
     Source: Baevski et al., wav2vec 2.0, 2020.
     """
 
@@ -42,7 +43,7 @@ class WaveformFrontEnd(nn.Module):
         _initialise(self.convs)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
-        """(B, T, C)"""
+        """Features of each frame, (B, T, C)."""
         x_BCT = (_normalised(audio_BS, samples_B) if self.normalise else audio_BS)[:, None]
         for layer, conv in enumerate(self.convs):
             x_BCT = conv(x_BCT)
@@ -53,7 +54,7 @@ class WaveformFrontEnd(nn.Module):
 
 
 def _normalised(audio_BS: Tensor, samples_B: Tensor) -> Tensor:
-    """Mean 0 and variance 1 over the valid samples of each row; padding is 0."""
+    """The audio scaled to mean 0 and variance 1 over the valid samples of each row. Padding becomes 0."""
     valid_BS = valid_mask(samples_B, audio_BS.shape[1])
     count_B1 = samples_B[:, None].clamp(min=1)
     centred_BS = (audio_BS - (audio_BS * valid_BS).sum(1, keepdim=True) / count_B1) * valid_BS
@@ -71,8 +72,8 @@ class ChannelNorm(nn.LayerNorm):
 class LogMelFrontEnd(nn.Module):
     """Log-mel bins, then strided convolutions with gated linear units.
 
-    Frames past an utterance's end are zeroed before every convolution: alone or padded in a batch, it gives the same
-    features.
+    Frames past an utterance's end are zeroed before every convolution. So an utterance gives the same features alone as
+    in a padded batch.
     Source: Yang et al., Fast-HuBERT, ASRU 2023, section 3.
     """
 
@@ -86,10 +87,11 @@ class LogMelFrontEnd(nn.Module):
         _initialise(self.convs)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
-        """(B, T, C)"""
+        """Features of each frame, (B, T, C)."""
         counts = conv_frames(self.config, samples_B)
         x_BTM = self.log_mel(audio_BS, counts[0])
         x_BCT = (centre(x_BTM, counts[0]) if self.config.centred else x_BTM).transpose(1, 2)
+        # There is one count more than convolutions: the last one counts what comes out.
         for conv, frames_B in zip(self.convs, counts, strict=False):
             valid_BT = valid_mask(frames_B, x_BCT.shape[2])
             x_BCT = F.glu(conv(x_BCT * valid_BT[:, None]), dim=1)

@@ -17,13 +17,14 @@ FFT_POINTS = 512
 LOWEST_HZ = 20.0
 PRE_EMPHASIS = 0.97
 LEAST_STD = 0.1
-"""Of the natural logarithm of power, so 0.4 dB; where speech is, bins deviate by 2 to 3."""
+"""Smallest deviation of a bin that is divided by, in units of the natural logarithm of power. It is 0.4 dB. Where there
+is speech, bins deviate by 2 to 3."""
 
 
 class LogMelFilterbank(nn.Module):
-    """Log power in mel bins, 25 ms windows every 10 ms, normalised by the corpus's mean and deviation.
+    """Log power in mel bins, in 25 ms windows every 10 ms, normalised by the corpus's mean and deviation.
 
-    With a range, values count from the recording's loudest one and end so far below it.
+    With a range, values are relative to the recording's loudest one and are cut off that many decibels below it.
 
     Source: Kaldi's fbank with snip_edges and without dither. Samples are scaled to 16 bits, as Kaldi reads them.
     """
@@ -34,10 +35,11 @@ class LogMelFilterbank(nn.Module):
     std_M: Tensor
 
     def __init__(self, bins: int, range_db: float = 0.0) -> None:
-        """`range_db`: 0 keeps levels as they are."""
+        """A filterbank that is not normalised yet. A `range_db` of 0 keeps levels as they are."""
         super().__init__()
         self.range_db = range_db
-        # On the CPU even where the rest is built on the meta device: checkpoints do not hold these two.
+        # Checkpoints do not hold these two. So they are computed on the CPU, even where all else is built on the meta
+        # device and filled from a checkpoint afterwards.
         hann_W = torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False, device="cpu")
         self.register_buffer("window_W", hann_W.pow(0.85), persistent=False)
         self.register_buffer("filters_FM", mel_filters(bins), persistent=False)
@@ -45,17 +47,22 @@ class LogMelFilterbank(nn.Module):
         self.register_buffer("std_M", torch.ones(bins))
 
     def set_normalisation(self, mean_M: Tensor, std_M: Tensor) -> None:
-        """A bin that deviates by less than 0.1 is constant, and scaled by 1: a smaller divisor would blow up what an
-        augmentation puts into a band that is empty in the corpus."""
+        """Sets mean and deviation of the bins. A bin that deviates by less than 0.1 is constant and is divided by 1.
+
+        A smaller divisor would blow up what an augmentation puts into a band that is empty in the corpus.
+        """
         self.mean_M.copy_(mean_M)
         self.std_M.copy_(torch.where(std_M < LEAST_STD, 1.0, std_M))
 
     def forward(self, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
-        """(B, T, M), normalised, so many frames valid; from audio in [-1, 1], or from what `log_mel` made of it."""
+        """Normalised bins (B, T, M) of audio in [-1, 1], or of what `log_mel` made of audio.
+
+        The first `frames_B` frames of each row are valid.
+        """
         return (self.levels(audio_BS, frames_B) - self.mean_M) / self.std_M
 
     def levels(self, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
-        """(B, T, M), within the range, not normalised."""
+        """Bins (B, T, M), cut off below the range if there is one, not normalised."""
         x_BTM = audio_BS if audio_BS.ndim == 3 else self.log_mel(audio_BS)
         if not self.range_db:
             return x_BTM
@@ -64,8 +71,8 @@ class LogMelFilterbank(nn.Module):
         return (x_BTM - loudest_B11).clamp(min=-self.range_db * math.log(10) / 10)
 
     def log_mel(self, audio_BS: Tensor) -> Tensor:
-        """(B, T, M), not normalised."""
-        # Power spectra of 16-bit samples overflow half precision.
+        """Log-mel bins (B, T, M) of audio in [-1, 1], neither normalised nor cut off."""
+        # The power of 16-bit samples overflows half precision.
         with torch.autocast(audio_BS.device.type, enabled=False):
             windows_BTW = audio_BS.float().unfold(1, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES) * 2**15
             windows_BTW = windows_BTW - windows_BTW.mean(-1, keepdim=True)
@@ -76,14 +83,14 @@ class LogMelFilterbank(nn.Module):
 
 
 def centre(x_BTM: Tensor, frames_B: Tensor) -> Tensor:
-    """Each bin less its mean over the row's valid frames."""
+    """The bins, each minus its mean over the row's valid frames."""
     valid_BT1 = valid_mask(frames_B, x_BTM.shape[1])[..., None]
     mean_B1M = (x_BTM * valid_BT1).sum(1, keepdim=True) / frames_B[:, None, None].clamp(min=1)
     return x_BTM - mean_B1M
 
 
 def mel_filters(bins: int) -> Tensor:
-    """(F, M): triangles with equal bases on the mel scale, from 20 Hz to the Nyquist frequency."""
+    """Mel filters (F, M): triangles of equal width on the mel scale, from 20 Hz to the Nyquist frequency."""
     corners = torch.linspace(_mel(LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), bins + 2, dtype=torch.float64, device="cpu")
     hz = [bin * SAMPLE_RATE_HZ / FFT_POINTS for bin in range(FFT_POINTS // 2 + 1)]
     mels_F1 = torch.tensor([_mel(frequency) for frequency in hz], dtype=torch.float64, device="cpu")[:, None]

@@ -1,4 +1,4 @@
-"""Shapes of published encoders by the names of torchaudio's bundles, so that costs are known before a download."""
+"""Shapes of published encoders, by the names of torchaudio's bundles. Their costs are known before a download."""
 
 from __future__ import annotations
 

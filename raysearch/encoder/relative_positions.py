@@ -1,7 +1,7 @@
-"""WavLM's gated bias of attention by the distance of two frames.
+"""WavLM's relative positions: a gated bias that attention adds to its scores by the distance between two frames.
 
-One table for the whole encoder says how much each head favours each distance; each block gates it, frame by frame, by
-what the frame holds.
+One table for the whole encoder says how much each head favours each distance. Each block scales it frame by frame with
+gates that depend on what the frame holds.
 Source: Chen et al., WavLM, 2022, section III-B, after Chi et al., XLM-E, 2022.
 Shapes: B batch, T frames, D width, N heads, H head width, K keys, R distances.
 """
@@ -18,7 +18,7 @@ from raysearch.encoder.cost import GATE_OUTPUTS
 
 
 class RelativePositions(nn.Module):
-    """How much each head favours each distance, before the blocks' gates."""
+    """The table that says how much each head favours each distance, before the blocks' gates."""
 
     def __init__(self, settings: config.RelativePositions) -> None:
         super().__init__()
@@ -26,14 +26,17 @@ class RelativePositions(nn.Module):
         self.table = nn.Embedding(settings.buckets, settings.heads)
 
     def forward(self, frames: int) -> Tensor:
-        """(N, T, K), for the heads of an encoder that was not sliced."""
+        """The bias (N, T, K) for so many frames, and for all heads that the encoder had before it was sliced."""
         positions_T = torch.arange(frames, device=self.table.weight.device)
         distances_TK = positions_T[None, :] - positions_T[:, None]
         bias_NTK: Tensor = self.table(self._buckets(distances_TK)).permute(2, 0, 1)
         return bias_NTK
 
     def _buckets(self, distances_TK: Tensor) -> Tensor:
-        """Half of the buckets for each direction; in it, half for one distance each, the rest ever wider."""
+        """The bucket of each distance. Each direction has half of the buckets.
+
+        Half of those hold one distance each. The others grow wider with the distance.
+        """
         half = self.settings.buckets // 2
         exact = half // 2
         far_TK = distances_TK.abs()
@@ -44,7 +47,7 @@ class RelativePositions(nn.Module):
 
 
 class PositionGate(nn.Module):
-    """One block's gates. `of_N` remembers which head of the unsliced encoder each head was."""
+    """The gates of one block. `of_N` tells which head each head was before the encoder was sliced."""
 
     of_N: Tensor
 
@@ -56,7 +59,7 @@ class PositionGate(nn.Module):
         self.register_buffer("of_N", torch.arange(heads))
 
     def forward(self, x_BTD: Tensor, bias_NTK: Tensor) -> Tensor:
-        """(B, N, T, K): what is added to the scores."""
+        """The gated bias (B, N, T, K) that attention adds to its scores."""
         x_BNTH = x_BTD.unflatten(2, (self.all_heads, -1)).transpose(1, 2)[:, self.of_N]
         gates_BNT2 = self.linear(x_BNTH).unflatten(3, (2, -1)).sum(-1).sigmoid()
         update_BNT1, reset_BNT1 = gates_BNT2.chunk(2, dim=-1)

@@ -1,4 +1,4 @@
-"""From gates to a physically smaller encoder: an ordinary one whose config has other numbers.
+"""Slices a gated encoder: the result is a physically smaller, ordinary encoder whose config has other numbers.
 
 Shapes: C channels, U units of one layer, X head widths of all heads.
 """
@@ -14,19 +14,20 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import OUTPUT, GateValues, fold
 
 Cut = tuple[str, int, Tensor]
-"""A weight's name, a dimension of it, and the indices that stay."""
+"""A weight's name, one of its dimensions, and the indices that stay in that dimension."""
 
 
 def slice_encoder(encoder: Encoder, values: GateValues) -> tuple[Encoder, EncoderConfig]:
-    """The encoder without the units whose gate is 0, the other gates folded into its weights, and its config.
+    """The encoder without the units whose gate is 0, and its config. The other gates are folded into its weights.
 
-    It gives what the gated encoder gives with these values, to rounding. A sub-layer that loses all its units, or its
-    own gate, keeps its output bias, scaled by that gate. Dropout is not taken over.
+    Up to rounding it gives what the gated encoder gives with these values. A sub-layer that loses all its units keeps
+    its output bias, scaled by the sub-layer's own gate. Dropout is not taken over.
     """
-    kept = _kept(encoder, values)
-    config = sized(encoder.config, Sizes(*([len(index_U) for index_U in layers] for layers in kept)))
+    indices = _open_indices(values)
+    config = sized(encoder.config, Sizes(*([len(index_U) for index_U in layers] for layers in indices)))
     weights = {**encoder.state_dict(), **fold(encoder, values)}
-    for name, dimension, index_U in [*_front_end_cuts(encoder, kept), *_block_cuts(encoder.config, kept)]:
+    for name, dimension, index_U in [*_front_end_cuts(encoder, indices), *_block_cuts(encoder.config, indices)]:
+        # The cuts name every weight that an encoder may have: this one may lack biases, norms or position gates.
         if name in weights:
             weights[name] = weights[name].index_select(dimension, index_U)
     for index, block in enumerate(config.block_list):
@@ -34,25 +35,25 @@ def slice_encoder(encoder: Encoder, values: GateValues) -> tuple[Encoder, Encode
             path = f"blocks.{index}.{part}"
             if not units:
                 weights.setdefault(f"{path}.bias", weights.get(f"{path}.{OUTPUT[part]}.bias"))
-    # On the meta device no weights are drawn that would be overwritten at once.
+    # Building on the meta device draws no weights: they would be overwritten at once.
     with torch.device("meta"):
         smaller = Encoder(config)
     smaller.load_state_dict({name: weights[name].detach().clone() for name in smaller.state_dict()}, assign=True)
     return smaller.to(encoder.projection.weight.device), config
 
 
-def _kept(encoder: Encoder, values: GateValues) -> Sizes:
-    """The indices of the units that stay."""
+def _open_indices(values: GateValues) -> Sizes:
+    """The indices of the open units of each layer. A sub-layer whose own gate is closed has none."""
     zipped = zip(values.heads, values.attention_layers, strict=True), zip(values.ffn, values.ffn_layers, strict=True)
     heads, ffn = ([(z_U * z).nonzero()[:, 0] for z_U, z in layers] for layers in zipped)
     return Sizes([z_C.nonzero()[:, 0] for z_C in values.channels], heads, ffn)
 
 
-def _front_end_cuts(encoder: Encoder, kept: Sizes) -> list[Cut]:
-    cuts: list[Cut] = [("feature_norm.weight", 0, kept.channels[-1]), ("feature_norm.bias", 0, kept.channels[-1])]
-    cuts.append(("projection.weight", 1, kept.channels[-1]))
+def _front_end_cuts(encoder: Encoder, indices: Sizes) -> list[Cut]:
+    cuts: list[Cut] = [("feature_norm.weight", 0, indices.channels[-1]), ("feature_norm.bias", 0, indices.channels[-1])]
+    cuts.append(("projection.weight", 1, indices.channels[-1]))
     glu = encoder.config.front_end.kind == "logmel"
-    for layer, (index_C, full) in enumerate(zip(kept.channels, encoder.config.front_end.channels, strict=True)):
+    for layer, (index_C, full) in enumerate(zip(indices.channels, encoder.config.front_end.channels, strict=True)):
         # A gated linear unit's second half gates the first, channel by channel.
         outputs_C = torch.cat([index_C, index_C + full]) if glu else index_C
         for name in ("weight", "bias"):
@@ -62,9 +63,9 @@ def _front_end_cuts(encoder: Encoder, kept: Sizes) -> list[Cut]:
     return cuts
 
 
-def _block_cuts(config: EncoderConfig, kept: Sizes) -> list[Cut]:
+def _block_cuts(config: EncoderConfig, indices: Sizes) -> list[Cut]:
     cuts: list[Cut] = []
-    for index, (heads_U, ffn_U) in enumerate(zip(kept.heads, kept.ffn, strict=True)):
+    for index, (heads_U, ffn_U) in enumerate(zip(indices.heads, indices.ffn, strict=True)):
         width = config.block_list[index].head_width
         inner_X = (heads_U[:, None] * width + torch.arange(width, device=heads_U.device)).flatten()
         for part, reads, units_X in (("attention", ("q", "k", "v"), inner_X), ("ffn", ("up",), ffn_U)):

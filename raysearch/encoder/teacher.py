@@ -1,4 +1,4 @@
-"""The teacher as everything above this room knows it: a frozen encoder, the hash of its weights, its own errors."""
+"""The teacher as all packages above this one know it: a frozen encoder, the hash of its weights, its own errors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class Teacher:
 
     encoder: Encoder
     key: str
-    """Hash of its weights. It is a part of the key of every label set that the teacher makes."""
+    """Hash of the teacher's weights. It is a part of the key of every label set that the teacher makes."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Its own errors on dev and test, in percent, so that fronts can mark it."""
+    """The teacher's own errors on dev and test, in percent, so that fronts can mark it."""

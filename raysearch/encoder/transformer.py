@@ -1,5 +1,6 @@
-"""The position convolution and the transformer blocks. Sizes may differ from block to block: a slice changes numbers,
-never code.
+"""The position convolution and the transformer blocks.
+
+Sizes may differ from block to block, so that slicing an encoder changes numbers and never code.
 
 Shapes: B batch, T frames, D width, N heads, H head width, K keys.
 """
@@ -17,13 +18,14 @@ from raysearch.encoder import config
 from raysearch.encoder.relative_positions import PositionGate
 
 AttentionKind = Literal["fused", "explicit"]
-"""`fused` runs in use; `explicit` is the same as plain matrix products, so that they can be counted and compared."""
+"""How attention is computed. `fused` is what models use. `explicit` computes the same by plain matrix products, so that
+tests can count and compare them."""
 
 INITIAL_STD = 0.02
 
 
 class PositionConv(nn.Module):
-    """What tells frames where they are: a grouped convolution over time, normalised per tap of its kernel.
+    """A grouped convolution over time that tells frames where they stand. Each tap of its kernel is normalised.
 
     Source: Baevski et al., wav2vec 2.0, 2020, section 2.
     """
@@ -37,13 +39,13 @@ class PositionConv(nn.Module):
         self.conv = nn.utils.parametrizations.weight_norm(conv, dim=2)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        # An even kernel, padded by half, makes one frame too many.
+        # An even kernel makes one frame too many, since the input is padded by half a kernel on both sides.
         x_BDT = self.conv(x_BTD.transpose(1, 2))[..., : x_BTD.shape[1]]
         return F.gelu(x_BDT).transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention. Its heads together need not be as wide as the encoder."""
+    """Multi-head self-attention. The heads together need not be as wide as the encoder."""
 
     def __init__(self, settings: config.EncoderConfig, block: config.Block, kind: AttentionKind) -> None:
         super().__init__()
@@ -90,7 +92,7 @@ class FeedForward(nn.Module):
 
 
 class Emptied(nn.Module):
-    """What is left of a sub-layer that lost all its units: its output bias."""
+    """A sub-layer that lost all its units. Its output bias is left."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -101,9 +103,10 @@ class Emptied(nn.Module):
 
 
 class Adapter(nn.Module):
-    """What a block learns beside its feed-forward sub-layer. It starts at zero: at first both routes are one.
+    """The part that a block learns beside its feed-forward sub-layer.
 
-    Source: OS-KDFT, Heo et al., Interspeech 2023 (arXiv 2305.17394), section 3; LoRA's start.
+    It starts by adding zero, so that at first the routes with and without adapters give the same.
+    Source: OS-KDFT, Heo et al., Interspeech 2023 (arXiv 2305.17394), section 3. It is initialised as LoRA is.
     """
 
     def __init__(self, width: int, settings: config.Adapter) -> None:
@@ -122,10 +125,10 @@ class Adapter(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed-forward, each added to its input; LayerNorm before (pre) or after (post) each.
+    """Attention, then feed-forward, each added to its input. LayerNorms stand before (pre) or after (post) each.
 
-    An adapter reads what the feed-forward sub-layer reads, before any norm, and its output is added to that one's.
-    A pre-norm in front of an emptied sub-layer has nothing to do and does not exist.
+    An adapter reads what the feed-forward sub-layer reads, before any norm, and its output is added to that of the
+    sub-layer. With `norm: pre`, a sub-layer that lost all its units has no norm, which would have nothing to do.
     """
 
     def __init__(
@@ -143,8 +146,11 @@ class TransformerBlock(nn.Module):
             self.adapter = Adapter(width, block.adapter)
 
     def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None, plain: int = 0) -> Tensor:
-        """`mask_B11K`: True where a key may be attended to; None where all may. `positions_NTK`: see
-        `RelativePositions`; None in an encoder without them. The first `plain` rows take the route past the adapter."""
+        """The hidden state after this block (B, T, D).
+
+        `mask_B11K` is True where a key may be attended to, or None where all may be. `positions_NTK` is the bias of
+        `RelativePositions`, or None in an encoder without them. The first `plain` rows take the route past the adapter.
+        """
         if self.pre:
             x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), mask_B11K, positions_NTK))
             return self._adapted(x_BTD, x_BTD + self.dropout(self.ffn(self.ffn_norm(x_BTD))), plain)
@@ -156,6 +162,7 @@ class TransformerBlock(nn.Module):
             return y_BTD
         if not plain:
             return y_BTD + self.adapter(x_BTD)
+        # Both routes went through the blocks as one batch; only the later rows pass the adapter.
         return torch.cat([y_BTD[:plain], y_BTD[plain:] + self.adapter(x_BTD[plain:])])
 
 

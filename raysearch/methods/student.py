@@ -12,19 +12,19 @@ from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.trial import Trial
+from raysearch.training.initial import initial_encoder
 from raysearch.training.loop import fit
 from raysearch.training.memory import fitting
 from raysearch.training.process import rank, world_size
 from raysearch.training.recipe import More, Prepare, Recipe, nothing_more
 from raysearch.training.report import Report
 from raysearch.training.settings import TrainingSettings
-from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
 
 
 def student_for(trial: Trial[Any], config: AnyConfig, training: TrainingSettings) -> Encoder:
     """The untrained student of a trial."""
-    return build_student(config, trial.teacher.encoder, trial.corpus, trial.seed, training.dropout)
+    return initial_encoder(config, trial.teacher.encoder, trial.corpus, trial.seed, training.dropout)
 
 
 def report_untrained(trial: Trial[Any], encoder: Encoder) -> Iterator[Report]:

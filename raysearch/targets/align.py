@@ -1,6 +1,7 @@
-"""Lays frames of one rate on the frames of another. Exact, because all front ends here share their first centre.
+"""Lays frames of one rate on the frames of another.
 
-Waveform, Kaldi MFCC and log-mel frames are all centred at 12.5 ms + t x hop, so a slower grid is a subset of a faster.
+This is exact, because waveform, Kaldi MFCC and log-mel frames are all centred at 12.5 ms + t x hop. The centres of
+slower frames are among those of faster ones.
 
 Shapes: T frames of the result.
 """
@@ -21,10 +22,12 @@ Frames = TypeVar("Frames", np.ndarray, "torch.Tensor")
 
 
 def align_frames(x: Frames, from_hop: int, to_hop: int, frames: int) -> Frames:
-    """`frames` frames at `to_hop` samples: every r-th frame of a faster `x`, or each frame of a slower one r times.
+    """`frames` frames, one every `to_hop` samples: every r-th frame of a faster `x`, or each frame of a slower one r
+    times.
 
-    `x` is a numpy array or a tensor with time first. Frames to spare are cut; one missing frame repeats the last.
-    Raises: InputError if neither hop is a multiple of the other; ValueError if more than one frame is missing.
+    `x` is a numpy array or a tensor with time first. Surplus frames are cut. If one frame is missing, the last one is
+    repeated.
+    Raises: InputError if neither hop is a multiple of the other, ValueError if more than one frame is missing.
     """
     if from_hop % to_hop and to_hop % from_hop:
         expected = f"a multiple or a divisor of the labels' {_hz(from_hop)}"

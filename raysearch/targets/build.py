@@ -1,6 +1,7 @@
-"""From a corpus to its label set: features of a sample of cuts, k-means, then a label for every train and dev frame.
+"""Builds the label set of a corpus: features of a sample of cuts, k-means, then a label for every train and dev frame.
 
-The sample's features are held in memory (`fit_frames` x D floats), all others only while their batch is labelled.
+The features of the sample are held in memory (`fit_frames` x D floats). All others are held only while their batch is
+labelled.
 Shapes: T frames of a cut, N frames of the sample, D features.
 """
 
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# The probe wants labels at 50 Hz or less, so faster ones are thinned out for it.
 _PROBE_HOP_SAMPLES = 320
 
 
 def label_key(settings: TargetSettings, teacher: Teacher | None, corpus: Corpus) -> LabelKey:
-    """What the label set of these settings is stored under; layer -1 and the last block's number are one key.
+    """The key under which the label set of these settings is stored.
 
-    Raises: InputError if a teacher is needed and there is none, or it has no such layer.
+    Layer -1 and the number of the last block give the same key.
+    Raises: InputError if a teacher is needed and there is none, or if it has no such layer.
     """
     teacher_key, layer = "", 0
     if settings.source == "teacher":
@@ -71,9 +74,10 @@ def build_label_set(
     device: torch.device,
     batch_s: float,
 ) -> LabelSet:
-    """The label set of `corpus`, from the store if it is there. One quantiser, fitted on train, labels train and dev.
+    """The label set of `corpus`, from the store if it is there.
 
-    `device` runs the teacher, on batches of at most `batch_s` seconds, padding included.
+    Clusters are fitted on train and label both train and dev. The teacher runs on `device`, on batches of at most
+    `batch_s` seconds, padding included.
     Raises: InputError if the layer does not exist or there are more clusters than frames.
     """
     key = label_key(settings, teacher, corpus)
@@ -86,7 +90,8 @@ def build_label_set(
     def read(cuts: Iterable[MonoCut]) -> Features:
         return features(evaluation_batches(CutSet.from_cuts(cuts), audio_store, batch_s))
 
-    # k-means takes a thread per core unless told; where workers share a machine these spin against each other.
+    # Unless told otherwise, k-means takes a thread for each core. Where workers share a machine, these spin against
+    # each other.
     with threadpool_limits(torch.get_num_threads()):
         return store.get_or_build(key, partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, read=read))
 
@@ -108,6 +113,7 @@ def _build(
     centres_KD = fit_clusters(frames_ND, key.clusters, key.seed)
     labels_N = assign(frames_ND, centres_KD)
     quality = {"fit_frames": float(len(frames_ND)), "inertia": inertia(frames_ND, centres_KD, labels_N)}
+    # The sample is by far the largest thing in memory, and all it was kept for is done.
     del frames_ND
     labels = dict(zip(sampled, np.split(labels_N, ends[:-1]), strict=True))
     rest = (cut for split in (train, dev) for cut in split if cut.id not in labels)
@@ -123,6 +129,6 @@ def _build(
 
 
 def _phones(cuts: CutSet) -> Mapping[str, list[str]]:
-    """Phones by cut id, of the cuts that have any."""
+    """The phones of each cut that has any, by the id of the cut."""
     known = {cut.id: (cut.supervisions[0].custom or {}).get("phones") for cut in cuts}
     return {cut: phones for cut, phones in known.items() if phones}

@@ -1,4 +1,4 @@
-"""Features to cluster, one cut after the other: hidden states of a teacher, or MFCCs. Never all of them in memory.
+"""Features to cluster: hidden states of a teacher, or MFCCs. They come cut by cut, and are never all in memory.
 
 Shapes: B batch, S samples, T frames, D features.
 """
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
 
 Features = Iterator[tuple[str, np.ndarray]]
-"""Pairs of cut id and float32 `feats_TD`."""
+"""A stream of pairs: the id of a cut, and its features in float32 (T, D)."""
 
 MFCC_HOP_SAMPLES = 160
 _MFCC_WINDOW_SAMPLES = 400
 
 
 def resolve_layer(layer: int, depth: int) -> int:
-    """The block, counted from 1, whose output `layer` means; negative ones count from the last, which is -1.
+    """The block, counted from 1, whose output `layer` means. Negative layers count from the last block, which is -1.
 
     Raises: InputError if there is no such block.
     """
@@ -39,7 +39,9 @@ def resolve_layer(layer: int, depth: int) -> int:
 
 @torch.inference_mode()
 def teacher_features(encoder: Encoder, layer: int, batches: Iterable[Batch]) -> Features:
-    """Outputs of block `layer` (1 is the first block, -1 the last) at the encoder's own rate, without padding.
+    """The outputs of block `layer` for each cut, at the encoder's own rate and without padding.
+
+    Layer 1 is the first block, and -1 is the last.
 
     Raises: InputError if the encoder has no such block.
     """
@@ -54,7 +56,10 @@ def teacher_features(encoder: Encoder, layer: int, batches: Iterable[Batch]) -> 
 
 
 def _independent_rows(encoder: Encoder, batches: Iterable[Batch]) -> Iterator[tuple[list[str], Tensor, Tensor]]:
-    """The batches, cut by cut where a GroupNorm's statistics would span the padding and change the features."""
+    """The ids, audio and samples of each batch, divided into single cuts if padding would change their features.
+
+    It would in an encoder with a GroupNorm, whose statistics span the padding.
+    """
     alone = not encoder.config.pads_freely
     for batch in batches:
         ids = [cut.id for cut in batch.cuts]
@@ -67,10 +72,10 @@ def _independent_rows(encoder: Encoder, batches: Iterable[Batch]) -> Iterator[tu
 
 
 def mfcc_features(batches: Iterable[Batch]) -> Features:
-    """13 Kaldi MFCCs without energy, their deltas and delta-deltas at 100 Hz: D = 39.
+    """Kaldi's 13 MFCCs without energy, with their deltas and delta-deltas, at 100 Hz: D = 39.
 
-    Raises: InputError if a cut is shorter than one window, or torchaudio does not load.
-    Source: HuBERT (Hsu et al., 2021), targets of the first iteration.
+    Raises: InputError if a cut is shorter than one window, or if torchaudio does not load.
+    Source: HuBERT (Hsu et al., 2021), where these are the targets of the first iteration.
     """
     for batch in batches:
         for cut, audio_S, samples in zip(batch.cuts, batch.audio_BS, batch.samples_B.tolist(), strict=True):

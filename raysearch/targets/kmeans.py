@@ -1,4 +1,4 @@
-"""k-means over frames: which cuts to fit on, the fit, and the nearest centre of each frame.
+"""Clusters frames by k-means: the choice of cuts to fit on, the fit, and the nearest centre of each frame.
 
 Shapes: N frames of the sample, T frames of a cut, D features, K clusters.
 """
@@ -12,11 +12,16 @@ from sklearn.cluster import MiniBatchKMeans
 
 from raysearch.errors import InputError
 
-_CHUNK_FRAMES = 16_384  # bounds the T x K table of distances of a long cut
+# A long cut is labelled in chunks, which bounds its table of T x K distances.
+_CHUNK_FRAMES = 16_384
 
 
 def sample_cuts(frames: Mapping[str, int], limit: int, seed: int) -> list[str]:
-    """Ids of whole cuts at random, until together they have `limit` frames; `frames` gives each cut's number."""
+    """The ids of randomly chosen whole cuts that together have at least `limit` frames, or of all cuts if they have
+    fewer.
+
+    `frames` gives the number of frames of each cut.
+    """
     ids = sorted(frames)
     chosen, total = [], 0
     for position in np.random.default_rng(seed).permutation(len(ids)):
@@ -28,11 +33,12 @@ def sample_cuts(frames: Mapping[str, int], limit: int, seed: int) -> list[str]:
 
 
 def fit_clusters(frames_ND: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Centres, float32 (K, D); the same for the same frames, in the same order, and seed.
+    """The centres of the clusters, float32 (K, D). The same frames in the same order and the same seed give the same.
 
     Raises: InputError if there are more clusters than frames.
-    Source: HuBERT's released recipe, with one k-means++ start instead of the best of 20: starts take most of the time,
-    and on AN4's MFCCs (K = 100 and 500) one or three differ by 0.4 % in inertia, no more than two seeds do.
+    Source: HuBERT's released recipe, but with one k-means++ start in place of the best of 20. Starts take most of the
+    time. On AN4's MFCCs (K = 100 and 500) the inertia with one start or three differs by 0.4 %, no more than with two
+    seeds.
     """
     if clusters > len(frames_ND):
         raise InputError(f"targets.clusters: {clusters}; expected at most {len(frames_ND)} frames")
@@ -52,8 +58,9 @@ def fit_clusters(frames_ND: np.ndarray, clusters: int, seed: int) -> np.ndarray:
 
 
 def assign(feats_TD: np.ndarray, centres_KD: np.ndarray) -> np.ndarray:
-    """Index of the nearest centre of each frame: int16 (T,), or int32 where K needs it."""
-    # Distances do not move with the origin; at the centres' mean the expanded square loses no digits.
+    """The index of the nearest centre of each frame, int16 (T,), or int32 if there are too many centres for that."""
+    # Distances do not depend on the origin. With it at the mean of the centres, the square can be expanded into a
+    # matrix product without a loss of digits.
     origin_D = centres_KD.mean(axis=0)
     moved_KD = centres_KD - origin_D
     half_squares_K = 0.5 * (moved_KD**2).sum(axis=1)

@@ -1,7 +1,7 @@
-"""A label set: what it was made from, and one cluster id per frame of every train and dev cut.
+"""A label set: what it was made from, and one cluster id for each frame of every train and dev cut.
 
-On disk it is a folder with two files: `label_set.json` (key, hop, quality, frames of each cut, in order) and
-`labels.npy` (all labels in one array, memory-mapped when read).
+On disk it is a folder with two files. `label_set.json` holds key, hop, quality and the number of frames of each cut, in
+order. `labels.npy` holds all labels in one array, which is memory-mapped when it is read.
 
 Shapes: T frames of a cut, N frames of all cuts.
 """
@@ -24,54 +24,57 @@ _DOCUMENT, _LABELS = "label_set.json", "labels.npy"
 
 @dataclass(frozen=True)
 class LabelKey:
-    """All that decides the labels. Equal keys mean equal labels, wherever and whenever they were built."""
+    """Everything that decides the labels. Equal keys mean equal labels, wherever and whenever they were built."""
 
     source: str
-    """`teacher` or `mfcc`."""
+    """Features that are clustered: `teacher` or `mfcc`."""
     teacher: str
-    """Content hash of the teacher's weights; empty for MFCCs."""
+    """Hash of the teacher's weights. It is empty for MFCCs."""
     layer: int
-    """Block, counted from 1; 0 for MFCCs."""
+    """Teacher's block whose output is clustered, counted from 1. It is 0 for MFCCs."""
     clusters: int
     seed: int
     fit_frames: int
     corpus: str
-    """The corpus's fingerprint."""
+    """Fingerprint of the corpus."""
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits: the name of the label set in its store."""
+        """The name of the label set in its store, 16 hexadecimal digits."""
         return document_digest(asdict(self))
 
 
 @dataclass(frozen=True)
 class LabelSet:
+    """The labels of a corpus, with their key, rate and quality."""
+
     key: LabelKey
     hop_samples: int
     """Samples from one label to the next."""
     quality: Mapping[str, float]
-    """Figures that tell a useful set from a useless one: see `raysearch.targets.quality`."""
+    """Figures that tell a useful set from a useless one, as `raysearch.targets.quality` explains them."""
     labels_N: np.ndarray
     spans: Mapping[str, slice]
-    """Where the labels of a cut lie in `labels_N`."""
+    """Place of each cut's labels in `labels_N`, by the id of the cut."""
 
     def document(self) -> dict[str, object]:
-        """Digest, key, rate and quality, flat."""
+        """Digest, key, rate and quality in one flat mapping, for JSON."""
         return {"digest": self.key.digest, **asdict(self.key), "hop_samples": self.hop_samples, **self.quality}
 
     @property
     def clusters(self) -> int:
+        """Number of clusters K."""
         return self.key.clusters
 
     def labels(self, cut_id: str) -> np.ndarray:
-        """Cluster ids of a cut's frames, (T,); KeyError if the cut is neither in train nor in dev."""
+        """The cluster ids of a cut's frames, (T,). Raises: KeyError if the cut is neither in train nor in dev."""
         return self.labels_N[self.spans[cut_id]]
 
 
 def write_label_set(
     folder: Path, key: LabelKey, hop_samples: int, labels: Mapping[str, np.ndarray], quality: Mapping[str, float]
 ) -> None:
-    """Writes the labels of each cut id into `folder`, which exists."""
+    """Writes a label set into `folder`, which exists. `labels` holds the labels of each cut by its id."""
     np.save(folder / _LABELS, np.concatenate(list(labels.values())), allow_pickle=False)
     document = {
         "key": asdict(key),
@@ -83,7 +86,7 @@ def write_label_set(
 
 
 def read_label_set(folder: Path) -> LabelSet:
-    """The label set in `folder`; its labels are read from disk when they are asked for.
+    """The label set in `folder`. Its labels are read from disk when they are asked for.
 
     Raises: WorkError if a file is missing, torn or not what it should be.
     """

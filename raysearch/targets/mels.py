@@ -1,6 +1,6 @@
-"""Log-mel bins of a corpus's training cuts, computed once, for students that need no more of the audio.
+"""Log-mel bins of the training cuts, computed once, for students that read nothing else of the audio.
 
-On a CPU they are bit for bit what the student's front end computes of the same cut, alone or in a batch.
+On a CPU they are bit for bit what the student's front end computes from the same cut, alone or in a batch.
 Shapes: T frames of a cut, N frames of all cuts, M mel bins.
 """
 
@@ -24,15 +24,15 @@ from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
 
 MOST_BYTES = 4 << 30
-"""A corpus whose bins take more than this has none kept: 37 hours with 80 bins."""
+"""Most bytes that the bins of a corpus may take to be kept. 80 bins of 37 hours take so much."""
 _DOCUMENT, _MELS = "mels.json", "mels.npy"
 
 
 class Mels:
-    """The bins in a folder, read from disk when they are asked for."""
+    """The bins of training cuts in a folder. They are read from disk when they are asked for."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises: WorkError if a file is missing or not what it should be."""
+        """Opens a folder of bins. Raises: WorkError if a file is missing or not what it should be."""
         try:
             self._spans: dict[str, list[int]] = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
             self._mels_NM = np.load(folder / _MELS, mmap_mode="r", allow_pickle=False)
@@ -42,14 +42,17 @@ class Mels:
             ) from err
 
     def audio(self, cut: MonoCut) -> np.ndarray:
-        """Float32 (T, M), not normalised. Raises: UnreadableError"""
+        """The bins of a cut, float32 (T, M), not normalised. They take the place of its audio in a batch.
+
+        Raises: UnreadableError if the cut could not be read when bins were computed.
+        """
         if cut.id not in self._spans:
             raise UnreadableError(f"{cut.id}: could not be read when its bins were computed")
         return self._mels_NM[slice(*self._spans[cut.id])]
 
 
 def mels_of(corpus: Corpus, bins: int, store: FolderStore) -> Mels | None:
-    """Those of the training split, from the store if they are there; None if they are too many to keep."""
+    """The bins of the training split, from the store if they are there. None if they are too many to keep."""
     cuts = corpus.splits["train"]
     frames = sum(mel_frames(cut.num_samples) for cut in cuts)
     if frames * bins * np.float32().nbytes > MOST_BYTES:
@@ -71,7 +74,7 @@ def _build(folder: Path, cuts: list[MonoCut], audio: AudioStore, bins: int) -> N
 
 
 def _computed(cuts: Iterable[MonoCut], audio: AudioStore, bins: int) -> Iterator[tuple[MonoCut, np.ndarray | None]]:
-    """None for a cut that cannot be read, or is shorter than its manifest says."""
+    """Each cut with its bins, or with None if it cannot be read or is shorter than its manifest says."""
     filterbank = LogMelFilterbank(bins)
     for cut in cuts:
         try:

@@ -1,5 +1,7 @@
-"""How well a partition of cuts agrees with their true classes. Purity rises with the number of clusters whatever they
-are, so each figure stands beside that of random partitions with the same sizes.
+"""Measures how well a partition of cuts into clusters agrees with their true classes.
+
+Purity rises with the number of clusters even if the clusters mean nothing. So each figure stands beside the same figure
+of random partitions with clusters of the same sizes.
 
 Shapes: N cuts, K clusters.
 """
@@ -16,8 +18,11 @@ _SHUFFLES = 20
 
 
 def describe(labels_N: np.ndarray, clusters: int, classes: Sequence[str | None]) -> dict[str, float]:
-    """`smallest`, `largest` cluster (cuts), `entropy` (nats); `nmi`, `ari`, `purity`, and `..._random`, if all cuts
-    have a class."""
+    """Figures of a partition.
+
+    `smallest` and `largest` are the sizes of clusters in cuts, and `entropy` is that of the sizes in nats. If all cuts
+    have a class, there are also the figures of `agreement`, and as `..._random` those of random partitions.
+    """
     counts_K = np.bincount(labels_N, minlength=clusters)
     shares = counts_K[counts_K > 0] / len(labels_N)
     found = {
@@ -35,7 +40,11 @@ def describe(labels_N: np.ndarray, clusters: int, classes: Sequence[str | None])
 
 
 def agreement(truth_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-    """`nmi` (arithmetic), `ari`, and `purity`: the share of cuts that have their cluster's most frequent class."""
+    """Three measures of agreement between classes and clusters.
+
+    `nmi` is the normalised mutual information (over the arithmetic mean of both entropies), `ari` the adjusted Rand
+    index, and `purity` the share of cuts that have the most frequent class of their cluster.
+    """
     return {
         "nmi": float(normalized_mutual_info_score(truth_N, labels_N)),
         "ari": float(adjusted_rand_score(truth_N, labels_N)),

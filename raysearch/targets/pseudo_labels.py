@@ -1,7 +1,9 @@
-"""Pseudo-labels: one cluster id a training cut, from a teacher's pooled features (UnFuSeD).
+"""Pseudo-labels as in UnFuSeD: one cluster id for each training cut, from a teacher's pooled features.
 
-Windows of a cut are embedded and averaged, or each of its pieces is embedded; embeddings are projected, whitened, put
-on the unit sphere, clustered. Shapes: N cuts or pieces, T frames, D features, K clusters.
+Windows of a cut are embedded and averaged, or each piece of a cut is embedded. Embeddings are projected, whitened,
+scaled to length 1 and clustered.
+
+Shapes: N cuts or pieces, T frames, D features, K clusters.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from raysearch.corpora.batches import Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.pieces import in_pieces, piece_count, piece_id
-from raysearch.corpora.windows import crop
+from raysearch.corpora.windows import windowed
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.targets.features import teacher_features
@@ -44,15 +46,17 @@ _DOCUMENT = "pseudo_labels.json"
 
 @dataclass(frozen=True)
 class PseudoLabels:
+    """The pseudo-labels of a training split, and how good they are."""
+
     clusters: int
     labels: Mapping[str, int]
-    """Cluster by cut id, of every training cut that can be read, or every piece of one."""
+    """Cluster of every training cut that can be read, or of every piece of one, by id."""
     quality: Mapping[str, float]
-    """Sizes of clusters; where the corpus has labels, agreement with them: see `raysearch.targets.partition`."""
+    """Sizes of clusters and, if the corpus has classes, agreement with them: see `raysearch.targets.partition`."""
 
 
 def pseudo_label_digest(settings: PseudoLabelSettings, teacher: Teacher, corpus: Corpus) -> str:
-    """16 hexadecimal digits: the name of the pseudo-labels in their store."""
+    """The name of the pseudo-labels in their store, 16 hexadecimal digits."""
     return content_digest("\n".join([settings.model_dump_json(), teacher.key, corpus.fingerprint]))
 
 
@@ -76,7 +80,7 @@ def build_pseudo_labels(
 
 
 def check_clusters(clusters: int, cuts: int) -> None:
-    """Warns of too few cuts a cluster.
+    """Warns if there are too few cuts for each cluster.
 
     Raises: InputError if there are more clusters than cuts.
     """
@@ -88,7 +92,7 @@ def check_clusters(clusters: int, cuts: int) -> None:
 
 
 def cluster(points_ND: np.ndarray, settings: PseudoLabelSettings) -> np.ndarray:
-    """Cluster of each point (N,); the same for the same points, in the same order, and settings."""
+    """The cluster of each point (N,). The same points in the same order and the same settings give the same."""
     if settings.pca:
         size = min(settings.pca, *points_ND.shape)
         points_ND = PCA(size, whiten=settings.whiten, random_state=settings.seed).fit_transform(points_ND)
@@ -102,7 +106,7 @@ def cluster(points_ND: np.ndarray, settings: PseudoLabelSettings) -> np.ndarray:
 
 
 def embed(settings: PseudoLabelSettings, teacher: Teacher, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
-    """Float32 (D) by cut: the mean over windows of the pooled features of each."""
+    """The embedding of each cut, float32 (D), by the id of the cut: the mean of the pooled features of its windows."""
     sums: dict[str, np.ndarray] = {}
     for batch in batches:
         views = (_view(settings, batch, number) for number in range(settings.windows))
@@ -114,7 +118,10 @@ def embed(settings: PseudoLabelSettings, teacher: Teacher, batches: Iterable[Bat
 def embed_pieces(
     settings: PseudoLabelSettings, teacher: Teacher, cuts: Iterable[MonoCut], batches: Iterable[Batch]
 ) -> dict[str, np.ndarray]:
-    """Float32 (D) by piece: its own frames pooled, of which the teacher heard the whole cut."""
+    """The embedding of each piece, float32 (D), by the id of the piece.
+
+    The teacher hears the whole cut, and then the frames of each piece are pooled.
+    """
     counts = {cut.id: piece_count(cut, settings.piece_s) for cut in cuts}
     return {
         piece_id(cut, number): _pool(settings, feats_TD[span]).astype(np.float32)
@@ -125,9 +132,9 @@ def embed_pieces(
 
 def _view(settings: PseudoLabelSettings, batch: Batch, number: int) -> Batch:
     seeds = [settings.seed, number]
-    # Each cut draws for itself: its window does not depend on what it is batched with.
+    # Each cut draws for itself, so that its window does not depend on the other cuts of its batch.
     starts = [np.random.default_rng([*seeds, *cut.id.encode()]).random() for cut in batch.cuts]
-    return crop(batch, settings.window_s, starts)
+    return windowed(batch, settings.window_s, starts)
 
 
 def _pool(settings: PseudoLabelSettings, feats_TD: np.ndarray) -> np.ndarray:
@@ -137,7 +144,7 @@ def _pool(settings: PseudoLabelSettings, feats_TD: np.ndarray) -> np.ndarray:
 
 
 def _spans(frames: int, count: int) -> list[slice]:
-    """Equal stretches. Each has a frame, also where there are fewer frames than stretches."""
+    """Equal stretches of the frames. Each has at least one, even if there are fewer frames than stretches."""
     edges = np.linspace(0, frames, count + 1)
     return [slice(int(low), max(int(low) + 1, int(high))) for low, high in pairwise(edges)]
 
@@ -158,9 +165,11 @@ def _build(
         points = embed_pieces(settings, teacher, cuts, batches)
     else:
         points = embed(settings, teacher, batches)
-    # What cannot be read after all has no features; training leaves it out too.
+    # Cuts that could not be read after all have no features. Training leaves them out too.
     pieces = [piece for piece in in_pieces(corpus, settings.piece_s).splits["train"] if piece.id in points]
     points_ND = np.stack([points[piece.id] for piece in pieces])
+    # Unless told otherwise, k-means takes a thread for each core. Where workers share a machine, these spin against
+    # each other.
     with threadpool_limits(torch.get_num_threads()):
         labels_N = cluster(points_ND, settings)
     quality = describe(labels_N, settings.clusters, list(_classes(pieces)))
@@ -170,7 +179,7 @@ def _build(
 
 
 def _classes(cuts: Iterable[MonoCut]) -> Iterator[str | None]:
-    """What each cut is, where the corpus says it: its label, or its intent."""
+    """The class of each cut: its label or its intent. None if the corpus does not tell it."""
     for cut in cuts:
         custom = cut.supervisions[0].custom or {}
         own = custom.get("label", custom.get("intent"))

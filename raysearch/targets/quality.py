@@ -1,5 +1,6 @@
-"""Figures of a label set. Only the probe tells good sets from useless ones: those have a high perplexity and no dead
-cluster, too.
+"""Figures of a label set.
+
+Only the probe tells good sets from useless ones. Useless sets, too, have a high perplexity and no dead clusters.
 
 Shapes: T frames, N frames of all cuts, B cuts, D features, K clusters, P phones and the blank, L phones of a cut.
 """
@@ -23,7 +24,7 @@ _BLANK_START = -2.0
 
 
 def inertia(frames_ND: np.ndarray, centres_KD: np.ndarray, labels_N: np.ndarray) -> float:
-    """Mean squared distance of a frame to its centre."""
+    """The mean squared distance of a frame to its centre."""
     starts = range(0, len(frames_ND), _CHUNK_FRAMES)
     chunks = [slice(start, start + _CHUNK_FRAMES) for start in starts]
     total = sum(np.square(frames_ND[chunk] - centres_KD[labels_N[chunk]]).sum(dtype=np.float64) for chunk in chunks)
@@ -31,17 +32,22 @@ def inertia(frames_ND: np.ndarray, centres_KD: np.ndarray, labels_N: np.ndarray)
 
 
 def usage(labels_N: np.ndarray, clusters: int) -> dict[str, float]:
-    """`dead_clusters`, which no frame has, and `perplexity`, the number of equally used clusters with this entropy."""
+    """How the clusters are used.
+
+    `dead_clusters` is the number of clusters without a frame. `perplexity` is the number of equally used clusters that
+    would have the same entropy.
+    """
     counts_K = np.bincount(labels_N, minlength=clusters)
     perplexity = np.exp(_entropy(counts_K / counts_K.sum()))
     return {"dead_clusters": float((counts_K == 0).sum()), "perplexity": float(perplexity)}
 
 
 def phone_information(phones_N: np.ndarray, labels_N: np.ndarray) -> float:
-    """Share of the phones' entropy that the labels explain (PNMI), 0 to 1; both are ids of the same frames.
+    """The share of the phones' entropy that the labels explain, from 0 to 1 (phone-normalised mutual information).
 
+    Both arguments are ids of the same frames.
     Raises: ValueError if there is only one phone, whose entropy is zero.
-    Source: HuBERT (Hsu et al., 2021), which judges its clusters so.
+    Source: HuBERT (Hsu et al., 2021), which judges its clusters in this way.
     """
     joint_PK = np.zeros((phones_N.max() + 1, labels_N.max() + 1))
     np.add.at(joint_PK, (phones_N, labels_N), 1 / len(phones_N))
@@ -63,9 +69,10 @@ def probe_per(
     dev: Mapping[str, Sequence[str]],
     seed: int = 0,
 ) -> float:
-    """Phone error rate in percent, on dev, of a linear CTC head that sees nothing but the label of each frame.
+    """The phone error rate on dev, in percent, of a linear CTC head that sees nothing but the label of each frame.
 
-    `labels` gives labels_T by cut id, at 50 Hz or less; `train` and `dev` the phones of the cuts to learn and judge on.
+    `labels` gives the labels (T) of each cut by its id, at 50 Hz or less. `train` and `dev` give the phones of the cuts
+    to learn from and to judge on.
     """
     phones = sorted({phone for cut_phones in (*train.values(), *dev.values()) for phone in cut_phones})
     ids = {phone: index for index, phone in enumerate(phones, start=_BLANK + 1)}
@@ -81,9 +88,10 @@ def _tensor(labels_T: np.ndarray) -> Tensor:
 
 
 def _fit_head(data: list[tuple[Tensor, Tensor]], clusters: int, outputs: int, generator: torch.Generator) -> Tensor:
-    """Logits (K, P) of each label. One row a label is all that a linear layer on one-hot labels can be."""
+    """The trained head: logits (K, P) with one row for each label. A linear layer on one-hot labels is nothing else."""
     head_KP = torch.zeros(clusters, outputs)
-    # From equal logits CTC falls into all blanks even on perfect labels: a phone is few of a cut's frames.
+    # If all logits start equal, CTC learns to give blanks only, even on perfect labels, because each phone has few of a
+    # cut's frames. So the blank starts lower.
     head_KP[:, _BLANK] = _BLANK_START
     head_KP.requires_grad_()
     optimiser = torch.optim.Adam([head_KP], lr=_LR)

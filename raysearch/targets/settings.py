@@ -1,4 +1,5 @@
-"""What a label set is made from, as a search space names it: `targets.layer`, `targets.clusters`."""
+"""Settings of label sets and pseudo-labels, which a search document names `targets.layer`, `targets.clusters` and so
+on."""
 
 from __future__ import annotations
 
@@ -9,27 +10,30 @@ from pydantic import Field, PositiveInt, field_validator
 from raysearch.settings import Settings
 
 POINTS_PER_CLUSTER = 39
-"""Below so many cuts a cluster, k-means is known to find poor centres (faiss warns at the same number)."""
+"""Cuts for each cluster below which k-means is known to find poor centres. faiss warns at the same number."""
 SHORTEST_PIECE_S = 0.15
-"""Pieces come out up to a third shorter, and a student needs a few frames of each."""
+"""Shortest pieces in seconds that may be asked for. Pieces can come out up to a third shorter, and a student needs a
+few frames of each."""
 
 
 class TargetSettings(Settings):
     """The label set: k-means clusters of features over the training split."""
 
     source: Literal["teacher", "mfcc"] = "teacher"
-    """`teacher`: hidden states of one layer; `mfcc`: 39 MFCCs with deltas, HuBERT's first iteration."""
+    """Features to cluster: `teacher` is the hidden states of one layer, `mfcc` 39 MFCCs with deltas, as in HuBERT's
+    first iteration."""
     layer: int = -1
-    """Teacher layer: 1 is the first block's output, -1 the last block's."""
+    """Teacher layer to cluster: 1 is the first block's output, -1 the last block's."""
     clusters: int = Field(500, ge=2)
-    """Label set size K. May not exceed the corpus's frames. Costs k-means time once, not training time."""
+    """Number of clusters K. It may not exceed the corpus's frames. More clusters cost k-means time once, but no
+    training time."""
     fit_frames: PositiveInt = 200_000
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
     seed: int = Field(0, ge=0)
     """Seed of the sample and of the clusters' first centres."""
     refresh: int = Field(0, ge=0)
-    """Updates after which the labels are made anew, again and again, as clusters of the student's own middle block; 0:
-    never. Each time costs a pass over the corpus and k-means."""
+    """Updates after which the labels are made anew, again and again, as clusters of the student's own middle block.
+    Each time costs a pass over the corpus and k-means. 0 means never."""
 
 
 class PseudoLabelSettings(Settings):
@@ -38,30 +42,30 @@ class PseudoLabelSettings(Settings):
     layer: int = -1
     """Teacher layer that is pooled: 1 is the first block's output, -1 the last block's."""
     piece_s: float = Field(0.0, ge=0)
-    """Seconds of the pieces into which training cuts are divided, each with a cluster of its own; 0 leaves cuts whole,
-    else at least 0.15. Recordings of many sounds want 0.25, about a syllable. The teacher hears whole cuts then, and no
-    windows."""
+    """Seconds of the pieces into which training cuts are divided, each with a cluster of its own. 0 leaves cuts whole,
+    and the least otherwise is 0.15. For recordings of many sounds 0.25 is good, about a syllable. With pieces the
+    teacher hears whole cuts in place of windows."""
     window_s: float = Field(0.95, ge=0)
-    """Seconds of a cut that are embedded, at a random place; 0 takes all of it. Shorter than the word that decides, it
-    often misses it."""
+    """Seconds of each window of a cut that is embedded, at a random place. 0 takes the whole cut. A window shorter than
+    the word that decides often misses it."""
     windows: PositiveInt = 1
-    """Windows of each cut, whose embeddings are averaged."""
+    """Number of windows of each cut. Their embeddings are averaged."""
     pooling: Literal["mean", "max", "mean+max"] = "mean"
-    """What is taken over the frames of a window; `mean+max` joins both."""
+    """Statistic that is taken over the frames of a window. `mean+max` joins both."""
     segments: PositiveInt = 1
-    """Equal stretches of a window, pooled each for itself: more than one keeps the order of sounds."""
+    """Equal stretches of a window that are pooled separately. More than one keeps the order of sounds."""
     pca: int = Field(128, ge=0)
-    """Dimensions that principal components leave, at most as many as cuts or features; 0 leaves all."""
+    """Number of principal components to keep, at most as many as cuts or features. 0 keeps the features as they are."""
     whiten: bool = True
-    """Scale the components to variance 1, which takes `pca`."""
+    """Scale the components to variance 1. This needs `pca`."""
     l2: bool = True
     """Scale embeddings to length 1 before they are clustered."""
     clusters: int = Field(32, ge=2)
-    """Clusters K. More than a 39th of the training cuts is warned of, more than all of them refused."""
+    """Number of clusters K. More than a 39th of the training cuts gives a warning, more than all of them an error."""
     restarts: PositiveInt = 1
-    """Starts of k-means, of which the best is kept."""
+    """Number of starts of k-means. The best one is kept."""
     iterations: PositiveInt = 20
-    """Most iterations of k-means."""
+    """Largest number of iterations of k-means."""
     seed: int = Field(0, ge=0)
     """Seed of windows, components and first centres."""
 

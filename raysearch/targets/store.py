@@ -1,7 +1,8 @@
-"""Folders named by a hash of what they were made from: each is built once, by one process, and shared by all.
+"""Stores of folders that are named by a hash of what they were made from. Each is built once and shared by all.
 
-The store lies on a file system that all workers see, or at a URI of which each node has a copy. Processes of one node
-wait for each other by `flock`, those of several nodes by a `Flight`: not every shared file system knows locks.
+A store lies on a file system that all workers see, or at a URI of which each node has a copy. Processes of one node
+wait for each other by `flock`. Processes of several nodes wait by a `Flight`, because not every shared file system
+knows locks.
 """
 
 from __future__ import annotations
@@ -25,38 +26,44 @@ STORE = "_store"
 _MARKER = "complete"
 
 Flight = Callable[[str], AbstractContextManager[object]]
-"""Given a name, a lock on it over all nodes."""
+"""Function from a name to a lock on that name over all nodes."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """What searches share: teachers, label sets, log-mel bins, what is known of corpora."""
+    """The store that searches share: teachers, label sets, log-mel bins, what is known of corpora."""
 
     folder: Path
     uri: str = ""
-    """Where it really lies, if not in the folder."""
+    """URI at which the store really lies. The folder is then a copy of it. It is empty if the folder is the store."""
     flight: Flight = nullcontext
 
     @property
     def corpora(self) -> Path:
-        """Of this node: it is quickly found out again."""
+        """The folder of verdicts on audio files and of synthetic speech.
+
+        Every node has its own, because it is quickly made again.
+        """
         return self.folder / "corpora"
 
     @property
     def teachers(self) -> FolderStore:
+        """The teachers that were trained or imported."""
         return self._folders("teachers")
 
     @property
     def label_sets(self) -> LabelStore:
+        """The label sets of all corpora."""
         return LabelStore(self._folders("label_sets"))
 
     @property
     def pseudo_labels(self) -> FolderStore:
+        """The pseudo-labels of all corpora."""
         return self._folders("pseudo_labels")
 
     @property
     def mels(self) -> FolderStore:
-        """Of this node: they are sooner computed than fetched."""
+        """The log-mel bins of all corpora. Every node has its own, because they are sooner computed than fetched."""
         return FolderStore(self.folder / "mels", None, self.flight)
 
     def _folders(self, kind: str) -> FolderStore:
@@ -64,7 +71,7 @@ class Store:
 
 
 class FolderStore:
-    """Content-addressed folders. A folder counts only with its marker, which is written last."""
+    """A store of content-addressed folders. A folder counts only if it has its marker, which is written last."""
 
     def __init__(self, folder: Path, remote: Remote | None = None, flight: Flight = nullcontext) -> None:
         self.folder = folder
@@ -72,21 +79,23 @@ class FolderStore:
         self._flight = flight
 
     def get(self, digest: str) -> Path | None:
-        """The folder, if it was built to its end."""
+        """The folder of a digest. None if it was not built to its end."""
         path = self.folder / digest
         if not (path / _MARKER).exists() and not self._pulled(digest):
             return None
         return path
 
     def get_or_build(self, digest: str, build: Callable[[Path], None]) -> Path:
-        """The folder; `build` fills an empty one if there is none. Whoever asks meanwhile waits for it.
+        """The folder of a digest. If there is none, `build` fills an empty one, and whoever asks meanwhile waits for
+        it.
 
-        What a builder that died left behind is removed by the next one.
+        A builder that died may have left something behind. The next builder removes it.
         """
         if found := self.get(digest):
             self._mark(digest)
             return found
         with self._lock(digest), self._flight(f"{self.folder.name}/{digest}"):
+            # Another process may have built it while this one waited for the lock.
             if found := self.get(digest):
                 return found
             path = self.folder / digest
@@ -99,7 +108,7 @@ class FolderStore:
             return path
 
     def _mark(self, digest: str) -> None:
-        """A marker's time is when its folder was last of use."""
+        """Writes the marker. Its time tells when its folder was last used."""
         (self.folder / digest / _MARKER).touch()
         if self._remote:
             self._remote.write(f"{digest}/{_MARKER}", b"")
@@ -116,21 +125,22 @@ class FolderStore:
         return sorted(self.used_s())
 
     def used_s(self) -> dict[str, float]:
-        """When each complete folder was last of use, in Unix time."""
+        """When each complete folder was last used, in Unix time, by digest."""
         if self._remote:
             times_s = self._remote.times_s("")
             return {name.partition("/")[0]: time_s for name, time_s in times_s.items() if name.endswith(f"/{_MARKER}")}
         return {marker.parent.name: marker.stat().st_mtime for marker in self.folder.glob(f"*/{_MARKER}")}
 
     def size(self, digest: str) -> int:
-        """Bytes."""
+        """The size of a folder in bytes."""
         if self._remote:
             return sum(self._remote.files(digest).values())
         return sum(path.stat().st_size for path in (self.folder / digest).rglob("*") if path.is_file())
 
     def gc(self, keep: Collection[str]) -> list[str]:
-        """Removes the folders that are not in `keep`, torn ones too, and returns their digests; a build under way
-        is waited for and kept.
+        """Removes the folders that are not in `keep`, incomplete ones too, and returns their digests.
+
+        A build under way is waited for and kept.
         """
         removed = []
         if self._remote:
@@ -143,21 +153,23 @@ class FolderStore:
                 continue
             with self._lock(digest):
                 if path.exists():
+                    # Without its marker the folder counts no more, even if removing it stops half-way.
                     (path / _MARKER).unlink(missing_ok=True)
                     shutil.rmtree(path, ignore_errors=True)
                     removed.append(digest)
         return sorted(set(removed))
 
     def remove(self, digests: Collection[str]) -> None:
+        """Removes these folders and all incomplete ones."""
         self.gc(self.used_s().keys() - set(digests))
 
     def unused(self, before_s: float) -> dict[str, int]:
-        """Bytes of each folder that has been of no use since a time, by digest."""
+        """The size in bytes of each folder that has not been used since `before_s` (Unix time), by digest."""
         return {digest: self.size(digest) for digest, last_s in self.used_s().items() if last_s < before_s}
 
     @contextmanager
     def _lock(self, digest: str) -> Iterator[None]:
-        # Lock files stay: removing one that another process has just opened would let two builders in.
+        # Lock files are never removed: if another process had just opened one, two builders could get in.
         locks = self.folder / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         with (locks / digest).open("w") as file:
@@ -170,19 +182,23 @@ class FolderStore:
 
 
 class LabelStore:
-    """Label sets by key."""
+    """A store of label sets, found by their keys."""
 
     def __init__(self, folders: FolderStore | Path) -> None:
         self.folders = FolderStore(folders) if isinstance(folders, Path) else folders
 
     def get(self, key: LabelKey) -> LabelSet | None:
-        """Raises: WorkError if the set is there but unreadable; so do the other verbs."""
+        """The label set of a key. None if it was not built yet.
+
+        Raises: WorkError if it is there but unreadable. The other functions raise it too.
+        """
         path = self.folders.get(key.digest)
         return read_label_set(path) if path else None
 
     def get_or_build(self, key: LabelKey, build: Callable[[Path], None]) -> LabelSet:
-        """The label set; `build` writes one into the folder it is given if there is none yet."""
+        """The label set of a key. If there is none yet, `build` writes it into the folder that it is given."""
         return read_label_set(self.folders.get_or_build(key.digest, build))
 
     def ls(self) -> list[LabelSet]:
+        """All complete label sets, in the order of their digests."""
         return [read_label_set(path) for digest in self.folders.ls() if (path := self.folders.get(digest))]

@@ -18,10 +18,10 @@ from raysearch.tasks.ctc.recognition import Reading
 from raysearch.tasks.ctc.supervised import CtcObjective
 from raysearch.tasks.ctc.tokens import Tokens, Unit, greedy, is_labelled, reference
 from raysearch.teachers.settings import TrainedTeacher
+from raysearch.training.initial import initial_encoder
 from raysearch.training.loop import fit
 from raysearch.training.recipe import Recipe
 from raysearch.training.settings import TrainingSettings
-from raysearch.training.student import build_student
 from raysearch.training.trainer import Run
 
 
@@ -36,7 +36,7 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
     if not cuts:
         raise InputError(f"teacher.method: ctc: corpus {corpus.name} has no transcripts; expected some to train on")
     tokens = Tokens.from_cuts(cuts, unit)
-    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
+    encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
     module = CtcObjective(encoder, tokens.count)
     batches = TrainingBatches(cuts, corpus.audio, settings.batch_s, settings.seed)
 

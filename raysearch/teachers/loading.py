@@ -17,7 +17,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
 from raysearch.files.digest import content_digest
 from raysearch.teachers.settings import TrainedTeacher
-from raysearch.training.student import build_student
+from raysearch.training.initial import initial_encoder
 
 DOCUMENT = "teacher.json"
 
@@ -37,7 +37,7 @@ def load_teacher(folder: Path, device: torch.device) -> Teacher:
 
 def untrained_teacher(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
     """A teacher of the right shape that knows nothing."""
-    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
+    encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
     return Teacher(_frozen(encoder), key="untrained")
 
 

@@ -18,9 +18,9 @@ from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
 from raysearch.tasks.speaker.task import Speaker
 from raysearch.teachers.settings import TrainedTeacher
+from raysearch.training.initial import initial_encoder
 from raysearch.training.loop import fit
 from raysearch.training.recipe import Recipe
-from raysearch.training.student import build_student
 from raysearch.training.trainer import Group, Run
 
 BACKEND = BackendSettings(kind="linear", layers="sum")
@@ -47,7 +47,7 @@ def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, devic
         augmenter=Augmenter(AugmentationSettings()),
         seed=settings.seed,
     )
-    encoder = build_student(settings.encoder(), None, corpus, settings.seed)
+    encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
     backend = SpeakerBackend(BACKEND, encoder.config.width, encoder.config.depth + 1)
     aam = AamSoftmax(len(crops.speakers), BACKEND.embedding, verification.scale)
     module = Verification(encoder, backend, aam, plan)

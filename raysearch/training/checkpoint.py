@@ -1,7 +1,8 @@
-"""Checkpoints of a run: a folder with `tensors.safetensors` and `state.json`, complete or absent. No pickles.
+"""Checkpoints of a run, from which it resumes. Nothing in them is pickled.
 
-A checkpoint is written beside the others and renamed when it is whole. The one before it is kept, in case the newest
-is damaged later: two folders lie under `checkpoints/`, named by their updates.
+A checkpoint is a folder with `tensors.safetensors` and `state.json`. It is written under another name and renamed when
+it is whole, so it is complete or absent. The one before it is kept, in case the newest is damaged later. So two folders
+lie under `checkpoints/`, named by the updates that were done.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MODEL, _OPTIMISER = "model/", "optimiser/"
 
 
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Writes the checkpoint of `step` updates under `folder`; `state` is what JSON can hold."""
+    """Writes a checkpoint after `step` updates into the run's `folder`. `state` holds what JSON can hold."""
     path = folder / "checkpoints" / f"{step:09d}"
     shutil.rmtree(path, ignore_errors=True)
     with whole_folder(path) as part:
@@ -38,7 +39,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[
 
 
 def load(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Tensors and state of the newest checkpoint that can be read; None if there is none."""
+    """The tensors and the state of the newest checkpoint that can be read. None if there is none."""
     for path in _newest_first(folder):
         try:
             state = json.loads((path / _STATE).read_text(encoding="utf-8"))
@@ -49,7 +50,7 @@ def load(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[st
 
 
 def load_weights(folder: Path, device: torch.device) -> dict[str, Tensor]:
-    """The module's own tensors in the newest checkpoint that can be read; none if there is no checkpoint."""
+    """The module's own tensors in the newest checkpoint that can be read. It is empty if there is no checkpoint."""
     tensors, _ = load(folder, device) or ({}, {})
     return _weights(tensors)
 
@@ -63,7 +64,10 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def named_tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All that a run needs to go on: weights, buffers, and the optimiser's moments under their parameters' names."""
+    """All tensors that a run needs to go on: weights, buffers, and the optimiser's moments.
+
+    Moments stand under the names of their parameters, since the optimiser's own numbers change with its groups.
+    """
     tensors = {_MODEL + name: tensor for name, tensor in module.state_dict().items()}
     for name, parameter in module.named_parameters():
         for key, value in optimiser.state[parameter].items():
@@ -72,7 +76,7 @@ def named_tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[s
 
 
 def restore(module: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts `named_tensors` back; a key too many or too few is an error."""
+    """Puts back the tensors that `named_tensors` gave. A missing or unknown weight is an error."""
     module.load_state_dict(_weights(tensors))
     parameters = dict(module.named_parameters())
     for key, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""The curve of a run: a file of JSON lines `{"step", "seconds", "metrics"}` that trackers read while it grows."""
+"""The curve of a run: a file of JSON lines `{"step", "seconds", "metrics"}`. Trackers read it while it grows."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from raysearch.files.whole import write_whole
 
 
 class Curve:
-    """Lines are appended whole; a torn last line, left by a run that died, is dropped on resume."""
+    """The file of a curve. Lines are appended whole. A run that resumes drops a torn last line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def append(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:
-        """`seconds` of training so far, evaluations excluded."""
+        """Adds a line. `seconds` is the training time so far, without evaluations."""
         line = json.dumps({"step": step, "seconds": round(seconds, 3), "metrics": dict(metrics)})
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def keep_to(self, step: int) -> dict[str, float]:
-        """Drops the lines after `step`; returns the metrics of the last one left, empty if there is none."""
+        """Drops the lines after `step` and returns the metrics of the last line that is left, or none."""
         lines = [(line, entry) for line, entry in self._entries() if entry["step"] <= step]
         if self.path.exists():
             write_whole(self.path, "".join(line + "\n" for line, _ in lines))

@@ -1,7 +1,7 @@
-"""The one training loop: updates, curve, checkpoints, rungs. Knows no method and no task.
+"""The one training loop: updates, curve, checkpoints, rungs. It knows no method and no task.
 
-A run's folder: `checkpoints/` to resume from, `student/` (the encoder at the last rung), `report.json` (the report of
-the last rung), `curve.jsonl`. A resumed run repeats an uninterrupted one, on a CPU bit for bit.
+A run's folder holds `checkpoints/` to resume from, `student/` (the encoder at the last rung), `report.json` (the report
+of that rung) and `curve.jsonl`. A run that resumes gives what an uninterrupted one gives, on a CPU bit for bit.
 
 Shapes: B batch.
 """
@@ -27,19 +27,21 @@ from raysearch.training.trainer import Run, Trainer
 from raysearch.training.utilisation import peak_flops
 
 LOG_UPDATES = 50
+"""Updates from one line of the curve to the next. Metrics leave the device only then."""
 
 
 class DivergedError(WorkError):
-    """The loss or its gradient is no longer a number; no checkpoint was written since it was one."""
+    """The loss or its gradient is no longer a number. The last checkpoint is from before that."""
 
 
 def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
-    """Trains to the last rung; yields a report at each rung after the checkpoint in `run.folder`, if there is one.
+    """Trains to the last rung and yields a report at each rung.
 
-    The report at the checkpoint's own update is yielded again: it may have been lost. Rank 0 writes and evaluates; the
-    reports of other ranks hold training metrics only.
+    If `run.folder` holds a checkpoint, training goes on from there. If that checkpoint lies at a rung, its report is
+    yielded again, because it may have been lost. The process of rank 0 writes and evaluates. The reports of other
+    processes hold training metrics only.
 
-    Raises: DivergedError, at the next line of the curve.
+    Raises: DivergedError at the next line of the curve, if the loss or its gradient is no longer a number.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run, recipe.module)
@@ -68,13 +70,13 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
         if trainer.step in run.rungs:
             yield _report(run, trainer, metrics, recipe)
         if saving:
-            meter.restart()  # the time that others took is not the training's
+            meter.restart()  # time spent on saving and judging is no time of training
 
 
 def _prepared(
     run: Run, step: int, recipe: Recipe, stream: Iterator[Batch], meter: Meter
 ) -> Iterator[Mapping[str, Any]]:
-    """The batches of an update, each made when it is wanted: memory holds one."""
+    """The arguments of the module for each batch of an update. Each is made when it is wanted, so memory holds one."""
     for _ in range(run.settings.accumulate):
         with span("batch"):
             batch = next(stream)
@@ -85,7 +87,11 @@ def _prepared(
 
 
 def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:
-    """The metrics, if they are numbers. An infinite gradient in fp16 is left out: so the scaler finds its scale."""
+    """The metrics, if all are numbers.
+
+    In fp16 an infinite gradient is left out. It is normal there: by such gradients the scaler finds its scale.
+    Raises: DivergedError if another metric is not a number.
+    """
     bad = {name: value for name, value in metrics.items() if not math.isfinite(value)}
     if run.precision == "fp16":
         bad.pop("train/grad_norm", None)
@@ -98,7 +104,7 @@ def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:
 
 
 def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Recipe) -> Report:
-    """The report at a rung: from disk if it was made before, else of the student as it lies on disk."""
+    """The report at a rung. It is read from disk if it was made before, else the student is judged."""
     step, final = trainer.step, trainer.step == run.budget
     if rank() != 0:
         return Report(step, train, final)
@@ -107,6 +113,7 @@ def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Reci
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if old.get("step") == step:
         return Report(step, old["metrics"], final)
+    # The student is judged as it lies on disk, so that the report holds for the files that are shipped.
     student = load_encoder(run.folder / "student", run.device).eval()
     metrics = {**train, **recipe.evaluate(student, final, recipe.heads), **recipe.more(student), **_batch(run)}
     write_whole(path, json.dumps({"step": step, "metrics": metrics}))
@@ -114,5 +121,5 @@ def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Reci
 
 
 def _batch(run: Run) -> dict[str, float]:
-    """The seconds in a batch and the batches in an update: on a GPU they may be other than the settings say."""
+    """The seconds in a batch and the batches in an update. On a GPU they may differ from what the document asks for."""
     return {"train/batch_s": run.settings.batch_s, "train/accumulate": float(run.settings.accumulate)}

@@ -1,4 +1,4 @@
-"""The largest batch that fits on a GPU, found before a trial's first update and not by crashing trials.
+"""Finds the largest batch that fits on a GPU, before a trial's first update, so that no trial crashes to find it.
 
 Shapes: B batch.
 """
@@ -22,6 +22,7 @@ from raysearch.training.process import alone, rank, world_size
 from raysearch.training.settings import TrainingSettings
 
 FILE = "batch.json"
+"""Name of the file in a run's folder that keeps the size of its batches."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +36,13 @@ def fitting(
     device: torch.device,
     precision: str,
 ) -> tuple[TrainingBatches, TrainingSettings]:
-    """`build(batch_s)` for the seconds asked or the first of their halves of which the heaviest batch can be trained
-    on, the same for all processes; and the settings with that size, and with so many more batches in an update that it
-    hears as much as was asked.
+    """The batches to train on, and the settings with their size. The size is the same for all processes.
 
-    The size is kept in `folder`: a trial that resumes goes on with the same batches. One that is asked for another size
-    has run out of memory all the same: it gets at most half of what it had.
+    The size in seconds that was asked for is halved until the heaviest batch fits into memory. `build(batch_s)` makes
+    batches of a size. An update then takes so many more batches that it hears as much audio as was asked for.
+
+    The size is kept in `folder`, so that a trial that resumes goes on with the same batches. If that trial is now asked
+    for another size, it has run out of memory after all. It then gets at most half of what it had.
 
     Raises: torch.OutOfMemoryError if a single cut does not fit.
     """
@@ -71,24 +73,28 @@ def fitting(
 
 
 def _smaller(asked: TrainingSettings, batch_s: float) -> TrainingSettings:
-    """As much audio in an update, in batches of `batch_s`."""
+    """The settings for batches of `batch_s` seconds, with as much audio in an update as was asked for."""
     accumulate = asked.accumulate * round(asked.batch_s / batch_s)
     return asked.model_copy(update={"batch_s": batch_s, "accumulate": accumulate})
 
 
 def _copies(settings: TrainingSettings) -> int:
-    """How often the parameters' size is held through a pass: AdamW's moments, DDP's buckets, and the gradients of the
-    batches before."""
+    """How many copies of the parameters memory holds during a pass, besides the parameters themselves.
+
+    AdamW keeps two moments. DDP, torch's distributed training, keeps a copy of all gradients. With several batches in
+    an update there are also the gradients of the batches before.
+    """
     return 2 + (world_size() > 1) + (settings.accumulate > 1)
 
 
 def _first(folder: Path, asked_s: float, device: torch.device) -> tuple[float, bool]:
-    """The size to begin with, and whether it is known to fit."""
+    """The size in seconds to begin with, and whether it is known to fit."""
     file = folder / FILE
     kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     again = kept.get("asked_s") == asked_s
     most_s = math.inf if not kept else kept["batch_s"] if again else kept["batch_s"] / 2
-    # Another node may have no copy of the folder.
+    # A process on another node may have no copy of the folder, so all processes take the smallest size,
+    # which is known to fit if one of them knows it.
     most_s, known = _least(most_s, device), _least(-float(again), device) < 0
     return min(asked_s, most_s), known
 
@@ -101,12 +107,13 @@ def _fits(
     device: torch.device,
     precision: str,
 ) -> bool:
-    """Whether there is memory for a batch: what its passes hold, its gradients, and the other `copies`."""
+    """Whether memory holds a forward and a backward pass over the batch, its gradients, and `copies` more of them."""
+    # A forward pass may change buffers, such as the statistics of a batch norm. They are put back.
     before = [buffer.clone() for buffer in module.buffers()]
     try:
         kept = [torch.empty_like(parameter) for parameter in module.parameters() for _ in range(copies)]
         inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepare(0, batch).items()}
-        # A process that runs out of memory would leave the others waiting for it.
+        # Nothing is exchanged with other processes: one that runs out of memory would leave the others waiting.
         with alone(), autocast(device, precision):
             loss, _ = module(**inputs)
         loss.backward()
@@ -125,7 +132,7 @@ def _everywhere(holds: bool, device: torch.device) -> bool:
 
 
 def _least(value: float, device: torch.device) -> float:
-    """Over all processes."""
+    """The smallest value over all processes."""
     if world_size() == 1:
         return value
     least = torch.tensor(value, device=device)

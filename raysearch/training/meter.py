@@ -1,4 +1,4 @@
-"""Running means of training metrics. Nothing leaves the device until they are read.
+"""Running means of training metrics. Nothing leaves the device until they are read: each copy would make it wait.
 
 Shapes: B batch, M metrics.
 """
@@ -16,41 +16,41 @@ from raysearch.training.process import world_size
 from raysearch.training.utilisation import training_flops
 
 TIMINGS = ("train/audio_s_per_s", "train/tflop_per_s", "train/mfu_percent")
-"""Metrics that differ when the same run is run again."""
+"""Metrics of speed, which differ when the same run is run again."""
 
 
 class Meter:
-    """Of one process's updates of a student."""
+    """The metrics of one process's updates of a student, and how fast they were."""
 
     def __init__(self, config: AnyConfig, peak_flops: float | None) -> None:
-        """`peak_flops`: what the device could do in a second; None if that is not known."""
+        """A meter for an encoder of this config. `peak_flops`: FLOPs that the device can do in a second, if known."""
         self._config, self._peak_flops = config, peak_flops
         self.restart()
 
     def restart(self) -> None:
-        """Forgets everything; the clock starts anew."""
+        """Forgets everything and starts the clock anew."""
         self._sums: dict[str, Tensor] = {}
         self._updates = 0
         self._samples: list[Tensor] = []
         self._since = time.perf_counter()
 
     def hear(self, samples_B: Tensor) -> None:
-        """One batch; an update may have several."""
+        """Counts the samples of one batch. An update may have several."""
         self._samples.append(samples_B)
 
     def add(self, metrics: Mapping[str, Tensor]) -> None:
-        """One update."""
+        """Adds the metrics of one update."""
         self._updates += 1
         for name, value in metrics.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def read(self) -> tuple[dict[str, float], float]:
-        """Means named `train/...`, over all processes, and the seconds they took, then restarts.
+        """Means over updates and processes, named `train/...`, and the seconds that the updates took. Then it restarts.
 
-        `train/audio_s_per_s` is speech per second of training, all processes together (each taken for this one's like);
-        `train/tflop_per_s` the student's model FLOPs in it, `train/mfu_percent` their share of what the devices could
-        do, where that is known; `system/gpu_memory_gb` the most that this process held since the last reading, on a
-        GPU only.
+        `train/audio_s_per_s` is seconds of speech per second of training, over all processes, each of which is taken to
+        be like this one. `train/tflop_per_s` is the student's model FLOPs in it. `train/mfu_percent` is their share of
+        what the devices can do, if that is known. `system/gpu_memory_gb` is the most memory that this process held
+        since the last reading, on a GPU only.
         """
         totals_M = torch.stack([value.float() for value in self._sums.values()])
         if world_size() > 1:

@@ -1,4 +1,4 @@
-"""Which of the processes of a distributed run this is, its own stream of randomness, and means over all of them.
+"""The processes of a distributed run: which one this is, its own random numbers, and means over all of them.
 
 Shapes: B batch, T frames.
 """
@@ -17,7 +17,7 @@ _alone = ContextVar("_alone", default=False)
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """As if this process were the only one."""
+    """A context in which this process works as if it were the only one."""
     token = _alone.set(True)
     try:
         yield
@@ -26,22 +26,29 @@ def alone() -> Iterator[None]:
 
 
 def rank() -> int:
+    """The number of this process among all processes of the run, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
+    """The number of processes of the run."""
     return distributed.get_world_size() if distributed.is_initialized() and not _alone.get() else 1
 
 
 def generator(seed: int, number: int) -> np.random.Generator:
-    """This process's randomness of an update or a batch. Derived, not carried on: a checkpoint needs no state of it."""
+    """This process's random numbers for an update or a batch with this number.
+
+    They are derived from the numbers alone, so that a checkpoint needs no state of a generator.
+    """
     return np.random.default_rng([seed, rank(), number])
 
 
 def mean_over_processes(x_BT: Tensor, where_BT: Tensor) -> Tensor:
-    """Mean of `x_BT` where `where_BT`, over the frames of all processes once DDP has averaged their gradients.
+    """The mean of `x_BT` over the frames where `where_BT` is True, or zero if there are no such frames.
 
-    Without this, a frame would count for more in a process that has few of them. No frames at all give zero.
+    With several processes each divides by the frames of all. DDP, torch's distributed training, then averages the
+    gradients, and the result is the mean over the frames of all processes. With a mean in each process, a frame would
+    count for more in a process that has few of them.
     """
     count = where_BT.sum()
     if world_size() > 1:

@@ -1,4 +1,6 @@
-"""What the training loop runs: a module, its batches, and how the student in it is judged. No method, no task, no Ray.
+"""What the training loop runs: a module, its batches, and how the student in it is judged.
+
+Nothing here knows a method, a task or Ray.
 
 Shapes: B batch.
 """
@@ -15,24 +17,29 @@ from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
 
 Prepare = Callable[[int, Batch], Mapping[str, Any]]
-"""Update and batch -> arguments of the module, `samples_B` among them. Tensors may lie on any device."""
+"""Function from the update's number and a batch to the module's arguments, `samples_B` among them. Tensors may lie on
+any device."""
 More = Callable[[Encoder], Mapping[str, float]]
-"""Student in eval mode -> metrics that a report holds beside its errors."""
+"""Function from a student in eval mode to metrics that a report holds beside its errors."""
 
 
 class Batches(Protocol):
-    """An endless stream that can be entered at any batch."""
+    """An endless stream of batches that can be entered at any of them."""
 
-    def from_step(self, step: int) -> Iterator[Batch]: ...
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """The batches from number `step` on."""
+        ...
 
 
 class Evaluate(Protocol):
-    """How a student is judged."""
+    """A function that judges a student."""
 
     def __call__(
         self, student: Encoder, final: bool, heads: Mapping[str, nn.Module] | None = None
     ) -> Mapping[str, float]:
-        """Errors on dev in percent, as `eval/...`; with `final` also on test, as `test/...`, for reports alone.
+        """Errors on dev in percent, named `eval/...`.
+
+        With `final` there are also errors on test, named `test/...`. They are reported, and nothing is chosen by them.
 
         The student is in eval mode. `heads` are those that were trained together with it, by the names of their tasks.
         They are judged as they are. Tasks without one train a new head on the frozen student.
@@ -40,7 +47,7 @@ class Evaluate(Protocol):
 
 
 def not_evaluated(student: Encoder, final: bool, heads: Mapping[str, nn.Module] | None = None) -> Mapping[str, float]:
-    """No errors: for runs that are judged after they end, as a teacher's is, or not at all."""
+    """No errors. This is for runs that are judged after they end, as teachers are, or not at all."""
     return {}
 
 
@@ -54,10 +61,11 @@ class Recipe:
     """What is trained, on what, and how it is judged."""
 
     module: nn.Module
-    """`module(**inputs)` returns the loss and a dict of detached metrics; its attribute `student` is the student."""
+    """Module to train. `module(**inputs)` returns the loss and a dict of detached metrics, and `module.student` is the
+    student."""
     batches: Batches
     prepare: Prepare
     evaluate: Evaluate = not_evaluated
     heads: Mapping[str, nn.Module] | None = None
-    """Heads that are trained with the student, by task: they are judged in place of new ones."""
+    """Heads that are trained together with the student, by task. They are judged in place of new ones."""
     more: More = nothing_more

@@ -1,4 +1,4 @@
-"""What a training run says of itself at a rung."""
+"""The report of a training run at a rung."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ class Report:
     """Updates done so far."""
     metrics: Mapping[str, float]
     final: bool = False
-    """True at the last rung: the student is trained to its budget and its checkpoint is complete."""
+    """True at the last rung. The student is then trained to its budget, and its checkpoint is complete."""

@@ -1,12 +1,13 @@
-"""Learning rate schedules: pure functions of the update."""
+"""Learning rate schedules, as pure functions of the update's number."""
 
 from __future__ import annotations
 
 
 def linear(step: int, total: int, warmup: float) -> float:
-    """Factor on the peak rate for update `step` (counted from 0): up to 1 over `warmup` of the updates, then to zero.
+    """The factor on the peak rate for update `step`, counted from 0.
 
-    Neither end is wasted: the first and the last update have a rate above zero.
+    It rises linearly to 1 over a share `warmup` of the updates, then falls linearly to zero. The first and the last
+    update have rates above zero, so neither is wasted.
     Source: HuBERT, Hsu et al. 2021, section IV-C (8 % of the updates warm up).
     """
     rising = round(warmup * total)

@@ -1,8 +1,8 @@
-"""Where a training step's time goes: named spans, which cost nothing while nobody measures.
+"""Named spans, which show where the time of a training step goes. They cost nothing while nobody measures.
 
-with measured() as spans:      # in one process, one thread
+with measured() as spans:      # in one process and one thread
     ...                        # code that marks its parts: with span("backward"): ...
-spans.seconds                  # name -> seconds, without those of spans inside it
+spans.seconds                  # seconds of each span by name, without those of spans inside it
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from raysearch.encoder.encoder import Encoder
 
 
 class Spans:
+    """Seconds of each named span, without those of spans inside it."""
+
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._open: list[list[Any]] = []
 
     def enter(self, name: str) -> None:
+        """Opens a span inside the one that is open now."""
         self._open.append([name, _now_s(), 0.0])
 
     def leave(self) -> None:
+        """Closes the span that was opened last."""
         name, began_s, inside_s = self._open.pop()
         spent_s = _now_s() - began_s
         self.seconds[name] = self.seconds.get(name, 0.0) + spent_s - inside_s
@@ -39,6 +43,7 @@ _current: Spans | None = None
 
 @contextmanager
 def measured() -> Iterator[Spans]:
+    """A context in which spans are measured."""
     global _current
     assert _current is None, "spans are being measured already"
     _current = Spans()
@@ -50,6 +55,7 @@ def measured() -> Iterator[Spans]:
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
+    """A context whose time is measured under this name, if anybody measures."""
     spans = _current
     if spans is None:
         yield
@@ -62,7 +68,10 @@ def span(name: str) -> Iterator[None]:
 
 
 def watch(encoder: Encoder, whole: str = "") -> None:
-    """While time is measured: spans of the encoder's forward pass, by part or under one name. Otherwise nothing."""
+    """Marks the encoder's forward pass with spans: one for each part, or one named `whole`.
+
+    Nothing is done while nobody measures.
+    """
     if _current is None:
         return
     if whole:
@@ -87,6 +96,7 @@ def _watch(module: nn.Module, name: str) -> None:
 
 
 def _now_s() -> float:
+    # A GPU works on after a call has returned, so it is waited for.
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()

@@ -1,4 +1,7 @@
-"""One run's state and its update: module, AdamW, schedule, precision, checkpoints. One process or many (DDP)."""
+"""The state of a run and its update: module, AdamW, schedule, precision, checkpoints.
+
+A run has one process, or several that train together by DDP, torch's DistributedDataParallel.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +32,18 @@ class Group:
     """Parameters that are optimised in their own way, without weight decay."""
 
     prefix: str
-    """The parameters whose names begin so."""
+    """Beginning of the names of the parameters in the group."""
     lr: float
+    """Learning rate of the group."""
     schedule: Callable[[int], float]
-    """Update, counted from 0 -> factor on the rate."""
+    """Function from the update's number, counted from 0, to a factor on the rate."""
     clip: float
-    """Norm above which these parameters' gradients are scaled down, whatever the others' is."""
+    """Norm above which the gradients of these parameters are scaled down, independently of all others."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the training loop needs beside a recipe: where, how long and how it trains."""
+    """What the training loop needs to know beside a recipe: where, how long and how to train."""
 
     folder: Path
     device: torch.device
@@ -47,25 +51,27 @@ class Run:
     precision: str
     """`fp32`, `bf16` or `fp16`."""
     rungs: tuple[int, ...]
-    """Updates after which to report; the last one is the budget."""
+    """Numbers of updates after which to report. The last one is the budget."""
     settings: TrainingSettings
     lr_scales: Mapping[str, float] = field(default_factory=dict)
-    """Factor on the learning rate of the parameters whose names begin so."""
+    """Factors on the learning rate, by the beginning of the names of the parameters that they hold for."""
     groups: tuple[Group, ...] = ()
-    """Parameters with their own rate, schedule and clip; `settings` govern the others."""
+    """Parameters with their own rate, schedule and clip. `settings` govern all others."""
     schedule: Callable[[int], float] | None = None
-    """Update, counted from 0 -> factor on the others' rate; None: up as the settings say, then to zero in a line."""
+    """Function from the update's number, counted from 0, to a factor on the rate of parameters without a group of their
+    own. None means linear warm-up as the settings say, then a linear fall to zero."""
     start: int = 0
-    """Updates that were done before this run, in another one that it follows: it counts on from there."""
+    """Updates that were done in an earlier run, which this one follows. It counts on from there."""
     curve: Path | None = None
-    """File of the curve, if it is not the folder's own: two runs after one another can share one."""
+    """File of the curve, if it is not the folder's own. Two runs after one another can share one."""
 
     @property
     def budget(self) -> int:
+        """Number of updates after which the run ends."""
         return self.rungs[-1]
 
     def group(self, name: str) -> Group | None:
-        """The group of its own that a parameter belongs to."""
+        """The group to which a parameter belongs. None if `settings` govern it."""
         return next((group for group in self.groups if name.startswith(group.prefix)), None)
 
 
@@ -83,30 +89,34 @@ class Trainer:
             weight_decay=run.settings.weight_decay,
             fused=run.device.type in ("cpu", "cuda"),
         )
-        # bf16 has the range of fp32: with a scaler, the scale would only grow without bound.
+        # Only fp16 needs a scaler. bf16 has the range of fp32, where the scale would grow without bound.
         self._scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
         self.step = run.start
-        """Updates done."""
+        """Number of updates done."""
         self.seconds = 0.0
-        """Time spent in updates, over all processes that worked on the run one after the other."""
+        """Time spent in updates, summed over all processes that worked on the run one after another."""
 
     @property
     def student(self) -> Encoder:
+        """The student inside the module."""
         student = self._bare.student
         assert isinstance(student, Encoder)
         return student
 
     @property
     def lr(self) -> float:
-        """Rate of the next update, without the scales of groups."""
+        """The learning rate of the next update, before `lr_scales` and for parameters without a group of their own."""
         run = self._run
         if run.schedule:
             return run.settings.lr * run.schedule(self.step)
         return run.settings.lr * linear(self.step - run.start, run.budget - run.start, run.settings.warmup)
 
     def update(self, batches: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """One update on the module's arguments for each of `accumulate` batches, whose tensors are moved: the mean of
-        their gradients. Batches are taken one at a time. The metrics, means too, stay on the device."""
+        """One update, by the mean of the gradients of `accumulate` batches. Returns the means of their metrics.
+
+        `batches` are the module's arguments for each batch. They are taken one at a time, and their tensors are moved
+        to the device. The metrics stay on the device.
+        """
         count = self._run.settings.accumulate
         for group in self._optimiser.param_groups:
             own = group["own"]
@@ -115,12 +125,14 @@ class Trainer:
         rng = generator(self._run.seed, self.step)
         sums: dict[str, Tensor] = {}
         for number, inputs in enumerate(batches, 1):
-            # Whatever prepared the batch may have drawn from torch's own generator.
+            # Dropout and gates draw from torch's own generator. It is seeded for each batch, so that a resumed run
+            # draws the same, whatever prepared the batch has drawn before.
             torch.manual_seed(int(rng.integers(2**63)))
             with nullcontext() if number == count else self._until_last():
                 metrics = self._pass(inputs)
             sums = {name: sums[name] + value if sums else value for name, value in metrics.items()}
         with span("optimiser"):
+            # Gradients are unscaled before they are clipped: the clip is a norm of true gradients.
             self._scaler.unscale_(self._optimiser)
             norm = self._clip()
             self._scaler.step(self._optimiser)
@@ -129,7 +141,7 @@ class Trainer:
         return {"grad_norm": norm, **{name: value / count for name, value in sums.items()}}
 
     def _pass(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Adds a batch's share to the gradients."""
+        """Runs one batch forward and backward, adds its share to the gradients, and returns its metrics."""
         device = self._run.device
         with span("copy"):
             moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
@@ -140,11 +152,11 @@ class Trainer:
         return {"loss": loss.detach(), **metrics}
 
     def _until_last(self) -> AbstractContextManager[None]:
-        """In which gradients stay in their process: they are exchanged with those of the last batch."""
+        """A context in which gradients stay in their process. They are exchanged with those of the last batch."""
         return self._module.no_sync() if isinstance(self._module, DistributedDataParallel) else nullcontext()
 
     def _clip(self) -> Tensor:
-        """Scales gradients down; the norm of those that have no group of their own."""
+        """Scales gradients down to their clips. Returns the norm of those that have no group of their own."""
         clips: dict[Group | None, list[nn.Parameter]] = {None: []}
         for group in self._optimiser.param_groups:
             clips.setdefault(group["own"], []).extend(group["params"])
@@ -154,6 +166,7 @@ class Trainer:
         return nn.utils.clip_grad_norm_(clips[None], self._run.settings.clip)
 
     def save(self) -> None:
+        """Writes a checkpoint into the run's folder."""
         state = {"seconds": self.seconds, "scaler": self._scaler.state_dict()}
         tensors = checkpoint.named_tensors(self._bare, self._optimiser)
         checkpoint.save(self._run.folder, self.step, tensors, state)

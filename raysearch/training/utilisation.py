@@ -1,4 +1,7 @@
-"""Model FLOPs: what the student's MACs in closed form make of the speech it was trained on, and a device's peak."""
+"""Model FLOPs of training, from the student's MACs in closed form, and the peak FLOPs of devices.
+
+A FLOP is one floating-point operation.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,23 @@ PEAK_TFLOPS: dict[str, dict[str, float]] = {
     "NVIDIA H200": {"fp32": 67, "bf16": 989, "fp16": 989},
     "NVIDIA A100": {"fp32": 19.5, "bf16": 312, "fp16": 312},
 }
-"""Dense, by the start of a device's name and by precision; unless it says PCIe, the SXM board's.
+"""Peak TFLOPs in a second for dense matrices, by the start of a device's name and by precision. Boards are SXM unless
+the name says PCIe.
 
 Source: NVIDIA's data sheets.
 """
 
 
 def training_flops(config: AnyConfig, samples: Sequence[int]) -> int:
-    """Of one update on cuts with so many samples: forward and backward; padding, heads and teacher are not counted."""
+    """FLOPs of one update on cuts with so many samples, forward and backward.
+
+    Padding, heads and the teacher are not counted.
+    """
     return FLOPS_PER_MAC * TRAINING_PASSES * sum(cost_parts(config, samples).values())
 
 
 def peak_flops(device: torch.device, precision: str) -> float | None:
-    """What the device could do in a second at best; None where that is not known, as of a CPU."""
+    """The most FLOPs that the device can do in a second. None if that is not known, as for a CPU."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)

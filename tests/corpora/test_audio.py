@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from raysearch.corpora import audio as module
-from raysearch.corpora.audio import decode, probe
+from raysearch.corpora.audio import decode, verdicts_on
 from tests.corpora.speech_trees import noise, write_flac
 
 
@@ -23,34 +23,34 @@ def test_decode_float_file_is_scaled_and_clipped(tmp_path: Path) -> None:
     assert decode(tmp_path / "a.wav").tolist() == [16_384, -8_192, 32_767, -32_768]
 
 
-def test_probe_digests_agree_for_the_same_samples_only(tmp_path: Path) -> None:
+def test_verdicts_digests_agree_for_the_same_samples_only(tmp_path: Path) -> None:
     same = [write_flac(tmp_path / f"{name}.flac", noise(0.2)) for name in "ab"]
     other = write_flac(tmp_path / "c.flac", noise(0.2, seed=1))
-    verdicts = probe([*same, other], None)
+    verdicts = verdicts_on([*same, other], None)
     assert verdicts[same[0]].digest == verdicts[same[1]].digest != verdicts[other].digest
     assert verdicts[other].samples == 3_200
 
 
-def test_probe_file_that_is_gone_says_so(tmp_path: Path) -> None:
-    (verdict,) = probe([tmp_path / "gone.flac"], None).values()
+def test_verdict_on_a_file_that_is_gone_says_so(tmp_path: Path) -> None:
+    (verdict,) = verdicts_on([tmp_path / "gone.flac"], None).values()
     assert verdict.fault == "cannot be read: No such file or directory"
 
 
-def test_probe_decodes_again_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verdicts_decode_again_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [write_flac(tmp_path / f"{name}.flac", noise(0.2)) for name in "ab"]
     cache = tmp_path / "cache" / "verdicts.json"
-    first = probe(paths, cache)
+    first = verdicts_on(paths, cache)
     decoded: list[Path] = []
     monkeypatch.setattr(module, "decode", lambda path: (decoded.append(path), decode(path))[1])
-    assert probe(paths, cache) == first
+    assert verdicts_on(paths, cache) == first
     assert decoded == []
     write_flac(paths[1], noise(0.3))
-    assert probe(paths, cache)[paths[1]].samples == 4_800
+    assert verdicts_on(paths, cache)[paths[1]].samples == 4_800
     assert decoded == [paths[1]]
 
 
 @pytest.mark.parametrize("torn", ["", '{"a": [[1, 2], {"samp', "[]", '{"a": 3}'])
-def test_probe_survives_a_torn_cache(tmp_path: Path, torn: str) -> None:
+def test_verdicts_survive_a_torn_cache(tmp_path: Path, torn: str) -> None:
     path, cache = write_flac(tmp_path / "a.flac", noise(0.2)), tmp_path / "verdicts.json"
     cache.write_text(torn)
-    assert probe([path], cache) == probe([path], None) == probe([path], cache)
+    assert verdicts_on([path], cache) == verdicts_on([path], None) == verdicts_on([path], cache)

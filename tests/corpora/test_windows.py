@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from raysearch.corpora.batches import Batch
-from raysearch.corpora.windows import crop, vary_speed
+from raysearch.corpora.windows import vary_speed, windowed
 
 
 def batch(*lengths: int) -> Batch:
@@ -12,15 +12,15 @@ def batch(*lengths: int) -> Batch:
     return Batch(audio_BS, torch.tensor(lengths), [])
 
 
-def test_crop_then_a_stretch_of_each_cut_and_short_ones_whole():
-    found = crop(batch(16_000, 4_000), 0.5, [0.9999, 0.5])
+def test_windowed_then_a_stretch_of_each_cut_and_short_ones_whole():
+    found = windowed(batch(16_000, 4_000), 0.5, [0.9999, 0.5])
     assert found.samples_B.tolist() == [8_000, 4_000]
     assert found.audio_BS[0, [0, -1]].tolist() == [8_001, 16_000]
     assert found.audio_BS[1, 3_999:4_001].tolist() == [4_000, 0]
 
 
-def test_crop_of_zero_seconds_then_all():
-    found = crop(batch(16_000, 4_000), 0.0, [0.3, 0.5])
+def test_windowed_by_zero_seconds_then_all():
+    found = windowed(batch(16_000, 4_000), 0.0, [0.3, 0.5])
     assert torch.equal(found.audio_BS, batch(16_000, 4_000).audio_BS)
 
 

@@ -8,7 +8,7 @@ import torch
 from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import macs, param_parts, params, parts, sized, sizes_of
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.gates import GatedEncoder, GateSet, KeptNorm
+from raysearch.encoder.gates import GatedEncoder, GateSet, OpenNorm
 from tests.encoder.small_encoders import each_kind, small
 
 BASE = EncoderConfig(front_end=Waveform(), width=768, blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072))
@@ -59,7 +59,7 @@ def test_hubert_base_with_random_gates_then_realised_macs_are_the_expected():
         torch.manual_seed(seed)
         gates = scatter(GateSet(BASE))
         expected = sum(parts(BASE, 160_000, gates.expected()).values()).item()
-        assert macs(sized(BASE, gates.kept().sizes), 160_000) == pytest.approx(expected, rel=0.005)
+        assert macs(sized(BASE, gates.open_units().sizes), 160_000) == pytest.approx(expected, rel=0.005)
 
 
 def test_values_then_likeliest_are_open_and_soft():
@@ -96,12 +96,12 @@ def test_training_pass_then_every_parameter_has_a_gradient():
     assert [name for name, parameter in gated.named_parameters() if parameter.grad is None] == []
 
 
-def test_norm_over_kept_channels_then_as_if_the_others_were_not_there():
-    norm = KeptNorm.of(torch.nn.LayerNorm(6))
+def test_norm_over_open_channels_then_as_if_the_others_were_not_there():
+    norm = OpenNorm.of(torch.nn.LayerNorm(6))
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
     keep = torch.tensor([0, 2, 5])
-    norm.kept_C.zero_()[keep] = 1.0
+    norm.open_C.zero_()[keep] = 1.0
     x_BTC = torch.randn(2, 3, 6)
     expected = torch.nn.functional.layer_norm(x_BTC[..., keep], (3,), norm.weight[keep], norm.bias[keep])
     torch.testing.assert_close(norm(x_BTC)[..., keep], expected)

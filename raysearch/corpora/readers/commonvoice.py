@@ -1,7 +1,8 @@
 """Common Voice (Ardila et al., LREC 2020), one language: `train.tsv`, `dev.tsv`, `test.tsv` and a folder of clips.
 
-The columns client_id, path and sentence are read. Published clips are MP3 at 32 or 48 kHz, which `corpus prepare` turns
-into FLAC at 16 kHz once. lhotse's recipe is not used: it passes over clips that are missing, and keeps the rate.
+The columns client_id, path and sentence are read. Published clips are MP3 files at 32 or 48 kHz, which `raysearch
+corpus prepare` turns once into FLAC files at 16 kHz. lhotse's recipe is not used, because it passes over missing clips
+without a word and keeps the rate.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _COLUMNS = ("client_id", "path", "sentence")
 
 
 def read_commonvoice(settings: CommonVoiceSettings, cache: Path | None) -> Corpus:
-    """The corpus below `settings.root`; words without punctuation.
+    """The corpus below `settings.root`, with words without punctuation.
 
     Raises: InputError if a table or column is missing, or too much cannot be used.
     """
@@ -30,13 +31,16 @@ def read_commonvoice(settings: CommonVoiceSettings, cache: Path | None) -> Corpu
 
 
 def listed_clips(settings: CommonVoiceSettings) -> list[Row]:
-    """Every clip of the three tables, as they name it. Raises: InputError"""
+    """A row for every clip of the three tables, with the file that they name.
+
+    Raises: InputError if a table or column is missing, or a row lacks its path or sentence.
+    """
     clips = settings.clips or settings.root / "clips"
     return [row for split in SPLITS for row in _table(settings.root / f"{split}.tsv", split, clips)]
 
 
 def _usable(path: Path) -> Path:
-    """The clip, or what `corpus prepare` made of it."""
+    """The clip, or the FLAC file that `raysearch corpus prepare` made of it."""
     prepared = path.with_suffix(".flac")
     return prepared if prepared.is_file() else path
 
@@ -44,7 +48,7 @@ def _usable(path: Path) -> Path:
 def _table(path: Path, split: str, clips: Path) -> Iterator[Row]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            # Sentences hold quotation marks that open and never close.
+            # Some sentences hold quotation marks that open and never close, so these may not quote.
             reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
             if missing:

@@ -1,7 +1,7 @@
-"""Spoken requests with an intent and slots: JSON lines of our own, and SLURP's.
+"""Reads spoken requests with an intent and slots, from JSON lines of our own format and from SLURP's.
 
-A slot that was not mentioned has no key. SLURP's intent is `<scenario>_<action>`; where it names a kind of entity
-twice, the slot holds both in their order.
+A slot that was not mentioned has no key. SLURP's intent is `<scenario>_<action>`. Where a sentence names two entities
+of one kind, the slot holds both in their order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SLURP_SPLITS = {"train": "train", "dev": "devel", "test": "test"}
 
 
 def read_intents(settings: IntentsSettings, cache: Path | None) -> Corpus:
-    """The corpus of a manifest: `custom.intent` and `custom.slots` of each cut.
+    """The corpus that a manifest describes. Each cut has `custom.intent` and `custom.slots`.
 
     Raises: InputError if the manifest is missing or a line is not as it should be, a recording is in two splits, an
     intent of dev or test is not in train, or too much cannot be used.
@@ -32,7 +32,7 @@ def read_intents(settings: IntentsSettings, cache: Path | None) -> Corpus:
 
 
 def read_slurp(settings: SlurpSettings, cache: Path | None) -> Corpus:
-    """SLURP: every recording of a sentence is a cut. Raises: InputError as `read_intents`."""
+    """The SLURP corpus. Every recording of a sentence is a cut. Raises: InputError as `read_intents`."""
     root = settings.root.resolve()
     audio = settings.audio or root / "audio" / "slurp_real"
     rows: list[Row] = []
@@ -48,7 +48,7 @@ def _checked(corpus: Corpus) -> Corpus:
 
 
 def _lines(path: Path, key: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each line's document, and where it stands."""
+    """The document on each line, and where that line stands, for messages."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as err:

@@ -1,4 +1,4 @@
-"""Recordings of one class each, listed in a table or by the folders they lie in; and several such corpora as one."""
+"""Reads recordings of one class each, listed in a table or by their folders, and joins several such corpora."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _COLUMNS = ("path", "label", "split")
 
 
 def read_labelled(settings: LabelledSettings, cache: Path | None) -> Corpus:
-    """The corpus below `settings.root`; a cut's id is its path without suffix, its class `custom.label`.
-    What `settings.more` lists joins the training split without a class.
+    """The corpus below `settings.root`. A cut's id is its path without suffix, and its class is `custom.label`.
 
-    `cache`: a JSON file that keeps verdicts on audio files.
+    Recordings that `settings.more` lists join the training split without a class. `cache` is a JSON file that keeps
+    verdicts on audio files.
 
     Raises: InputError if a folder, table or column is missing, a recording is in two splits, a label of dev or test
-    is not in train, train has one label only, or too much cannot be used.
+    is not in train, train has only one label, or too much cannot be used.
     """
     root = settings.root.resolve()
     if not root.is_dir():
@@ -39,9 +39,9 @@ def read_labelled(settings: LabelledSettings, cache: Path | None) -> Corpus:
 
 
 def labelled_corpus(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
-    """The corpus of rows that have a label, but for some to train on.
+    """The corpus of these rows. Those of dev and test have a label, those of train may lack one.
 
-    Raises: InputError as `read_labelled`, but for folders and tables.
+    Raises: InputError as `read_labelled`, except for folders and tables.
     """
     corpus = read_rows(name, rows, settings, cache)
     refuse_unknown(corpus, "label")
@@ -61,9 +61,9 @@ def read_several(settings: SeveralSettings, cache: Path | None) -> Corpus:
 
 
 def join(corpora: Sequence[Corpus]) -> Corpus:
-    """One corpus of several: ids begin with the name of their own, which is also `custom.corpus`.
+    """One corpus made of several. Ids of cuts begin with the name of their own corpus, which is also `custom.corpus`.
 
-    Raises: InputError if two have the same name.
+    Raises: InputError if two corpora have the same name.
     """
     names = [corpus.name for corpus in corpora]
     if len(set(names)) < len(names):

@@ -1,10 +1,10 @@
-"""LibriSpeech and whatever is laid out like it: `<folder>/<speaker>/<chapter>/<utterance>.flac`.
+"""Reads LibriSpeech and whatever is laid out like it: `<folder>/<speaker>/<chapter>/<utterance>.flac`.
 
-Beside the audio lies `<speaker>-<chapter>.trans.txt` with lines such as
+Beside the audio lies `<speaker>-<chapter>.trans.txt`, with lines such as
 
     1089-134686-0000 HE HOPED THERE WOULD BE STEW FOR DINNER
 
-and at the root, where there is one, `SPEAKERS.TXT` with lines `ID | SEX | ...` and comments after `;`.
+The root may hold `SPEAKERS.TXT`, with lines `ID | SEX | ...` and comments after `;`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import probe
+from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select, whole_cut
 from raysearch.corpora.readers.trial_list import pairs_of, read_speaker_lists
@@ -24,7 +24,7 @@ from raysearch.errors import InputError
 
 
 def read_librispeech(settings: LibriSpeechSettings, cache: Path | None) -> Corpus:
-    """The corpus below `settings.root`. `cache`: a JSON file that keeps verdicts on audio files.
+    """The corpus below `settings.root`. `cache` is a JSON file that keeps verdicts on audio files.
 
     Raises: InputError if a folder or phones file is missing, or too much cannot be used.
     """
@@ -39,7 +39,11 @@ def read_librispeech(settings: LibriSpeechSettings, cache: Path | None) -> Corpu
 
 
 def read_an4(settings: An4Settings, cache: Path | None) -> Corpus:
-    """As `read_librispeech`, with AN4's folders, its phones where they usually lie, and the trial lists at its root."""
+    """The AN4 corpus, read as LibriSpeech from AN4's folders.
+
+    Phones are taken from where they usually lie, and pairs from the trial lists at the root, if there are any.
+    Raises: InputError as `read_librispeech`, or if a list of recordings cannot be understood.
+    """
     folder = settings.phones or settings.root.resolve().parent.parent / "phones"
     phones = {split: folder / f"an4-{split}.txt" for split in SPLITS if settings.phones or folder.is_dir()}
     corpus = read_tree("an4", settings.root, {split: [split] for split in SPLITS}, phones, settings, cache)
@@ -59,11 +63,12 @@ def read_tree(
     settings: ReadingSettings,
     cache: Path | None,
 ) -> Corpus:
-    """A corpus from `splits`: folders below `root` by split. `phones`: a file for each folder that has one.
+    """A corpus of LibriSpeech's layout. `splits` names the folders below `root` that make each split.
 
+    `phones` gives the file of phones of each folder that has one.
     Raises: InputError as `read_librispeech`.
     """
-    root = root.resolve()  # Cuts name their files; workers may run in other folders.
+    root = root.resolve()  # cuts name their files, and workers may run in other folders
     _refuse_missing(root, splits, phones)
     sexes = _read_sexes(root / "SPEAKERS.TXT")
     found, everything = {}, []
@@ -81,7 +86,7 @@ def _read_split(
     texts, faults = _read_texts(path for folder in folders for path in sorted(folder.glob("*/*/*.trans.txt")))
     paths, again = _by_id(path for folder in folders for path in sorted(folder.glob("*/*/*.flac")))
     faults += again
-    verdicts = probe(list(paths.values()), cache)
+    verdicts = verdicts_on(list(paths.values()), cache)
     cuts = []
     for key in sorted(paths.keys() | texts.keys()):
         if key not in paths:
@@ -124,7 +129,7 @@ def _read_texts(paths: Iterable[Path]) -> tuple[dict[str, list[str]], list[Fault
 
 
 def _lines(path: Path) -> list[tuple[str, list[str]]]:
-    """Id and words of each line that is not blank."""
+    """The id and the words on each line that is not blank."""
     split = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
     return [(words[0], words[1:]) for words in split if words]
 

@@ -1,4 +1,4 @@
-"""What the readers of listed recordings share: from rows of a list to a corpus, and what such a list must not be."""
+"""Code that readers of listed recordings share: it makes a corpus of a list's rows, and refuses lists that mislead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from lhotse import AudioSource, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import Verdict, probe
+from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select
 from raysearch.corpora.settings import SPLITS, ReadingSettings
@@ -31,7 +31,7 @@ class Row:
     speaker: str | None = None
     text: str | None = None
     custom: Mapping[str, Any] = field(default_factory=dict)
-    """What the list says of it: `label`, or `intent` and `slots`."""
+    """Further facts that the list gives: `label`, or `intent` and `slots`."""
 
 
 def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
@@ -39,7 +39,7 @@ def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: 
 
     Raises: InputError if a recording is in two splits, a split has none, or too much cannot be used.
     """
-    verdicts = probe({row.path for row in rows}, cache)
+    verdicts = verdicts_on({row.path for row in rows}, cache)
     _refuse_shared(name, rows, verdicts)
     splits, everything = {}, []
     for split in SPLITS:
@@ -57,7 +57,10 @@ def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: 
 
 
 def refuse_unknown(corpus: Corpus, key: str) -> None:
-    """Raises: InputError if dev or test has a value of `custom[key]` that train has not: it could only be an error."""
+    """Refuses a corpus whose dev or test has a value of `custom[key]` that train lacks: it could never be recognised.
+
+    Raises: InputError naming the value and the split.
+    """
     known = Counter(values_of(corpus.splits["train"], key))
     for split in SPLITS[1:]:
         for value, count in Counter(values_of(corpus.splits[split], key)).items():
@@ -71,19 +74,19 @@ def refuse_unknown(corpus: Corpus, key: str) -> None:
 
 
 def check_split(split: object, where: str) -> str:
-    """Raises: InputError unless it is the name of a split."""
+    """The name of a split, if `split` is one. Raises: InputError, which begins with `where`, if it is not."""
     if split not in SPLITS:
         raise InputError(f"{where}: split: {split!r}; expected train, dev or test")
     return str(split)
 
 
 def values_of(cuts: Iterable[MonoCut], key: str) -> list[str]:
-    """`custom[key]` of those that have it."""
+    """The values of `custom[key]`, of those cuts that have it."""
     return [cut.supervisions[0].custom[key] for cut in cuts if key in cut.supervisions[0].custom]
 
 
 def _refuse_shared(name: str, rows: Sequence[Row], verdicts: Mapping[Path, Verdict]) -> None:
-    """A recording in two splits, also under two names: what test reports would have been learned by heart."""
+    """Refuses a recording in two splits, even under two names: a student would have learned by heart what test asks."""
     found: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
     for row in rows:
         found[row.split][verdicts[row.path].digest or str(row.path)] = row.id

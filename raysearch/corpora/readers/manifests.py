@@ -1,9 +1,9 @@
-"""Any corpus that lhotse describes: one JSON-lines manifest of cuts for each split.
+"""Reads any corpus that lhotse describes by one JSON-lines manifest of cuts for each split.
 
-Wanted of each cut: a `MonoCut` with one supervision and one recording, which is one 16 kHz mono file. Whatever else
-lhotse can express (links, archives, transforms, several channels) is a fault: nothing is converted in secret. Where a
-file such as `dev.pairs` lies beside one (`raysearch corpus prepare` writes it), its lines `1<TAB>cut<TAB>cut` say what
-is compared; 0 is for two speakers.
+Each cut must be a `MonoCut` with one supervision and one recording, which is one 16 kHz mono file. Whatever else lhotse
+can express (links, archives, transforms, several channels) is a fault: nothing is converted in secret. A file such as
+`dev.pairs` may lie beside a manifest, where `raysearch corpus prepare` writes it. Its lines `1<TAB>cut<TAB>cut` name
+pairs of cuts of one speaker. With 0 in place of 1 they name cuts of two speakers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lhotse.cut import MonoCut
 from lhotse.serialization import load_jsonl
 from lhotse.utils import fastcopy
 
-from raysearch.corpora.audio import Verdict, probe
+from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import select
 from raysearch.corpora.settings import SPLITS, ManifestSettings
@@ -25,7 +25,7 @@ from raysearch.errors import InputError
 
 
 def read_manifests(settings: ManifestSettings, cache: Path | None) -> Corpus:
-    """The corpus that the manifests describe. `cache`: a JSON file that keeps verdicts on audio files.
+    """The corpus that the manifests describe. `cache` is a JSON file that keeps verdicts on audio files.
 
     Raises: InputError if a manifest is missing or is not JSON lines, or too much cannot be used.
     """
@@ -41,12 +41,12 @@ def read_manifests(settings: ManifestSettings, cache: Path | None) -> Corpus:
 
 
 def pairs_file(manifest: Path) -> Path:
-    """Where the pairs of a split lie: `dev.pairs` beside `dev.jsonl.gz`."""
+    """The file with the pairs of a split: `dev.pairs` beside `dev.jsonl.gz`."""
     return manifest.with_name(f"{manifest.name.partition('.')[0]}.pairs")
 
 
 def _pairs(path: Path, known: set[str]) -> Iterator[Pair]:
-    """Those whose cuts are both there still."""
+    """The pairs in a file whose cuts are both among the `known` ones. Others name cuts that were left out."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         same, *ids = line.split("\t")
         if same not in ("0", "1") or len(ids) != 2:
@@ -64,7 +64,7 @@ def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCu
             faults.append(Fault(name, reason or "cut id used twice"))
         else:
             described[cut.id] = cut
-    verdicts = probe({_file(cut) for cut in described.values()}, cache)
+    verdicts = verdicts_on({_file(cut) for cut in described.values()}, cache)
     cuts = []
     for cut in described.values():
         reason = _unusable(cut, verdicts[_file(cut)])
@@ -76,7 +76,7 @@ def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCu
 
 
 def _items(split: str, path: Path) -> Iterator[tuple[str, MonoCut | None]]:
-    """The cut on each line with its id; None, with file and line, where there is no cut."""
+    """The id and the cut on each line. A line that holds no cut gives its file and number, and None."""
     if not path.is_file():
         raise InputError(f"corpus.splits.{split}: {path}: no such file; expected a lhotse cut manifest (.jsonl[.gz])")
     try:
@@ -88,7 +88,7 @@ def _items(split: str, path: Path) -> Iterator[tuple[str, MonoCut | None]]:
 
 
 def mono_cut(document: object) -> MonoCut | None:
-    """The cut that a line of a manifest describes, if it does."""
+    """The cut that a line of a manifest describes. None if it describes no `MonoCut`."""
     if not isinstance(document, dict) or document.pop("type", None) != "MonoCut":
         return None
     try:
@@ -98,7 +98,7 @@ def mono_cut(document: object) -> MonoCut | None:
 
 
 def _unfit(cut: MonoCut) -> str | None:
-    """Why a cut is not as wanted, before its audio is looked at."""
+    """The reason why a cut cannot be used, as far as the manifest shows it. None if it shows no reason."""
     if cut.recording is None or len(cut.recording.sources) != 1 or cut.recording.sources[0].type != "file":
         return "audio is not one file"
     if cut.recording.transforms:
@@ -121,7 +121,7 @@ def _unusable(cut: MonoCut, verdict: Verdict) -> str | None:
 
 
 def upper_case(cut: MonoCut) -> MonoCut:
-    """The cut with words as every reader gives them."""
+    """The cut with its words in upper case, as every reader gives them."""
     supervision = cut.supervisions[0]
     if supervision.text is None:
         return cut
@@ -129,7 +129,7 @@ def upper_case(cut: MonoCut) -> MonoCut:
 
 
 def _plain(cut: MonoCut) -> MonoCut:
-    """The cut as every reader gives it: upper-case words, an absolute path."""
+    """The cut as every reader gives it, with words in upper case and an absolute path."""
     source = fastcopy(cut.recording.sources[0], source=str(_file(cut)))
     return fastcopy(upper_case(cut), recording=fastcopy(cut.recording, sources=[source]))
 

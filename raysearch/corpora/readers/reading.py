@@ -1,4 +1,4 @@
-"""What readers share: how a cut is made, which cuts stay, and how much may be left out before it is an error."""
+"""Code that all readers share: it makes cuts, selects those that stay, and refuses splits that lose too many."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def whole_cut(
 def select(
     split: str, cuts: Sequence[MonoCut], faults: list[Fault], settings: ReadingSettings
 ) -> tuple[CutSet, list[Fault]]:
-    """The split's cuts by id, and all that was left out.
+    """The cuts of a split in the order of their ids, and the faults of all that was left out.
 
-    `faults` are the unusable ones, limited by `max_skipped`. Cuts outside `min_s`..`max_s` are left out by the user's
-    choice, so they do not count against that limit.
+    `faults` are the cuts that cannot be used. `max_skipped` limits their share. Cuts shorter than `min_s` or longer
+    than `max_s` are left out because the user chose so, and do not count against that limit.
 
-    Raises: InputError if too much is unusable, or nothing is left.
+    Raises: InputError if too many cuts cannot be used, or none is left.
     """
     _refuse_too_many(split, len(cuts) + len(faults), faults, settings.max_skipped)
     longest_s = settings.max_s if split == "train" else float("inf")

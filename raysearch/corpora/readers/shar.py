@@ -1,8 +1,8 @@
-"""lhotse's Shar archives, in a folder or behind a URI: read one after the other into memory, never copied to disk.
+"""Reads lhotse's Shar archives, in a folder or at a URI. They go one after the other into memory, and never to disk.
 
-A split is a folder of `cuts.000000.jsonl.gz` and `recording.000000.tar` pairs, as `CutSet.to_shar` writes them. The
-manifests are read at once, about 1 kB a cut; audio when it is wanted, a whole archive at a time. So a recording that
-does not decode is found only then: it is left out of its batch, and counted.
+A split is a folder of pairs of files `cuts.000000.jsonl.gz` and `recording.000000.tar`, as `CutSet.to_shar` writes
+them. The manifests are read at once, and take about 1 kB for each cut. Audio is read when it is wanted, a whole archive
+at a time. So a recording that does not decode is found only then. It is left out of its batch and counted.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from raysearch.errors import InputError, WorkError, counted
 from raysearch.files.remote import Remote, is_remote
 
 IN_MEMORY = 4
-"""Archives kept at once: as many as training shuffles together."""
+"""Archives kept in memory at once, as many as training shuffles together."""
 ATTEMPTS = 6
-"""At an archive whose connection breaks, over half a minute."""
+"""Attempts to read an archive whose connection breaks. They take about half a minute."""
 
 _log = logging.getLogger(__name__)
 
 
 def read_shar(settings: SharSettings, cache: Path | None = None) -> Corpus:
-    """The corpus in the archives. `cache` is left alone: no audio is read before it is wanted.
+    """The corpus in the archives. Their audio is not looked at yet, so that `cache` stays as it is.
 
-    Raises: InputError if a split has no archives or a manifest is no JSON, or too much cannot be used.
+    Raises: InputError if a split has no archives, a manifest is not JSON lines, or too much cannot be used.
     """
     splits, everything, total = {}, [], 0
     for split in SPLITS:
@@ -58,21 +58,21 @@ def read_shar(settings: SharSettings, cache: Path | None = None) -> Corpus:
 
 
 class Archives:
-    """The last few archives that were asked for, in memory."""
+    """A cache in memory of the last few archives that were asked for."""
 
     def __init__(self, most_unreadable: int) -> None:
         self._most_unreadable = most_unreadable
         self.unreadable: dict[str, str] = {}
-        """Cut id -> why."""
+        """Reason why each cut could not be read, by the id of the cut."""
         self._open: OrderedDict[str, dict[str, bytes]] = OrderedDict()
 
     def read(self, cut: MonoCut) -> np.ndarray:
-        """16-bit samples.
+        """The 16-bit samples of a cut.
 
-        Raises: UnreadableError if they cannot be decoded, InputError once that are too many; WorkError if the archive
-        cannot be had.
+        Raises: UnreadableError if they cannot be decoded, InputError once there are too many such cuts, WorkError if
+        the archive cannot be read.
         """
-        # A piece of a cut has an id of its own; its source still names the cut.
+        # A piece of a cut has an id of its own, but its source still names the cut.
         archive, _, name = str(cut.recording.sources[0].source).rpartition("#")
         content = self._members(archive).get(name)
         try:
@@ -83,7 +83,7 @@ class Archives:
             raise self._unreadable(archive, name, f"does not decode: {err.error_string.rstrip('.')}") from err
 
     def _members(self, archive: str) -> dict[str, bytes]:
-        """Audio by cut id."""
+        """The content of an archive: encoded audio by the id of its cut."""
         if archive not in self._open:
             while len(self._open) >= IN_MEMORY:
                 self._open.popitem(last=False)
@@ -115,7 +115,7 @@ def _unpacked(archive: str) -> Iterator[tuple[str, bytes]]:
                 if suffix != "json" and file is not None:
                     yield stem, file.read()
     except tarfile.TarError as err:
-        # What was unpacked before is good; the cuts of the rest are found missing one by one.
+        # What was unpacked before is good. The other cuts of the archive are found missing one by one.
         _log.warning("%s: %s", archive, err)
 
 
@@ -127,7 +127,7 @@ def _unpacked(archive: str) -> Iterator[tuple[str, bytes]]:
     reraise=True,
 )
 def _fetch(file: str) -> bytes:
-    """A whole file. Raises: OSError"""
+    """The content of a whole file. Raises: OSError if it cannot be read, after several attempts."""
     if not is_remote(file):
         return Path(file).read_bytes()
     folder, _, name = file.rpartition("/")

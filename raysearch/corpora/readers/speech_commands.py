@@ -1,7 +1,8 @@
-"""Speech Commands (Warden 2018) as its archive unpacks: one folder a word, and two lists that say what is held out.
+"""Reads Speech Commands (Warden 2018) as its archive unpacks: a folder for each word, and two lists for dev and test.
 
-A line of `validation_list.txt` or `testing_list.txt` is a path, `<word>/<speaker>_nohash_<n>.wav`; the rest is to train
-on. lhotse's recipe is not used: it makes twelve classes of the 35 words and wants a second archive.
+A line of `validation_list.txt` or `testing_list.txt` is a path, `<word>/<speaker>_nohash_<n>.wav`. All other recordings
+are to train on. lhotse's recipe is not used, because it makes twelve classes of the 35 words and wants a second
+archive.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
 
 
 def read_speech_commands(settings: SpeechCommandsSettings, cache: Path | None) -> Corpus:
-    """The corpus below `settings.root`, without its background noise; a cut's class is `custom.label`.
+    """The corpus below `settings.root`, without its background noise. A cut's class is `custom.label`.
 
-    Raises: InputError if a list is missing, or as `read_labelled`.
+    Raises: InputError if a list is missing, and as `labelled_corpus`.
     """
     root = settings.root.resolve()
     held_out = {path: split for split, name in _LISTS.items() for path in _listed(root / name)}
@@ -37,7 +38,7 @@ def _listed(path: Path) -> list[str]:
 
 def _rows(root: Path, held_out: dict[str, str]) -> Iterator[Row]:
     heard = {path.relative_to(root).as_posix() for path in root.glob("[!_.]*/*.wav")}
-    # What is listed and not there is a fault, not a smaller split.
+    # A listed file that is not there becomes a fault. Leaving it out would make the split smaller in secret.
     for name in sorted(heard | held_out.keys()):
         word, _, file = name.partition("/")
         speaker = file.partition("_nohash_")[0]

@@ -27,7 +27,7 @@ READERS = {
 def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
     """The corpus that the settings name.
 
-    `cache`: a folder of ours, made if need be, for verdicts on audio files and for synthetic speech.
+    `cache` is a folder for verdicts on audio files and for synthetic speech. It is made if need be.
 
     Raises: InputError if a path is missing, or too much of a split cannot be used.
     """

@@ -1,10 +1,10 @@
-"""VoxCeleb's two kinds of list: who speaks in which recording, and which recordings to compare.
+"""Reads VoxCeleb's two kinds of list: who speaks in which recording, and which recordings to compare.
 
     id10270 id10270/5r0dWxy17C8/00001.wav                                a speaker list, to train on
     1 id10270/5r0dWxy17C8/00001.wav id10270/8jEAjG6SegY/00008.wav        a trial list: one speaker (1) or two (0)
 
-A recording that does not decode is left out and counted, with the pairs it is in; a line that cannot be understood, or
-names a file that is not there, is an error: an error rate of half a list is no error rate of that list.
+A recording that does not decode is left out and counted, together with the pairs it is in. A line that cannot be
+understood, or that names a missing file, is an error: an error rate over half a list is not that list's error rate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import probe
+from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.corpora.settings import SpeakerList, TrialList
@@ -27,21 +27,24 @@ class Line:
     """One line of a trial list."""
 
     where: str
-    """`FILE:NUMBER`, for messages."""
+    """Place of the line as `FILE:NUMBER`, for messages."""
     same: bool
     one: Path
     other: Path
 
 
 def read_speaker_lists(lists: Sequence[SpeakerList], key: str, cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
-    """Cuts of all the recordings listed, and those that cannot be used. Raises: InputError as `read_speakers`."""
+    """Cuts of all listed recordings, and faults for those that cannot be used.
+
+    Raises: InputError as `read_speakers`.
+    """
     return recordings(read_speakers(lists, key), cache)
 
 
 def read_speakers(lists: Sequence[SpeakerList], key: str) -> dict[Path, str]:
-    """Who speaks in each file listed.
+    """The speaker of each listed file. `key` is the setting that names the lists, for messages.
 
-    Raises: InputError naming the file and line, `key` naming the setting.
+    Raises: InputError naming the file and line.
     """
     speakers: dict[Path, str] = {}
     for one in lists:
@@ -53,9 +56,9 @@ def read_speakers(lists: Sequence[SpeakerList], key: str) -> dict[Path, str]:
 
 
 def recordings(speakers: Mapping[Path, str], cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
-    """A cut of each file, and the files that cannot be used."""
+    """A cut of each file, and faults for the files that cannot be used."""
     cuts, faults = [], []
-    for path, verdict in probe(list(speakers), cache).items():
+    for path, verdict in verdicts_on(list(speakers), cache).items():
         key = cut_id(path)
         if verdict.fault:
             faults.append(Fault(key, verdict.fault))
@@ -65,12 +68,12 @@ def recordings(speakers: Mapping[Path, str], cache: Path | None) -> tuple[list[M
 
 
 def cut_id(path: Path) -> str:
-    """`<speaker>-<session>-<utterance>`: VoxCeleb's file names alone are not unique."""
+    """The id `<speaker>-<session>-<utterance>` of a recording. VoxCeleb's file names alone are not unique."""
     return "-".join((*path.parts[-3:-1], path.stem))
 
 
 def read_trial_list(settings: TrialList, key: str) -> list[Line]:
-    """Every line of the list, its files looked up.
+    """Every line of the list, with its files found. `key` is the setting that names the list, for messages.
 
     Raises: InputError naming the file and line.
     """
@@ -131,7 +134,7 @@ def _refuse_unlike(line: Line) -> None:
 
 
 def _fields(file: Path, key: str, count: int, form: str) -> Iterator[tuple[str, list[str]]]:
-    """`FILE:NUMBER` and the words of each line that is not blank."""
+    """The place `FILE:NUMBER` and the words of each line that is not blank."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as err:

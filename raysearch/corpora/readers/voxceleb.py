@@ -1,4 +1,4 @@
-"""VoxCeleb and whatever comes with its lists. A split's recordings are those that its lists name."""
+"""Reads VoxCeleb and whatever comes with lists like its own. A split holds the recordings that its lists name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from raysearch.errors import InputError, counted
 
 
 def read_voxceleb(settings: VoxCelebSettings, cache: Path | None) -> Corpus:
-    """The corpus that the lists name. `cache`: a JSON file that keeps verdicts on audio files.
+    """The corpus that the lists name. `cache` is a JSON file that keeps verdicts on audio files.
 
-    Raises: InputError naming file and line of a list, if too much of it cannot be used, or if a speaker is in two
-    splits.
+    Raises: InputError naming file and line of a list, or if too much cannot be used or a speaker is in two splits.
     """
     lists = {"dev": settings.dev, "test": settings.test}
     found = {"train": read_speaker_lists(settings.train, "corpus.train", cache)}

@@ -1,8 +1,8 @@
-"""espeak-ng, through the library that `espeakng_loader` ships.
+"""Speaks texts with espeak-ng, through the library that `espeakng_loader` ships.
 
-The library is one global machine whose voices drift with all that was said before, also after it is initialised anew.
-So each speaker gets a process of its own (`python -m raysearch.corpora.synthetic.espeak`), and says the same again for
-the same request. JSON comes in on stdin, an `.npz` goes out on stdout.
+The library keeps global state: its voices drift with all that was said before, even after it is initialised anew. So
+each speaker gets a process of its own (`python -m raysearch.corpora.synthetic.espeak`), which says the same for the
+same request. It reads JSON from stdin and writes an `.npz` file to stdout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from raysearch.errors import InputError, WorkError
 
 # Numbers from espeak-ng's speak_lib.h.
-_SYNCHRONOUS = 2  # Samples go to the callback; no sound device is opened.
+_SYNCHRONOUS = 2  # samples go to the callback, and no sound device is opened
 _RATE, _VOLUME, _PITCH = 1, 2, 3
 _UTF8 = 1
 _SEPARATE_PHONEMES = ord("_") << 8
@@ -34,26 +34,28 @@ class Voice:
     """One synthetic speaker."""
 
     name: str
-    """espeak-ng voice, `language+variant`."""
+    """Name of the espeak-ng voice, `language+variant`."""
     pitch: int
-    """0 to 99; espeak-ng's own is 50."""
+    """Pitch from 0 to 99. espeak-ng's default is 50."""
     rate: int
-    """Words a minute."""
+    """Speed in words a minute."""
 
 
 @dataclass(frozen=True)
 class Speech:
+    """Texts, spoken by one voice."""
+
     rate_hz: int
     utterances: list[np.ndarray]
-    """16-bit samples of each text."""
+    """The 16-bit samples of each text."""
     phonemes: Mapping[str, list[str]]
-    """espeak-ng's mnemonics of each word, without stress."""
+    """Phonemes of each word, without stress, in the mnemonics of espeak-ng."""
 
 
 def speak(voice: Voice, texts: Sequence[str]) -> Speech:
-    """The texts in that voice; the same for the same voice and texts.
+    """The texts, spoken by that voice. The same voice and texts give the same samples.
 
-    Raises: InputError if espeakng_loader is not installed; WorkError if espeak-ng fails.
+    Raises: InputError if espeakng_loader is not installed, WorkError if espeak-ng fails.
     """
     if not importlib.util.find_spec("espeakng_loader"):
         raise InputError("corpus.kind: synthetic: espeakng_loader is missing; expected `pip install raysearch[synth]`")
@@ -74,7 +76,7 @@ def speak(voice: Voice, texts: Sequence[str]) -> Speech:
 
 
 class _Library:
-    """The shared library, initialised, with its callback kept alive."""
+    """The shared library, initialised for one voice."""
 
     def __init__(self, voice: Voice) -> None:
         import espeakng_loader
@@ -84,13 +86,14 @@ class _Library:
         _check(self.rate_hz > 0, "espeak_Initialize")
         self._chunks: list[np.ndarray] = []
         signature = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+        # The library keeps only a pointer: Python must hold the callback alive.
         self._callback = signature(self._collect)
         self._c.espeak_SetSynthCallback(self._callback)
         self._c.espeak_TextToPhonemes.restype = ctypes.c_char_p
         _check(self._c.espeak_SetVoiceByName(voice.name.encode()) == 0, f"espeak_SetVoiceByName({voice.name})")
         # Breathy voices draw noise from a generator that espeak-ng otherwise seeds with the time.
         self._c.espeak_ng_SetRandSeed(ctypes.c_long(0))
-        # Half volume: at full volume some voices clip inside espeak-ng.
+        # The volume is halved, because at full volume some voices clip inside espeak-ng.
         for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_VOLUME, 50)):
             self._c.espeak_SetParameter(parameter, value, 0)
 

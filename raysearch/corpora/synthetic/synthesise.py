@@ -1,7 +1,7 @@
-"""Synthetic speech in LibriSpeech's layout: short sentences over 60 words in up to 48 voices of espeak-ng.
+"""Makes synthetic speech in LibriSpeech's layout: short sentences over 60 words, in up to 48 voices of espeak-ng.
 
-It needs no download, so it is for trying things out and for tests. Its voices are one synthesiser's: errors on it say
-nothing about people.
+It needs no download, so it is for trying things out and for tests. All voices come from one synthesiser, so errors on
+them say nothing about people.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from raysearch.files.whole import first_folder
 
 MARKER = "synthetic.json"
 
-# Variants that sound like people: no robots, no whispers, no creaking.
+# Only variants that sound like people: no robots, no whispers, no creaking voices.
 _FEMALE = "f1 f2 f3 f4 f5 Alicia Andrea Annie anika aunty belinda grandma linda shelby steph steph2 steph3"
 _MALE = (
     "m1 m2 m3 m4 m5 m6 m7 m8 Alex Andy Denis Gene Hugo Lee Mario Michael Mike Reed adam antonio benjamin boris david "
@@ -42,7 +42,7 @@ class _Speaker:
     voice: Voice
     sentences: list[str]
     seed: int
-    """Of levels, pauses and noise."""
+    """Seed of levels, pauses and noise."""
 
     def utterance(self, index: int) -> str:
         return f"{self.number}-1-{index:04d}"
@@ -51,9 +51,9 @@ class _Speaker:
 def synthesise(settings: SyntheticSettings, folder: Path) -> None:
     """Writes `<split>/<speaker>/1/*.flac`, transcripts, `SPEAKERS.TXT` and `phones/` into a new `folder`.
 
-    The folder appears when all is written. Does nothing where it already holds the same corpus.
+    The folder appears when all is written. If it already holds the same corpus, nothing is done.
 
-    Raises: InputError if it holds anything else, espeak-ng is not installed, or too many voices are wanted.
+    Raises: InputError if the folder holds anything else, espeak-ng is not installed, or too many voices are wanted.
     """
     recipe = settings.model_dump(mode="json", include={"speakers", "utterances", "words", "seed"})
     if not folder.exists():
@@ -86,7 +86,7 @@ def _speakers(settings: SyntheticSettings) -> Iterator[_Speaker]:
 
 
 def _voices(rng: np.random.Generator) -> list[tuple[str, str]]:
-    """Sex and variant of all voices: women and men in turn, then the men that are left."""
+    """The sex and the variant of all voices: women and men in turn, then the remaining men."""
     women = [("F", str(variant)) for variant in rng.permutation(_FEMALE.split())]
     men = [("M", str(variant)) for variant in rng.permutation(_MALE.split())]
     return [voice for pair in zip(women, men, strict=False) for voice in pair] + men[len(women) :]
@@ -108,7 +108,7 @@ def _write_all(speakers: list[_Speaker], folder: Path) -> None:
 def _write_speaker(speaker: _Speaker, folder: Path) -> Mapping[str, list[str]]:
     chapter = folder / speaker.split / str(speaker.number) / "1"
     chapter.mkdir(parents=True)
-    # In lower case: espeak-ng spells out some words in capitals.
+    # Sentences go in lower case, because espeak-ng spells out some words in capitals.
     speech = speak(speaker.voice, [sentence.lower() for sentence in speaker.sentences])
     rng = np.random.default_rng(speaker.seed)
     lines = []
@@ -121,7 +121,7 @@ def _write_speaker(speaker: _Speaker, folder: Path) -> Mapping[str, list[str]]:
 
 
 def _record(speech: Speech, index: int, rng: np.random.Generator) -> np.ndarray:
-    """Speech at 16 kHz as if recorded: its level differs, silence surrounds it, and a noise floor lies below."""
+    """Speech at 16 kHz as if it had been recorded, with a level of its own, silence around it and a noise floor."""
     gcd = np.gcd(SAMPLE_RATE_HZ, speech.rate_hz)
     raw_S = speech.utterances[index].astype(np.float64)
     audio_S = resample_poly(raw_S, SAMPLE_RATE_HZ // gcd, speech.rate_hz // gcd)

@@ -1,6 +1,7 @@
-"""What synthetic speakers say: 60 words, the phrases they make, and their phones.
+"""The vocabulary of synthetic speakers: 60 words, the phrases they make, and their phones.
 
-Phones are ARPAbet without stress, one pronunciation a word: American English by espeak-ng, mapped one by one.
+Phones are ARPAbet without stress. Each word has one pronunciation: that of espeak-ng's American English, mapped phone
+by phone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ PHRASES = (
     ("letter", "digit", "digit"),
     ("digit", "digit", "digit"),
 )
-# espeak-ng's mnemonic, then its phones. `;` marks a glide that dictionaries do not write; `e@` and `i@` come before r.
+# Each entry is a mnemonic of espeak-ng, then its phones. `;` marks a glide that dictionaries do not write, so it has
+# none. `e@` and `i@` stand before an r that has its own mnemonic.
 _ARPABET_ROWS = (
     "0 AA|3 ER|3: ER|@ AH|@L AH L|A: AA|A@ AA R|E EH|I IH|I# IH|I2 IH|O2 AO|O@ AO R|V AH|a AE|a# AH|aI AY|e@ EH|eI EY|"
     "i IY|i: IY|i@ IH|o@ AO R|oU OW|u: UW|;|N NG|T TH|b B|d D|dZ JH|f F|g G|h HH|j Y|k K|l L|m M|n N|p P|r R|s S|t T|"
@@ -38,7 +40,7 @@ _ARPABET = {mnemonic: phones for mnemonic, *phones in (row.split() for row in _A
 
 
 def draw_sentence(most_words: int, rng: np.random.Generator) -> str:
-    """Phrases in a row, cut off at a random length from 2 to `most_words` words."""
+    """Random phrases in a row, cut off after 2 to `most_words` words."""
     length = int(rng.integers(2, most_words + 1))
     words: list[str] = []
     while len(words) < length:
@@ -48,9 +50,9 @@ def draw_sentence(most_words: int, rng: np.random.Generator) -> str:
 
 
 def phones(word: str, mnemonics: list[str]) -> str:
-    """The phones of a word of which espeak-ng gives `mnemonics`.
+    """The phones of a word for which espeak-ng gives these mnemonics.
 
-    Raises: WorkError if it gives one that is not known here.
+    Raises: WorkError if one of them is not known here.
     """
     unknown = [mnemonic for mnemonic in mnemonics if mnemonic not in _ARPABET]
     if unknown:

@@ -1,7 +1,9 @@
-"""fairseq's HuBERT and wav2vec 2.0 files, and the published WavLM files, which use its names. Nothing in them is run.
+"""Reads fairseq's HuBERT and wav2vec 2.0 files, and the published WavLM files, which use its names.
 
-Sizes are read from the weights themselves; strides, heads and the order of norms from the settings beside them.
-Shapes as in the weights: C channels, K kernel, D width.
+The files are pickles, and no code in them is run. Sizes are read from the weights themselves. Strides, heads and the
+order of norms are read from the settings beside the weights.
+
+Shapes: C channels, D width, F FFN width.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from raysearch.errors import InputError
 CONV = "feature_extractor.conv_layers.{i}"
 KEYS: Table = {
     f"{CONV}.0": "front_end.convs.{i}",
-    # A LayerNorm sits between two transpositions; a GroupNorm, of the first layer, does not.
+    # In Large models a LayerNorm lies between two transpositions. In Base models the first layer's GroupNorm does not.
     f"{CONV}.2.1": "front_end.norms.{i}",
     f"{CONV}.2": "front_end.norms.{i}",
     "layer_norm": "feature_norm",
@@ -40,7 +42,7 @@ KEYS: Table = {
     "encoder.layers.{i}.fc1": "blocks.{i}.ffn.up",
     "encoder.layers.{i}.fc2": "blocks.{i}.ffn.down",
     "encoder.layers.{i}.final_layer_norm": "blocks.{i}.ffn_norm",
-    # Pre-training's mask, labels and quantiser, and the heads of fine-tuned models.
+    # The mask, labels and quantiser of pre-training, and the heads of fine-tuned models, are left behind.
     "mask_emb": None,
     "label_embs_concat": None,
     "final_proj": None,
@@ -50,11 +52,11 @@ KEYS: Table = {
     "proj": None,
 }
 WRAPPERS = ("w2v_encoder.w2v_model.", "w2v_encoder.", "w2v_model.")
-"""What fine-tuned models put before the encoder's names."""
+"""Prefixes that fine-tuned models put before the encoder's names. Longer ones come first."""
 
 
 def import_fairseq(file: Path) -> Encoder:
-    """Our encoder with the weights in `file`; heads are left behind.
+    """Our encoder with the weights in `file`. Heads are left behind.
 
     Raises: InputError if the file is missing or torn, or is not of one of these models.
     """
@@ -80,7 +82,10 @@ def _mapping(checkpoint: Mapping[str, Any], key: str, file: Path) -> Mapping[str
 
 
 class _Settings:
-    """Settings wherever versions put them: `args`, `cfg`, `cfg.model`, `cfg.task`, and there those of the encoder."""
+    """The settings beside the weights, wherever a version of fairseq put them.
+
+    They lie in `args`, `cfg`, `cfg.model` or `cfg.task`. In a fine-tuned model the encoder's lie deeper, in `w2v_args`.
+    """
 
     def __init__(self, checkpoint: Mapping[str, Any], file: Path) -> None:
         self._file = file
@@ -92,12 +97,13 @@ class _Settings:
         document = place if isinstance(place, Mapping) else getattr(place, "__dict__", None)
         if document is None:
             return
-        # A fine-tuned model's own settings say little of the encoder inside it.
+        # A fine-tuned model's own settings say little of the encoder inside it, so inner places are asked first.
         for inner in ("w2v_args", "model", "task"):
             self._open(document.get(inner))
         self._places.append(document)
 
     def get(self, name: str, *default: Any) -> Any:
+        """The setting `name`, or the default. Raises: InputError if there is neither."""
         for place in self._places:
             if place.get(name) is not None:
                 return place[name]
@@ -107,9 +113,10 @@ class _Settings:
 
 
 def _config(weights: Mapping[str, Tensor], settings: _Settings) -> EncoderConfig:
-    """Raises: KeyError naming a weight that is not there."""
+    """The config of the encoder in the file. Raises: KeyError naming a weight that is not there."""
     convs = _each(weights, "feature_extractor.conv_layers.{i}.0.weight")
     ups = _each(weights, "encoder.layers.{i}.fc1.weight")
+    # Weight norm changed its names in torch 2.1.
     position = weights.get("encoder.pos_conv.0.weight_v")
     if position is None:
         position = weights["encoder.pos_conv.0.parametrizations.weight.original1"]
@@ -136,7 +143,7 @@ def _config(weights: Mapping[str, Tensor], settings: _Settings) -> EncoderConfig
 
 
 def _each(weights: Mapping[str, Tensor], name: str) -> list[Tensor]:
-    """The weights of layer 0, 1, ... as many as there are; KeyError if there is none."""
+    """The weights of the layers 0, 1, and so on, as many as there are. Raises: KeyError if there is none."""
     found = [weights[name.format(i=0)]]
     while (tensor := weights.get(name.format(i=len(found)))) is not None:
         found.append(tensor)
@@ -144,7 +151,10 @@ def _each(weights: Mapping[str, Tensor], name: str) -> list[Tensor]:
 
 
 def strides(layers: str) -> list[int]:
-    """Of fairseq's text for convolutions, `[(channels, kernel, stride)] * times + ...`, which it would evaluate."""
+    """The stride of each convolution in fairseq's text `[(channels, kernel, stride)] * times + ...`.
+
+    fairseq evaluates this text as code. Here it is only searched for numbers.
+    """
     found = []
     for group, times in re.findall(r"\[([^\]]*)\]\s*(?:\*\s*(\d+))?", layers):
         triples = re.findall(r"\(\s*\d+\s*,\s*\d+\s*,\s*(\d+)\s*\)", group)

@@ -1,6 +1,7 @@
-"""Folders of Hugging Face's transformers (`config.json` beside `model.safetensors` or `pytorch_model.bin`), and back.
+"""Reads and writes model folders of Hugging Face's transformers, without the library itself.
 
-HuBERT, wav2vec 2.0 (XLSR too) and WavLM. The library itself is not needed.
+A folder holds `config.json` beside `model.safetensors` or `pytorch_model.bin`. HuBERT, wav2vec 2.0 (XLSR too) and WavLM
+are read. HuBERT and WavLM are written.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FIXED = {
     "add_adapter": False,
     "adapter_attn_dim": None,
 }
-"""Settings that our encoder has at one value only: that of every published model of these types."""
+"""Settings for which our encoder knows one value only. Every published model of these types has that value."""
 KEYS: Table = {
     "feature_extractor.conv_layers.{i}.conv": "front_end.convs.{i}",
     "feature_extractor.conv_layers.{i}.layer_norm": "front_end.norms.{i}",
@@ -52,7 +53,7 @@ KEYS: Table = {
     "encoder.layers.{i}.feed_forward.intermediate_dense": "blocks.{i}.ffn.up",
     "encoder.layers.{i}.feed_forward.output_dense": "blocks.{i}.ffn.down",
     "encoder.layers.{i}.final_layer_norm": "blocks.{i}.ffn_norm",
-    # Pre-training's mask and quantiser, and the heads of fine-tuned models.
+    # The mask and quantiser of pre-training, and the heads of fine-tuned models, are left behind.
     "masked_spec_embed": None,
     "quantizer": None,
     "project_hid": None,
@@ -65,7 +66,7 @@ KEYS: Table = {
 
 
 def import_huggingface(folder: Path) -> Encoder:
-    """Our encoder with the weights in `folder`; heads are left behind.
+    """Our encoder with the weights in `folder`. Heads are left behind.
 
     Raises: InputError if a file is missing, torn, or not of one of the three kinds of encoder.
     """
@@ -91,9 +92,10 @@ def import_huggingface(folder: Path) -> Encoder:
 
 
 def export_huggingface(encoder: Encoder, folder: Path) -> None:
-    """Writes the encoder as transformers reads it: a WavLM if it has relative positions, else a HuBERT.
+    """Writes the encoder as transformers reads it: as a WavLM if it has relative positions, else as a HuBERT.
 
-    Raises: InputError if transformers has no place for it: log-mel, unequal blocks, heads that do not fill the width.
+    Raises: InputError if transformers cannot express it: a log-mel front end, unequal blocks, or heads that do not fill
+    the width.
     """
     document = _document(encoder.config)
     weights: dict[str, Tensor] = {key: tensor.cpu().contiguous() for key, tensor in exported(encoder, KEYS).items()}
@@ -124,14 +126,17 @@ def _read_document(file: Path) -> dict[str, Any]:
 
 
 def _normalises(folder: Path, document: Mapping[str, Any]) -> bool:
-    """As the folder's feature extractor says; without one, as in the published models."""
+    """Whether recordings are normalised. The folder's feature extractor says so, if there is one.
+
+    Without one it is as in the published models: only those with LayerNorms in the front end want it.
+    """
     layer = document.get("feat_extract_norm") == "layer"
     file = folder / PREPROCESSOR_NAME
     return bool(_read_document(file).get("do_normalize", True)) if file.exists() else layer
 
 
 def _config(document: Mapping[str, Any], normalise: bool) -> EncoderConfig:
-    """What a document leaves out has the library's default: that of the Base models."""
+    """Our config for a document of transformers. What it leaves out has the library's default, that of Base models."""
     base = EncoderConfig(front_end=Waveform(), width=768, blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072))
     front_end = Waveform()
     width = document.get("hidden_size", base.width)
@@ -191,7 +196,7 @@ def _document(config: EncoderConfig) -> dict[str, Any]:
         "num_hidden_layers": len(blocks),
         "num_attention_heads": first.heads,
         "intermediate_size": first.ffn,
-        # Without masking there is no vector to mask with, which an encoder does not have.
+        # Our encoder has no vector that stands for masked frames. With masking off, transformers does not look for it.
         "mask_time_prob": 0.0,
         "mask_feature_prob": 0.0,
     }

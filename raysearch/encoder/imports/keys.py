@@ -1,4 +1,4 @@
-"""Weights under the names of another library, and under ours: one table of modules serves both directions."""
+"""Renames weights from another library's names to ours and back. One table of modules serves both directions."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 
 Table = Mapping[str, str | None]
-"""Their modules or weights and ours, `{i}` for a layer's number; None is dropped on purpose."""
+"""Names of modules or weights in the other library, each with our name. `{i}` stands for a layer's number. None marks
+what is dropped on purpose."""
 
 WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-"""Names of a normalised weight's length and direction before torch 2.1, and since."""
-# Which head of the unsliced encoder a head was: published encoders are not sliced.
+"""Names of a normalised weight's length and direction in torch before version 2.1, each with its name since."""
+# This buffer tells which head of the unsliced encoder each head was. Published encoders are not sliced and have none.
 ORDER = re.compile(r"blocks\.\d+\.attention\.gate\.of_N")
 
 
 def build(config: EncoderConfig, weights: Mapping[str, Tensor], table: Table, origin: Path | str) -> Encoder:
-    """Our encoder with another library's weights, copied, in fp32.
+    """Our encoder with a copy of another library's weights in fp32.
 
     Raises: InputError naming `origin` and the keys that are missing, unknown or of a wrong shape.
     """
     ours = {key: tensor.detach().clone().float() for key, tensor in renamed(weights, table, origin).items()}
+    # Building on the meta device draws no weights: they would be overwritten at once.
     with torch.device("meta"):
         encoder = Encoder(config)
     expected = encoder.state_dict()
     ours |= {key: torch.arange(len(tensor)) for key, tensor in expected.items() if ORDER.fullmatch(key)}
+    # Users know the other library's names, so missing weights are told by those.
     missing = {key: tensor for key, tensor in expected.items() if key not in ours}
     if missing:
         theirs = renamed(missing, inverted(table), origin)
@@ -45,7 +48,7 @@ def build(config: EncoderConfig, weights: Mapping[str, Tensor], table: Table, or
 def exported(encoder: Encoder, table: Table) -> dict[str, Tensor]:
     """The encoder's weights under the other library's names.
 
-    Raises: InputError naming the keys that the other library knows no place for.
+    Raises: InputError naming the keys for which the other library has no place.
     """
     weights = encoder.state_dict()
     for key in [key for key in weights if ORDER.fullmatch(key)]:
@@ -56,11 +59,15 @@ def exported(encoder: Encoder, table: Table) -> dict[str, Tensor]:
 
 
 def inverted(table: Table) -> Table:
+    """The table for the way back, from our names to theirs."""
     return {ours: theirs for theirs, ours in table.items() if ours}
 
 
 def renamed(weights: Mapping[str, Tensor], table: Table, origin: Path | str) -> dict[str, Tensor]:
-    """Raises: InputError naming the keys that are not in the table."""
+    """The weights under the names that the table gives them.
+
+    Raises: InputError naming the keys that are not in the table.
+    """
     patterns = [
         (re.compile(re.escape(old).replace(r"\{i\}", r"(?P<i>\d+)") + r"(?:\.(?P<leaf>.+))?"), new)
         for old, new in table.items()

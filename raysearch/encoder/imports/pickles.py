@@ -1,7 +1,7 @@
-"""Weights out of pickles that others wrote, without running what is in them.
+"""Reads weights out of pickles that others wrote, without running what is in them.
 
-A pickle names functions and calls them. torch's weights-only reader knows those that make tensors; every other name,
-say of a class of fairseq's settings, stands for `Inert` here, which only holds what it is given.
+A pickle names functions and has them called. torch's weights-only reader allows those that make tensors. Every other
+name, say of a class of fairseq's settings, is replaced by `Inert`, which only holds what it is given.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from raysearch.errors import InputError
 
 OLDER_NAMES = ("argparse.Namespace", "fairseq.data.dictionary.Dictionary")
-"""What files of torch before 1.6, whose names cannot be listed beforehand, may hold besides weights."""
+"""Names that a file written by torch before 1.6 may hold besides weights. The names in such a file cannot be listed
+before it is read."""
 
 
 class Inert:
-    """In place of any object of a pickle: remembers its attributes, does nothing."""
+    """An object that stands for any object of a pickle. It remembers its attributes and does nothing."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Inert:
         return super().__new__(cls)
@@ -33,6 +34,7 @@ class Inert:
 
     def __setitem__(self, key: object, value: object) -> None: ...
 
+    # Pickles may use such objects as keys of a dict.
     def __hash__(self) -> int:
         return id(self)
 
@@ -45,7 +47,7 @@ def read_pickle(file: Path) -> dict[str, Any]:
     try:
         try:
             names = get_unsafe_globals_in_checkpoint(str(file))
-        except ValueError:
+        except ValueError:  # a file of torch before 1.6
             names = list(OLDER_NAMES)
         with safe_globals([(Inert, name) for name in names]):
             found = torch.load(file, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""One word for each place an encoder can come from: `torchaudio:NAME`, `hf:DIR`, `fairseq:FILE`, a folder of ours."""
+"""Reads an encoder from wherever it lies: `torchaudio:NAME`, `hf:DIR`, `fairseq:FILE`, or a folder that we wrote."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from raysearch.files.digest import content_digest
 
 
 def read_encoder(source: str) -> Encoder:
-    """Raises: InputError if it is not there, or is not an encoder that we know."""
+    """The encoder at `source`. Raises: InputError if it is not there, or is not an encoder that we know."""
     kind, _, where = source.rpartition(":")
+    # Imported on use: torchaudio loads slowly, and is not needed for the others.
     match kind:
         case "torchaudio":
             from raysearch.encoder.imports.torchaudio import import_bundle
@@ -32,9 +33,9 @@ def read_encoder(source: str) -> Encoder:
 
 
 def source_key(source: str) -> str:
-    """Changes when the source's files do: names, sizes and times of writing.
+    """A digest that changes when the names, sizes or times of the source's files do.
 
-    Raises: InputError if there are none.
+    Raises: InputError if there are no such files.
     """
     kind, _, where = source.rpartition(":")
     if kind == "torchaudio":

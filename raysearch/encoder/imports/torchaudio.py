@@ -1,4 +1,4 @@
-"""torchaudio's wav2vec 2.0, HuBERT and WavLM models, as ours."""
+"""Turns torchaudio's wav2vec 2.0, HuBERT and WavLM models into encoders of ours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEYS: Table = {
     f"{LAYERS}.feed_forward.intermediate_dense": "blocks.{i}.ffn.up",
     f"{LAYERS}.feed_forward.output_dense": "blocks.{i}.ffn.down",
     f"{LAYERS}.final_layer_norm": "blocks.{i}.ffn_norm",
-    # The letters' head of a fine-tuned model: an encoder has none.
+    # The head of a fine-tuned model, which gives letters, is left behind.
     "aux": None,
 }
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
@@ -45,26 +45,28 @@ FUSED_OUT = re.compile(r"(.+\.attention)\.attention\.(out_proj\..+)")
 
 
 def import_torchaudio(model: Wav2Vec2Model) -> Encoder:
-    """Our encoder with the model's weights; its head, if it has one, is left behind.
+    """Our encoder with the model's weights. Its head, if it has one, is left behind.
 
-    Raises: InputError if the model has weights that our encoder knows no place for.
+    Raises: InputError if the model has weights for which our encoder has no place.
     """
-    # A bundle wraps the models that want normalised waveforms.
+    # A bundle wraps a model that wants normalised audio in another module.
     normalise = bool(getattr(model, "normalize_waveform", False))
     inner = getattr(model, "model", model)
     return build(config_of(inner, normalise), _split(inner.state_dict()), KEYS, "torchaudio")
 
 
 def import_bundle(name: str) -> Encoder:
-    """A pretrained model of torchaudio, from its cache or downloaded.
+    """Our encoder with the weights of a pretrained model of torchaudio, from its cache or downloaded.
 
-    Raises: InputError if torchaudio does not load, has no such bundle, or its weights cannot be had.
+    Raises: InputError if torchaudio does not load or has no such bundle, or if its weights can be neither found nor
+    downloaded.
     """
     pipelines = load_torchaudio("pipelines")
     bundle = getattr(pipelines, name, None)
     if not isinstance(bundle, pipelines.Wav2Vec2Bundle):
         raise InputError(f"torchaudio:{name}; expected a bundle of torchaudio.pipelines, such as HUBERT_BASE")
     try:
+        # A download is a pickle: only weights may be read from it.
         model = bundle.get_model(dl_kwargs={"weights_only": True})
     except OSError as err:
         raise InputError(f"torchaudio:{name}; expected its weights to be cached or downloadable: {err}") from err
@@ -72,6 +74,7 @@ def import_bundle(name: str) -> Encoder:
 
 
 def config_of(model: Wav2Vec2Model, normalise: bool = False) -> EncoderConfig:
+    """The config of a model of torchaudio. `normalise` says whether it wants normalised audio."""
     convs = [layer.conv for layer in model.feature_extractor.conv_layers]
     first_norm = model.feature_extractor.conv_layers[0].layer_norm
     transformer = model.encoder.transformer
@@ -85,7 +88,8 @@ def config_of(model: Wav2Vec2Model, normalise: bool = False) -> EncoderConfig:
             normalise=normalise,
         ),
         width=transformer.pos_conv_embed.embed_dim,
-        # torchaudio's flag tells of the norm at the entrance, which goes with norms after the sub-layers.
+        # torchaudio's flag means a norm in front of the first block. Such models have their other norms after the
+        # sub-layers.
         norm="post" if transformer.layer_norm_first else "pre",
         position_conv=PositionConv(
             kernel=transformer.pos_conv_embed.kernel_size, groups=transformer.pos_conv_embed.conv.groups
@@ -109,7 +113,7 @@ def _relative_positions(attention: Any) -> RelativePositions | None:
 
 
 def _split(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """WavLM's attention there keeps the three projections in one weight."""
+    """The weights with WavLM's attention in three projections, which torchaudio keeps in one weight."""
     split = {}
     for key, tensor in weights.items():
         if match := FUSED.fullmatch(key):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from raysearch.encoder.cost import Sizes
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.gates import GatedEncoder, GateSet, Kept
+from raysearch.encoder.gates import GatedEncoder, GateSet, OpenUnits
 from raysearch.methods.pruning.budget import Budget, check_met, combined, polish, solve
 from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.training.trainer import Group
@@ -105,7 +105,7 @@ def gate_group(settings: PruningSettings, updates: int) -> Group:
     return Group("objective.student.gates.", settings.gate_lr, schedule, clip=GATE_CLIP)
 
 
-def settle(gates: GateSet, budgets: Sequence[Budget]) -> Kept:
+def settle(gates: GateSet, budgets: Sequence[Budget]) -> OpenUnits:
     """The units that stay: those that the gates expect to keep, moved together until the budgets are met.
 
     The constraint need not have converged, and rounding costs as well: all log alphas are shifted alike until the
@@ -113,16 +113,16 @@ def settle(gates: GateSet, budgets: Sequence[Budget]) -> Kept:
 
     Raises: InputError, as `check_met`.
     """
-    kept = gates.kept(multiple=budgets[0].multiple)
+    settled = gates.open_units(multiple=budgets[0].multiple)
     for budget in budgets:
-        shrink = partial(_kept_beside, kept.sizes, budget, gates)
+        shrink = partial(_sizes_beside, settled.sizes, budget, gates)
         shift = solve(budget, shrink, -_FURTHEST, _FURTHEST)
         sizes = polish(budget, shrink(shift), gates.full)
         check_met(budget, sizes)
-        layers = gates.kept(shift, budget.multiple) if "ffn" in budget.units else kept
-        kept = layers._replace(sizes=sizes)
-    return kept
+        layers = gates.open_units(shift, budget.multiple) if "ffn" in budget.units else settled
+        settled = layers._replace(sizes=sizes)
+    return settled
 
 
-def _kept_beside(others: Sizes, budget: Budget, gates: GateSet, shift: float) -> Sizes:
-    return combined(budget.units, gates.kept(shift, budget.multiple).sizes, others)
+def _sizes_beside(others: Sizes, budget: Budget, gates: GateSet, shift: float) -> Sizes:
+    return combined(budget.units, gates.open_units(shift, budget.multiple).sizes, others)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.corpora.batches import Batch
-from raysearch.corpora.windows import crop, vary_speed
+from raysearch.corpora.windows import vary_speed, windowed
 from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.cost import conv_features
 from raysearch.encoder.encoder import Encoder
@@ -79,7 +79,7 @@ class ClusteredWindows:
         rng = generator(self._seed, batch.number)
         if self._settings.speed:
             batch = vary_speed(batch, self._settings.speed, rng)
-        cropped = crop(batch, self._settings.window_s, rng.random(len(batch.cuts)).tolist())
+        cropped = windowed(batch, self._settings.window_s, rng.random(len(batch.cuts)).tolist())
         labels_B = torch.tensor([self._labels[cut.id] for cut in batch.cuts])
         return {"audio_BS": cropped.audio_BS, "samples_B": cropped.samples_B, "labels_B": labels_B}
 

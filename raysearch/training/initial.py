@@ -1,4 +1,4 @@
-"""Builds a student that is ready to be trained: weights drawn from its seed, input normalised.
+"""Builds encoders that are ready to be trained: students, and teachers that are trained here.
 
 Shapes: B batch, S samples, M mel bins.
 """
@@ -15,27 +15,30 @@ from raysearch.encoder.encoder import Encoder, fit_normalisation
 from raysearch.encoder.log_mel import LogMelFilterbank
 
 NORMALISATION_CUTS = 200
+"""Most training cuts from which mean and deviation of log-mel bins are taken."""
 _BATCH_S = 60.0
 
 
-def build_student(
+def initial_encoder(
     config: AnyConfig, teacher: Encoder | None, corpus: Corpus, seed: int, dropout: float = 0.0
 ) -> Encoder:
-    """The untrained student. A log-mel one takes its bins' mean and deviation from a teacher that has the same bins
-    in the same range, otherwise from at most `NORMALISATION_CUTS` training cuts, spread over all of them.
+    """An encoder whose weights are drawn from `seed` and whose input is normalised.
+
+    A log-mel encoder takes its bins' mean and deviation from a teacher that has the same bins in the same range. If
+    there is no such teacher, it takes them from at most `NORMALISATION_CUTS` training cuts, spread over all of them.
     """
     torch.manual_seed(seed)
-    student = build_encoder(config, dropout=dropout)
-    mine, theirs = (_filterbank(encoder) for encoder in (student, teacher))
+    encoder = build_encoder(config, dropout=dropout)
+    mine, theirs = (_filterbank(one) for one in (encoder, teacher))
     if mine is None:
-        return student
+        return encoder
     if theirs is not None and _comparable(mine, theirs):
         mine.set_normalisation(theirs.mean_M, theirs.std_M)
     else:
         cuts = list(corpus.splits["train"])
         batches = evaluation_batches(cuts[:: -(-len(cuts) // NORMALISATION_CUTS)], corpus.audio, _BATCH_S)
-        fit_normalisation(student, ((batch.audio_BS, batch.samples_B) for batch in batches))
-    return student
+        fit_normalisation(encoder, ((batch.audio_BS, batch.samples_B) for batch in batches))
+    return encoder
 
 
 def _comparable(one: LogMelFilterbank, other: LogMelFilterbank) -> bool:
