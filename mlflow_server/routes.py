@@ -20,7 +20,7 @@ from mlflow_server.register import Candidate, register
 from mlflow_server.searches import Documents, list_searches, page_document
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
-from raysearch.front.compare import compare, compare_table
+from raysearch.front.compare import compare_searches, compare_table
 
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 ASSETS = ("page.css", "page.js", "chart.js", "tables.js", "plotly.min.js")
@@ -45,7 +45,7 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
             raise InputError(f"compare: search: {len(run_ids)} searches; expected 2 to {MOST_COMPARED}")
         mlflow = Loopback(mlflow_app, request)
         found = [await documents.get(mlflow, run_id) for run_id in run_ids]
-        rows = [row.model_dump(mode="json") for row in compare(found)]
+        rows = [row.model_dump(mode="json") for row in compare_searches(found)]
         return JSONResponse({"rows": rows, "table": compare_table(found)})
 
     async def registered(request: Request) -> Response:

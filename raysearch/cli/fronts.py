@@ -66,11 +66,10 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Fronts of several searches beside each other."""
-    from raysearch.front.compare import compare as compare_documents
-    from raysearch.front.compare import compare_table
-    from raysearch.front.seeds import over_seeds, seeds_table
+    from raysearch.front.compare import compare_searches, compare_table
+    from raysearch.front.seeds import average_over_seeds, seeds_table
 
-    rows, table = (over_seeds, seeds_table) if seeds else (compare_documents, compare_table)
+    rows, table = (average_over_seeds, seeds_table) if seeds else (compare_searches, compare_table)
     documents = [_read(storage, name)[1] for name in names]
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows(documents)])

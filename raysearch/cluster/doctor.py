@@ -16,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sqlalchemy.exc import SQLAlchemyError
 
-from raysearch.cluster.node_report import NodeReport, Order, probe, read_probes, remove_probes, write_probe
+from raysearch.cluster.node_report import NodeReport, Question, make_report, read_notes, remove_notes, write_note
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.imports.torchaudio_library import FIX
 from raysearch.errors import InputError
@@ -66,30 +66,30 @@ def examine(storage: str, corpus: Callable[[], Corpus] | None, *, tracking: str,
     token = f".doctor-{os.urandom(4).hex()}"
     recordings, corpus_fault = _sample(corpus)
     try:
-        write_probe(storage, token, "driver")
-        answers = ask_nodes(Order(storage, token, recordings))
-        seen = len(read_probes(storage, token)) - 1
+        write_note(storage, token, "driver")
+        answers = ask_nodes(Question(storage, token, recordings))
+        seen = len(read_notes(storage, token)) - 1
     except OSError as err:
         return [
             Finding("storage", False, f"{storage}: {err.strerror or err}", "give --storage a folder or URI to write")
         ]
     finally:
-        remove_probes(storage, token)
+        remove_notes(storage, token)
     findings = judge(answers, versions(), storage=storage, seen=seen, recordings=len(recordings))
     if corpus_fault:
         findings.append(Finding("corpus", False, corpus_fault, "correct the search document's corpus"))
     return [*findings, check_mlflow(tracking), check_study(study)]
 
 
-def ask_nodes(order: Order) -> list[Answer]:
+def ask_nodes(question: Question) -> list[Answer]:
     """Of every living node of the cluster, at the same time."""
-    task = ray.remote(num_cpus=0, max_retries=0)(probe)
+    task = ray.remote(num_cpus=0, max_retries=0)(make_report)
     asked: dict[Any, tuple[str, float]] = {}
     for node in ray.nodes():
         if node["Alive"]:
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             gpus = int(node["Resources"].get("GPU", 0))
-            answer = task.options(scheduling_strategy=here).remote(order, gpus)
+            answer = task.options(scheduling_strategy=here).remote(question, gpus)
             asked[answer] = (f"{node['NodeManagerHostname']}/{node['NodeID'][:6]}", time.time())
     answers, waiting = [], list(asked)
     deadline_s = time.monotonic() + ANSWER_S

@@ -17,7 +17,7 @@ from raysearch.storage.provenance import versions
 
 
 @dataclass(frozen=True)
-class Order:
+class Question:
     """What every node is asked."""
 
     storage: str
@@ -48,7 +48,7 @@ class NodeReport:
     """Why the node did not answer at all."""
 
 
-def probe(order: Order, gpus: int) -> NodeReport:
+def make_report(question: Question, gpus: int) -> NodeReport:
     """The report of this node, which Ray says has so many GPUs."""
     clock_s = time.time()
     found, fault = _gpus(gpus)
@@ -56,16 +56,16 @@ def probe(order: Order, gpus: int) -> NodeReport:
         host=socket.gethostname(),
         versions=versions(),
         clock_s=clock_s,
-        storage=_storage(order),
-        free_gb={folder: shutil.disk_usage(folder).free / 1e9 for folder in _folders(order.storage)},
+        storage=_storage(question),
+        free_gb={folder: shutil.disk_usage(folder).free / 1e9 for folder in _folders(question.storage)},
         gpus=found,
         gpu=fault,
         torchaudio=torchaudio_fault(),
-        corpus=_corpus(order.recordings),
+        corpus=_corpus(question.recordings),
     )
 
 
-def write_probe(storage: str, token: str, name: str) -> None:
+def write_note(storage: str, token: str, name: str) -> None:
     if is_remote(storage):
         Remote(storage).write(f"{token}/{name}", name.encode())
     else:
@@ -73,7 +73,7 @@ def write_probe(storage: str, token: str, name: str) -> None:
         Path(storage, token, name).write_text(name)
 
 
-def read_probes(storage: str, token: str) -> set[str]:
+def read_notes(storage: str, token: str) -> set[str]:
     """Names of the files that this visit has left in the storage, as seen from here."""
     if is_remote(storage):
         return set(Remote(storage).files(token))
@@ -81,17 +81,17 @@ def read_probes(storage: str, token: str) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def remove_probes(storage: str, token: str) -> None:
+def remove_notes(storage: str, token: str) -> None:
     if is_remote(storage):
         Remote(storage).delete(token)
     else:
         shutil.rmtree(Path(storage, token), ignore_errors=True)
 
 
-def _storage(order: Order) -> str:
+def _storage(question: Question) -> str:
     try:
-        seen = read_probes(order.storage, order.token)
-        write_probe(order.storage, order.token, f"node-{os.urandom(4).hex()}")
+        seen = read_notes(question.storage, question.token)
+        write_note(question.storage, question.token, f"node-{os.urandom(4).hex()}")
     except OSError as err:
         return f"cannot be written: {err.strerror or err}"
     return "" if "driver" in seen else "the driver's file is not there"

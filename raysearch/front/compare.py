@@ -18,7 +18,7 @@ from raysearch.settings import Settings
 BUDGETS = 3
 
 
-class Best(Settings):
+class BestWithinBudget(Settings):
     """A search's lowest error within a budget."""
 
     budget: float
@@ -50,11 +50,11 @@ class ComparedSearch(Settings):
     """The largest of the searches' reference points in each objective."""
     hours: float
     """Trial-hours spent, from `cost/seconds`; 0 where that was not recorded."""
-    best: list[Best]
+    best: list[BestWithinBudget]
     """Under some budgets, the same for all searches."""
 
 
-def compare(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
+def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
     """One row a search, in the order given.
 
     Raises: InputError if their objectives differ: volumes in different units do not compare.
@@ -77,7 +77,7 @@ def compare(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
             hypervolume=Front.of(document.trials, objectives).hypervolume(reference_point),
             reference_point=reference_point,
             hours=sum(trial.metrics.get("cost/seconds", 0.0) for trial in document.trials) / 3600,
-            best=[_best(document, budget) for budget in budgets],
+            best=[_best_within(document, budget) for budget in budgets],
         )
         for document in documents
     ]
@@ -85,7 +85,7 @@ def compare(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
 
 def compare_table(documents: Sequence[SearchDocument]) -> str:
     """`compare` for people: one line a search."""
-    rows = compare(documents)
+    rows = compare_searches(documents)
     cost, error = axes(documents[0].objectives)
     columns = [
         Column("search", [row.name for row in rows], left=True),
@@ -121,17 +121,17 @@ def _round_up(number: float) -> float:
     return float(f"{np.ceil(number / unit_of_two - 1e-9) * unit_of_two:.6g}")
 
 
-def _best(document: SearchDocument, budget: float) -> Best:
+def _best_within(document: SearchDocument, budget: float) -> BestWithinBudget:
     cost, error = axes(document.objectives)
     within = [member for member in document.members() if value(member, cost) <= budget]
     if not within:
-        return Best(budget=budget, trial=None, error=nan, low=nan, high=nan)
+        return BestWithinBudget(budget=budget, trial=None, error=nan, low=nan, high=nan)
     best = min(within, key=lambda member: value(member, error))
     low, high = interval(best, error)
-    return Best(budget=budget, trial=best.number, error=value(best, error), low=low, high=high)
+    return BestWithinBudget(budget=budget, trial=best.number, error=value(best, error), low=low, high=high)
 
 
-def _best_text(best: Best) -> str:
+def _best_text(best: BestWithinBudget) -> str:
     if best.trial is None:
         return "-"
     places = decimals([best.error], digits=3)

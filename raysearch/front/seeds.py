@@ -17,12 +17,12 @@ from raysearch.front.table import Column, plain, setting_text, varying_settings
 from raysearch.front.trials import Cost, Measured, TrialRecord
 from raysearch.settings import Settings
 
-JUDGED = {"eval": "dev", "test": "test"}
+SPLIT_NAMES = {"eval": "dev", "test": "test"}
 """How the names of errors begin -> the split that they are of."""
 LEVEL = 0.95
 
 
-class SeedMean(Settings):
+class MeanOverSeeds(Settings):
     """A number that was measured once in each search."""
 
     values: list[Measured]
@@ -32,7 +32,7 @@ class SeedMean(Settings):
     """Half of the mean's 95 % interval by Student's t; NaN for one search."""
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> SeedMean:
+    def of(cls, values: Sequence[float]) -> MeanOverSeeds:
         count = len(values)
         spread = stdev(values) / sqrt(count) if count > 1 else nan
         return cls(
@@ -40,19 +40,19 @@ class SeedMean(Settings):
         )
 
 
-class OverSeeds(Settings):
+class ConfigOverSeeds(Settings):
     """One configuration in every search."""
 
     config: dict[str, Any]
     cost: Cost
     """Mean over the searches."""
-    error: dict[str, SeedMean]
+    error: dict[str, MeanOverSeeds]
     """By split, `eval` and `test`, in percent."""
-    change: dict[str, SeedMean]
+    change: dict[str, MeanOverSeeds]
     """Error minus that of the dearest configuration in the same search."""
 
 
-def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
+def average_over_seeds(documents: Sequence[SearchDocument]) -> list[ConfigOverSeeds]:
     """One row a configuration that is complete in every search, the dearest first.
 
     Raises: InputError if there is none.
@@ -65,15 +65,15 @@ def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
         raise InputError(f"{names}: no configuration is complete in all; expected searches that differ in their seed")
     rows = sorted(([trials[key] for trials in by_config] for key in shared), key=lambda row: -_cost(row).macs_g)
     return [
-        OverSeeds(
+        ConfigOverSeeds(
             config=row[0].config,
             cost=_cost(row),
-            error={split: SeedMean.of([value(t, error, split) for t in row]) for split in JUDGED},
+            error={split: MeanOverSeeds.of([value(t, error, split) for t in row]) for split in SPLIT_NAMES},
             change={
-                split: SeedMean.of(
+                split: MeanOverSeeds.of(
                     [value(t, error, split) - value(whole, error, split) for t, whole in zip(row, rows[0], strict=True)]
                 )
-                for split in JUDGED
+                for split in SPLIT_NAMES
             },
         )
         for row in rows
@@ -81,15 +81,15 @@ def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
 
 
 def seeds_table(documents: Sequence[SearchDocument]) -> str:
-    """`over_seeds` for people: mean +- half of the 95 % interval."""
-    rows = over_seeds(documents)
+    """`average_over_seeds` for people: mean +- half of the 95 % interval."""
+    rows = average_over_seeds(documents)
     _, error = axes(documents[0].objectives)
     keys = varying_settings([trial for document in documents for trial in document.trials])
     if len({row.config.get("method") for row in rows}) > 1:
         keys.insert(0, "method")
     columns = [Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows]) for key in keys]
     columns.append(Column("MACs G", [f"{row.cost.macs_g:.2f}" for row in rows]))
-    for split, name in JUDGED.items():
+    for split, name in SPLIT_NAMES.items():
         if isfinite(rows[0].error[split].mean):
             columns.append(Column(f"{name} {header(error)}", [_text(row.error[split]) for row in rows]))
             columns.append(Column("change", ["-", *(_text(row.change[split], "+") for row in rows[1:])]))
@@ -99,7 +99,7 @@ def seeds_table(documents: Sequence[SearchDocument]) -> str:
     return "\n".join([*plain(columns), note])
 
 
-def _text(found: SeedMean, sign: str = "") -> str:
+def _text(found: MeanOverSeeds, sign: str = "") -> str:
     half = f" +- {found.half:.1f}" if isfinite(found.half) else ""
     return f"{found.mean:{sign}.1f}{half}"
 

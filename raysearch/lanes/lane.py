@@ -27,7 +27,7 @@ POLL_S = 2.0
 
 
 @dataclass(frozen=True)
-class LanePlan:
+class LaneSetup:
     """What every lane of a search is made of."""
 
     spec: str
@@ -53,7 +53,7 @@ class LanePlan:
         return f"{self.uri}/{Path(self.folder).name}/.ray" if self.uri else str(Path(self.folder) / ".ray")
 
 
-def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], plan: LanePlan) -> None:
+def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
     """Run a function on the Ray Train workers of one lane, until it returns.
 
     Raises: WorkError with the last words of a worker that died or raised.
@@ -62,9 +62,9 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
         function,
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=plan.num_workers, use_gpu=plan.use_gpu, resources_per_worker={"CPU": plan.cpus}
+            num_workers=setup.num_workers, use_gpu=setup.use_gpu, resources_per_worker={"CPU": setup.cpus}
         ),
-        run_config=RunConfig(storage_path=plan.ray_storage, name=f"workers-{os.urandom(4).hex()}"),
+        run_config=RunConfig(storage_path=setup.ray_storage, name=f"workers-{os.urandom(4).hex()}"),
     )
     try:
         trainer.fit()
@@ -75,11 +75,11 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
 class Lane(tune.Trainable):  # type: ignore[misc]
     """One lane, as Tune sees it: `reset_config` gives it the next trial."""
 
-    def setup(self, config: dict[str, Any], plan: LanePlan) -> None:
+    def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
         self._waiting = False
         self._ended: BaseException | str | None = None
-        self._workers = threading.Thread(target=self._keep_workers, args=(plan,), daemon=True)
+        self._workers = threading.Thread(target=self._keep_workers, args=(setup,), daemon=True)
         self._workers.start()
         self._begin(config)
 
@@ -140,16 +140,16 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         # Tune replaces a lane that raises, and its workers with it.
         raise RuntimeError(f"no report for {self._patience_s:.0f} s: the lane's workers hang")
 
-    def _keep_workers(self, plan: LanePlan) -> None:
+    def _keep_workers(self, setup: LaneSetup) -> None:
         try:
-            train_on_workers(_work, {"mailbox": self._mailbox, "plan": asdict(plan)}, plan)
+            train_on_workers(_serve_lane, {"mailbox": self._mailbox, "setup": asdict(setup)}, setup)
             self._ended = "without a word"
         except BaseException as err:  # whatever it was, the trial must hear that its workers are gone
             self._ended = err
 
 
-def _work(config: dict[str, Any]) -> None:
+def _serve_lane(config: dict[str, Any]) -> None:
     # Only the workers need what this loads: seconds and half a gigabyte.
-    from raysearch.lanes.worker import work
+    from raysearch.lanes.worker import serve_lane
 
-    work(config)
+    serve_lane(config)

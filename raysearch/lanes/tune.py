@@ -18,7 +18,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from raysearch.lanes.lane import Lane, LanePlan
+from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.source import Source, Suggestion
 
 PATIENCE = 10
@@ -61,9 +61,9 @@ class _TuneScheduler(FIFOScheduler):  # type: ignore[misc]
 class _Run:
     """Joins Tune's trial ids with the study's numbers while a search runs."""
 
-    def __init__(self, source: Source, plan: LanePlan, heard: Callable[[str, int], None]) -> None:
+    def __init__(self, source: Source, setup: LaneSetup, heard: Callable[[str, int], None]) -> None:
         self._source = source
-        self._patience_s = plan.patience_s
+        self._patience_s = setup.patience_s
         self._heard = heard
         self._running: dict[str, Suggestion] = {}
         self._spoke_s: dict[int, float] = {}
@@ -131,12 +131,12 @@ def last_line(record: logging.LogRecord) -> bool:
     return True
 
 
-def run_lanes(source: Source, plan: LanePlan, lanes: int, heard: Callable[[str, int], None]) -> None:
+def run_lanes(source: Source, setup: LaneSetup, lanes: int, heard: Callable[[str, int], None]) -> None:
     """Run trials until the source has no more. `heard(event, number)` after each start, rung, stop and end."""
-    run = _Run(source, plan, heard)
+    run = _Run(source, setup, heard)
     tuner = tune.Tuner(
-        # The plan goes to each lane once: a trial's configuration is written down and passed around by Tune.
-        tune.with_resources(tune.with_parameters(Lane, plan=plan), tune.PlacementGroupFactory(LANE_RESOURCES)),
+        # The setup goes to each lane once: a trial's configuration is written down and passed around by Tune.
+        tune.with_resources(tune.with_parameters(Lane, setup=setup), tune.PlacementGroupFactory(LANE_RESOURCES)),
         tune_config=tune.TuneConfig(
             search_alg=_TuneSearcher(run),
             scheduler=_TuneScheduler(run),
@@ -145,7 +145,7 @@ def run_lanes(source: Source, plan: LanePlan, lanes: int, heard: Callable[[str, 
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
-        run_config=tune.RunConfig(storage_path=plan.ray_storage, name=f"lanes-{os.urandom(4).hex()}", verbose=0),
+        run_config=tune.RunConfig(storage_path=setup.ray_storage, name=f"lanes-{os.urandom(4).hex()}", verbose=0),
     )
     logging.getLogger("ray.tune.execution.tune_controller").addFilter(last_line)
     # Lost lanes are retried by the source; Tune's summary of them would only alarm.

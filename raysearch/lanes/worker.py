@@ -30,15 +30,15 @@ from raysearch.training.loop import DivergedError
 from raysearch.training.report import Report
 
 
-def work(config: dict[str, Any]) -> None:
+def serve_lane(config: dict[str, Any]) -> None:
     """The loop of one worker. Rank 0 reads the mailbox; the others hear from it."""
-    plan = config["plan"]
-    workplace = _workplace(plan)
+    setup = config["setup"]
+    workplace = _workplace(setup)
     post = _Post(config["mailbox"])
     while (order := post.receive()) is not None:
         spent_s, began_s = order["spent_s"], time.monotonic()
         try:
-            for report in _reports(workplace, order, plan):
+            for report in _reports(workplace, order, setup):
                 spent_s += time.monotonic() - began_s
                 metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
                 post.send({"step": report.step, "metrics": metrics, "final": report.final})
@@ -52,34 +52,34 @@ def work(config: dict[str, Any]) -> None:
 
 def train_teacher(config: dict[str, Any]) -> None:
     """Train the spec's teacher into the store, unless it is there."""
-    plan = config["plan"]
-    workplace = _workplace(plan)
+    setup = config["setup"]
+    workplace = _workplace(setup)
     prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
 
 
-def _workplace(plan: dict[str, Any]) -> Workplace:
-    torch.set_num_threads(max(1, plan["cpus"]))
+def _workplace(setup: dict[str, Any]) -> Workplace:
+    torch.set_num_threads(max(1, setup["cpus"]))
     device = train.torch.get_device()
-    spec = parse_spec(yaml.safe_load(plan["spec"]), where="spec.yaml")
-    uri = f"{plan['uri']}/{STORE}" if plan["uri"] else ""
-    store = Store(Path(plan["store"]), uri, one_at_a_time)
+    spec = parse_spec(yaml.safe_load(setup["spec"]), where="spec.yaml")
+    uri = f"{setup['uri']}/{STORE}" if setup["uri"] else ""
+    store = Store(Path(setup["store"]), uri, one_at_a_time)
     # A node that joined later has a copy of nothing yet.
-    teacher = Path(plan["teacher"])
-    if uri and plan["teacher"] and not teacher.exists():
+    teacher = Path(setup["teacher"])
+    if uri and setup["teacher"] and not teacher.exists():
         store.teachers.get(teacher.name)
     return Workplace(spec, store, teacher, device)
 
 
-def _reports(workplace: Workplace, order: dict[str, Any], plan: dict[str, Any]) -> Iterator[Report]:
+def _reports(workplace: Workplace, order: dict[str, Any], setup: dict[str, Any]) -> Iterator[Report]:
     """Of one trial; at a URI its folder is fetched first, and written back before each report is heard of."""
     number, config = order["number"], {**order["config"], **order["overrides"]}
     name = f"trials/{number:04d}"
-    folder = Path(plan["folder"], name)
-    remote = Remote(f"{plan['uri']}/{Path(plan['folder']).name}") if plan["uri"] else None
+    folder = Path(setup["folder"], name)
+    remote = Remote(f"{setup['uri']}/{Path(setup['folder']).name}") if setup["uri"] else None
     if remote and remote.files(name):
         shutil.rmtree(folder, ignore_errors=True)
         remote.pull(name, folder)
-    for report in workplace.run(number, config, order["seed"], folder, plan["precision"]):
+    for report in workplace.run(number, config, order["seed"], folder, setup["precision"]):
         if remote and train.get_context().get_world_rank() == 0:
             remote.push(folder, name)
         yield report

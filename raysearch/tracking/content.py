@@ -30,13 +30,13 @@ MACS_NOTE = (
 )
 
 
-class Point(NamedTuple):
+class MetricPoint(NamedTuple):
     value: float
     after_s: float
     """Seconds after the run's start."""
 
 
-Points = dict[tuple[str, int], Point]
+MetricPoints = dict[tuple[str, int], MetricPoint]
 """(metric, step) -> point."""
 
 
@@ -61,15 +61,15 @@ def dataset(state: SearchState) -> dict[str, str]:
     return {"name": state.spec["corpus"]["kind"], "digest": digest, "source_type": "raysearch", "source": source}
 
 
-def search_points(document: SearchDocument) -> Points:
+def search_points(document: SearchDocument) -> MetricPoints:
     """Hypervolume and front size, one step an ended trial, each at the time its trial ended."""
     history = hypervolume_history(document.trials, document.objectives, document.reference_point)
     start_s, ends_s = start(document) or 0.0, sorted(trial.ended_s or 0.0 for trial in ended(document))
-    points: Points = {}
+    points: MetricPoints = {}
     for progress, end_s in zip(history, ends_s, strict=True):
         after_s = max(end_s - start_s, 0.0)
-        points["search/hypervolume", progress.ended] = Point(progress.hypervolume, after_s)
-        points["search/front_size", progress.ended] = Point(progress.front_size, after_s)
+        points["search/hypervolume", progress.ended] = MetricPoint(progress.hypervolume, after_s)
+        points["search/front_size", progress.ended] = MetricPoint(progress.front_size, after_s)
     return points
 
 
@@ -117,20 +117,20 @@ def trial_digest(record: TrialRecord) -> str:
     return content_digest(record.model_dump_json())
 
 
-def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: set[tuple[str, int]]) -> Points:
+def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: set[tuple[str, int]]) -> MetricPoints:
     """The trial's curves, thinned, and its last metrics at the step of its rung.
 
     `kept`: the (metric, step) that MLflow has. A curve only grows; a rung's metrics may be measured anew.
     """
     running = record.state == "running"
-    series: dict[str, dict[int, Point]] = {}
+    series: dict[str, dict[int, MetricPoint]] = {}
     for line in curve:
         for key, number in line["metrics"].items():
             # A trial that resumed from a checkpoint repeats steps: the later line counts.
-            series.setdefault(key, {})[int(line["step"])] = Point(float(number), float(line["seconds"]))
-    points: Points = {
-        ("cost/macs_g", 0): Point(record.cost.macs_g, 0),
-        ("cost/params_m", 0): Point(record.cost.params_m, 0),
+            series.setdefault(key, {})[int(line["step"])] = MetricPoint(float(number), float(line["seconds"]))
+    points: MetricPoints = {
+        ("cost/macs_g", 0): MetricPoint(record.cost.macs_g, 0),
+        ("cost/params_m", 0): MetricPoint(record.cost.params_m, 0),
     }
     for key, line_at in series.items():
         had = {step for name, step in kept if name == key}
@@ -138,7 +138,7 @@ def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: 
     last_step, last_s = max(((int(line["step"]), float(line["seconds"])) for line in curve), default=(0, 0.0))
     if record.rung is not None or not running:
         step = last_step if record.rung is None else record.rung
-        points |= {(key, step): Point(number, last_s) for key, number in record.metrics.items()}
+        points |= {(key, step): MetricPoint(number, last_s) for key, number in record.metrics.items()}
     return points
 
 

@@ -25,12 +25,12 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from raysearch.front.left import LEFT_NAME, draw_left
 from raysearch.front.plots import draw_html, draw_png
+from raysearch.front.pruned_layers import LAYERS_LEFT_FILE, draw_pruned_layers
 from raysearch.front.settings_page import draw_settings
 from raysearch.front.trials import TrialRecord
 from raysearch.tracking import content
-from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, Points
+from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, MetricPoints
 from raysearch.tracking.state import SearchState
 
 METRICS, PARAMS = 800, 100
@@ -77,7 +77,7 @@ class _Run:
         return cls(info.run_id, info.start_time, info.status, data.tags, data.params, metrics, has_dataset)
 
 
-class _Guarded:
+class _TimedClient:
     """The client, until time is up: then every request is refused."""
 
     def __init__(self, client: Any, expired: Callable[[], bool]) -> None:
@@ -115,7 +115,7 @@ class Mirror:
         Raises: MlflowException or OSError if the server fails; OutOfTimeError at the first request after `expired()`.
         """
         threads = THREADS if self.tracking_uri.startswith("http") else 1
-        return _Sync(_Guarded(self._client, expired), state, self._written).run(self.artifact_root, threads)
+        return _Sync(_TimedClient(self._client, expired), state, self._written).run(self.artifact_root, threads)
 
 
 class _Sync:
@@ -208,7 +208,7 @@ class _Sync:
         points = content.trial_points(record, self.state.curves(record.number), kept)
         self._set_status(run, content.STATUS[record.state], record.ended_s)
         if record.state != "running":
-            self._upload_left(run, record)
+            self._upload_pruned_layers(run, record)
             self._upload_pictures(run, record)
             tags[MIRRORED] = digest
         self._write(run, tags, content.trial_params(record), points)
@@ -225,15 +225,15 @@ class _Sync:
             self._count(artifacts=1)
         self._write(run, {content.STUDENT: record.checkpoint})
 
-    def _upload_left(self, run: _Run, record: TrialRecord) -> None:
+    def _upload_pruned_layers(self, run: _Run, record: TrialRecord) -> None:
         """What pruning left, layer by layer, of a student that was pruned."""
         if record.checkpoint is None:
             return
         trial_folder = (self.state.folder / record.checkpoint).parent
-        if not (trial_folder / LEFT_NAME).exists():
+        if not (trial_folder / LAYERS_LEFT_FILE).exists():
             return
         with TemporaryDirectory() as name:
-            draw_left(trial_folder, Path(name) / "left.png")
+            draw_pruned_layers(trial_folder, Path(name) / "left.png")
             self.client.log_artifact(run.id, str(Path(name) / "left.png"))
         self._count(artifacts=1)
 
@@ -273,7 +273,11 @@ class _Sync:
         self._count(artifacts=6)
 
     def _write(
-        self, run: _Run, tags: Mapping[str, str], params: Mapping[str, str] | None = None, points: Points | None = None
+        self,
+        run: _Run,
+        tags: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        points: MetricPoints | None = None,
     ) -> None:
         """Writes what the run lacks, in as few requests as the server allows."""
         new_tags = [RunTag(key, text) for key, text in tags.items() if run.tags.get(key) != text]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-LEFT_NAME = "left.json"
+LAYERS_LEFT_FILE = "left.json"
 """What pruning notes in a trial's folder: units left and before, layer by layer."""
 LEFT, GONE, INK = "#0072B2", "#e3e3e3", "#333333"
 PANELS = (
@@ -16,7 +16,7 @@ PANELS = (
 )
 
 
-def draw_left(trial_folder: Path, path: Path) -> None:
+def draw_pruned_layers(trial_folder: Path, path: Path) -> None:
     """Writes the picture of a pruned trial, 1920 x 640 pixels, from the `left.json` in its folder.
 
     Raises: FileNotFoundError if nothing was pruned there, or not yet.
@@ -24,7 +24,7 @@ def draw_left(trial_folder: Path, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    left = json.loads((trial_folder / LEFT_NAME).read_text(encoding="utf-8"))
+    left = json.loads((trial_folder / LAYERS_LEFT_FILE).read_text(encoding="utf-8"))
     figure = Figure(figsize=(12, 4), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (unit, title) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
