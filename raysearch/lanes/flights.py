@@ -66,7 +66,7 @@ def one_at_a_time(name: str) -> Iterator[None]:
 
 
 def _tower() -> Any:
-    # The thousandth of a resource that only the head node has puts the tower there: without the head there is no cluster.
+    # A thousandth of a resource that only the head node has puts the tower there: without the head there is no cluster.
     # "DEFAULT": who asks may sit in a placement group, which has no room for the tower and ends before it.
     place = {"resources": {"node:__internal_head__": 0.001}, "num_cpus": 0, "scheduling_strategy": "DEFAULT"}
     known = {"name": "tower", "namespace": "raysearch", "get_if_exists": True, "lifetime": "detached"}

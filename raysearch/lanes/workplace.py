@@ -102,7 +102,7 @@ class Workplace:
     def run(
         self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str = "fp32"
     ) -> Iterator[Report]:
-        """Trains one configuration in `folder`, from its checkpoint if there is one, and yields a report at each rung."""
+        """Trains one configuration in `folder`, from its checkpoint if it has one, and yields a report at each rung."""
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(
             number=number,
