@@ -33,7 +33,7 @@ LEAST_FREE_GB = 5.0
 MOST_SKEW_S = 5.0
 """Seconds by which a node's clock may be off.
 
-A driver counts as dead after a minute of silence, by the clock of whoever asks, so a clock that is far off would mislead.
+A driver counts as dead after a minute of silence, by the clock of whoever asks: a clock far off would mislead.
 """
 RECORDINGS = 4
 """How many recordings of each split every node must be able to read."""

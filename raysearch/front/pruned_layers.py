@@ -1,4 +1,4 @@
-"""What pruning left of an encoder, layer by layer: channels, heads and FFN units as a PNG."""
+"""Draws what pruning left of each layer of an encoder: channels, heads and units of the feed-forward networks (FFN)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 LAYERS_LEFT_FILE = "left.json"
-"""What pruning notes in a trial's folder: units left and before, layer by layer."""
+"""Name of the file in a trial's folder that holds the numbers of units of each layer, before pruning and after it."""
 LEFT, GONE, INK = "#0072B2", "#e3e3e3", "#333333"
 PANELS = (
     ("channels", "channels of each convolution"),
@@ -17,9 +17,9 @@ PANELS = (
 
 
 def draw_pruned_layers(trial_folder: Path, path: Path) -> None:
-    """Writes the picture of a pruned trial, 1920 x 640 pixels, from the `left.json` in its folder.
+    """Draws the `left.json` of a trial's folder as a PNG of 1920 x 640 pixels.
 
-    Raises: FileNotFoundError if nothing was pruned there, or not yet.
+    Raises: FileNotFoundError if nothing was pruned in that trial, or not yet.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

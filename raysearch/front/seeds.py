@@ -1,4 +1,7 @@
-"""Searches that tried the same configurations with other seeds: the mean error of each, and how far it would move."""
+"""Averages searches that tried the same configurations with different seeds.
+
+Each configuration gets its mean error, with an interval that says how far other seeds would move it.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,20 @@ from raysearch.front.trials import Cost, Measured, TrialRecord
 from raysearch.settings import Settings
 
 SPLIT_NAMES = {"eval": "dev", "test": "test"}
-"""How the names of errors begin -> the split that they are of."""
+"""Name of each split, by the word with which its metrics begin."""
 LEVEL = 0.95
+"""Confidence level of the intervals."""
 
 
 class MeanOverSeeds(Settings):
-    """A number that was measured once in each search."""
+    """The mean of a number that was measured once in each search."""
 
     values: list[Measured]
-    """In the order of the searches."""
+    """The number in each search, in the order of the searches."""
     mean: Measured
+    """Mean of the values."""
     half: Measured
-    """Half of the mean's 95 % interval by Student's t; NaN for one search."""
+    """Half the width of the mean's 95 % interval, by Student's t. NaN if there is one search only."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> MeanOverSeeds:
@@ -41,21 +46,22 @@ class MeanOverSeeds(Settings):
 
 
 class ConfigOverSeeds(Settings):
-    """One configuration in every search."""
+    """One configuration that was run in every search."""
 
     config: dict[str, Any]
+    """The configuration: flat dotted keys, `method` among them."""
     cost: Cost
-    """Mean over the searches."""
+    """Mean cost over the searches."""
     error: dict[str, MeanOverSeeds]
-    """By split, `eval` and `test`, in percent."""
+    """Error in percent on each split, `eval` for dev and `test`."""
     change: dict[str, MeanOverSeeds]
-    """Error minus that of the dearest configuration in the same search."""
+    """Error minus the error of the dearest configuration in the same search, in percent, on each split."""
 
 
 def average_over_seeds(documents: Sequence[SearchDocument]) -> list[ConfigOverSeeds]:
-    """One row a configuration that is complete in every search, the dearest first.
+    """Averages each configuration that is complete in every search; the dearest comes first.
 
-    Raises: InputError if there is none.
+    Raises: InputError if there is no such configuration.
     """
     _, error = axes(documents[0].objectives)
     by_config = [{_identity(t): t for t in document.trials if t.state == "complete"} for document in documents]
@@ -81,7 +87,7 @@ def average_over_seeds(documents: Sequence[SearchDocument]) -> list[ConfigOverSe
 
 
 def seeds_table(documents: Sequence[SearchDocument]) -> str:
-    """`average_over_seeds` for people: mean +- half of the 95 % interval."""
+    """The averages as a table to read: mean +- half of the 95 % interval."""
     rows = average_over_seeds(documents)
     _, error = axes(documents[0].objectives)
     keys = varying_settings([trial for document in documents for trial in document.trials])
@@ -105,8 +111,10 @@ def _text(found: MeanOverSeeds, sign: str = "") -> str:
 
 
 def _identity(trial: TrialRecord) -> str:
+    """A text that is the same for equal configurations."""
     return json.dumps(trial.config, sort_keys=True)
 
 
 def _cost(row: Sequence[TrialRecord]) -> Cost:
+    # Equal configurations may cost unlike: what pruning leaves differs from seed to seed.
     return Cost(macs_g=fmean(t.cost.macs_g for t in row), params_m=fmean(t.cost.params_m for t in row))
