@@ -1,4 +1,4 @@
-"""A search document from its file, checked; and in which keys two of them differ."""
+"""Loads a search document from its file and checks it; finds the keys in which two documents differ."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from raysearch.spec.overrides import override
 
 
 def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = None) -> Spec:
-    """A spec from a YAML file, or from the document of this name that comes with raysearch, with `a.b=v` overrides.
+    """Loads a document from a YAML file, or one that comes with raysearch by its name, and checks it.
 
-    Raises: InputError with the file, the key, what was found and what was expected.
+    Overrides such as `a.b=v` change the document before it is checked; `name` replaces the name that it has.
+
+    Raises: InputError that names the file, the key, what was found and what was expected.
     """
     path = find_document(path, SPACES)
     try:
@@ -40,9 +42,13 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, name: str | None = N
 
 
 def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
-    """A spec from a document; `where` names it in errors."""
+    """Checks a document that is a mapping already; `where` names it in errors.
+
+    Raises: InputError for the first fault.
+    """
     try:
         spec = Spec.checked(document)
+        # A method that does not exist is told as such, before its settings are looked for.
         for method in spec.methods:
             load_method(method)
         check(spec)
@@ -52,7 +58,7 @@ def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
 
 
 def differences(old: Spec, new: Spec) -> dict[str, str]:
-    """`OLD -> NEW` by dotted key, for every key in which two documents differ."""
+    """Text such as `OLD -> NEW` for every dotted key in which two documents differ. Their names do not count."""
     before, after = (dict(_flat(spec.model_dump(mode="json", by_alias=True, exclude={"name"}))) for spec in (old, new))
     keys = dict.fromkeys([*before, *after])
     return {

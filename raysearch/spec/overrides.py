@@ -1,4 +1,4 @@
-"""Changes of a document before it is checked: `--set a.b=v`."""
+"""Changes a document before it is checked, as `--set a.b=v` asks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from raysearch.errors import InputError
 
 
 def override(document: dict[str, Any], change: str) -> None:
-    """Puts `a.b=v` into a document. Raises: InputError"""
+    """Carries out one change such as `a.b=v` on a document.
+
+    Raises: InputError if the change is no `KEY=VALUE`, or its key runs through something that is no mapping.
+    """
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise InputError(f"--set: {change!r}; expected KEY=VALUE, e.g. search.trials=8")
-    # Keys of the space are dotted themselves: they are one step below `space`.
+    # Keys of the space hold dots themselves: all that follows `space.` is one key.
     path = key.split(".", 1) if key.startswith("space.") else key.split(".")
     at: Any = document
     for part in path[:-1]:
