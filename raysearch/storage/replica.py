@@ -86,7 +86,7 @@ class Replica:
                 continue  # the store cannot be reached now; the next beat may reach it
 
     def _driver(self) -> tuple[str, float, str]:
-        """Token of the driver that the URI names, Unix time of its last beat, and who it is; all empty if none drives."""
+        """Token of the driver that the URI names, Unix time of its last beat, and who it is, if any."""
         document = json.loads(self._remote.read(DRIVER) or b"{}") if self._remote else {}
         return document.get("token", ""), document.get("beat_s", 0.0), document.get("who", "")
 

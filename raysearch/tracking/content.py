@@ -68,7 +68,7 @@ def dataset(state: SearchState) -> dict[str, str]:
 
 
 def search_points(document: SearchDocument) -> MetricPoints:
-    """Hypervolume and front size after each trial that ended. The step counts ended trials; the time is that trial's end."""
+    """Hypervolume and front size after each trial that ended. The step is the count of ended trials."""
     history = hypervolume_history(document.trials, document.objectives, document.reference_point)
     start_s, ends_s = start(document) or 0.0, sorted(trial.ended_s or 0.0 for trial in ended(document))
     points: MetricPoints = {}
