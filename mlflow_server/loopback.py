@@ -77,6 +77,7 @@ class Loopback:
         headers = [*self._headers, (b"content-length", str(len(body)).encode())]
         if body:
             headers.append((b"content-type", b"application/json"))
+        # To MLflow this looks like the caller's own request: it came from the same address, by the same scheme.
         inherited = {
             key: self._request.scope.get(key) for key in ("asgi", "http_version", "scheme", "client", "server")
         }

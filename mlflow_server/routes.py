@@ -25,7 +25,7 @@ from raysearch.front.compare import compare_searches, compare_table
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 ASSETS = ("page.css", "page.js", "chart.js", "tables.js", "plotly.min.js")
 MOST_COMPARED = 8
-"""The most searches that can be compared at once."""
+"""The most searches that can be compared at once: the chart has eight symbols and no more."""
 
 
 def create_page(mlflow_app: ASGIApp) -> Starlette:
@@ -77,6 +77,7 @@ async def _page(request: Request) -> Response:
     """The page itself, with the caller's token both in its text and in a cookie."""
     own = token(request)
     html = _read("index.html").replace(b"{{token}}", own.encode())
+    # No cache may store the page, since it holds the token.
     response = Response(html, media_type=TYPES["html"], headers={"cache-control": "no-store"})
     response.set_cookie(
         TOKEN_COOKIE, own, path=request.url.path, httponly=True, samesite="strict", secure=request.url.scheme == "https"
@@ -90,6 +91,7 @@ async def _asset(request: Request) -> Response:
     if name not in ASSETS:
         raise HTTPException(404, "no such asset")
     content, tag = _read(name), _tag(name)
+    # The browser keeps a copy but asks each time whether it still holds: so an upgrade of the server shows at once.
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)

@@ -119,7 +119,7 @@ def page_document(run_id: str, document: SearchDocument) -> str:
                 if trial.number in marks
             ],
         },
-        allow_nan=False,
+        allow_nan=False,  # Python would write NaN, which no browser reads as JSON
     )
 
 

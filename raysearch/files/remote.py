@@ -26,6 +26,7 @@ DATABASES = ("postgresql", "mysql", "sqlite", "mssql", "oracle", "redis")
 def is_remote(storage: str | None) -> bool:
     """Whether `storage` is a URI of files, not a local folder and not a database URL."""
     scheme, separator, _ = (storage or "").partition("://")
+    # A database URL may name its driver after a plus: postgresql+psycopg2.
     return bool(separator) and scheme.partition("+")[0] not in DATABASES
 
 

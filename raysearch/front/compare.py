@@ -113,6 +113,7 @@ def _budgets(documents: Sequence[SearchDocument]) -> list[float]:
     costs = [value(member, cost) for document in documents for member in document.members()]
     if not costs:
         return []
+    # The first number is left out: it is the cost of the cheapest member, which alone would be within it.
     spread = np.geomspace(min(costs), max(costs), BUDGETS + 1)[1:]
     return sorted({_round_up(budget) for budget in spread})
 

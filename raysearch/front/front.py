@@ -56,6 +56,7 @@ class Front:
     def of(cls, records: Sequence[TrialRecord], objectives: Sequence[str]) -> Front:
         """The front of these trials, of which those that are not complete are left out."""
         judged = sorted((r for r in records if _is_judged(r, objectives)), key=lambda record: record.number)
+        # Weakly: trials that are equal in every objective are all kept, since neither is better.
         kept_P = moocore.is_nondominated(_points(judged, objectives), keep_weakly=True)
         members = [record for record, kept in zip(judged, kept_P, strict=True) if kept]
         members.sort(key=lambda record: (record.cost.macs_g, *_values(record, objectives), record.number))
@@ -83,6 +84,7 @@ class Front:
         flat = Front.of(self.members, (cost, error)).members
         x_P = np.log([value(member, cost) for member in flat])
         y_P = np.array([value(member, error) for member in flat])
+        # The chord runs from (0, 1) to (1, 0), so the distance below it grows as x + y falls.
         depth_P = -_scaled(x_P) - _scaled(y_P)
         return flat[int(np.argmax(depth_P))]
 

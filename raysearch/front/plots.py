@@ -152,8 +152,9 @@ def _label_front(axes: Any, shown: Drawing) -> None:
     crowded = len(shown.front) > MOST_LABELS
     named = [point for point in shown.front if point.mark is Mark.FRONT or not crowded]
     obstacles = [_footprint(axes, point) for point in shown.points]
-    labels: list[Any] = []
+    labels: list[Any] = []  # boxes of the labels that stand already
     for point in named:
+        # Only a text that has been drawn knows its size: so all spots are drawn, and all but the best removed.
         texts = [
             axes.annotate(
                 point.label, (point.x, point.y), xytext=(x, y), textcoords="offset points", ha=ha, va=va, fontsize=9,

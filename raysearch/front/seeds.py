@@ -75,6 +75,7 @@ def average_over_seeds(documents: Sequence[SearchDocument]) -> list[ConfigOverSe
             config=row[0].config,
             cost=_cost(row),
             error={split: MeanOverSeeds.of([value(t, error, split) for t in row]) for split in SPLIT_NAMES},
+            # Pairs within one search have the same seed: what the seed does to both of them cancels.
             change={
                 split: MeanOverSeeds.of(
                     [value(t, error, split) - value(whole, error, split) for t, whole in zip(row, rows[0], strict=True)]

@@ -26,6 +26,7 @@ def draw_settings(document: SearchDocument, importances: Mapping[str, Mapping[st
     figures = [_coordinates(document)]
     if importances:
         figures.append(_bars(importances))
+    # The first figure brings plotly's script, which the second one then uses too.
     parts = [figure.to_html(full_html=False, include_plotlyjs=index == 0) for index, figure in enumerate(figures)]
     title = escape(f"{document.name}: settings")
     path.write_text(f'<!doctype html><meta charset="utf-8"><title>{title}</title>{"".join(parts)}')

@@ -122,6 +122,7 @@ def rounded(number: float) -> str:
 
 def decimals(numbers: Iterable[float], digits: int) -> int:
     """Number of decimals, from 1 to 3, with which the smallest of the numbers shows so many digits."""
+    # The smallest number has the fewest digits before the point, and the column has one number of decimals for all.
     smallest = min((number for number in numbers if number > 0 and isfinite(number)), default=1.0)
     return min(max(digits - 1 - floor(log10(smallest)), 1), 3)
 

@@ -1,7 +1,7 @@
 """The loop that runs on each Ray Train worker of a lane. It takes order after order from the lane's mailbox.
 
 The worker speaks with the lane. The trial itself is put together and trained by the `Workplace`, which knows nothing of
-Ray and keeps corpus, teacher and label sets in memory from one trial to the next.
+Ray. It keeps corpus and teacher in memory from one trial to the next, and label sets in the store.
 """
 
 from __future__ import annotations

@@ -203,6 +203,7 @@ class Spec(Settings):
 
     def rung_updates(self, method: str) -> tuple[int, ...]:
         """Rungs of a method's trials: numbers of updates after which they report."""
+        # A small share of a small budget rounds to nothing, but a trial cannot report before its first update.
         return tuple(max(1, round(share * self.updates(method))) for share in self.search.rungs)
 
     def unsearched(self, method: str, key: str) -> Any:

@@ -93,6 +93,7 @@ def _check_widths(spec: Spec) -> None:
     """
     widths, where = _values(spec, "student.width")
     heads, _ = _values(spec, "student.heads")
+    # A student's position convolution has 16 groups by default, and its width must be a multiple of them too.
     for position, width in enumerate(widths):
         for divisor, what in [*((h, "student.heads") for h in heads), (16, "position_conv.groups")]:
             if int(width) % int(divisor):

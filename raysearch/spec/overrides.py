@@ -24,6 +24,7 @@ def override(document: dict[str, Any], change: str) -> None:
         at = at.setdefault(part, {})
         if not isinstance(at, dict):
             raise InputError(f"--set: {key}: {part} is not a mapping; expected a key of the search document")
+    # YAML reads numbers, lists and words here as it does in the document itself.
     try:
         at[path[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as err:
