@@ -73,8 +73,8 @@ def ours(place: Path, trials: int, lanes: int) -> tuple[list[float], dict[str, f
     from tests.search.fake_search import driver, make_search
 
     folder = make_search(place, {}, trials=trials, lanes=lanes, rungs=(1.0,))
-    with driver(folder, Timed) as (searcher, plan):
-        run_lanes(searcher, plan, lanes, lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None)
+    with driver(folder, Timed) as (searcher, setup):
+        run_lanes(searcher, setup, lanes, lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None)
     driver_ms = {"driver_ms": searcher.reporting_s, "suggest_ms": searcher.suggesting_s}
     return ends_s, {key: round(1000 * spent_s / trials, 2) for key, spent_s in driver_ms.items()}
 

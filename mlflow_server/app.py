@@ -1,6 +1,6 @@
-"""MLflow's own app with the page of the searches in front of its catch-all route.
+"""Makes the server: MLflow's own app, with the page of the searches added to it.
 
-Authentication is MLflow's basic-auth; it is on as soon as one of MLflow's own `MLFLOW_AUTH_*` variables is set.
+Authentication is MLflow's own (basic-auth). It is on as soon as one of MLflow's `MLFLOW_AUTH_*` variables is set.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ log = logging.getLogger("mlflow.server")
 
 
 def authentication_wanted() -> bool:
+    """Whether any of MLflow's `MLFLOW_AUTH_*` variables is set."""
     return any(name.startswith("MLFLOW_AUTH_") and value for name, value in os.environ.items())
 
 
 def create_app() -> FastAPI:
-    """The whole server; what `mlflow server` starts in each worker.
+    """Makes the whole server; `mlflow server` calls this in each of its workers.
 
-    Raises: MlflowException under any server but uvicorn, which is MLflow's default.
+    Raises: MlflowException if MLflow runs under another web server than uvicorn, its default.
     """
     app = _mlflow_app()
     if not isinstance(app, FastAPI):
@@ -36,8 +37,9 @@ def create_app() -> FastAPI:
 
 
 def add_page(app: FastAPI) -> None:
-    """Puts the page into an MLflow app. Inside it, so that MLflow's checks of hosts and its headers hold for it too."""
+    """Puts the page into an MLflow app, so that MLflow's checks of hosts and its headers hold for the page too."""
     at = f"{static_prefix()}/raysearch"
+    # The routes go first: MLflow's last one catches every path.
     app.router.routes[:0] = [
         Route(at, lambda request: RedirectResponse(f"{at}/"), methods=["GET"]),
         Mount(at, create_page(app)),
@@ -45,6 +47,7 @@ def add_page(app: FastAPI) -> None:
 
 
 def _mlflow_app() -> object:
+    """MLflow's own app, with or without authentication."""
     if authentication_wanted():
         from mlflow.server import auth
 

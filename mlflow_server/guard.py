@@ -1,4 +1,4 @@
-"""Who and what may reach the page: every path of it, known or not, passes here first."""
+"""Decides who and what may reach the page. Every request below its path passes here first, known or not."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlflow_server.loopback import Loopback, RefusedError
 
 MOST_BYTES = 4096
-"""Of a request's body or of its query: far above what the page itself sends."""
+"""The most bytes of a request's body, and of its query: far above what the page itself sends."""
 TOKEN_COOKIE, TOKEN_HEADER = "raysearch-token", "x-raysearch-token"
+"""A request that changes something must bring the same token in both, which only our own page can do."""
 HEADERS = {
-    # Plotly sets styles on the elements it draws. Nothing may be loaded from or sent to anywhere else.
+    # Plotly sets styles on the elements that it draws, so inline styles are allowed. Nothing may be loaded from any
+    # other server, or sent to one.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,13 +29,13 @@ HEADERS = {
 
 
 def token(request: Request) -> str:
-    """The caller's token: the one they have, so that their other tabs keep theirs, or a new one."""
+    """The token of the caller. A caller who has one keeps it, since other tabs of the same browser use it too."""
     had = request.cookies.get(TOKEN_COOKIE, "")
     return had if re.fullmatch(r"[\w-]{32}", had, re.ASCII) else secrets.token_urlsafe(24)
 
 
 class Guard:
-    """Wraps the page's routes. `mlflow`: the whole MLflow app, which is asked who the caller is."""
+    """Wraps the routes of the page. `mlflow` is the whole MLflow app, which is asked who the caller is."""
 
     def __init__(self, app: ASGIApp, mlflow: ASGIApp) -> None:
         self.app = app
@@ -55,6 +57,7 @@ class Guard:
         await (refusal or self.app)(scope, receive, send_with_headers)
 
     async def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that may not pass; None if it may."""
         if len(request.scope["query_string"]) > MOST_BYTES:
             return problem(414, f"query too long: more than {MOST_BYTES} bytes")
         try:
@@ -63,7 +66,7 @@ class Guard:
             return err.response
         if request.method in ("GET", "HEAD"):
             return None
-        # The length is asked for, so that nothing has to be read to know it.
+        # The header must state the length, so that a body which is too long need not be read.
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
             return problem(411, "content-length: missing; expected the body's length")
@@ -73,14 +76,19 @@ class Guard:
 
 
 def _forgery(request: Request) -> Response | None:
-    """A page of another origin can neither read the cookie nor set the header."""
+    """Refuses a request that a page of another site made its visitor's browser send.
+
+    Such a page can neither read the cookie nor set the header, so the two cannot be equal.
+    """
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return problem(403, "cross-site request")
     cookie, header = request.cookies.get(TOKEN_COOKIE, ""), request.headers.get(TOKEN_HEADER, "")
+    # An ordinary comparison takes longer the more characters are right, which would help to guess the token.
     if not cookie or not hmac.compare_digest(cookie.encode(), header.encode()):
         return problem(403, f"{TOKEN_HEADER}: missing or stale; reload the page")
     return None
 
 
 def problem(status: int, reason: str) -> JSONResponse:
+    """An answer that says what is wrong, in the form that the page shows."""
     return JSONResponse({"reason": reason}, status)

@@ -1,4 +1,4 @@
-"""Asks the MLflow that runs in this process, as the caller: with the caller's headers, through MLflow's front door.
+"""Asks the MLflow of this same process in the name of the caller: by its public API, with the caller's own headers.
 
 So MLflow alone decides who the caller is and what they may see or change, whatever its authentication is.
 """
@@ -15,17 +15,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message
 
-# They describe the caller's own body and what the caller's client can read, not the caller.
+# Beginnings of headers that are not passed on. They describe the body that the caller sent, and what the caller's
+# browser can read, but not the caller.
 DROPPED = ("accept-encoding", "connection", "expect", "if-", "range", "content-", "transfer-encoding")
 
 
 def static_prefix() -> str:
-    """What `mlflow server --static-prefix` was given."""
+    """The path below which all of MLflow lies, as `mlflow server --static-prefix` was given; empty by default."""
     return os.environ.get("_MLFLOW_STATIC_PREFIX", "").rstrip("/")
 
 
 class RefusedError(Exception):
-    """MLflow's answer was no; `response` says so to the caller in MLflow's words."""
+    """MLflow refused. The `response` tells the caller so, in MLflow's words."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status_code)
@@ -33,7 +34,7 @@ class RefusedError(Exception):
 
     @property
     def code(self) -> str:
-        """MLflow's error code, such as RESOURCE_ALREADY_EXISTS; empty where the answer is no JSON."""
+        """MLflow's error code, such as RESOURCE_ALREADY_EXISTS; empty if the answer is not JSON."""
         try:
             return str(json.loads(bytes(self.response.body)).get("error_code", ""))
         except ValueError:
@@ -41,7 +42,7 @@ class RefusedError(Exception):
 
 
 class Loopback:
-    """MLflow as one caller sees it."""
+    """MLflow as the caller of one request sees it."""
 
     def __init__(self, app: ASGIApp, request: Request) -> None:
         self._app = app
@@ -51,25 +52,32 @@ class Loopback:
         ]
 
     async def api(self, method: str, endpoint: str, **fields: Any) -> dict[str, Any]:
-        """One call of MLflow's REST API, such as `api("GET", "runs/get", run_id=...)`. Raises: RefusedError."""
+        """Calls MLflow's REST API once, as in `api("GET", "runs/get", run_id=...)`, and returns its JSON.
+
+        Raises: RefusedError if MLflow refuses.
+        """
         path = f"/api/2.0/mlflow/{endpoint}"
         if method == "GET":
             return dict(json.loads(await self.fetch("GET", path, params=fields)))
         return dict(json.loads(await self.fetch(method, path, body=json.dumps(fields).encode())))
 
     async def artifact(self, run_id: str, path: str) -> bytes:
-        """Raises: RefusedError."""
+        """Content of an artifact of a run. Raises: RefusedError if MLflow refuses."""
         return await self.fetch("GET", f"{static_prefix()}/get-artifact", params={"run_uuid": run_id, "path": path})
 
     async def signed_in(self) -> None:
-        """Raises: RefusedError with MLflow's own 401 if MLflow does not know the caller."""
+        """Checks that MLflow knows the caller. Raises: RefusedError with MLflow's own 401 if it does not."""
         await self.fetch("GET", f"{static_prefix()}/version")
 
     async def fetch(self, method: str, path: str, params: Mapping[str, Any] | None = None, body: bytes = b"") -> bytes:
-        """The body of MLflow's answer. Raises: RefusedError if its status is not 200."""
+        """Sends one request to MLflow within this process, and returns the body of the answer.
+
+        Raises: RefusedError if the status is not 200.
+        """
         headers = [*self._headers, (b"content-length", str(len(body)).encode())]
         if body:
             headers.append((b"content-type", b"application/json"))
+        # To MLflow this looks like the caller's own request: it came from the same address, by the same scheme.
         inherited = {
             key: self._request.scope.get(key) for key in ("asgi", "http_version", "scheme", "client", "server")
         }
@@ -91,7 +99,7 @@ class Loopback:
 
 
 class _Answer:
-    """Collects what an app sends."""
+    """The other end of a request within the process: gives the app the body, and collects what the app sends."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -111,5 +119,6 @@ class _Answer:
             self.chunks.append(chunk)
 
     def response(self) -> Response:
+        # The browser asks for a password only if it sees this header of MLflow's.
         kept = {key: self.headers[key] for key in ("www-authenticate", "content-type") if key in self.headers}
         return Response(b"".join(self.chunks), self.status, headers=kept)

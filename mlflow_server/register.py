@@ -1,4 +1,7 @@
-"""A trial becomes a registered candidate: a model version with an alias, made by the caller and nobody else."""
+"""Registers a trial as a candidate: a version of a model in MLflow, with an alias.
+
+All is done in the name of the caller, so MLflow's permissions hold.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from raysearch.settings import Settings
 
 CANDIDATE, PARENT, TRIAL = "raysearch.candidate", "mlflow.parentRunId", "raysearch.trial"
 FOLDERS = ("model", "student")
-"""Artifacts of a trial's run that can be registered, best first: an exported model, else the student's checkpoint."""
+"""Artifacts of a trial's run that can be registered, best first: an exported model, or the student's checkpoint."""
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w.\- ]{0,99}$")]
 Alias = Annotated[str, StringConstraints(pattern=r"^[\w\-]{1,100}$")]
 
@@ -24,17 +27,17 @@ class Candidate(Settings):
     """What the page asks to register."""
 
     trial: int
-    """Its number in the search."""
+    """Number of the trial in its search."""
     model: Name
-    """Name of the registered model; made if there is none."""
+    """Name of the registered model, which is made if there is none."""
     alias: Alias
-    """Moved to the new version."""
+    """Alias that is moved to the new version, such as `champion`."""
 
 
 async def register(mlflow: Loopback, run_id: str, document: SearchDocument, wanted: Candidate) -> dict[str, Any]:
-    """The version: `{"model", "version", "alias", "run_id"}`. The same trial asked for again keeps its version.
+    """Registers a trial and returns `{"model", "version", "alias", "run_id"}`. A second time it keeps its version.
 
-    Raises: RefusedError if the caller may not; InputError if MLflow has no such trial or no checkpoint of it.
+    Raises: RefusedError if the caller may not do this; InputError if MLflow has no such trial or no checkpoint of it.
     """
     record = next((trial for trial in document.trials if trial.number == wanted.trial), None)
     run = await _trial_run(mlflow, run_id, wanted.trial)
@@ -47,7 +50,7 @@ async def register(mlflow: Loopback, run_id: str, document: SearchDocument, want
             f"{document.name}: trial {wanted.trial}: no checkpoint in MLflow; expected one, "
             f"as front members have after: raysearch sync {document.name}"
         )
-    # Whoever may not edit the trial's run stops here, before anything is made.
+    # Whoever may not edit the trial's run is refused by this first call, before anything is made.
     await mlflow.api("POST", "runs/set-tag", run_id=trial_id, key=CANDIDATE, value=wanted.model)
     await _ensure_model(mlflow, wanted.model)
     version = await _version(mlflow, wanted.model, trial_id)
@@ -62,6 +65,7 @@ async def register(mlflow: Loopback, run_id: str, document: SearchDocument, want
 
 
 async def _trial_run(mlflow: Loopback, run_id: str, number: int) -> dict[str, Any] | None:
+    """The run of a trial below the run of its search; None if there is none."""
     parent = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
     found = await mlflow.api(
         "POST",
@@ -74,12 +78,14 @@ async def _trial_run(mlflow: Loopback, run_id: str, number: int) -> dict[str, An
 
 
 async def _folder(mlflow: Loopback, run_id: str) -> str | None:
+    """The best folder of `FOLDERS` that a run has among its artifacts; None if it has none."""
     files = (await mlflow.api("GET", "artifacts/list", run_id=run_id)).get("files", [])
     folders = {file["path"] for file in files if file.get("is_dir")}
     return next((folder for folder in FOLDERS if folder in folders), None)
 
 
 async def _ensure_model(mlflow: Loopback, name: str) -> None:
+    """Makes the registered model unless there is one of that name."""
     try:
         await mlflow.api("POST", "registered-models/create", name=name)
     except RefusedError as err:
@@ -88,11 +94,13 @@ async def _ensure_model(mlflow: Loopback, name: str) -> None:
 
 
 async def _version(mlflow: Loopback, name: str, run_id: str) -> str | None:
+    """The version of a model that was made from a run; None if there is none."""
     found = await mlflow.api("GET", "model-versions/search", filter=f"name = '{name}' AND run_id = '{run_id}'")
     return next((version["version"] for version in found.get("model_versions", [])), None)
 
 
 def _tags(document: SearchDocument, record: TrialRecord) -> list[dict[str, str]]:
+    """Tags of the model version: which trial it is, what it costs, and its errors."""
     tags = {
         "raysearch.search": document.name,
         TRIAL: str(record.number),

@@ -1,4 +1,4 @@
-"""The page and its API below `/raysearch/`. Addresses in it are relative, so that any prefix will do."""
+"""The page and its API, below `/raysearch/`. All addresses in it are relative, so that it works below any prefix."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from mlflow_server.register import Candidate, register
 from mlflow_server.searches import Documents, list_searches, page_document
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
-from raysearch.front.compare import compare, compare_table
+from raysearch.front.compare import compare_searches, compare_table
 
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 ASSETS = ("page.css", "page.js", "chart.js", "tables.js", "plotly.min.js")
 MOST_COMPARED = 8
+"""The most searches that can be compared at once: the chart has eight symbols and no more."""
 
 
 def create_page(mlflow_app: ASGIApp) -> Starlette:
-    """The page's routes, guarded. `mlflow_app`: the app it is a part of, and which holds all its data."""
+    """Makes the routes of the page, behind the guard. `mlflow_app` is the app around it, which holds all its data."""
     documents = Documents()
 
     async def searches(request: Request) -> Response:
@@ -45,7 +46,7 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
             raise InputError(f"compare: search: {len(run_ids)} searches; expected 2 to {MOST_COMPARED}")
         mlflow = Loopback(mlflow_app, request)
         found = [await documents.get(mlflow, run_id) for run_id in run_ids]
-        rows = [row.model_dump(mode="json") for row in compare(found)]
+        rows = [row.model_dump(mode="json") for row in compare_searches(found)]
         return JSONResponse({"rows": rows, "table": compare_table(found)})
 
     async def registered(request: Request) -> Response:
@@ -73,8 +74,10 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
 
 
 async def _page(request: Request) -> Response:
+    """The page itself, with the caller's token both in its text and in a cookie."""
     own = token(request)
     html = _read("index.html").replace(b"{{token}}", own.encode())
+    # No cache may store the page, since it holds the token.
     response = Response(html, media_type=TYPES["html"], headers={"cache-control": "no-store"})
     response.set_cookie(
         TOKEN_COOKIE, own, path=request.url.path, httponly=True, samesite="strict", secure=request.url.scheme == "https"
@@ -84,10 +87,11 @@ async def _page(request: Request) -> Response:
 
 async def _asset(request: Request) -> Response:
     name = request.path_params["name"]
-    # A list of names, not a folder: no path can lead out of it.
+    # Only names of a list are served, not files of a folder: so no path can lead out of it.
     if name not in ASSETS:
         raise HTTPException(404, "no such asset")
     content, tag = _read(name), _tag(name)
+    # The browser keeps a copy but asks each time whether it still holds: so an upgrade of the server shows at once.
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
@@ -96,6 +100,7 @@ async def _asset(request: Request) -> Response:
 
 @cache
 def _read(name: str) -> bytes:
+    """Content of a file of the page, or of plotly's script, which comes from the installed plotly."""
     folder = files("plotly") / "package_data" if name == "plotly.min.js" else files("mlflow_server") / "static"
     return (folder / name).read_bytes()
 
@@ -106,6 +111,7 @@ def _tag(name: str) -> str:
 
 
 def _run_id(text: str) -> str:
+    """Checks that a text has the form of a run id, before it goes into a question to MLflow."""
     if len(text) != 32 or not all(digit in "0123456789abcdef" for digit in text):
         raise HTTPException(404, "no such search")
     return text

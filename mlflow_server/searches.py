@@ -1,4 +1,8 @@
-"""The searches that MLflow holds, as their caller may see them; from the parent runs and their `front.json` alone."""
+"""Reads the searches that MLflow holds, as far as the caller may see them.
+
+Each search has a run of its own, the parent of its trials' runs. That run and its `front.json` tell all; the runs of
+trials, of which there may be thousands, are not read.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,11 @@ from raysearch.front.trials import TeacherPoint, TrialRecord
 
 SPEC_HASH, MIRRORED = "raysearch.spec_hash", "raysearch.mirrored"
 MOST_KEPT = 16
-"""Searches whose document stays in memory."""
+"""Number of searches whose document stays in memory."""
 
 
 async def list_searches(mlflow: Loopback) -> list[dict[str, Any]]:
-    """Newest first."""
+    """All searches, newest first, with what the list of the page shows of each."""
     experiments = await _pages(mlflow, "experiments", filter="name LIKE 'raysearch/%'")
     ids = [experiment["experiment_id"] for experiment in experiments]
     if not ids:
@@ -37,8 +41,10 @@ async def list_searches(mlflow: Loopback) -> list[dict[str, Any]]:
 
 
 def _listed(run: dict[str, Any]) -> dict[str, Any]:
+    """One line of the list, from the run of a search."""
     info, tags = run["info"], _pairs(run["data"].get("tags"))
     metrics = {metric["key"]: metric for metric in run["data"].get("metrics", [])}
+    # The step of this metric counts the trials that have ended.
     size = metrics.get("search/front_size", {})
     return {
         "id": info["run_id"],
@@ -54,6 +60,7 @@ def _listed(run: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _pages(mlflow: Loopback, kind: str, **query: Any) -> list[dict[str, Any]]:
+    """All that a search of MLflow finds, page by page."""
     found: list[dict[str, Any]] = []
     token: str | None = None
     while True:
@@ -66,13 +73,17 @@ async def _pages(mlflow: Loopback, kind: str, **query: Any) -> list[dict[str, An
 
 
 class Documents:
-    """Search documents by run, kept until the mirror writes a newer one."""
+    """The documents of searches by run. Each is kept until the mirror has written a newer one."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str], SearchDocument] = OrderedDict()
 
     async def get(self, mlflow: Loopback, run_id: str) -> SearchDocument:
-        """Raises: RefusedError if the caller may not read the run, or there is none, or nothing is mirrored yet."""
+        """The document of a search.
+
+        Raises: RefusedError if the caller may not read the run, or there is none, or it has no `front.json` yet.
+        """
+        # The run is asked for even if its document is kept: so MLflow decides each time who may see it.
         run = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
         key = (run_id, _pairs(run["data"].get("tags")).get(MIRRORED, ""))
         if key not in self._kept:
@@ -85,7 +96,7 @@ class Documents:
 
 
 def page_document(run_id: str, document: SearchDocument) -> str:
-    """What the page draws of one search, as JSON: complete trials with their place, and what the axes show."""
+    """What the page draws of one search, as JSON: its complete trials with their marks, and what the axes show."""
     knee = Front.of(document.trials, document.objectives).knee()
     shown = drawing(document)
     marks = {int(point.label): point.mark for point in shown.points if point.mark is not None}
@@ -108,7 +119,7 @@ def page_document(run_id: str, document: SearchDocument) -> str:
                 if trial.number in marks
             ],
         },
-        allow_nan=False,
+        allow_nan=False,  # Python would write NaN, which no browser reads as JSON
     )
 
 
@@ -140,8 +151,10 @@ def _teacher(teacher: TeacherPoint | None, cost: str, error: str) -> dict[str, A
 
 
 def _finite(number: float) -> float | None:
+    """The number, or None if it is none: JSON has no NaN."""
     return number if isfinite(number) else None
 
 
 def _pairs(items: Sequence[dict[str, str]] | None) -> dict[str, str]:
+    """MLflow's list of keys and values as a dictionary."""
     return {item["key"]: item.get("value", "") for item in items or ()}

@@ -1,5 +1,6 @@
-// The chart of one or several searches. Plotly reads text as its own small markup: all names go through `plain`.
+// Draws the chart of one or several searches. Plotly takes text for markup of its own, so all names go through `plain`.
 
+// Colours on a light page, and lighter ones on a dark page.
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9"];
 const LIGHTER = ["#56B4E9", "#FF8C4B", "#2FD0A0", "#E7A5C8", "#C08AE0", "#F5C04D", "#D9A45F", "#8FD0F5"];
 const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "star-triangle-down", "pentagon", "hexagon"];
@@ -14,9 +15,10 @@ export const shown = (setting) => {
   return typeof setting === "object" ? JSON.stringify(setting) : String(setting);
 };
 
+// Value of a trial on an axis, which is a cost or an error.
 const place = (trial, axis) => (axis in trial.cost ? trial.cost[axis] : trial.error[axis]?.value);
 
-/** Draws what `within(trial)` lets through. `picked(search, trial)`: called when a point is clicked. */
+/** Draws the trials for which `within(trial)` is true. A click on a point calls `picked(id of the search, trial number)`. */
 export function draw(element, searches, within, picked) {
   const style = getComputedStyle(document.documentElement);
   const ink = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -43,6 +45,7 @@ export function draw(element, searches, within, picked) {
   };
   const config = { displaylogo: false, responsive: true, scrollZoom: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
   Plotly.react(element, traces.filter((trace) => trace.x.length), layout, config);
+  // `draw` is called again and again on one element: without this, a click would be heard as many times.
   element.removeAllListeners("plotly_click");
   element.on("plotly_click", ({ points }) => {
     const at = points[0].customdata;
@@ -70,6 +73,7 @@ function scatter(search, trials, name, marker, errorBars) {
   };
 }
 
+// What appears when a reader points at a trial.
 function details(search, trial) {
   const errors = Object.entries(trial.error).filter(([, error]) => error.value !== null);
   return [
@@ -82,9 +86,10 @@ function details(search, trial) {
   ].join("<br>");
 }
 
+// The area of a point, not its diameter, grows with the number of parameters.
 const sizes = (trials, largest, most) => trials.map((trial) => 5 + (most - 5) * Math.sqrt(trial.cost.params / largest));
 
-// What a mark looks like: filled where it is sure, open where it may be noise.
+// The shape says which search it is. It is filled where the mark is sure, and open where it may be noise.
 const symbol = (index, mark) => SYMBOLS[index] + (mark === "front" || mark === "firmly dominated" ? "" : "-open");
 
 function dominated(search, index, colour, within, largest) {
@@ -98,7 +103,7 @@ function dominated(search, index, colour, within, largest) {
   });
 }
 
-// Lines of the legend for marks whose points have many colours.
+// Lines of the legend for dominated trials: their points have the colours of many methods, so these are grey.
 function keys(searches, ink) {
   const marks = new Set(searches.flatMap((search) => search.trials.map((trial) => trial.mark)));
   return Object.entries(DOMINATED).filter(([mark]) => marks.has(mark)).map(([mark, name]) => {
@@ -107,6 +112,7 @@ function keys(searches, ink) {
   });
 }
 
+// The step line of a front.
 function line(search, index, within, ink, several) {
   const through = new Set(search.line_through);
   const { x, y } = search.axes;

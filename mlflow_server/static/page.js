@@ -1,4 +1,5 @@
-// The page: which searches are shown, the limits, the trials that are picked, and registering one.
+// The page itself: it knows which searches are chosen, which limits are set, which two trials are picked for
+// comparison, and it registers a trial.
 
 import { draw, shown } from "./chart.js";
 import { differenceTable, element, frontTable, searchItem } from "./tables.js";
@@ -8,6 +9,7 @@ const state = { listed: [], chosen: [], loaded: new Map(), limits: {}, picked: [
 const COSTS = [["macs", "MACs", "GMAC"], ["params", "Parameters", "M"], ["latency", "Latency", "ms"]];
 const STEPS = 200;
 
+// Asks the server, and returns its JSON. Throws an error with the server's own reason.
 async function ask(path, options) {
   const response = await fetch(path, options);
   const text = await response.text();
@@ -29,6 +31,7 @@ function say(text, bad = false) {
   at("status").classList.toggle("bad", bad);
 }
 
+// The part of the address after # holds the chosen searches, so that a link shows the same.
 async function start() {
   state.listed = (await ask("api/searches")).searches;
   const known = new Set(state.listed.map((search) => search.id));
@@ -64,7 +67,7 @@ async function load() {
 
 const searches = () => state.chosen.map((id) => state.loaded.get(id)).filter(Boolean);
 
-/** Searches whose axes are those of the first; the others cannot share its chart. */
+/** The searches that have the same axes as the first one. The others cannot be on its chart. */
 function alike() {
   const all = searches();
   const first = all[0]?.axes;
@@ -75,6 +78,7 @@ function within(trial) {
   return COSTS.every(([cost]) => state.limits[cost] === undefined || trial.cost[cost] === null || trial.cost[cost] <= state.limits[cost]);
 }
 
+// One slider for each cost that differs between trials.
 function setLimits() {
   state.limits = {};
   const trials = alike().flatMap((search) => search.trials);
@@ -91,6 +95,7 @@ function slider(cost, name, unit, low, high) {
   const input = element("input", { id: `limit-${cost}`, type: "range", min: 0, max: STEPS, value: STEPS, "aria-valuetext": "no limit" });
   input.addEventListener("input", () => {
     const step = Number(input.value);
+    // Sliders are logarithmic, as the axis is. The last factor keeps rounding from hiding the trial at the limit.
     state.limits[cost] = step === STEPS ? undefined : low * (high / low) ** (step / STEPS) * (1 + 1e-9);
     const text = step === STEPS ? "no limit" : `at most ${shown(state.limits[cost])} ${unit}`;
     output.textContent = text;
@@ -114,6 +119,7 @@ function render() {
 
 function tables() {
   const actions = { within, pick, register, isPicked: (id, number) => state.picked.some((p) => p[0] === id && p[1] === number) };
+  // The tables are made anew, which would take the focus from whoever uses the keyboard: it is put back.
   const focused = document.activeElement?.getAttribute("aria-label");
   at("front").replaceChildren(...searches().map((search) => frontTable(search, actions)));
   if (focused) [...at("front").querySelectorAll("[aria-label]")].find((found) => found.getAttribute("aria-label") === focused)?.focus();
@@ -125,6 +131,7 @@ function tables() {
   if (pair.length === 2) at("difference").querySelector(".scroll").replaceChildren(differenceTable(...pair));
 }
 
+// Picks a trial, or drops it if it is picked. Of three, the one that was picked first is dropped.
 function pick(id, number) {
   const others = state.picked.filter((p) => p[0] !== id || p[1] !== number);
   state.picked = others.length < state.picked.length ? others : [...others, [id, number]].slice(-2);
@@ -144,6 +151,7 @@ function register(search, trial) {
   const dialog = at("register");
   at("register-what").textContent = `${search.name}, trial ${trial.number}: ${shown(trial.cost.macs)} GMAC, ${trial.method}`;
   at("register-problem").textContent = "";
+  // The search's name, without what MLflow does not allow in the name of a model.
   at("model").value ||= search.name.replace(/[^\w.\- ]/g, "-").replace(/^\W+/, "").slice(0, 100);
   dialog.querySelector("form").onsubmit = async (event) => {
     event.preventDefault();
@@ -161,6 +169,7 @@ function register(search, trial) {
   dialog.showModal();
 }
 
+// The token proves that the request comes from this page, and not from a page of another site.
 function send(id, body) {
   const token = document.querySelector("meta[name=raysearch-token]").content;
   const headers = { "content-type": "application/json", "x-raysearch-token": token };

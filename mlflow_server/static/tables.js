@@ -1,8 +1,8 @@
-// Tables and lists as elements. Names and settings enter as text nodes only.
+// Makes tables and lists as elements. Names and settings become text nodes, never markup, so none can inject a script.
 
 import { shown } from "./chart.js";
 
-/** `element("td", {class: "left"}, "text", child, ...)` */
+/** Makes an element, as in `element("td", {class: "left"}, "text", child, ...)`. Attributes `on...` are listeners. */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
@@ -15,7 +15,7 @@ export function element(tag, attributes = {}, ...children) {
 
 const number = (value, places = 2) => (value === null || value === undefined ? "-" : value.toFixed(places));
 
-/** One search's front. `actions`: {isPicked, pick, register, within}. */
+/** The table of one front. `actions` holds the functions {isPicked, pick, register, within}. */
 export function frontTable(search, actions) {
   const by = new Map(search.trials.map((trial) => [trial.number, trial]));
   const members = search.front.map((trial) => by.get(trial)).filter(Boolean);
@@ -48,7 +48,7 @@ export function frontTable(search, actions) {
 
 const title = (search, key) => search.objectives.find((objective) => objective.key === key)?.title ?? `${key} %`;
 
-/** What differs between two trials: settings that are not equal, and every measured number. */
+/** A table of two trials: the settings in which they differ, and all numbers that were measured of both. */
 export function differenceTable(a, b) {
   const [one, two] = [a.trial, b.trial];
   const keys = [...new Set([...Object.keys(one.config), ...Object.keys(two.config)])];
@@ -69,7 +69,7 @@ export function differenceTable(a, b) {
   return element("table", {}, element("caption", {}, settings.length ? "Settings that differ, then what was measured" : "Same settings; what was measured"), element("thead", {}, head), element("tbody", {}, ...body));
 }
 
-/** Searches with a box each. */
+/** One line of the list of searches, with a box to choose it. */
 export function searchItem(search, checked, toggled) {
   const parts = [search.status, `${search.ended} trials ended`, `front ${search.front}`, search.objectives.join(" / ")];
   return element("li", {}, element("label", {},

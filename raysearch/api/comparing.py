@@ -12,7 +12,7 @@ from raysearch.api.searches import Search, open_search
 if TYPE_CHECKING:
     from raysearch.front.compare import ComparedSearch
     from raysearch.front.document import SearchDocument
-    from raysearch.front.seeds import OverSeeds
+    from raysearch.front.seeds import ConfigOverSeeds
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,12 +25,12 @@ class Comparison:
     """Whether the searches differ in their seed alone."""
 
     @property
-    def rows(self) -> list[ComparedSearch] | list[OverSeeds]:
+    def rows(self) -> list[ComparedSearch] | list[ConfigOverSeeds]:
         """One row a search; of searches that differ in their seed, one a configuration that all of them completed."""
-        from raysearch.front.compare import compare
-        from raysearch.front.seeds import over_seeds
+        from raysearch.front.compare import compare_searches
+        from raysearch.front.seeds import average_over_seeds
 
-        return over_seeds(self.documents) if self.seeds else compare(self.documents)
+        return average_over_seeds(self.documents) if self.seeds else compare_searches(self.documents)
 
     def __str__(self) -> str:
         from raysearch.front.compare import compare_table

@@ -1,4 +1,7 @@
-"""Ray, for as long as a search needs it: a cluster that somebody named, or one of our own."""
+"""Connects to Ray for as long as a search needs it: to a cluster that the user named, or to a Ray of our own.
+
+A Ray of our own, called embedded here, runs on this machine alone and ends with the search.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,30 @@ import ray
 from raysearch.errors import WorkError
 
 APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9"}
-"""The environment of an embedded Ray: a dashboard that nobody runs, since it has none.
+"""The environment of an embedded Ray. It has no dashboard, so this names an address where nobody answers.
 
-Ray Train's cleaner asks a dashboard whether its controller lives. Without an address it looks for one among the
-processes of the machine; another Ray's knows no such controller, and our workers are ended.
+Ray Train has a cleaner that asks a dashboard whether the controller of some workers still lives. Without an address it
+looks for a dashboard among all processes of the machine. If it finds that of another Ray, which knows no such
+controller, it ends our workers.
 """
 TMPDIR = "RAY_TMPDIR"
+"""The variable that says where Ray puts its sockets and logs."""
 STARTS = 3
-"""Attempts: Ray gives a node half a minute to start, which a busy machine may need more than once."""
+"""Attempts to start Ray. It gives a node half a minute, and on a busy machine that may be too short more than once."""
 SLOW = "timed out during startup"
+"""What the message of an error says if Ray was too slow to start, as opposed to unable."""
 
 
 @contextmanager
 def connected(address: str | None) -> Iterator[bool]:
-    """Whether the cluster is one of our own, which nobody else adds nodes to."""
+    """Connects to the cluster at `address` or in `RAY_ADDRESS`, or else starts a Ray of our own, until the block ends.
+
+    Yields whether the Ray is our own: nobody adds nodes to that one later.
+    Raises: WorkError if a Ray of our own does not start.
+    """
+    # Trials write their own curves: Tune need not log each result to CSV, JSON and TensorBoard as well.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # Ctrl-C must reach us: the study is the state worth keeping, not Tune's.
+    # Tune would catch Ctrl-C to save its own state. It must reach us: the state worth keeping is the study.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     if address is not None or os.environ.get("RAY_ADDRESS"):
@@ -41,12 +52,12 @@ def connected(address: str | None) -> Iterator[bool]:
         return
     with _own_folder() as folder, _environment(APART | {TMPDIR: folder}):
         _start(
-            # "local": a Ray of our own even where one is running, which nobody named.
+            # "local" starts a Ray of our own even where another one is running: nobody named that one.
             address="local",
             include_dashboard=False,
-            # Trials exchange messages, not tensors: a small object store is plenty and leaves memory to them.
+            # Lanes and workers exchange messages, not tensors: a small object store leaves memory to trials.
             object_store_memory=256 * 2**20,
-            # Ray expects one process a core and warns of more; a lane's are mostly asleep.
+            # Ray expects one process for each core and warns of more, but most processes of a lane are asleep.
             _system_config={"worker_maximum_startup_concurrency": 16},
             log_to_driver=False,
             logging_level="ERROR",
@@ -58,12 +69,12 @@ def connected(address: str | None) -> Iterator[bool]:
 
 
 def _start(**settings: Any) -> None:
-    """Raises: WorkError if Ray does not start."""
+    """Starts Ray, and tries again if it was only slow. Raises: WorkError if Ray does not start."""
     for attempt in range(1, STARTS + 1):
         try:
             ray.init(**settings)
             return
-        except Exception as err:  # Ray raises nothing narrower
+        except Exception as err:  # Ray raises nothing narrower than this
             ray.shutdown()
             if SLOW not in str(err) or attempt == STARTS:
                 load = f"load average {os.getloadavg()[0]:.0f}"
@@ -72,7 +83,7 @@ def _start(**settings: Any) -> None:
 
 @contextmanager
 def _own_folder() -> Iterator[str]:
-    """A folder of its own for an embedded Ray's sockets and logs, removed after it."""
+    """A new folder for the sockets and logs of an embedded Ray, removed when the block ends."""
     folder = mkdtemp(prefix="raysearch-", dir=os.environ.get(TMPDIR))
     try:
         yield folder
@@ -82,6 +93,7 @@ def _own_folder() -> Iterator[str]:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables until the block ends."""
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:

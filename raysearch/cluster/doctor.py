@@ -1,4 +1,7 @@
-"""Whether a cluster is fit for a search: every node is asked, and each finding is one line with what to do about it."""
+"""Finds out whether a cluster is fit for a search.
+
+Every node answers the same question. Each finding is one line, and a bad one says what to do about it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from optuna.exceptions import StorageInternalError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sqlalchemy.exc import SQLAlchemyError
 
-from raysearch.cluster.node_report import NodeReport, Order, probe, read_probes, remove_probes, write_probe
+from raysearch.cluster.node_report import NodeReport, Question, make_report, read_notes, remove_notes, write_note
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.imports.torchaudio_library import FIX
 from raysearch.errors import InputError
@@ -24,22 +27,30 @@ from raysearch.storage.provenance import versions
 from raysearch.storage.studies import open_storage
 
 ANSWER_S = 90.0
-"""A node that has not answered by then is as good as none: starting a worker and importing torch take some."""
+"""Seconds after which a node that has not answered counts as absent. Starting a process and importing torch is slow."""
 LEAST_FREE_GB = 5.0
+"""Free gigabytes that each disk must have."""
 MOST_SKEW_S = 5.0
-"""A driver counts as dead after a minute of silence, by the clock of the one that asks."""
+"""Seconds by which a node's clock may be off.
+
+A driver counts as dead after a minute of silence, by the clock of whoever asks: a clock far off would mislead.
+"""
 RECORDINGS = 4
-"""Of each split, that every node must be able to read."""
+"""How many recordings of each split every node must be able to read."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of `raysearch doctor`."""
 
     check: str
+    """What was looked at, in a word."""
     ok: bool
+    """Whether a search may begin as far as this goes."""
     found: str
+    """What was found, in good cases too."""
     fix: str = ""
+    """What to do about a bad finding; empty for a good one."""
 
     def __str__(self) -> str:
         line = f"{'ok  ' if self.ok else 'FAIL'}  {self.check:10s}  {self.found}"
@@ -48,48 +59,56 @@ class Finding:
 
 @dataclass(frozen=True)
 class Answer:
-    """A node's report, with the driver's clock before and after."""
+    """The report of a node, with the driver's clock before and after."""
 
     report: NodeReport
+    """What the node says of itself."""
     asked_s: float
+    """Unix time in seconds at which the driver asked."""
     answered_s: float
+    """Unix time in seconds at which the driver had the report."""
 
     @property
     def skew_s(self) -> float:
-        """How far the node's clock is off, at least: it was read between the two."""
+        """Seconds by which the node's clock is off at least: it was read between the question and the answer."""
         clock_s = self.report.clock_s
         return max(self.asked_s - clock_s, clock_s - self.answered_s, 0.0)
 
 
 def examine(storage: str, corpus: Callable[[], Corpus] | None, *, tracking: str, study: str) -> list[Finding]:
-    """Findings on the cluster that Ray is connected to; `study` is a database URL, or empty."""
+    """Findings on the cluster that Ray is connected to.
+
+    `storage` is the folder or URI of searches, `tracking` the MLflow tracking URI, `study` a database URL or empty.
+    Where `corpus` is given, it is read here, and every node must be able to read some of its recordings.
+    """
     token = f".doctor-{os.urandom(4).hex()}"
     recordings, corpus_fault = _sample(corpus)
     try:
-        write_probe(storage, token, "driver")
-        answers = ask_nodes(Order(storage, token, recordings))
-        seen = len(read_probes(storage, token)) - 1
+        write_note(storage, token, "driver")
+        answers = ask_nodes(Question(storage, token, recordings))
+        seen = len(read_notes(storage, token)) - 1  # all notes but the driver's own
     except OSError as err:
         return [
             Finding("storage", False, f"{storage}: {err.strerror or err}", "give --storage a folder or URI to write")
         ]
     finally:
-        remove_probes(storage, token)
+        remove_notes(storage, token)
     findings = judge(answers, versions(), storage=storage, seen=seen, recordings=len(recordings))
     if corpus_fault:
         findings.append(Finding("corpus", False, corpus_fault, "correct the search document's corpus"))
     return [*findings, check_mlflow(tracking), check_study(study)]
 
 
-def ask_nodes(order: Order) -> list[Answer]:
-    """Of every living node of the cluster, at the same time."""
-    task = ray.remote(num_cpus=0, max_retries=0)(probe)
+def ask_nodes(question: Question) -> list[Answer]:
+    """Asks all living nodes of the cluster at the same time. A node that does not answer in time has a report too."""
+    # No CPUs: a node whose CPUs are all in use must answer too.
+    task = ray.remote(num_cpus=0, max_retries=0)(make_report)
     asked: dict[Any, tuple[str, float]] = {}
     for node in ray.nodes():
         if node["Alive"]:
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             gpus = int(node["Resources"].get("GPU", 0))
-            answer = task.options(scheduling_strategy=here).remote(order, gpus)
+            answer = task.options(scheduling_strategy=here).remote(question, gpus)
             asked[answer] = (f"{node['NodeManagerHostname']}/{node['NodeID'][:6]}", time.time())
     answers, waiting = [], list(asked)
     deadline_s = time.monotonic() + ANSWER_S
@@ -105,7 +124,10 @@ def ask_nodes(order: Order) -> list[Answer]:
 def judge(
     answers: Sequence[Answer], own: Mapping[str, str], *, storage: str, seen: int, recordings: int
 ) -> list[Finding]:
-    """Findings on what the nodes answered; `seen` is how many of their files the driver found in the storage."""
+    """Findings on what the nodes answered.
+
+    `own` holds the driver's versions. `seen` is how many of the nodes' notes the driver found in the storage.
+    """
     absent = {answer.report.host: answer.report.absent for answer in answers if answer.report.absent}
     present = [answer for answer in answers if not answer.report.absent]
     reports = [answer.report for answer in present]
@@ -129,7 +151,7 @@ def judge(
 
 
 def check_mlflow(tracking: str) -> Finding:
-    """A server must answer; a file or database of our own needs no server."""
+    """Whether the MLflow server answers. A database or a file of our own needs no server."""
     if not tracking.startswith("http"):
         return Finding("mlflow", True, tracking.partition("://")[0] + ", written by the driver")
     try:
@@ -141,9 +163,10 @@ def check_mlflow(tracking: str) -> Finding:
 
 
 def check_study(study: str) -> Finding:
+    """Whether the database of studies opens. Without one, studies are journals in folders, and all is well."""
     if not study:
         return Finding("study", True, "a journal in the search's folder")
-    # The URL may hold a password: it is not printed.
+    # The URL may hold a password, so only its scheme is printed.
     kind = study.partition("://")[0]
     try:
         count = len(open_storage(study).get_all_studies())
@@ -154,7 +177,7 @@ def check_study(study: str) -> Finding:
 
 
 def _sample(corpus: Callable[[], Corpus] | None) -> tuple[list[str], str]:
-    """A few recordings, or why there are none."""
+    """A few recordings of each split, and why there are none if the corpus cannot be read."""
     if corpus is None:
         return [], ""
     try:
@@ -165,15 +188,17 @@ def _sample(corpus: Callable[[], Corpus] | None) -> tuple[list[str], str]:
 
 
 def _heard(answer: Any, name: str) -> NodeReport:
+    """The report that a Ray task returned, or one that says why it returned none."""
     try:
         report: NodeReport = ray.get(answer)
     except ray.exceptions.RayError as err:
         return NodeReport(name, absent=str(err).strip().splitlines()[-1])
-    # Several nodes may share a host.
+    # Several nodes may share a host, so the name holds the node's id as well.
     return replace(report, host=name)
 
 
 def _finding(check: str, faults: Mapping[str, str], fine: str, fix: str) -> Finding:
+    """A good finding if no node has a fault, else one that names the first such node and counts the others."""
     if not faults:
         return Finding(check, True, fine)
     host, fault = next(iter(faults.items()))

@@ -1,4 +1,4 @@
-"""What a Ray job takes along: the files of the working directory that Ray will pack and upload."""
+"""Lists what a Ray job takes along: the files of the working directory that Ray packs and uploads."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from pathlib import Path
 from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 
 LARGEST = 5
+"""How many of the largest files are named."""
 
 
 def packed(root: Path) -> dict[str, int]:
-    """Bytes of each file that goes along, by its path from `root`: all but what `.gitignore` and `.rayignore` name."""
+    """Size in bytes of each file that goes along, by its path from `root`.
+
+    Files that a `.gitignore` or `.rayignore` names stay behind.
+    """
     found: dict[str, int] = {}
     _walk(root, root, [], found)
     return found
 
 
 def _walk(root: Path, folder: Path, excludes: list[Callable[[Path], bool]], found: dict[str, int]) -> None:
-    # Ray's own rules: ours could only differ from them. An ignore file holds for what lies below it.
+    # Ray's private function knows Ray's own rules; rules of our own could only differ from them.
+    # An ignore file holds for all that lies below it, so each folder adds its rules to those from above.
     excludes = [*excludes, *get_excludes_from_ignore_files(folder, include_gitignore=True)]
     for path in sorted(folder.iterdir()):
         if any(excluded(path) for excluded in excludes):
@@ -30,6 +35,7 @@ def _walk(root: Path, folder: Path, excludes: list[Callable[[Path], bool]], foun
 
 
 def package_lines(files: dict[str, int]) -> list[str]:
+    """Lines for the user: the size of the package, and its largest files."""
     total = sum(files.values())
     largest = sorted(files.items(), key=lambda item: -item[1])[:LARGEST]
     lines = [f"package: {total / 1e6:.1f} MB in {len(files)} files (.rayignore leaves files out); the largest:"]

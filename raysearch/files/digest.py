@@ -1,6 +1,6 @@
-"""Digests of content: what is filed under its content, or compared by it, is named by one of these.
+"""Digests: short names for content, which is filed under its digest or compared by it.
 
-Their values stand in folder names, search records and MLflow, so none of them may ever change.
+Digests stand in names of folders, in records of searches and in MLflow. So the digest of some content may never change.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import json
 from collections.abc import Iterable
 
 DIGITS = 16
-"""Hexadecimal digits of a digest, 64 bits: among a million contents two share one with a chance of 3 in 100 million."""
+"""Hexadecimal digits of a digest, which make 64 bits.
+
+The chance that any two of a million contents share a digest is 3 in 100 million.
+"""
 
 
 def content_digest(content: str | bytes | Iterable[str], digits: int = DIGITS) -> str:
-    """The first hexadecimal digits of the content's sha256; of several texts, that of their concatenation.
+    """The first hexadecimal digits of the content's SHA-256. Several texts count as one, put one after the other.
 
-    Texts count as UTF-8.
+    Texts are encoded as UTF-8.
     """
     sha = hashlib.sha256()
     for part in [content] if isinstance(content, str | bytes) else content:
@@ -25,5 +28,5 @@ def content_digest(content: str | bytes | Iterable[str], digits: int = DIGITS) -
 
 
 def document_digest(document: object, digits: int = DIGITS) -> str:
-    """The digest of what JSON can hold; the order of keys does not count."""
+    """The digest of a document that JSON can hold. The order of keys does not matter."""
     return content_digest(json.dumps(document, sort_keys=True), digits)

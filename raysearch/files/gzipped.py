@@ -1,4 +1,4 @@
-"""A gzip file that one of our verbs wrote: the same content is the same bytes, and damage is one clear line."""
+"""Writes and reads gzip files. The same content gives the same bytes, and a damaged file gives a clear error."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from raysearch.errors import InputError
 
 
 def write_gzip(path: Path, content: bytes) -> None:
-    # No time in the file's head, as gzip would put there.
+    # By itself, gzip writes the time and the file's name into the head: equal content would differ in bytes.
     with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(content)
 
 
 def read_gzip(path: Path, expected: str) -> bytes:
-    """Raises: InputError if there is no such file, or it is torn or damaged; `expected` says what it should be."""
+    """The content of a gzip file.
+
+    Raises: InputError if there is no such file, or it is torn or damaged; `expected` says there what it should be.
+    """
     try:
         with gzip.open(path) as file:
             return file.read()

@@ -1,7 +1,10 @@
-"""Folders behind a URI: `s3://`, `gs://`, `abfs://`, `hdfs://` by pyarrow, all others by fsspec. Credentials and
-endpoints come from the environment (`AWS_ENDPOINT_URL`, ...), as each service has it.
+"""Folders behind a URI, such as `s3://BUCKET/PATH`.
 
-An object appears whole or not at all, but a folder of them does not: who needs a whole folder writes a marker last.
+The library pyarrow opens `s3://`, `gs://`, `abfs://` and `hdfs://`; fsspec opens all others. Both take credentials and
+endpoints from the environment, in the variables that each service uses (`AWS_ENDPOINT_URL`, ...).
+
+An object appears whole or not at all, but a folder of objects does not: whoever needs a whole folder writes a marker
+last.
 """
 
 from __future__ import annotations
@@ -17,20 +20,21 @@ from raysearch.errors import InputError
 from raysearch.files.whole import PART
 
 DATABASES = ("postgresql", "mysql", "sqlite", "mssql", "oracle", "redis")
-"""Schemes that name a study's database, not a folder."""
+"""Schemes of URLs that name the database of a study, not a folder."""
 
 
 def is_remote(storage: str | None) -> bool:
-    """Whether `storage` is a URI of files."""
+    """Whether `storage` is a URI of files, not a local folder and not a database URL."""
     scheme, separator, _ = (storage or "").partition("://")
+    # A database URL may name its driver after a plus: postgresql+psycopg2.
     return bool(separator) and scheme.partition("+")[0] not in DATABASES
 
 
 class Remote:
-    """A folder at a URI; names below it have slashes."""
+    """A folder at a URI. Names of what lies below it are paths with slashes, from that folder."""
 
     def __init__(self, uri: str) -> None:
-        """Raises: InputError if nothing here knows such a URI."""
+        """Opens the folder. Raises: InputError if neither library knows such a URI."""
         self.uri = uri.rstrip("/")
         try:
             self._files, self._root = FileSystem.from_uri(self.uri)
@@ -38,7 +42,7 @@ class Remote:
             self._files, self._root = _by_fsspec(self.uri, err)
 
     def read(self, name: str) -> bytes | None:
-        """Of a file; None if there is none."""
+        """Content of a file; None if there is no such file."""
         try:
             with self._files.open_input_stream(self._path(name)) as file:
                 content: bytes = file.read()
@@ -47,25 +51,29 @@ class Remote:
             return None
 
     def write(self, name: str, content: bytes) -> None:
+        """Writes a file, and the folders above it where they are needed."""
         path = self._path(name)
         try:
             stream = self._files.open_output_stream(path)
-        except FileNotFoundError:  # object stores have no folders to make
+        except FileNotFoundError:  # a file system needs the folder first; an object store has none, so it is tried last
             self._files.create_dir(path.rpartition("/")[0], recursive=True)
             stream = self._files.open_output_stream(path)
         with stream as file:
             file.write(content)
 
     def files(self, folder: str) -> dict[str, int]:
-        """Bytes of each file below a folder, by its name from there."""
+        """Size in bytes of each file below a folder, by its name from there."""
         return {name: info.size for name, info in self._below(folder)}
 
     def times_s(self, folder: str) -> dict[str, float]:
-        """When each file below a folder was written, in Unix time."""
+        """Unix time in seconds at which each file below a folder was written, by its name from there."""
         return {name: (info.mtime_ns or 0) / 1e9 for name, info in self._below(folder)}
 
     def push(self, local: Path, folder: str, skip: tuple[str, ...] = ()) -> None:
-        """Makes a folder there equal to the local one; what there is in the same size and as new stays."""
+        """Makes the remote folder equal to the local one, except for names in `skip` at its top.
+
+        A remote file that has the same size and is as new stays as it is.
+        """
         there = {name: (info.size, info.mtime_ns or 0) for name, info in self._below(folder)}
         here = {str(path.relative_to(local)): path for path in sorted(local.rglob("*")) if path.is_file()}
         for name, path in here.items():
@@ -79,7 +87,7 @@ class Remote:
             self._files.delete_file(self._path(f"{folder}/{name}"))
 
     def pull(self, folder: str, local: Path) -> bool:
-        """Copies a folder from there over the local one; False if there is none."""
+        """Copies a remote folder over the local one. Returns False if there is no such folder."""
         found = self.files(folder)
         for name in found:
             path = local / name
@@ -88,6 +96,7 @@ class Remote:
         return bool(found)
 
     def delete(self, folder: str) -> None:
+        """Deletes all files below a folder."""
         for name in self.files(folder):
             self._files.delete_file(self._path(f"{folder}/{name}"))
 

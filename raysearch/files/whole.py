@@ -1,7 +1,7 @@
-"""Files and folders that are old or new, and whole: whoever dies while writing one, and if the power fails.
+"""Writes files and folders so that whoever reads them finds the old one or the new one, and never a torn one.
 
-Each is written beside its place under a name that ends in `.part`, brought to disk and renamed; then the folder that
-names it is brought to disk as well.
+This holds even if the writer dies or the power fails. Each is written beside its place, under a name that ends in
+`.part`, brought to disk, and renamed. Then the folder around it, which holds the name, is brought to disk as well.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PART = ".part"
-"""How the name of what is not yet whole ends."""
+"""Ending of the name of a file or folder that is not whole yet."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file, text as UTF-8; what lay there before is replaced."""
+    """Writes a file in place of what was there before. Text is encoded as UTF-8."""
     with whole_file(path) as part:
         part.write_bytes(_as_bytes(content))
 
 
 def write_new(path: Path, content: str | bytes) -> None:
-    """Writes a file that is not there yet: of several writers at once, one succeeds.
+    """Writes a file that is not there yet. Of several writers at once exactly one succeeds.
 
-    Raises: FileExistsError
+    Raises: FileExistsError if there is such a file.
     """
     part = _beside(path)
     try:
         part.write_bytes(_as_bytes(content))
         _to_disk(part)
-        # A link fails where its name exists; a rename would replace what is there.
+        # Making a link fails if the name exists. A rename would replace what is there.
         os.link(part, path)
         _to_disk(path.parent)
     finally:
@@ -41,9 +41,9 @@ def write_new(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Where to write a file that takes the place of `path` when the block ends. If the block raises, nothing changes.
+    """Yields a path to write to. When the block ends, it takes the place of `path`; if it raises, nothing changes.
 
-    For libraries that write a file by its name; the name does not end as `path` does.
+    This is for libraries that write a file by its name. The name that they get does not end as `path` does.
     """
     part = _beside(path)
     try:
@@ -57,11 +57,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill, that becomes `path` when the block ends. If the block raises, there is none.
+    """Yields an empty folder to fill, which becomes `path` when the block ends. If the block raises, it is removed.
 
-    For one writer at a time: what an earlier one left behind when it died is removed.
+    This is for one writer at a time: what an earlier writer left behind when it died is removed.
 
-    Raises: OSError at the end, if there is something in `path`.
+    Raises: OSError when the block ends, if `path` is a folder with something in it.
     """
     part = path.with_name(path.name + PART)
     shutil.rmtree(part, ignore_errors=True)
@@ -77,8 +77,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def first_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill, that becomes `path` when the block ends. Of several writers at once the first one wins,
-    and the work of the others is dropped.
+    """Yields an empty folder to fill, which becomes `path` when the block ends.
+
+    Of several writers at once the first one to finish wins, and the work of the others is dropped.
     """
     part = _beside(path)
     part.mkdir(parents=True)
@@ -100,7 +101,7 @@ def _as_bytes(content: str | bytes) -> bytes:
 
 
 def _beside(path: Path) -> Path:
-    """A name of its own for each writer."""
+    """A path beside `path` for what is not whole yet. Each writer gets another one."""
     return path.with_name(f"{path.name}.{os.urandom(4).hex()}{PART}")
 
 
@@ -111,12 +112,12 @@ def _all_to_disk(folder: Path) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Waits until the content of a file, or the names in a folder, would survive a power cut."""
+    """Waits until the content of a file, or the list of names in a folder, would survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as err:
-        # Some network file systems cannot do this for a folder: they keep names in a way of their own.
+        # Some network file systems refuse this for a folder, since they keep names in a way of their own.
         if err.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
             raise
     finally:

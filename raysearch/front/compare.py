@@ -1,4 +1,4 @@
-"""Searches side by side: the same objectives, one reference point, the same budgets."""
+"""Compares searches that have the same objectives: at one reference point and under the same budgets of cost."""
 
 from __future__ import annotations
 
@@ -16,46 +16,47 @@ from raysearch.front.trials import Measured
 from raysearch.settings import Settings
 
 BUDGETS = 3
+"""Number of budgets under which searches are compared."""
 
 
-class Best(Settings):
-    """A search's lowest error within a budget."""
+class BestWithinBudget(Settings):
+    """The front member with the lowest error among those whose cost is within a budget."""
 
     budget: float
-    """In the unit of the cost objective."""
+    """The highest cost allowed, in the unit of the cost objective."""
     trial: int | None
-    """None if no front member is within the budget."""
+    """Number of the trial. None if no front member is within the budget."""
     error: Measured
-    """In percent."""
+    """Error of the trial in percent."""
     low: Measured
-    """Lower end of its 95 % interval."""
+    """Lower end of the error's 95 % interval."""
     high: Measured
-    """Upper end of its 95 % interval."""
+    """Upper end of the error's 95 % interval."""
 
 
 class ComparedSearch(Settings):
-    """One search among others."""
+    """One of the searches that are compared."""
 
     name: str
-    """The search's name."""
+    """Name of the search."""
     trials: int
-    """All of them, whatever their state."""
+    """Number of trials, whatever their state."""
     front_size: int
-    """Its own front's members."""
+    """Number of members of the search's own front."""
     joint_front_size: int
-    """Those of them that stay non-dominated beside the other searches."""
+    """Number of those members that are also on the joint front, over the trials of all searches together."""
     hypervolume: float
-    """At the common reference point."""
+    """Hypervolume of the search at `reference_point`."""
     reference_point: list[float]
-    """The largest of the searches' reference points in each objective."""
+    """The common reference point: in each objective the largest of the searches' own."""
     hours: float
     """Trial-hours spent, from `cost/seconds`; 0 where that was not recorded."""
-    best: list[Best]
-    """Under some budgets, the same for all searches."""
+    best: list[BestWithinBudget]
+    """The best trial under each budget; the budgets are the same for all searches."""
 
 
-def compare(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
-    """One row a search, in the order given.
+def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
+    """Compares searches: one row for each, in the order given.
 
     Raises: InputError if their objectives differ: volumes in different units do not compare.
     """
@@ -66,6 +67,7 @@ def compare(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
                 f"{document.name}: objectives: {document.objectives}; expected {objectives} as in {documents[0].name}"
             )
     reference_point = np.max([document.reference_point for document in documents], axis=0).tolist()
+    # Trials of two searches may have the same number, so members are told apart by identity.
     joint = {id(m) for m in Front.of([m for d in documents for m in d.members()], objectives).members}
     budgets = _budgets(documents)
     return [
@@ -77,15 +79,15 @@ def compare(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
             hypervolume=Front.of(document.trials, objectives).hypervolume(reference_point),
             reference_point=reference_point,
             hours=sum(trial.metrics.get("cost/seconds", 0.0) for trial in document.trials) / 3600,
-            best=[_best(document, budget) for budget in budgets],
+            best=[_best_within(document, budget) for budget in budgets],
         )
         for document in documents
     ]
 
 
 def compare_table(documents: Sequence[SearchDocument]) -> str:
-    """`compare` for people: one line a search."""
-    rows = compare(documents)
+    """The comparison as a table to read, with one line for each search."""
+    rows = compare_searches(documents)
     cost, error = axes(documents[0].objectives)
     columns = [
         Column("search", [row.name for row in rows], left=True),
@@ -106,32 +108,34 @@ def compare_table(documents: Sequence[SearchDocument]) -> str:
 
 
 def _budgets(documents: Sequence[SearchDocument]) -> list[float]:
-    """Round costs, spread evenly on a log axis between the cheapest and the dearest front member of all searches."""
+    """Round costs, spread evenly on a log axis from the cheapest to the dearest front member of all searches."""
     cost, _ = axes(documents[0].objectives)
     costs = [value(member, cost) for document in documents for member in document.members()]
     if not costs:
         return []
+    # The first number is left out: it is the cost of the cheapest member, which alone would be within it.
     spread = np.geomspace(min(costs), max(costs), BUDGETS + 1)[1:]
     return sorted({_round_up(budget) for budget in spread})
 
 
 def _round_up(number: float) -> float:
-    """To two digits, so that the member whose cost it was stays within."""
+    """Rounds up to two digits. The member whose cost the number was stays within the rounded budget."""
     unit_of_two = 10.0 ** (np.floor(np.log10(number)) - 1)
+    # Without the small subtraction, a number that has two digits already could be raised by an error of rounding.
     return float(f"{np.ceil(number / unit_of_two - 1e-9) * unit_of_two:.6g}")
 
 
-def _best(document: SearchDocument, budget: float) -> Best:
+def _best_within(document: SearchDocument, budget: float) -> BestWithinBudget:
     cost, error = axes(document.objectives)
     within = [member for member in document.members() if value(member, cost) <= budget]
     if not within:
-        return Best(budget=budget, trial=None, error=nan, low=nan, high=nan)
+        return BestWithinBudget(budget=budget, trial=None, error=nan, low=nan, high=nan)
     best = min(within, key=lambda member: value(member, error))
     low, high = interval(best, error)
-    return Best(budget=budget, trial=best.number, error=value(best, error), low=low, high=high)
+    return BestWithinBudget(budget=budget, trial=best.number, error=value(best, error), low=low, high=high)
 
 
-def _best_text(best: Best) -> str:
+def _best_text(best: BestWithinBudget) -> str:
     if best.trial is None:
         return "-"
     places = decimals([best.error], digits=3)

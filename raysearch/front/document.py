@@ -1,4 +1,8 @@
-"""The one document of a search: what `search --json` and `front --json` print and what tables, plots, MLflow show."""
+"""The outcome of a search as one document: its trials, its front and its hypervolume.
+
+`search --json` and `front --json` print it; tables, plots and MLflow show what it holds. It is not the search document
+of the room `spec`, the YAML file that asks for a search.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +15,25 @@ from raysearch.settings import Settings
 
 
 class SearchDocument(Settings):
-    """A search and its front."""
+    """The outcome of a search, or of what has been run of it so far."""
 
     name: str
-    """The search's name."""
+    """Name of the search."""
     objectives: list[Objective]
-    """All are minimised."""
+    """Names of the objectives; all are minimised."""
     trials: list[TrialRecord]
-    """By number."""
+    """All trials, sorted by number."""
     front: list[int]
-    """Numbers of the non-dominated trials, by MACs."""
+    """Numbers of the non-dominated trials, sorted by MACs."""
     hypervolume: float
-    """What the front dominates up to `reference_point`."""
+    """The volume that the front dominates up to `reference_point`, in the product of the objectives' units."""
     reference_point: list[float]
-    """One number an objective; trials beyond it count nothing."""
+    """One number for each objective. A trial beyond it in any objective adds nothing to the hypervolume."""
     teacher: TeacherPoint | None = None
-    """Known when its errors were measured."""
+    """The teacher's cost and errors; None if its errors were not measured."""
 
     def members(self) -> list[TrialRecord]:
-        """The front's trials, by MACs."""
+        """The trials of the front, sorted by MACs."""
         by_number = {trial.number: trial for trial in self.trials}
         return [by_number[number] for number in self.front]
 
@@ -41,7 +45,7 @@ def document(
     reference_point: Sequence[float],
     teacher: TeacherPoint | None = None,
 ) -> SearchDocument:
-    """The document of a search, with the front and the hypervolume of its complete trials."""
+    """Makes the document of a search: finds the front of its complete trials and computes the hypervolume."""
     front = Front.of(trials, objectives)
     return SearchDocument(
         name=name,

@@ -1,4 +1,4 @@
-"""What a picture of a search shows, before anything is drawn: tests check this, and both drawers use it."""
+"""What a picture of a search shows, as data. Both ways to draw, PNG and HTML, take it, and tests check it."""
 
 from __future__ import annotations
 
@@ -12,46 +12,58 @@ from raysearch.front.objective import COSTS, axes, header, interval, unit, value
 from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
 from raysearch.front.trials import TrialRecord
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; without black and yellow.
+# Okabe and Ito's colours can be told apart by colour-blind readers too. Black and yellow are left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9")
 
 
 @dataclass(frozen=True)
 class Point:
-    """A complete trial, or the teacher."""
+    """A complete trial, or the teacher, as a point of the picture."""
 
     label: str
+    """Number of the trial, or name of the teacher."""
     method: str
+    """Name of the trial's method, which decides the colour."""
     x: float
-    """Cost, on a log axis."""
+    """Cost; its axis is logarithmic."""
     y: float
     """Error in percent."""
     low: float
+    """Lower end of the error's 95 % interval."""
     high: float
+    """Upper end of the error's 95 % interval."""
     mark: Mark | None
-    """None for the teacher."""
+    """How the trial stands to the front; None for the teacher."""
     details: tuple[str, ...]
-    """Lines that a reader sees who asks for more."""
+    """Lines of text that appear when a reader points at it."""
 
 
 @dataclass(frozen=True)
 class Drawing:
+    """One picture of a search."""
+
     title: str
+    """Name of the search and size of its front."""
     subtitle: str
+    """Counts of trials by state, and the hypervolume."""
     x_label: str
+    """What the cost axis says."""
     y_label: str
+    """What the error axis says."""
     points: tuple[Point, ...]
-    """Complete trials, by number."""
+    """The complete trials, sorted by number."""
     front: tuple[Point, ...]
-    """Those of them that the step line joins, by cost."""
+    """The points that the step line joins, sorted by cost."""
     teacher: Point | None
+    """The teacher, if its cost and error are known."""
     colours: dict[str, str]
-    """Method -> colour, in order of the legend."""
+    """Colour of each method by its name, in the order of the legend."""
 
 
 def drawing(document: SearchDocument) -> Drawing:
-    """Trials that did not end complete are counted in the subtitle, not drawn: their errors are of unfinished students.
+    """What a picture of the search shows.
 
+    Only complete trials are drawn. The others have errors of unfinished students, and are counted in the subtitle.
     A search with more than two objectives is drawn on its first cost and its first error.
     """
     cost, error = axes(document.objectives)
@@ -59,7 +71,7 @@ def drawing(document: SearchDocument) -> Drawing:
     settings = varying_settings(document.trials)
     shown = [trial for trial in document.trials if trial.number in marks]
     points = tuple(_point(trial, cost, error, marks[trial.number], settings) for trial in shown)
-    # The line joins what is non-dominated on the two axes shown.
+    # With three objectives, a member of the front may be dominated on the two axes shown. The line leaves it out.
     flat = {trial.number for trial in Front.of(shown, (cost, error)).members}
     front = [point for trial, point in zip(shown, points, strict=True) if trial.number in flat]
     methods = sorted({point.method for point in points})

@@ -1,7 +1,8 @@
 """The front of a search: its non-dominated trials, what they dominate, and which of their differences are noise.
 
-All objectives are minimised. Only complete trials whose every objective was measured take part.
-Shapes: P, Q points, M objectives, E those of them that are errors.
+All objectives are minimised. One trial dominates another if it is no worse in any objective and better in at least one.
+Only complete trials take part, and only those whose objectives were all measured.
+Shapes: P, Q points, M objectives, E objectives that are errors.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Mark(str, Enum):
-    """How a complete trial stands to the front once intervals are looked at."""
+    """How a complete trial stands to the front once the intervals of the errors are looked at."""
 
     FRONT = "front"
     FRONT_WITHIN_NOISE = "front, within noise of a cheaper trial"
@@ -30,25 +31,32 @@ class Mark(str, Enum):
 
 
 class Progress(NamedTuple):
-    """A search after some of its trials ended."""
+    """How far a search was when some of its trials had ended."""
 
     ended: int
+    """Number of trials that had ended."""
     hypervolume: float
-    """Linear in cost and error."""
+    """Hypervolume of their front, linear in cost and error."""
     front_size: int
+    """Number of members of their front."""
 
 
 @dataclass(frozen=True)
 class Front:
+    """The front of some trials, and the trials that it dominates."""
+
     objectives: tuple[str, ...]
+    """Names of the objectives."""
     members: tuple[TrialRecord, ...]
-    """By MACs; trials with equal values are all members."""
+    """The non-dominated trials, sorted by MACs. Trials with equal values are all members."""
     dominated: tuple[TrialRecord, ...]
-    """By number."""
+    """The other complete trials, sorted by number."""
 
     @classmethod
     def of(cls, records: Sequence[TrialRecord], objectives: Sequence[str]) -> Front:
+        """The front of these trials, of which those that are not complete are left out."""
         judged = sorted((r for r in records if _is_judged(r, objectives)), key=lambda record: record.number)
+        # Weakly: trials that are equal in every objective are all kept, since neither is better.
         kept_P = moocore.is_nondominated(_points(judged, objectives), keep_weakly=True)
         members = [record for record, kept in zip(judged, kept_P, strict=True) if kept]
         members.sort(key=lambda record: (record.cost.macs_g, *_values(record, objectives), record.number))
@@ -65,8 +73,9 @@ class Front:
     def knee(self) -> TrialRecord | None:
         """The member farthest below the chord from the cheapest to the dearest member.
 
-        Measured on (log cost, error), both scaled so that the front's ends are 0 and 1: the member after which more
-        MACs buy less. Where none lies below the chord it is the cheapest; None if the front is empty.
+        More MACs than the knee's buy less than before. The distance is measured on (log cost, error), both scaled so
+        that the front's ends are 0 and 1. If no member lies below the chord, the knee is the cheapest member; if the
+        front is empty, there is none.
         Source: Das, On characterizing the knee of the Pareto curve, Structural Optimization 1999.
         """
         if not self.members:
@@ -75,16 +84,18 @@ class Front:
         flat = Front.of(self.members, (cost, error)).members
         x_P = np.log([value(member, cost) for member in flat])
         y_P = np.array([value(member, error) for member in flat])
+        # The chord runs from (0, 1) to (1, 0), so the distance below it grows as x + y falls.
         depth_P = -_scaled(x_P) - _scaled(y_P)
         return flat[int(np.argmax(depth_P))]
 
     def marks(self) -> dict[int, Mark]:
-        """Where each complete trial stands.
+        """The mark of each complete trial, by number.
 
-        Dominated trials: firmly, if a trial that costs no more has an interval wholly below theirs; else within noise.
-        Members: walking up from the cheapest, one is within noise if its interval overlaps that of a cheaper member
-        which was not itself so marked: of many small steps, those that add up to a clear gain stay unmarked.
-        Overlap of two 95 % intervals is a cautious test: differences it calls clear are clear.
+        A dominated trial is firmly dominated if some trial that costs no more has an interval wholly below its own.
+        Else it is within noise. Members of the front are looked at from the cheapest to the dearest. A member is within
+        noise if its interval overlaps that of a cheaper member which is not within noise itself: so many small steps,
+        each within noise of the one before, are unmarked where they add up to a clear gain.
+        Overlap of two 95 % intervals is a cautious test: the differences that it calls clear are clear.
         """
         return self._marks_of_dominated() | self._marks_of_members()
 
@@ -94,7 +105,7 @@ class Front:
         low_EP, high_EQ = _bounds(self.dominated, errors)[0], _bounds(others, errors)[1]
         point_MP1, other_MQ = _points(self.dominated, self.objectives).T[..., None], _points(others, self.objectives).T
         shape = len(self.dominated), len(others)
-        # Objective by objective: one array of all would be slow to reduce, and large for thousands of trials.
+        # One objective at a time: an array of all of them would be large for thousands of trials, and slow to reduce.
         below_PQ, no_worse_PQ, better_PQ = np.ones(shape, bool), np.ones(shape, bool), np.zeros(shape, bool)
         for low_P, high_Q in zip(low_EP, high_EQ, strict=True):
             below_PQ &= high_Q < low_P[:, None]
@@ -119,7 +130,7 @@ class Front:
         return marks
 
     def _overlap(self, cheaper: TrialRecord, dearer: TrialRecord) -> bool:
-        """Whether every error of the two may be the same. Costs are no noise."""
+        """Whether the two may be equal in every error. Costs are known exactly, and do not matter here."""
         pairs = [(interval(cheaper, name), interval(dearer, name)) for name in self._errors()]
         return bool(pairs) and all(a[0] <= b[1] and b[0] <= a[1] for a, b in pairs)
 
@@ -130,7 +141,10 @@ class Front:
 def hypervolume_history(
     records: Sequence[TrialRecord], objectives: Sequence[str], reference_point: Sequence[float]
 ) -> list[Progress]:
-    """The search after each ended trial, in the order in which they ended; without that time, by number."""
+    """How far the search was after each trial that ended, in the order in which they ended.
+
+    Trials whose end was not recorded come first, sorted by number.
+    """
     ended = [record for record in records if record.state != "running"]
     ended.sort(key=lambda record: (record.ended_s or 0.0, record.number))
     history: list[Progress] = []
@@ -152,6 +166,7 @@ def linear_hypervolume(points_PM: np.ndarray, reference_point: Sequence[float]) 
 
 
 def _is_judged(record: TrialRecord, objectives: Sequence[str]) -> bool:
+    """Whether a trial can be compared: it is complete, and every objective is a number."""
     return record.state == "complete" and bool(np.isfinite(_values(record, objectives)).all())
 
 
@@ -164,11 +179,12 @@ def _points(records: Sequence[TrialRecord], objectives: Sequence[str]) -> np.nda
 
 
 def _bounds(records: Sequence[TrialRecord], errors: Sequence[str]) -> np.ndarray:
-    """Lower and upper ends of the intervals: (2, E, P)."""
+    """Lower and upper ends of the intervals, of shape (2, E, P)."""
     ends = [[interval(record, name) for record in records] for name in errors]
     return np.moveaxis(np.array(ends, dtype=float).reshape(len(errors), len(records), 2), 2, 0)
 
 
 def _scaled(values_P: np.ndarray) -> np.ndarray:
+    """The values, scaled so that the smallest is 0 and the largest 1; all 0 if they are equal."""
     span = np.ptp(values_P)
     return (values_P - values_P.min()) / span if span else np.zeros_like(values_P)

@@ -1,4 +1,4 @@
-"""What each objective reads from a trial, and how it is written: all are numbers to minimise."""
+"""Objectives: which number of a trial each one is, and how it is written. All are minimised."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 Objective = Literal["macs", "params", "latency", "wer", "per", "eer", "error"]
 
 COSTS = ("macs", "params", "latency")
-"""Known exactly, or nearly so; the others are measured on a sample of cuts and carry an interval."""
+"""Objectives that are known exactly, or nearly so. The others are measured on a sample of cuts, with an interval."""
 HEADERS = {"macs": "MACs G", "params": "params M", "latency": "latency ms"}
 UNITS = {"macs": "GMAC", "params": "M params", "latency": "ms"}
 
 
 def value(point: TrialRecord | TeacherPoint, objective: str, split: str = "eval") -> float:
-    """The objective's value, in its unit (`unit`); NaN where it was not measured."""
+    """Value of an objective, in the unit that `unit` names. NaN where it was not measured.
+
+    `split` is `eval` for dev or `test`; costs other than latency are the same on both.
+    """
     if objective == "macs":
         return point.cost.macs_g
     if objective == "params":
@@ -27,7 +30,10 @@ def value(point: TrialRecord | TeacherPoint, objective: str, split: str = "eval"
 
 
 def interval(point: TrialRecord | TeacherPoint, objective: str) -> tuple[float, float]:
-    """The 95 % interval on dev, widened to hold the value; the value twice where none was measured."""
+    """Ends of the 95 % interval on dev, widened if need be to hold the value itself.
+
+    A cost has no interval, nor has an error for which none was measured: both ends are then the value.
+    """
     measured = value(point, objective)
     if objective in COSTS:
         return measured, measured
@@ -36,17 +42,22 @@ def interval(point: TrialRecord | TeacherPoint, objective: str) -> tuple[float, 
 
 
 def axes(objectives: Sequence[str]) -> tuple[str, str]:
-    """The cost and the error of a search, or of a flat picture of one: the first of each, else MACs and the last."""
+    """The cost and the error by which a search is drawn and compared, which may have more than two objectives.
+
+    They are its first cost and its first error. Without a cost it is MACs; without an error, the last objective.
+    """
     cost = next((name for name in objectives if name in COSTS), "macs")
     error = next((name for name in objectives if name not in COSTS), objectives[-1])
     return cost, error
 
 
 def header(objective: str) -> str:
+    """What a table's column of this objective is called, such as `MACs G` or `WER %`."""
     return HEADERS.get(objective, f"{_word(objective)} %")
 
 
 def unit(objective: str) -> str:
+    """The unit of an objective, as it stands after a number, such as `GMAC` or `% WER`."""
     return UNITS.get(objective, f"% {_word(objective)}")
 
 

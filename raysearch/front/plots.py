@@ -1,4 +1,4 @@
-"""The front as a PNG and as an HTML page that needs no network."""
+"""Draws a front as a PNG, by matplotlib, and as an HTML page that needs no network, by plotly."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from plotly import graph_objects
 
 INK, GREY, PALE, GOLD = "#333333", "#9a9a9a", "#c8c8c8", "#E6B800"
-# Open marks are those whose place is within noise. Dominated trials are grey, unless there are methods to tell apart.
+# A mark is open, not filled, if the trial's place is within noise. Dominated trials are grey if all have one method;
+# if there are several to tell apart, they have the faint colour of their method.
 DOMINATED = ((Mark.WITHIN_NOISE, "dominated, within noise", GREY), (Mark.FIRMLY_DOMINATED, "firmly dominated", PALE))
 FAINT = 0.45
+"""Opacity of dominated trials in the colour of their method."""
 MOST_LABELS = 20
-# Offsets in points of a member's label. Nothing lies below and to the left of a member, so there first.
+"""The most front members that all get a number."""
+# Where a member's label may stand: offset in points, and alignment. A member of a front has no trial below it and to
+# its left, so that place is tried first.
 LABEL_SPOTS = (
     (-6, -6, "right", "top"),
     (-8, 0, "right", "center"),
@@ -32,9 +36,9 @@ LABEL_SPOTS = (
 
 
 def draw_png(document: SearchDocument, path: Path, ringed: int | None = None) -> None:
-    """Writes the picture, 1440 x 900 pixels, with a ring around one trial if asked.
+    """Writes a picture of 1440 x 900 pixels. The trial with the number `ringed` has a ring around it.
 
-    No display is needed, and pyplot's global state is left alone.
+    No display is needed, and the global state of pyplot is left alone.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -57,6 +61,7 @@ def draw_png(document: SearchDocument, path: Path, ringed: int | None = None) ->
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9, borderaxespad=0)
     else:
         axes.text(0.5, 0.5, "no complete trial yet", transform=axes.transAxes, ha="center", color=GREY)
+    # Labels are placed by pixels, which are known only once the layout has been computed.
     figure.draw_without_rendering()
     _label_front(axes, shown)
     figure.savefig(path)
@@ -86,7 +91,7 @@ def _frame(axes: Any, shown: Drawing) -> None:
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Ticks 1, 2, 5, 10, ... between the two; on a range of many decades the powers of ten only."""
+    """Ticks at 1, 2, 5, 10, ... between the two ends. On a range of three decades or more, at powers of ten."""
     decades = range(int(log10(low)) - 1, int(log10(high)) + 2)
     digits = (1, 2, 5) if high / low < 1000 else (1,)
     return [tick for decade in decades for digit in digits if low <= (tick := digit * 10.0**decade) <= high]
@@ -99,7 +104,7 @@ def _draw_points(axes: Any, shown: Drawing) -> None:
         style = {"color": colour, "markersize": 8, "elinewidth": 1.4}
         _errorbars(axes, members, **style, markeredgecolor="white", zorder=5)
         _errorbars(axes, noisy, **style, markerfacecolor="white", markeredgewidth=1.6, zorder=4)
-        # A method has its place in the legend also where the front has none of its trials.
+        # An empty line puts the method into the legend even if the front has none of its trials.
         axes.plot([], [], "o", color=colour, markersize=8, label=method)
     if shown.front:
         xs, ys = [point.x for point in shown.front], [point.y for point in shown.front]
@@ -142,15 +147,17 @@ def _draw_teacher(axes: Any, teacher: Point) -> None:
 
 
 def _label_front(axes: Any, shown: Drawing) -> None:
-    """Trial numbers beside the members, each at the spot that hides least; left out where it would hide another's.
+    """Writes trial numbers beside the members, each at the spot where it hides least.
 
-    A crowded front gets numbers on those members only that are not within noise of a cheaper one.
+    A number that would hide another one is left out. On a crowded front only those members get numbers that are not
+    within noise of a cheaper one.
     """
     crowded = len(shown.front) > MOST_LABELS
     named = [point for point in shown.front if point.mark is Mark.FRONT or not crowded]
     obstacles = [_footprint(axes, point) for point in shown.points]
-    labels: list[Any] = []
+    labels: list[Any] = []  # boxes of the labels that stand already
     for point in named:
+        # Only a text that has been drawn knows its size: so all spots are drawn, and all but the best removed.
         texts = [
             axes.annotate(
                 point.label, (point.x, point.y), xytext=(x, y), textcoords="offset points", ha=ha, va=va, fontsize=9,
@@ -159,6 +166,7 @@ def _label_front(axes: Any, shown: Drawing) -> None:
             for x, y, ha, va in LABEL_SPOTS
         ]  # fmt: skip
         boxes = [text.get_window_extent() for text in texts]
+        # To hide another label counts a hundred times as much as to hide a point.
         hidden = [box.count_overlaps(obstacles) + 100 * box.count_overlaps(labels) for box in boxes]
         best = hidden.index(min(hidden))
         for index, text in enumerate(texts):
@@ -168,7 +176,7 @@ def _label_front(axes: Any, shown: Drawing) -> None:
 
 
 def _footprint(axes: Any, point: Point) -> Any:
-    """The pixels of a point with its error bar."""
+    """The box of pixels that a point covers with its error bar."""
     from matplotlib.transforms import Bbox
 
     (x, low), (_, high) = axes.transData.transform([(point.x, point.low), (point.x, point.high)])
@@ -176,7 +184,7 @@ def _footprint(axes: Any, point: Point) -> Any:
 
 
 def draw_html(document: SearchDocument, path: Path) -> None:
-    """Writes one self-contained page (about 5 MB: it carries plotly), with settings and intervals on hover."""
+    """Writes one page of about 5 MB, since it holds plotly itself. Settings and intervals appear on hover."""
     figure(document).write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
 
 
@@ -231,7 +239,7 @@ def _trace(
     opacity: float = 1.0,
 ) -> None:
     drawn.add_scatter(
-        # One place without a point: a trace without any has no line in the legend.
+        # NaN gives the trace a point that is not drawn: without any point it would have no line in the legend.
         x=[point.x for point in points] or [nan],
         y=[point.y for point in points] or [nan],
         error_y={

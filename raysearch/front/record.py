@@ -1,6 +1,6 @@
-"""A search in one small file: what was asked, what came of every trial, and with what software. No weights, no curves.
+"""A record: one small file that says what a search asked, what came of every trial, and with what software.
 
-Fronts, comparisons and pictures are drawn from it as from the search itself.
+It holds no weights and no curves. Verbs that read a search, such as `front` and `compare`, read a record as well.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ SUFFIX = ".json.gz"
 
 
 class Record(Settings):
-    """What a file holds."""
+    """What the file of a record holds."""
 
     document: SearchDocument
-    """The search and its front."""
+    """The outcome of the search: its trials and its front."""
     spec: dict[str, Any]
-    """The resolved search document; its paths are relative to where the record was written."""
+    """The resolved search document. Its paths are relative to the folder in which the record was written."""
     spec_hash: str
-    """Of the search document."""
+    """Digest of the search document."""
     seed: int
-    """Of the whole search."""
+    """Seed of the whole search."""
     versions: dict[str, str]
-    """Of Python and the libraries that matter."""
+    """Versions of Python and of the libraries that matter, by name."""
     git_commit: str | None
-    """What ran; None outside a checkout."""
+    """Commit of the code that ran; None outside a git checkout."""
 
 
 def write_record(record: Record, path: Path) -> None:
-    """The same search is the same bytes."""
+    """Writes a record. The same search gives the same bytes."""
     write_gzip(path, record.model_dump_json().encode())
 
 
 def read_record(path: Path) -> Record:
-    """Raises: InputError if the file is no record."""
+    """Reads a record. Raises: InputError if the file is none."""
     content = read_gzip(path, "a file written by: raysearch record")
     try:
         return Record.checked_json(content)

@@ -1,4 +1,7 @@
-"""Searches that tried the same configurations with other seeds: the mean error of each, and how far it would move."""
+"""Averages searches that tried the same configurations with different seeds.
+
+Each configuration gets its mean error, with an interval that says how far other seeds would move it.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,24 @@ from raysearch.front.table import Column, plain, setting_text, varying_settings
 from raysearch.front.trials import Cost, Measured, TrialRecord
 from raysearch.settings import Settings
 
-JUDGED = {"eval": "dev", "test": "test"}
-"""How the names of errors begin -> the split that they are of."""
+SPLIT_NAMES = {"eval": "dev", "test": "test"}
+"""Name of each split, by the word with which its metrics begin."""
 LEVEL = 0.95
+"""Confidence level of the intervals."""
 
 
-class SeedMean(Settings):
-    """A number that was measured once in each search."""
+class MeanOverSeeds(Settings):
+    """The mean of a number that was measured once in each search."""
 
     values: list[Measured]
-    """In the order of the searches."""
+    """The number in each search, in the order of the searches."""
     mean: Measured
+    """Mean of the values."""
     half: Measured
-    """Half of the mean's 95 % interval by Student's t; NaN for one search, or where one lacks the number."""
+    """Half the width of the mean's 95 % interval, by Student's t. NaN for one search, or where one lacks the number."""
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> SeedMean:
+    def of(cls, values: Sequence[float]) -> MeanOverSeeds:
         count = len(values)
         spread = stdev(values) / sqrt(count) if count > 1 and all(map(isfinite, values)) else nan
         return cls(
@@ -40,22 +45,23 @@ class SeedMean(Settings):
         )
 
 
-class OverSeeds(Settings):
-    """One configuration in every search."""
+class ConfigOverSeeds(Settings):
+    """One configuration that was run in every search."""
 
     config: dict[str, Any]
+    """The configuration: flat dotted keys, `method` among them."""
     cost: Cost
-    """Mean over the searches."""
-    error: dict[str, SeedMean]
-    """By split, `eval` and `test`, in percent."""
-    change: dict[str, SeedMean]
-    """Error minus that of the dearest configuration in the same search."""
+    """Mean cost over the searches."""
+    error: dict[str, MeanOverSeeds]
+    """Error in percent on each split, `eval` for dev and `test`."""
+    change: dict[str, MeanOverSeeds]
+    """Error minus the error of the dearest configuration in the same search, in percent, on each split."""
 
 
-def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
-    """One row a configuration that is complete in every search, the dearest first.
+def average_over_seeds(documents: Sequence[SearchDocument]) -> list[ConfigOverSeeds]:
+    """Averages each configuration that is complete in every search; the dearest comes first.
 
-    Raises: InputError if there is none.
+    Raises: InputError if there is no such configuration.
     """
     _, error = axes(documents[0].objectives)
     by_config = [{_identity(t): t for t in document.trials if t.state == "complete"} for document in documents]
@@ -65,15 +71,16 @@ def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
         raise InputError(f"{names}: no configuration is complete in all; expected searches that differ in their seed")
     rows = sorted(([trials[key] for trials in by_config] for key in shared), key=lambda row: -_cost(row).macs_g)
     return [
-        OverSeeds(
+        ConfigOverSeeds(
             config=row[0].config,
             cost=_cost(row),
-            error={split: SeedMean.of([value(t, error, split) for t in row]) for split in JUDGED},
+            error={split: MeanOverSeeds.of([value(t, error, split) for t in row]) for split in SPLIT_NAMES},
+            # Pairs within one search have the same seed: what the seed does to both of them cancels.
             change={
-                split: SeedMean.of(
+                split: MeanOverSeeds.of(
                     [value(t, error, split) - value(whole, error, split) for t, whole in zip(row, rows[0], strict=True)]
                 )
-                for split in JUDGED
+                for split in SPLIT_NAMES
             },
         )
         for row in rows
@@ -81,15 +88,15 @@ def over_seeds(documents: Sequence[SearchDocument]) -> list[OverSeeds]:
 
 
 def seeds_table(documents: Sequence[SearchDocument]) -> str:
-    """`over_seeds` for people: mean +- half of the 95 % interval."""
-    rows = over_seeds(documents)
+    """The averages as a table to read: mean +- half of the 95 % interval."""
+    rows = average_over_seeds(documents)
     _, error = axes(documents[0].objectives)
     keys = varying_settings([trial for document in documents for trial in document.trials])
     if len({row.config.get("method") for row in rows}) > 1:
         keys.insert(0, "method")
     columns = [Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows]) for key in keys]
     columns.append(Column("MACs G", [f"{row.cost.macs_g:.2f}" for row in rows]))
-    for split, name in JUDGED.items():
+    for split, name in SPLIT_NAMES.items():
         if isfinite(rows[0].error[split].mean):
             columns.append(Column(f"{name} {header(error)}", [_text(row.error[split]) for row in rows]))
             columns.append(Column("change", ["-", *(_text(row.change[split], "+") for row in rows[1:])]))
@@ -99,14 +106,16 @@ def seeds_table(documents: Sequence[SearchDocument]) -> str:
     return "\n".join([*plain(columns), note])
 
 
-def _text(found: SeedMean, sign: str = "") -> str:
+def _text(found: MeanOverSeeds, sign: str = "") -> str:
     half = f" +- {found.half:.1f}" if isfinite(found.half) else ""
     return f"{found.mean:{sign}.1f}{half}"
 
 
 def _identity(trial: TrialRecord) -> str:
+    """A text that is the same for equal configurations."""
     return json.dumps(trial.config, sort_keys=True)
 
 
 def _cost(row: Sequence[TrialRecord]) -> Cost:
+    # Equal configurations may cost unlike: what pruning leaves differs from seed to seed.
     return Cost(macs_g=fmean(t.cost.macs_g for t in row), params_m=fmean(t.cost.params_m for t in row))

@@ -1,4 +1,7 @@
-"""What settings do in a search: importances per objective and parallel coordinates, on a page without network."""
+"""Draws what the settings did in a search, as an HTML page that needs no network.
+
+It shows how important each setting was for each objective, and all trials in parallel coordinates.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,14 @@ from raysearch.front.trials import TrialRecord
 
 
 def draw_settings(document: SearchDocument, importances: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Writes the page; complete trials only. Without importances it holds the coordinates alone."""
+    """Writes the page, for complete trials only. Without importances it holds the coordinates alone.
+
+    `importances` holds objective -> setting -> share.
+    """
     figures = [_coordinates(document)]
     if importances:
         figures.append(_bars(importances))
+    # The first figure brings plotly's script, which the second one then uses too.
     parts = [figure.to_html(full_html=False, include_plotlyjs=index == 0) for index, figure in enumerate(figures)]
     title = escape(f"{document.name}: settings")
     path.write_text(f'<!doctype html><meta charset="utf-8"><title>{title}</title>{"".join(parts)}')
@@ -65,7 +72,7 @@ def _setting(trial: TrialRecord, key: str) -> Any:
 
 
 def _dimension(key: str, settings: list[Any]) -> dict[str, Any]:
-    """Numbers stay numbers; anything else gets a tick for each text."""
+    """One axis of the coordinates. Numbers stay numbers; anything else gets a tick for each different text."""
     label = escape(key.rpartition(".")[2])
     if settings and all(isinstance(setting, Real) and not isinstance(setting, bool) for setting in settings):
         return {"label": label, "values": settings}

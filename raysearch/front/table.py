@@ -1,4 +1,4 @@
-"""The front as a plain table, readable without colour, and as Markdown."""
+"""Writes a front as a plain table, which can be read without colour, and as Markdown."""
 
 from __future__ import annotations
 
@@ -19,32 +19,39 @@ NOISE_NOTE = "~ within noise of a cheaper trial"
 
 @dataclass(frozen=True)
 class Column:
+    """One column of a table."""
+
     header: str
+    """Title of the column."""
     cells: Sequence[str]
+    """Text of each row."""
     left: bool = False
+    """Whether text stands at the left, as words do, not at the right, as numbers do."""
     width: int = 0
-    """At least this wide; then as wide as it needs."""
+    """Smallest width in characters; a column is wider if its text needs it."""
 
     def lines(self) -> list[str]:
+        """Header and cells, all filled up to the same width."""
         width = max(self.width, len(self.header), *map(len, self.cells), 0)
         return [cell.ljust(width) if self.left else cell.rjust(width) for cell in (self.header, *self.cells)]
 
 
 def text_table(document: SearchDocument) -> str:
-    """The search in one line, its front below, one line a trial."""
+    """The search in one line, and below it a table of the front with one line for each trial."""
     columns = front_columns(document)
     notes = [NOISE_NOTE] if "~" in columns[-1].cells else []
     return "\n".join([search_line(document), *plain(columns), *notes])
 
 
 def markdown_table(document: SearchDocument) -> str:
+    """The same as `text_table`, as Markdown."""
     columns = front_columns(document)
     notes = ["", NOISE_NOTE] if "~" in columns[-1].cells else []
     return "\n".join([search_line(document), "", *markdown(columns), *notes])
 
 
 def search_line(document: SearchDocument) -> str:
-    """`NAME: 24 trials (17 complete, ...), front 3, hypervolume 26606 at (400 GMAC, 100 % WER)`"""
+    """One line such as `NAME: 24 trials (17 complete, ...), front 3, hypervolume 26606 at (400 GMAC, 100 % WER)`."""
     reference = ", ".join(
         f"{bound:g} {unit(objective)}"
         for bound, objective in zip(document.reference_point, document.objectives, strict=True)
@@ -56,6 +63,7 @@ def search_line(document: SearchDocument) -> str:
 
 
 def trial_counts(document: SearchDocument) -> str:
+    """How many trials there are, and how many in each state, such as `24 trials (17 complete, 7 stopped)`."""
     counts = Counter(trial.state for trial in document.trials)
     parts = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     word = "trial" if len(document.trials) == 1 else "trials"
@@ -63,6 +71,7 @@ def trial_counts(document: SearchDocument) -> str:
 
 
 def front_columns(document: SearchDocument) -> list[Column]:
+    """Columns of the front's table: trial, method, settings that vary, costs, errors, and a mark for noise."""
     members = document.members()
     marks = Front.of(document.trials, document.objectives).marks()
     columns = [
@@ -80,10 +89,12 @@ def front_columns(document: SearchDocument) -> list[Column]:
 
 
 def plain(columns: Sequence[Column]) -> list[str]:
+    """Lines of a plain table."""
     return ["  ".join(cells).rstrip() for cells in zip(*(column.lines() for column in columns), strict=True)]
 
 
 def markdown(columns: Sequence[Column]) -> list[str]:
+    """Lines of a Markdown table."""
     rule = "|".join(":--" if column.left else "--:" for column in columns)
     rows = zip(*((column.header, *column.cells) for column in columns), strict=True)
     head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
@@ -91,31 +102,34 @@ def markdown(columns: Sequence[Column]) -> list[str]:
 
 
 def varying_settings(trials: Iterable[TrialRecord]) -> list[str]:
-    """Keys of the settings, other than the method, that differ between trials, in order of first sight."""
+    """Keys of the settings, other than the method, that differ between trials, in order of first appearance."""
     trials = list(trials)
     keys = dict.fromkeys(key for trial in trials for key in trial.config if key != "method")
     return [key for key in keys if len({repr(trial.config.get(key)) for trial in trials}) > 1]
 
 
 def setting_text(setting: Any) -> str:
+    """A setting as a table shows it; `-` if a trial does not have it."""
     if setting is None:
         return "-"
     return f"{setting:.3g}" if isinstance(setting, float) else str(setting)
 
 
 def rounded(number: float) -> str:
-    """Whole from 1000 on, else four digits."""
+    """A number as text: whole from 1000 on, else with four digits."""
     return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def decimals(numbers: Iterable[float], digits: int) -> int:
-    """Decimals, from 1 to 3, with which the smallest of the numbers shows so many digits."""
+    """Number of decimals, from 1 to 3, with which the smallest of the numbers shows so many digits."""
+    # The smallest number has the fewest digits before the point, and the column has one number of decimals for all.
     smallest = min((number for number in numbers if number > 0 and isfinite(number)), default=1.0)
     return min(max(digits - 1 - floor(log10(smallest)), 1), 3)
 
 
 def _settings(document: SearchDocument, members: Sequence[TrialRecord]) -> list[Column]:
     keys = [key for key in varying_settings(document.trials) if any(key in member.config for member in members)]
+    # A column is called by the last part of its key, unless two keys end alike.
     short = Counter(key.rpartition(".")[2] for key in keys)
     return [
         Column(

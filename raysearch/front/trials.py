@@ -1,4 +1,4 @@
-"""One trial of a search as its readers see it, and the teacher beside it."""
+"""One trial of a search as readers of the search see it, and the teacher in the same terms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Measured = Annotated[
 
 
 class Cost(Settings):
-    """What a student costs: known before it is trained."""
+    """What a student costs. It is known before the student is trained."""
 
     macs_g: float
     """GMAC over the 32 utterance lengths of SUPERB's profiler, head excluded."""
@@ -29,35 +29,38 @@ class Cost(Settings):
 
 
 class TrialRecord(Settings):
-    """One trial as it stands."""
+    """One trial as it stands now."""
 
     number: int
-    """Unique in its search."""
+    """Number of the trial; each is used once in a search."""
     state: State
-    """`stopped`: early, at a rung. `infeasible`: refused when suggested. `failed`: see `error` and `cause`."""
+    """State of the trial. `stopped`: it ended early, at a rung. `infeasible`: its configuration was refused when it was
+    suggested. `failed`: `error` and `cause` say why.
+    """
     config: dict[str, Any]
-    """Flat dotted keys, `method` among them."""
+    """Configuration of the trial: flat dotted keys, `method` among them."""
     metrics: dict[str, Measured] = {}
-    """Named like `eval/per`, `eval/per_low`, `eval/per_high`, `test/per`, `train/loss`, `cost/seconds`.
+    """What was measured, under names such as `eval/per`, `eval/per_low`, `eval/per_high`, `test/per`, `train/loss` and
+    `cost/seconds`.
 
     Errors are in percent.
     """
     cost: Cost
-    """Of its student."""
+    """Cost of the trial's student."""
     checkpoint: str | None = None
-    """Folder of its last checkpoint."""
+    """Folder of the trial's last checkpoint."""
     error: str | None = None
     """What went wrong, in one line."""
     rung: int | None = None
-    """The last rung it reached, in updates."""
+    """The last rung that the trial reached, in updates."""
     cause: str | None = None
-    """Why it failed or was refused, in one word: lost, oom, nan, disk, user, input, infeasible."""
+    """Why the trial failed or was refused, in one word: lost, oom, nan, disk, user, input or infeasible."""
     overrides: dict[str, Any] = {}
-    """Settings that a retry used in place of the configuration's: half the batch after running out of memory."""
+    """Settings that a retry used in place of the configuration's own, such as half the batch after memory ran out."""
     started_s: float | None = None
-    """Unix time in seconds."""
+    """Unix time in seconds at which the trial started."""
     ended_s: float | None = None
-    """Unix time in seconds; it orders the search's history."""
+    """Unix time in seconds at which the trial ended. The history of the search is in this order."""
 
     @property
     def method(self) -> str:
@@ -65,11 +68,11 @@ class TrialRecord(Settings):
 
 
 class TeacherPoint(Settings):
-    """The teacher, as a mark on the front's plots."""
+    """The teacher, as a point beside the trials on plots of the front."""
 
     name: str = "teacher"
-    """How plots call it."""
+    """Name of the teacher in the legend."""
     cost: Cost
-    """Of its encoder."""
+    """Cost of the teacher's encoder."""
     metrics: dict[str, Measured] = {}
-    """Its own errors, named as a trial's."""
+    """Errors of the teacher itself, under the same names as those of a trial."""

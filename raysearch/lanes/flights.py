@@ -1,7 +1,9 @@
-"""One builder at a time over all nodes of a Ray cluster, whatever their file systems know of locks.
+"""Lets one worker at a time build a thing that many workers need, such as a label set, over all nodes of a Ray cluster.
 
-The tower is one actor for the whole cluster, on the head. A builder gives signs of life; one that has died gives way.
-If the tower itself is lost, two may build the same thing: it costs time, and the result is the same.
+File locks would not do: not every file system that nodes share has them. Instead one Ray actor, the tower, says who
+builds. It lives on the head node. Builders tell it every few seconds that they are alive; one that falls silent loses
+its place to the next. If the tower itself is lost, two workers may build the same thing. That costs time, but the
+result is the same.
 """
 
 from __future__ import annotations
@@ -16,20 +18,22 @@ from typing import Any
 import ray
 
 BEAT_S = 5.0
+"""Seconds between two signs of life of a builder."""
 SILENCE_S = 60.0
-"""A builder that has been silent for so long is dead."""
+"""A builder that has been silent for so many seconds counts as dead."""
 POLL_S = 1.0
+"""Seconds after which a worker that waits asks the tower again."""
 
 
 class Tower:
-    """Says who may build what."""
+    """The actor that says which worker may build which thing."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._flights: dict[str, tuple[str, float]] = {}
 
     def take(self, name: str, builder: str) -> bool:
-        """Whether `builder` has the name now; asking again is a sign of life."""
+        """Whether `builder` may build the thing with this name now. Asking again is its sign of life."""
         holder, heard_s = self._flights.get(name, (builder, 0.0))
         if holder != builder and self._clock() - heard_s < SILENCE_S:
             return False
@@ -37,13 +41,14 @@ class Tower:
         return True
 
     def release(self, name: str, builder: str) -> None:
+        # A builder that was silent for too long may have lost the name: it must not end the flight of the next one.
         if self._flights.get(name, ("", 0.0))[0] == builder:
             del self._flights[name]
 
 
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[None]:
-    """Waits until nobody else on the cluster is within this block with the same name."""
+    """Waits until no other worker on the cluster is within a block of the same name, then runs the block."""
     builder, done = os.urandom(8).hex(), threading.Event()
     while not ray.get(_tower().take.remote(name, builder)):
         time.sleep(POLL_S)
@@ -61,6 +66,7 @@ def one_at_a_time(name: str) -> Iterator[None]:
 
 
 def _tower() -> Any:
+    # A thousandth of a resource that only the head node has puts the tower there: without the head there is no cluster.
     # "DEFAULT": who asks may sit in a placement group, which has no room for the tower and ends before it.
     place = {"resources": {"node:__internal_head__": 0.001}, "num_cpus": 0, "scheduling_strategy": "DEFAULT"}
     known = {"name": "tower", "namespace": "raysearch", "get_if_exists": True, "lifetime": "detached"}

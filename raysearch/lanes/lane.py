@@ -1,7 +1,8 @@
-"""One lane: a Tune actor that is reused and owns one long-lived TorchTrainer; a mailbox carries orders and reports.
+"""One lane: a reused Ray Tune actor that owns one long-lived TorchTrainer, and gives its workers trial after trial.
 
-The lane's actor and its workers' controller load this file and pay for its imports: none of the searcher's, and of the
-training room only a name.
+Orders to the workers and their reports go through a mailbox. Two processes besides the driver load this file: the
+lane's actor, and the controller of its workers. They wait for its imports, so it imports neither the searcher nor
+anything that trains.
 """
 
 from __future__ import annotations
@@ -23,48 +24,52 @@ from raysearch.errors import WorkError
 from raysearch.lanes.mailbox import GO, STOP, Mailbox
 
 POLL_S = 2.0
-"""How often a lane that waits for a report looks whether its workers still live."""
+"""Seconds after which a lane that waits for a report looks whether its workers still live."""
 
 
 @dataclass(frozen=True)
-class LanePlan:
-    """What every lane of a search is made of."""
+class LaneSetup:
+    """What every lane of a search needs to know: the document, the folders, and what each worker gets."""
 
     spec: str
     """The resolved search document, as YAML."""
     folder: str
-    """The search's folder."""
+    """Folder of the search."""
     store: str
-    """Folder of teachers and label sets, shared by all searches."""
+    """Folder of the store: teachers, label sets and other things that all searches share."""
     teacher: str
-    """The teacher's folder."""
+    """Folder of the teacher."""
     num_workers: int
+    """Ray Train workers of one lane."""
     cpus: int
+    """CPUs of each worker, and its threads."""
     use_gpu: bool
+    """Whether each worker gets a GPU."""
     precision: str
+    """`fp32`, `bf16` or `fp16`."""
     uri: str = ""
-    """Where searches and store really lie, if their folders are this node's copies."""
+    """URI at which searches and store really lie, if their folders are copies of this node. Empty if they are not."""
     patience_s: float = 1800.0
-    """Seconds without a report before a worker may count as hung: start-up and a first label set take their time."""
+    """Fewest seconds without a report after which workers count as hung. Start-up and a first label set take time."""
 
     @property
     def ray_storage(self) -> str:
-        """Where Ray keeps its own records, which nothing here ever reads."""
+        """Where Ray keeps its own records. Ray demands such a place; nothing here ever reads it."""
         return f"{self.uri}/{Path(self.folder).name}/.ray" if self.uri else str(Path(self.folder) / ".ray")
 
 
-def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], plan: LanePlan) -> None:
-    """Run a function on the Ray Train workers of one lane, until it returns.
+def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
+    """Runs a function on the Ray Train workers of one lane, until it returns.
 
-    Raises: WorkError with the last words of a worker that died or raised.
+    Raises: WorkError with the last line of what a worker raised, or of why it died.
     """
     trainer = TorchTrainer(
         function,
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=plan.num_workers, use_gpu=plan.use_gpu, resources_per_worker={"CPU": plan.cpus}
+            num_workers=setup.num_workers, use_gpu=setup.use_gpu, resources_per_worker={"CPU": setup.cpus}
         ),
-        run_config=RunConfig(storage_path=plan.ray_storage, name=f"workers-{os.urandom(4).hex()}"),
+        run_config=RunConfig(storage_path=setup.ray_storage, name=f"workers-{os.urandom(4).hex()}"),
     )
     try:
         trainer.fit()
@@ -73,24 +78,28 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
 
 
 class Lane(tune.Trainable):  # type: ignore[misc]
-    """One lane, as Tune sees it: `reset_config` gives it the next trial."""
+    """One lane as Tune sees it: an actor for one trial, which `reset_config` gives the next trial when that one ends.
 
-    def setup(self, config: dict[str, Any], plan: LanePlan) -> None:
+    While a trial runs, its workers wait at each report for GO or STOP. The final report, or a failure, needs no answer.
+    """
+
+    def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
         self._waiting = False
         self._ended: BaseException | str | None = None
-        self._workers = threading.Thread(target=self._keep_workers, args=(plan,), daemon=True)
+        self._workers = threading.Thread(target=self._keep_workers, args=(setup,), daemon=True)
         self._workers.start()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        # Tune took the last trial away at a rung: its workers still wait to hear whether it goes on.
         if self._waiting:
             self._send(STOP)
         self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """The next report of the current trial."""
+        """Waits for the next report of the current trial."""
         if self._waiting:
             self._request(GO)
         report = self._receive()
@@ -101,11 +110,11 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     def cleanup(self) -> None:
         if self._waiting:
             self._send(STOP)
-        self._send(None)
+        self._send(None)  # no order: the workers' loop ends
         self._workers.join(timeout=10)
         ray.kill(self._mailbox)
 
-    # Trials keep their own checkpoints in the search's folder: a lane itself has no state worth saving.
+    # Tune asks for both of these. Trials keep their checkpoints in the search's folder, so a lane has nothing to save.
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         return {}
 
@@ -119,13 +128,13 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._request(config["suggestion"])
 
     def _send(self, message: Any) -> None:
-        # Not waited for: a mailbox that is gone shows when the answer is.
+        # Nobody waits for the delivery: if the mailbox is gone, waiting for the answer will show it.
         self._mailbox.put.remote("down", message)
 
     def _request(self, message: Any) -> None:
-        """What the workers answer with a report."""
+        """Sends a message that the workers answer with a report."""
         self._send(message)
-        # Asked for before Tune wants it: the report of a short trial is here by then.
+        # The answer is fetched before Tune wants it: the report of a short trial is here by then.
         self._answer = self._mailbox.get.remote("up")
 
     def _receive(self) -> dict[str, Any]:
@@ -140,16 +149,17 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         # Tune replaces a lane that raises, and its workers with it.
         raise RuntimeError(f"no report for {self._patience_s:.0f} s: the lane's workers hang")
 
-    def _keep_workers(self, plan: LanePlan) -> None:
+    def _keep_workers(self, setup: LaneSetup) -> None:
         try:
-            train_on_workers(_work, {"mailbox": self._mailbox, "plan": asdict(plan)}, plan)
+            train_on_workers(_serve_lane, {"mailbox": self._mailbox, "setup": asdict(setup)}, setup)
             self._ended = "without a word"
-        except BaseException as err:  # whatever it was, the trial must hear that its workers are gone
+        # Whatever it was, the trial must hear that its workers are gone: this thread has nobody else to tell.
+        except BaseException as err:
             self._ended = err
 
 
-def _work(config: dict[str, Any]) -> None:
-    # Only the workers need what this loads: seconds and half a gigabyte.
-    from raysearch.lanes.worker import work
+def _serve_lane(config: dict[str, Any]) -> None:
+    # Importing this takes seconds and half a gigabyte, and only the workers need it.
+    from raysearch.lanes.worker import serve_lane
 
-    work(config)
+    serve_lane(config)

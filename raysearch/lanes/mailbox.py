@@ -1,4 +1,4 @@
-"""How a lane and its workers speak. In a file of its own: the actor that holds it loads nothing else."""
+"""How a lane and its workers speak. The mailbox has a file of its own, so that its actor loads nothing else."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 from typing import Any
 
 GO, STOP = "go", "stop"
-"""What a lane answers to a report that is not the trial's last."""
+"""The two answers of a lane to a report that is not the trial's last: train on, or take the next order."""
 
 
 class Mailbox:
-    """Orders down to the workers, reports up to the lane."""
+    """An actor with two queues: `down` carries orders to the workers, `up` carries their reports to the lane.
+
+    Its methods are asynchronous, so that a `get` which waits for a message does not block the `put` that brings it.
+    """
 
     def __init__(self) -> None:
         self._boxes: dict[str, asyncio.Queue[Any]] = {"down": asyncio.Queue(), "up": asyncio.Queue()}

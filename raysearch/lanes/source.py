@@ -1,4 +1,7 @@
-"""Where lanes get their trials from, as they see it. No Ray here: whatever suggests trials need not know of lanes."""
+"""What lanes know of the searcher: it suggests trials and hears what becomes of them.
+
+This file needs no Ray, so that the searcher need not either.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,31 @@ from raysearch.spec.space import Config
 
 @dataclass(frozen=True)
 class Suggestion:
+    """One trial to run. On its way to the workers it is called an order."""
+
     number: int
+    """Number of the trial in its search."""
     config: Config
+    """Configuration of the trial: dotted keys, `method` among them."""
     seed: int
     """Seed of the trial's training."""
     overrides: Config = field(default_factory=dict)
-    """Settings in place of the configuration's, from a retry."""
+    """Settings that a retry puts in place of the configuration's own, such as half the batch."""
     spent_s: float = 0.0
-    """Seconds that earlier attempts took up to their last rung."""
+    """Seconds that earlier attempts at this trial took, up to the last rung that they reached."""
 
 
 class Source(Protocol):
-    """Suggests trials and hears what becomes of them."""
+    """The part of a searcher that lanes use."""
 
     def suggest(self) -> Suggestion | None:
-        """The next trial to run; None if there is nothing more to suggest."""
+        """The next trial to run. None if there is nothing more to suggest."""
 
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
-        """Hears of a rung before the last. Returns whether the trial goes on."""
+        """Hears the metrics of a trial at a rung before its last. Returns whether the trial goes on."""
 
     def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        """Hears of the last rung."""
+        """Hears the metrics of a trial at its last rung."""
 
     def fail(self, number: int, cause: str, error: str) -> None:
-        """Hears that a trial broke. It may be suggested again."""
+        """Hears that a trial failed, and why. The trial may be suggested again."""

@@ -1,6 +1,7 @@
 """Lanes: warm groups of Ray Train workers that run trial after trial, driven by Ray Tune.
 
-Ray's own pattern, a TorchTrainer inside each trial, pays process start, imports, corpus and teacher again for each.
+Ray's own pattern is a TorchTrainer inside each trial. Every trial then starts processes, imports torch, and loads
+corpus and teacher anew. A lane does this once.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 from ray.widgets.util import in_notebook
 
-from raysearch.lanes.lane import Lane, LanePlan
+from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.source import Source, Suggestion
 
 PATIENCE = 10
-"""A worker that reports nothing for so many times the longest time seen between two reports hangs."""
-# Lanes only pass messages: they live beside the driver and take no CPU from the workers.
+"""A lane's workers count as hung after so many times the longest time that was seen between two reports."""
+# Lanes only pass messages. They live on the head node, beside the driver, and take no CPU from the workers.
 LANE_RESOURCES = [{"node:__internal_head__": 0.001}]
 
 
 class _TuneSearcher(TuneSearcher):  # type: ignore[misc]
-    """Tune's questions, put to our searcher."""
+    """What Tune takes for its searcher: it hands all questions to the run, and has no state to save."""
 
     def __init__(self, run: _Run) -> None:
         super().__init__(metric="number", mode="min")
@@ -49,6 +50,8 @@ class _TuneSearcher(TuneSearcher):  # type: ignore[misc]
 
 
 class _TuneScheduler(FIFOScheduler):  # type: ignore[misc]
+    """What Tune takes for its scheduler: the run decides at each report whether a trial goes on."""
+
     def __init__(self, run: _Run) -> None:
         super().__init__()
         self._run = run
@@ -60,24 +63,26 @@ class _TuneScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 class _Run:
-    """Joins Tune's trial ids with the study's numbers while a search runs."""
+    """Joins Tune's trial ids with the study's trial numbers while a search runs, and watches how long reports take."""
 
-    def __init__(self, source: Source, plan: LanePlan, heard: Callable[[str, int], None]) -> None:
+    def __init__(self, source: Source, setup: LaneSetup, heard: Callable[[str, int], None]) -> None:
         self._source = source
-        self._patience_s = plan.patience_s
+        self._patience_s = setup.patience_s
         self._heard = heard
         self._running: dict[str, Suggestion] = {}
         self._spoke_s: dict[int, float] = {}
         self._longest_s = 0.0
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
-        # Tune pickles its searcher to be restored from: we resume from the study, which has nothing to do with it.
+        # Tune pickles its searcher in order to restore it. We resume from the study instead, so an empty
+        # object goes in the place of all that.
         return object, ()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         suggestion = self._source.suggest()
         if suggestion is None:
-            # A running trial may still be lost and come back: the end is only the end when none runs.
+            # A running trial may still be lost and come back as a retry, so the search ends only when none runs.
+            # To None, Tune answers by asking again later.
             return None if self._running else TuneSearcher.FINISHED
         self._running[trial_id] = suggestion
         self._spoke_s[suggestion.number] = time.monotonic()
@@ -110,7 +115,10 @@ class _Run:
 
 
 def _unflatten(result: dict[str, Any]) -> dict[str, Any]:
-    """The report in a Tune result: Tune joins nested keys by slashes, and our metric names hold slashes too."""
+    """The report in a Tune result.
+
+    Tune joins nested keys by slashes. Our metric names hold slashes too, so the keys cannot simply be split again.
+    """
     if "report" in result:
         found: dict[str, Any] = result["report"]
         return found
@@ -124,7 +132,10 @@ def _unflatten(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def last_line(record: logging.LogRecord) -> bool:
-    """Of a lost lane Tune logs the traceback through Ray's machinery: its last line says what was lost."""
+    """Shortens Tune's log record of a lost lane to one line; used as a filter of its logger.
+
+    Tune logs a long traceback through Ray's own code, of which only the last line says what was lost.
+    """
     if record.exc_info and record.exc_info[1]:
         lines = str(record.exc_info[1]).strip().splitlines()
         record.msg, record.args = "%s: %s", (record.getMessage(), lines[-1] if lines else "")
@@ -139,12 +150,16 @@ class _Silence(tune.ProgressReporter):
         return False
 
 
-def run_lanes(source: Source, plan: LanePlan, lanes: int, heard: Callable[[str, int], None]) -> None:
-    """Run trials until the source has no more. `heard(event, number)` after each start, rung, stop and end."""
-    run = _Run(source, plan, heard)
+def run_lanes(source: Source, setup: LaneSetup, lanes: int, heard: Callable[[str, int], None]) -> None:
+    """Runs trials on so many lanes until the source has no more.
+
+    `heard(event, number)` is called after each `start`, `rung`, `stop` and `end` of a trial.
+    """
+    run = _Run(source, setup, heard)
     tuner = tune.Tuner(
-        # The plan goes to each lane once: a trial's configuration is written down and passed around by Tune.
-        tune.with_resources(tune.with_parameters(Lane, plan=plan), tune.PlacementGroupFactory(LANE_RESOURCES)),
+        # As a parameter, the setup goes to each lane once. In a trial's configuration it would go with every trial,
+        # and Tune would write it down each time.
+        tune.with_resources(tune.with_parameters(Lane, setup=setup), tune.PlacementGroupFactory(LANE_RESOURCES)),
         tune_config=tune.TuneConfig(
             search_alg=_TuneSearcher(run),
             scheduler=_TuneScheduler(run),
@@ -154,14 +169,14 @@ def run_lanes(source: Source, plan: LanePlan, lanes: int, heard: Callable[[str, 
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            storage_path=plan.ray_storage,
+            storage_path=setup.ray_storage,
             name=f"lanes-{os.urandom(4).hex()}",
             verbose=0,
             progress_reporter=_Silence() if in_notebook() else None,
         ),
     )
     logging.getLogger("ray.tune.execution.tune_controller").addFilter(last_line)
-    # Lost lanes are retried by the source; Tune's summary of them would only alarm.
-    # It prints to stdout whatever its verbosity, and stdout is for data.
+    # The source retries lost lanes, so the error with which Tune sums them up would only alarm.
+    # Tune also prints to stdout, whatever its verbosity, and stdout is for data.
     with contextlib.suppress(tune.error.TuneError), contextlib.redirect_stdout(io.StringIO()):
         tuner.fit()

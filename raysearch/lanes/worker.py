@@ -1,4 +1,8 @@
-"""What runs on a lane's Ray Train workers: order after order, with corpus, teacher and label sets kept warm."""
+"""The loop that runs on each Ray Train worker of a lane. It takes order after order from the lane's mailbox.
+
+The worker speaks with the lane. The trial itself is put together and trained by the `Workplace`, which knows nothing of
+Ray. It keeps corpus and teacher in memory from one trial to the next, and label sets in the store.
+"""
 
 from __future__ import annotations
 
@@ -30,63 +34,71 @@ from raysearch.training.loop import DivergedError
 from raysearch.training.report import Report
 
 
-def work(config: dict[str, Any]) -> None:
-    """The loop of one worker. Rank 0 reads the mailbox; the others hear from it."""
-    plan = config["plan"]
-    workplace = _workplace(plan)
+def serve_lane(config: dict[str, Any]) -> None:
+    """The loop of one worker: runs orders until the mailbox holds None in place of one.
+
+    Of several workers only the one of rank 0 reads the mailbox and writes to it; the others hear from it.
+    """
+    setup = config["setup"]
+    workplace = _workplace(setup)
     post = _Post(config["mailbox"])
     while (order := post.receive()) is not None:
         spent_s, began_s = order["spent_s"], time.monotonic()
         try:
-            for report in _reports(workplace, order, plan):
+            for report in _reports(workplace, order, setup):
                 spent_s += time.monotonic() - began_s
                 metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
                 post.send({"step": report.step, "metrics": metrics, "final": report.final})
                 if report.final or post.receive() == STOP:
                     break
-                # The time between two reports is the trial's; the time until the lane says go is not.
+                # A trial is not charged for the time in which it waits for the lane's answer.
                 began_s = time.monotonic()
-        except Exception as err:  # a trial's failure is the trial's: the lane lives on
+        except Exception as err:  # whatever a method raises ends its trial only, and the lane lives on
             post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
 
 
 def train_teacher(config: dict[str, Any]) -> None:
-    """Train the spec's teacher into the store, unless it is there."""
-    plan = config["plan"]
-    workplace = _workplace(plan)
+    """Trains the teacher of the search document into the store, unless it is there."""
+    setup = config["setup"]
+    workplace = _workplace(setup)
     prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
 
 
-def _workplace(plan: dict[str, Any]) -> Workplace:
-    torch.set_num_threads(max(1, plan["cpus"]))
+def _workplace(setup: dict[str, Any]) -> Workplace:
+    """The workplace of this process."""
+    torch.set_num_threads(max(1, setup["cpus"]))
     device = train.torch.get_device()
-    spec = parse_spec(yaml.safe_load(plan["spec"]), where="spec.yaml")
-    uri = f"{plan['uri']}/{STORE}" if plan["uri"] else ""
-    store = Store(Path(plan["store"]), uri, one_at_a_time)
-    # A node that joined later has a copy of nothing yet.
-    teacher = Path(plan["teacher"])
-    if uri and plan["teacher"] and not teacher.exists():
+    spec = parse_spec(yaml.safe_load(setup["spec"]), where="spec.yaml")
+    uri = f"{setup['uri']}/{STORE}" if setup["uri"] else ""
+    store = Store(Path(setup["store"]), uri, one_at_a_time)
+    # A node that joined later has a copy of nothing yet: it fetches the teacher from the URI.
+    teacher = Path(setup["teacher"])
+    if uri and setup["teacher"] and not teacher.exists():
         store.teachers.get(teacher.name)
     return Workplace(spec, store, teacher, device)
 
 
-def _reports(workplace: Workplace, order: dict[str, Any], plan: dict[str, Any]) -> Iterator[Report]:
-    """Of one trial; at a URI its folder is fetched first, and written back before each report is heard of."""
+def _reports(workplace: Workplace, order: dict[str, Any], setup: dict[str, Any]) -> Iterator[Report]:
+    """Trains one trial and yields its reports.
+
+    Where searches lie at a URI, the trial's folder is fetched first, and written back before each report is yielded:
+    whoever hears of a report must find its checkpoint.
+    """
     number, config = order["number"], {**order["config"], **order["overrides"]}
     name = f"trials/{number:04d}"
-    folder = Path(plan["folder"], name)
-    remote = Remote(f"{plan['uri']}/{Path(plan['folder']).name}") if plan["uri"] else None
+    folder = Path(setup["folder"], name)
+    remote = Remote(f"{setup['uri']}/{Path(setup['folder']).name}") if setup["uri"] else None
     if remote and remote.files(name):
         shutil.rmtree(folder, ignore_errors=True)
         remote.pull(name, folder)
-    for report in workplace.run(number, config, order["seed"], folder, plan["precision"]):
+    for report in workplace.run(number, config, order["seed"], folder, setup["precision"]):
         if remote and train.get_context().get_world_rank() == 0:
             remote.push(folder, name)
         yield report
 
 
 class _Post:
-    """The mailbox, as a worker group uses it."""
+    """The mailbox as the workers of one lane use it together: all of them receive what rank 0 has read."""
 
     def __init__(self, mailbox: Any) -> None:
         self._mailbox = mailbox
@@ -100,11 +112,12 @@ class _Post:
 
     def send(self, message: dict[str, Any]) -> None:
         if self._first:
-            # Not waited for: what comes next is waiting for the lane.
+            # Nobody waits for the delivery: the worker waits for the lane's answer next.
             self._mailbox.put.remote("up", message)
 
 
 def _cause(err: Exception) -> str:
+    """The kind of a failure in one word. The searcher decides by it whether, and how, the trial is tried again."""
     if isinstance(err, DivergedError):
         return "nan"
     if isinstance(err, torch.OutOfMemoryError | MemoryError):
@@ -117,12 +130,12 @@ def _cause(err: Exception) -> str:
 def _disk_is_full(err: Exception) -> bool:
     if isinstance(err, OSError):
         return err.errno in (errno.ENOSPC, errno.EDQUOT)
-    # safetensors has no error number, only the system's words.
+    # The errors of safetensors carry no error number, only the system's words for it.
     return isinstance(err, SafetensorError) and os.strerror(errno.ENOSPC) in str(err)
 
 
 def _last_words(err: Exception) -> str:
-    """One line for what users caused, the traceback for what they must debug."""
+    """What is kept of an error: one line where the cause is known, else the traceback, which its user must debug."""
     if _disk_is_full(err):
         return f"disk full while writing {getattr(err, 'filename', None) or 'a checkpoint'}"
     if isinstance(err, InputError | DivergedError):

@@ -1,4 +1,8 @@
-"""The warm things that all trials of one process share, and how a trial is assembled from them. Needs no Ray."""
+"""What all trials of one process share, and how one trial is put together from it. Needs no Ray.
+
+On a cluster, each Ray Train worker (`worker.py`) makes one workplace when it starts and runs every order there. Other
+verbs, and tests, make one without any worker.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +35,28 @@ from raysearch.teachers.store import prepare_teacher
 from raysearch.training.report import Report
 
 LABELLING_BATCH_S = 60.0
-"""Seconds of audio that pass the teacher at once, without gradients."""
+"""Seconds of audio in a batch that the teacher labels. It keeps no gradients, so they may be many."""
 
 
 @dataclass(frozen=True)
 class Workplace:
+    """The corpus, teacher, tasks and store of one search, on one device, loaded once for all trials that run there.
+
+    Corpus, teacher and tasks are loaded when they are first used, and stay.
+    """
+
     spec: Spec
+    """The search document."""
     store: Store
+    """Where teachers, label sets and the like are kept and found again."""
     teacher_folder: Path
+    """Folder of the teacher's checkpoint."""
     device: torch.device
+    """Where teacher and students run."""
 
     @classmethod
     def prepared(cls, spec: Spec, store: Store, device: torch.device) -> Workplace:
-        """With its teacher, which is trained first where it is not in the store."""
+        """A workplace whose teacher is ready: it is trained first if it is not in the store."""
         corpus = read_corpus(spec.corpus, store.corpora)
         return cls(spec, store, prepare_teacher(spec.teacher, corpus, store.teachers, device), device)
 
@@ -60,20 +73,27 @@ class Workplace:
         return [load_task(settings) for settings in self.spec.tasks]
 
     def label_set(self, settings: TargetSettings, teacher: Teacher | None = None) -> LabelSet:
+        """The label set with these settings, from the store or built now, by the search's teacher or another one."""
         audio, sets, teacher = self.corpus.audio, self.store.label_sets, teacher or self.teacher
         return build_label_set(settings, teacher, self.corpus, audio, sets, self.device, LABELLING_BATCH_S)
 
     def pseudo_labels(self, settings: PseudoLabelSettings) -> PseudoLabels:
+        """One cluster id for each training cut, or piece of one: from the store, or built now."""
         store = self.store.pseudo_labels
         return build_pseudo_labels(settings, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
 
     def mels(self, bins: int) -> Mels | None:
+        """Log-mel bins of the training cuts: from the store, or computed now. None if they are too many to keep."""
         return mels_of(self.corpus, bins, self.store.mels)
 
     def evaluate(
         self, encoder: Encoder, test: bool, trained: Mapping[str, nn.Module] | None = None, *, keep: Path
     ) -> Mapping[str, float]:
-        """The student's errors, by the heads that were trained with it where there are any; heads go to `keep`."""
+        """The student's metrics on each task, on dev and, if asked, on test.
+
+        Heads in `trained` were trained with the student and are used as they are; the other tasks train their own.
+        All heads are written to the folder `keep`.
+        """
         seed = self.spec.search.seed
         return evaluate_all(
             self.tasks, encoder, self.corpus, test=test, device=self.device, seed=seed, keep=keep, trained=trained
@@ -82,7 +102,7 @@ class Workplace:
     def run(
         self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str = "fp32"
     ) -> Iterator[Report]:
-        """Trains one configuration in `folder`, from its checkpoint if there is one."""
+        """Trains one configuration in `folder`, from its checkpoint if it has one, and yields a report at each rung."""
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(
             number=number,

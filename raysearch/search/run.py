@@ -22,7 +22,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
-from raysearch.lanes.lane import LanePlan, train_on_workers
+from raysearch.lanes.lane import LaneSetup, train_on_workers
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.worker import train_teacher
 from raysearch.search.costs import encoder_cost
@@ -121,15 +121,15 @@ def _run(
     lease.keep()
     try:
         with connected(address) as own:
-            plan = _with_teacher(_plan(spec, folder, own, say), folder, spec, corpus, say)
-            teacher = read_config(Path(plan.teacher) / "config.json")
-            study = _study(spec, folder, teacher, Path(plan.teacher))
+            setup = _with_teacher(_lane_setup(spec, folder, own, say), folder, spec, corpus, say)
+            teacher = read_config(Path(setup.teacher) / "config.json")
+            study = _study(spec, folder, teacher, Path(setup.teacher))
             study.guard = partial(_guard, lease, replica)
             study.note("trials", trials)
             mirror = _start_mirror(folder)
             searcher = Searcher(spec, study, teacher, trials=trials, say=say)
             progress = make_progress(spec, study, trials, say)
-            run_lanes(searcher, plan, spec.workers.lanes, progress.heard)
+            run_lanes(searcher, setup, spec.workers.lanes, progress.heard)
             progress.close()
         document = read_document(folder)
         unfinished = [trial.number for trial in document.trials if trial.state == "running"]
@@ -182,7 +182,7 @@ def _check_clusters(spec: Spec, corpus: Corpus) -> None:
             raise InputError(f"{key}: {clusters}; expected at most {frames}, the frames of the training split")
 
 
-def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None]) -> LanePlan:
+def _lane_setup(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None]) -> LaneSetup:
     workers = spec.workers
     gpu = uses_gpu(workers)
     needed, cpus = workers.lanes * workers.num_workers * workers.cpus, cluster_cpus()
@@ -191,7 +191,7 @@ def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None
         if own:
             raise InputError(f"{wanted}; expected at most {cpus:.0f}, the cluster's CPUs")
         say(f"{wanted}, the cluster has {cpus:.0f} CPUs now: lanes wait until nodes are added")
-    return LanePlan(
+    return LaneSetup(
         spec=(folder.path / "spec.yaml").read_text(),
         folder=str(folder.path),
         store=str(folder.store.folder),
@@ -205,21 +205,21 @@ def _plan(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None
 
 
 def _with_teacher(
-    plan: LanePlan, folder: SearchFolder, spec: Spec, corpus: Corpus, say: Callable[[str], None]
-) -> LanePlan:
-    """The plan with its teacher's folder; trains the teacher first where it is not in the store."""
+    setup: LaneSetup, folder: SearchFolder, spec: Spec, corpus: Corpus, say: Callable[[str], None]
+) -> LaneSetup:
+    """The setup with its teacher's folder; trains the teacher first where it is not in the store."""
     store = folder.store.teachers
     found = find_teacher(spec.teacher, corpus, store)
     if found is None:
         say("teacher: preparing (once; later searches take it from the store)")
         # No trial runs yet: the teacher may use the CPUs of all lanes, as far as one node has them.
-        lanes_cpus = plan.cpus * spec.workers.lanes * spec.workers.num_workers
-        whole = replace(plan, num_workers=1, cpus=max(plan.cpus, min(lanes_cpus, largest_node(plan.use_gpu))))
-        train_on_workers(train_teacher, {"plan": asdict(whole)}, whole)
+        lanes_cpus = setup.cpus * spec.workers.lanes * spec.workers.num_workers
+        whole = replace(setup, num_workers=1, cpus=max(setup.cpus, min(lanes_cpus, largest_node(setup.use_gpu))))
+        train_on_workers(train_teacher, {"setup": asdict(whole)}, whole)
         found = find_teacher(spec.teacher, corpus, store)
         assert found is not None
     say("teacher: " + ", ".join(f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()))
-    return replace(plan, teacher=str(found))
+    return replace(setup, teacher=str(found))
 
 
 def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:

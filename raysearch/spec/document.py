@@ -1,4 +1,7 @@
-"""The search document: one YAML file that says what is searched, on what, by what. Imports neither torch nor ray."""
+"""The search document: one YAML file that asks for a search. `Spec` is such a document once it has been checked.
+
+This file imports neither torch nor ray, so that documents can be checked fast.
+"""
 
 from __future__ import annotations
 
@@ -22,36 +25,44 @@ COST_OBJECTIVES = ("macs", "params")
 
 
 class MethodChoice(Settings):
+    """Several methods, between which the search decides."""
+
     choice: list[str] = Field(min_length=1)
-    """Names of methods; the search decides between them."""
+    """Names of the methods between which the search decides."""
 
 
 class Constraints(Settings):
-    """Hard limits, checked when a configuration is suggested: nothing above them is ever trained."""
+    """Hard limits. They are checked when a configuration is suggested, so nothing above them is ever trained."""
 
     macs_g: float | None = Field(None, gt=0)
-    """GMAC of the encoder, summed over the 32 utterance lengths of SUPERB's profiler."""
+    """The most GMAC of an encoder, summed over the 32 utterance lengths of SUPERB's profiler."""
     params_m: float | None = Field(None, gt=0)
-    """Millions of parameters of the encoder."""
+    """The most parameters of an encoder, in millions."""
 
 
 class SearchSettings(Settings):
+    """How many trials there are, how long each is, and who suggests and stops them."""
+
     sampler: Literal["auto", "ehvi", "random", "tpe", "gp", "nsga2"] = "auto"
-    """`ehvi` models the error and knows the cost; `auto` chooses by the number of trials and says which and why."""
+    """Who suggests configurations. `ehvi` models the error and knows the cost. `auto` chooses a sampler by the number
+    of trials, and says which and why.
+    """
     trials: PositiveInt = 24
-    """Configurations to run. What is over budget or already known costs nothing and does not count."""
+    """Number of configurations to run. One that is over a limit or already known costs nothing and does not count."""
     scheduler: Literal["fifo", "pareto-asha"] = "fifo"
-    """`fifo` runs every trial to its budget; `pareto-asha` stops the dominated at rungs."""
+    """Who stops trials. `fifo` runs every trial to its budget; `pareto-asha` stops dominated trials at rungs."""
     seed: int = Field(0, ge=0)
-    """Seed of the whole search; each trial's own is derived from it."""
+    """Seed of the whole search, from which the seed of each trial is derived."""
     updates: PositiveInt = 400
-    """A trial's budget in updates."""
+    """Budget of a trial in updates."""
     updates_of: dict[str, PositiveInt] = {}
-    """Method -> its trials' budget instead: methods whose updates cost unlike seconds compare at equal seconds."""
+    """Budgets in updates, by method, of methods whose trials have another budget than `updates`. So methods can be
+    compared at equal seconds although their updates differ in seconds.
+    """
     rungs: list[float] = [1.0]
-    """Shares of the budget after which a trial is evaluated on dev; the last is 1."""
+    """Shares of the budget after which a trial is evaluated on dev: its rungs. The last share is 1."""
     start: list[dict[str, Value]] = []
-    """Known points to try first, as dotted keys; what a point leaves out is drawn."""
+    """Configurations to try first, as dotted keys. Keys that one of them leaves out are drawn."""
 
     @field_validator("rungs")
     @classmethod
@@ -62,22 +73,25 @@ class SearchSettings(Settings):
 
 
 class WorkerSettings(Settings):
+    """What trials run on."""
+
     lanes: PositiveInt = 1
-    """Trials that run at the same time."""
+    """Number of trials that run at the same time, each on a lane."""
     num_workers: PositiveInt = 1
-    """Ray Train workers of one lane; more than one train a trial together (DDP)."""
+    """Ray Train workers of one lane. Several workers train each trial together (DDP)."""
     use_gpu: bool | Literal["auto"] = "auto"
-    """`auto`: a GPU for each worker where the cluster has enough."""
+    """Whether each worker gets a GPU. `auto` gives it one if the cluster has enough for all workers."""
     cpus: PositiveInt = 1
     """CPUs of each worker, and its threads."""
     readers: int = Field(0, ge=0)
-    """Processes of each worker that decode and batch speech ahead of it. They change no result. Not counted in `cpus`;
-    0 is fastest where the model runs on the same CPUs."""
+    """Processes of each worker that decode and batch speech ahead of it. They change no result, and are not counted in
+    `cpus`. 0 is fastest where the model runs on the same CPUs.
+    """
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """`auto`: bf16 on a GPU, fp32 on a CPU."""
+    """Number format in training. `auto` is bf16 on a GPU and fp32 on a CPU."""
 
     def precision_on(self, *, gpu: bool) -> str:
-        """`fp32`, `bf16` or `fp16`."""
+        """The precision with `auto` decided: `fp32`, `bf16` or `fp16`."""
         if self.precision != "auto":
             return self.precision
         return "bf16" if gpu else "fp32"
@@ -86,8 +100,9 @@ class WorkerSettings(Settings):
 class Spec(Settings):
     """A search document, checked."""
 
-    # A method may bring groups of settings that are no fields here. They are kept as the fields `student` to `training`
-    # are. The schema speaks of this package's own methods, whose groups are all fields.
+    # A method from elsewhere may bring groups of settings that are no fields here, so unknown groups are let in. They
+    # are kept in the same form as the fields from `student` to `training`. The schema lets none in: it speaks of the
+    # methods of this package, whose groups are all fields.
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
     __pydantic_extra__: dict[str, dict[str, Any]]
 
@@ -98,15 +113,15 @@ class Spec(Settings):
     teacher: TeacherSettings
     """The encoder that students imitate."""
     task: TaskSettings | list[TaskSettings]
-    """What a student is judged on; several give several errors in each trial."""
+    """What a student is judged on. Several tasks give several errors in each trial."""
     method: str | MethodChoice
-    """The way from teacher to student, or a choice of several; `MODULE:CLASS` names one that is not in the table."""
+    """The way from teacher to student, or a choice of several. `MODULE:CLASS` names one that is not in the table."""
     space: dict[str, Distribution] = {}
-    """Settings that the search draws, by dotted key."""
+    """Settings that the search draws, each with its distribution, by dotted key."""
     constraints: Constraints = Constraints()
-    """Hard limits: nothing above them is trained."""
+    """Hard limits on cost: no student above them is trained."""
     objectives: list[str] = ["macs", "per"]
-    """What is minimised: a cost (`macs` or `params`) and the error of a task (`wer`, `per`, `eer` or `error`)."""
+    """Numbers to minimise: a cost (`macs` or `params`) and the error of a task (`wer`, `per`, `eer` or `error`)."""
     search: SearchSettings = SearchSettings()
     """How many trials there are, how long each is, and who suggests and stops them."""
     workers: WorkerSettings = WorkerSettings()
@@ -130,12 +145,13 @@ class Spec(Settings):
     verification: dict[str, Any] = {}
     """Fixed settings of the loss on speakers."""
     augmentation: dict[str, Any] = {}
-    """Fixed settings of how training speech is disturbed."""
+    """Fixed settings of the disturbance of training speech."""
     training: dict[str, Any] = {}
     """Fixed settings of training."""
 
     @classmethod
     def _keys(cls, given: dict[Any, Any]) -> list[str]:
+        # Methods are loaded only if the document holds a key that is no field: most documents hold none.
         fields = super()._keys(given)
         return fields if given.keys() <= set(fields) else list(dict.fromkeys([*fields, *_groups_of_methods(given)]))
 
@@ -158,51 +174,56 @@ class Spec(Settings):
 
     @property
     def tasks(self) -> list[Any]:
+        """Settings of all tasks, also if the document names one only."""
         return self.task if isinstance(self.task, list) else [self.task]
 
     @property
     def methods(self) -> list[str]:
+        """Names of all methods, also if the document names one only."""
         return [self.method] if isinstance(self.method, str) else self.method.choice
 
     @property
     def groups(self) -> list[str]:
-        """The groups that hold fixed settings: the fields' and those that came with the methods."""
+        """Names of the groups that hold fixed settings: those that are fields, and those that came with methods."""
         own = self.__pydantic_extra__ or {}
         return [*(name for name, field in Spec.model_fields.items() if field.annotation == dict[str, Any]), *own]
 
     def fixed(self, group: str) -> dict[str, Any]:
-        """The settings of a group that are the same in every trial; empty for a group that the document leaves out."""
+        """The settings of a group that are the same in every trial; empty if the document leaves the group out."""
         return dict(self)[group] if group in self.groups else {}
 
     @property
     def search_space(self) -> Space:
+        """The space that the search draws configurations from."""
         return Space(self.methods, self.space)
 
     def updates(self, method: str) -> int:
-        """The budget of a method's trials."""
+        """Budget of a method's trials, in updates."""
         return self.search.updates_of.get(method, self.search.updates)
 
     def rung_updates(self, method: str) -> tuple[int, ...]:
-        """Updates after which a method's trials report."""
+        """Rungs of a method's trials: numbers of updates after which they report."""
+        # A small share of a small budget rounds to nothing, but a trial cannot report before its first update.
         return tuple(max(1, round(share * self.updates(method))) for share in self.search.rungs)
 
     def unsearched(self, method: str, key: str) -> Any:
-        """What the method's trials have for a setting that the search does not draw."""
+        """Value in a method's trials of a setting that the search does not draw: the fixed one, or the default."""
         group, _, name = key.partition(".")
         given = self.fixed(group)
         return given[name] if name in given else load_method(method).Settings().model_dump()[group][name]
 
     @property
     def digest(self) -> str:
-        """Hash of all but the name and the workers: two searches with the same digest ask the same question."""
+        """Digest of all but the name and the workers. Two searches with the same digest ask the same question."""
         document = self.model_dump(mode="json", by_alias=True, exclude={"name", "workers"})
         return document_digest(document)
 
     def settings(self, config: Config) -> Any:
-        """The settings of the configuration's method.
+        """Settings of a configuration's method: the fixed ones, with those of the configuration put into them.
 
-        Raises: InputError naming the key.
+        Raises: InputError that names the key of a wrong one.
         """
+        # Fixed settings are of all methods in the document: of those, this method takes the ones that it knows.
         method = str(config["method"])
         nested: dict[str, Any] = {}
         for group in self.groups:
@@ -219,16 +240,16 @@ class Spec(Settings):
         return load_method(method).Settings.checked(nested)
 
     def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
-        """The configuration's student, known before it is trained."""
+        """Encoder of a configuration's student, known before it is trained."""
         method = load_method(str(config["method"]))
         return method.student(self.settings(config), teacher)
 
 
 def _groups_of_methods(document: Mapping[Any, Any]) -> Iterator[str]:
-    """The groups that the settings of the document's methods have; a method that cannot be had has none."""
+    """Names of the groups that the methods of a document have. A method that cannot be loaded counts as having none."""
     method = document.get("method")
     names = method.get("choice") if isinstance(method, Mapping) else [method]
     for name in names if isinstance(names, list) else []:
-        with suppress(InputError):  # `parse_spec` will say that there is no such method
+        with suppress(InputError):  # `parse_spec` says later that there is no such method
             keys = setting_keys(name) if isinstance(name, str) else []
             yield from dict.fromkeys(key.partition(".")[0] for key in keys if "." in key)

@@ -1,4 +1,8 @@
-"""What can be wrong between parts of a document that are each right: settings, values, widths, start points."""
+"""Finds what is wrong between parts of a search document of which each is right alone.
+
+Pydantic has checked each part by then. What is left are settings that no method knows, values that their setting does
+not take, widths that do not suit the heads, and start points outside the space.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from raysearch.spec.space import Distribution, Value, has_setting, setting_keys
 
 
 def check(spec: Spec) -> None:
-    """Raises: InputError for the first fault, without the file's name."""
+    """Checks a document. Raises: InputError for the first fault; its text does not name the file."""
     check_keys(spec.space, spec.methods)
     _check_groups(spec)
     _check_values(spec)
@@ -22,7 +26,7 @@ def check(spec: Spec) -> None:
 
 
 def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
-    """Raises: InputError for a key, or a condition, that none of the methods has."""
+    """Checks the keys of a space and of its conditions. Raises: InputError for one that none of the methods has."""
     known = sorted({key for method in methods for key in setting_keys(method)})
     for key, distribution in space.items():
         for wanted in (key, *distribution.when):
@@ -34,7 +38,7 @@ def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
 
 
 def _check_groups(spec: Spec) -> None:
-    """Fixed settings must be known to a method of the spec, and not be searched as well."""
+    """Checks that fixed settings are known to some method of the document, and are not searched as well."""
     for group in spec.groups:
         for key in spec.fixed(group):
             dotted = f"{group}.{key}"
@@ -47,12 +51,13 @@ def _check_groups(spec: Spec) -> None:
 
 
 def _fields(method: str, group: str) -> list[str]:
+    """Keys of the settings that a method has in a group, without the group's name."""
     prefix = f"{group}."
     return [key.removeprefix(prefix) for key in setting_keys(method) if key.startswith(prefix)]
 
 
 def _check_values(spec: Spec) -> None:
-    """Each fixed or searched value must be one that its setting takes; `_check_widths` looks at pairs."""
+    """Checks each fixed or searched value alone: its setting must take it. `_check_widths` looks at pairs of values."""
     given: list[tuple[str, str, Any]] = []
     for group in spec.groups:
         given += [(key := f"{group}.{name}", key, value) for name, value in spec.fixed(group).items()]
@@ -68,7 +73,7 @@ def _check_values(spec: Spec) -> None:
 
 
 def _fault(method: str, key: str, value: Any) -> str:
-    """What a setting has against a value, after its key; empty if nothing."""
+    """What a setting has against a value, as the text that follows its key; empty if nothing."""
     nested = value
     for part in reversed(key.split(".")):
         nested = {part: nested}
@@ -76,15 +81,19 @@ def _fault(method: str, key: str, value: Any) -> str:
         load_method(method).Settings.checked(nested)
     except InputError as err:
         fault = str(err)
-        # A fault of the whole group, beside the other settings' defaults, is none of the value's own.
+        # A fault of the whole group may come from the defaults that stand beside the value here. It is not the value's.
         return fault.removeprefix(key) if fault.startswith(key) else ""
     return ""
 
 
 def _check_widths(spec: Spec) -> None:
-    """Every width in the space must suit every number of heads: an impossible pair would waste suggestions."""
+    """Checks that every width suits every number of heads, and the groups of the position convolution.
+
+    A search could draw any pair of the two, and pairs that cannot be built would waste suggestions.
+    """
     widths, where = _values(spec, "student.width")
     heads, _ = _values(spec, "student.heads")
+    # A student's position convolution has 16 groups by default, and its width must be a multiple of them too.
     for position, width in enumerate(widths):
         for divisor, what in [*((h, "student.heads") for h in heads), (16, "position_conv.groups")]:
             if int(width) % int(divisor):
@@ -94,7 +103,7 @@ def _check_widths(spec: Spec) -> None:
 
 
 def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
-    """The values a key can take, and where to point at one of them."""
+    """The values that a key can take, and where the document says so, with a gap for the position of one of them."""
     if key in spec.space:
         distribution = spec.space[key]
         return distribution.values(), f"space.{key}.choice[{{}}]" if distribution.choice else f"space.{key}"
@@ -102,11 +111,13 @@ def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
 
 
 def _near_multiple(value: int, divisors: set[int]) -> int:
+    """The multiple of all divisors that is nearest to the value."""
     common = lcm(*divisors)
     return max(common, round(value / common) * common)
 
 
 def _check_start(spec: Spec) -> None:
+    """Checks the methods that have a budget of their own, and that start points lie in the space."""
     for method in spec.search.updates_of:
         expected = f"one of {', '.join(spec.methods)}"
         _refuse_unless(method in spec.methods, "search.updates_of", method, expected)

@@ -1,4 +1,4 @@
-"""A search document from its file, checked; and in which keys two of them differ."""
+"""Loads a search document from its file and checks it; finds the keys in which two documents differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from raysearch.spec.overrides import Overrides, override
 def load_spec(path: Path, overrides: Overrides = (), *, name: str | None = None) -> Spec:
     """A spec from a YAML file, or from the document of this name that comes with raysearch, with overrides of its keys.
 
-    Raises: InputError with the file, the key, what was found and what was expected.
+    Overrides such as `a.b=v` change the document before it is checked; `name` replaces the name that it has.
+
+    Raises: InputError that names the file, the key, what was found and what was expected.
     """
     path = find_document(path, SPACES)
     try:
@@ -39,9 +41,13 @@ def load_spec(path: Path, overrides: Overrides = (), *, name: str | None = None)
 
 
 def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
-    """A spec from a document; `where` names it in errors."""
+    """Checks a document that is a mapping already; `where` names it in errors.
+
+    Raises: InputError for the first fault.
+    """
     try:
         spec = Spec.checked(document)
+        # A method that does not exist is told as such, before its settings are looked for.
         for method in spec.methods:
             load_method(method)
         check(spec)
@@ -51,7 +57,7 @@ def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
 
 
 def differences(old: Spec, new: Spec) -> dict[str, str]:
-    """`OLD -> NEW` by dotted key, for every key in which two documents differ."""
+    """Text such as `OLD -> NEW` for every dotted key in which two documents differ. Their names do not count."""
     before, after = (dict(_flat(spec.model_dump(mode="json", by_alias=True, exclude={"name"}))) for spec in (old, new))
     keys = dict.fromkeys([*before, *after])
     return {

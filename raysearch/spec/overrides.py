@@ -1,4 +1,4 @@
-"""Changes of a document before it is checked: `--set a.b=v`."""
+"""Changes a document before it is checked, as `--set a.b=v` asks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Overrides = Iterable[str] | Mapping[str, Any]
 
 
 def override(document: dict[str, Any], overrides: Overrides) -> None:
-    """Puts new values into a document. Raises: InputError"""
+    """Puts new values into a document.
+
+    Raises: InputError if a line is no `KEY=VALUE`, or its key runs through something that is no mapping.
+    """
     pairs = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
     for key, value in pairs:
         _put(document, key, value)
@@ -31,7 +34,7 @@ def _pair(line: str) -> tuple[str, Any]:
 
 
 def _put(document: dict[str, Any], key: str, value: Any) -> None:
-    # Keys of the space are dotted themselves: they are one step below `space`.
+    # Keys of the space hold dots themselves: all that follows `space.` is one key.
     path = key.split(".", 1) if key.startswith("space.") else key.split(".")
     at: Any = document
     for part in path[:-1]:

@@ -1,4 +1,8 @@
-"""The search space: typed distributions over dotted keys, with conditions; `method` is its root."""
+"""The search space: the settings that a search draws, each with its distribution and its conditions.
+
+Settings are named by dotted keys, such as `student.width`. The method is drawn first, since it decides which of the
+others there are.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +19,24 @@ from raysearch.settings import Settings
 
 Value = str | int | float | bool
 Config = dict[str, Value]
-"""One point of the space: dotted keys, `method` among them."""
+"""A configuration: one point of the space, as dotted keys with their values, `method` among them."""
 
 
 class Distribution(Settings):
-    """Exactly one of `int`, `float`, `choice`."""
+    """How the search draws one setting. Exactly one of `int`, `float` and `choice` is given."""
 
     int_: tuple[int, int] | None = Field(None, alias="int")
-    """Lowest and highest integer, both included."""
+    """Lowest and highest whole number to draw, both included."""
     float_: tuple[float, float] | None = Field(None, alias="float")
-    """Lowest and highest number."""
+    """Lowest and highest number to draw."""
     choice: list[Value] | None = Field(None, min_length=1)
-    """The values themselves."""
+    """Values to choose from."""
     log: bool = False
-    """Draw evenly in the logarithm."""
+    """Whether to draw evenly in the logarithm, so that each doubling is as likely as the next."""
     step: int | None = Field(None, ge=1)
-    """Distance between neighbouring integers."""
+    """Distance between neighbouring whole numbers; only with `int`, and without `log`."""
     when: dict[str, Value | list[Value]] = {}
-    """Other keys and the value, or values, they must have for this one to matter."""
+    """Conditions: other keys, each with the value or values that it must have for this setting to matter."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Distribution:
@@ -50,7 +54,7 @@ class Distribution(Settings):
         return self
 
     def draw(self, rng: np.random.Generator) -> Value:
-        """A value drawn evenly (in the logarithm with `log`)."""
+        """A value drawn evenly, or evenly in the logarithm if `log`."""
         if self.choice is not None:
             return self.choice[int(rng.integers(len(self.choice)))]
         if self.float_ is not None:
@@ -58,13 +62,14 @@ class Distribution(Settings):
             return float(np.exp(rng.uniform(np.log(low), np.log(high)))) if self.log else float(rng.uniform(low, high))
         assert self.int_ is not None
         first, last = self.int_
+        # Half a unit more at both ends: rounding would else give the first and the last number half their share.
         if self.log:
             return int(np.clip(round(np.exp(rng.uniform(np.log(first - 0.5), np.log(last + 0.5)))), first, last))
         step = self.step or 1
         return first + step * int(rng.integers((last - first) // step + 1))
 
     def values(self, limit: int = 4096) -> list[Value]:
-        """Every value where they can be listed; the bounds of a range of numbers."""
+        """All values, if they can be listed. Of `float`, or of more than `limit` whole numbers, only both bounds."""
         if self.choice is not None:
             return list(self.choice)
         if self.float_ is not None:
@@ -75,7 +80,7 @@ class Distribution(Settings):
 
 
 class Space:
-    """Distributions in an order in which conditions come before what depends on them; `method` is the root."""
+    """The distributions of a search, in an order in which each comes after the keys that its conditions name."""
 
     def __init__(self, methods: list[str], distributions: Mapping[str, Distribution]) -> None:
         self.methods = methods
@@ -98,7 +103,7 @@ class Space:
         return {other for other in self.distributions[key].when if other in self.distributions}
 
     def active(self, key: str, config: Mapping[str, Value]) -> bool:
-        """Whether the key matters beside what is chosen already: its method knows it and its conditions hold."""
+        """Whether a key matters, given what is chosen already: the method knows the key, and its conditions hold."""
         if not has_setting(str(config["method"]), key):
             return False
         when = self.distributions[key].when
@@ -107,7 +112,7 @@ class Space:
         )
 
     def walk(self, choose: Callable[[str, Distribution], Value]) -> Config:
-        """A configuration, choosing each active key in order."""
+        """A configuration for which `choose(key, distribution)` gives the value of each key that matters, in order."""
         config: Config = {"method": self.methods[0]}
         if len(self.methods) > 1:
             config["method"] = choose("method", self._method)
@@ -117,10 +122,11 @@ class Space:
         return config
 
     def draw(self, rng: np.random.Generator) -> Config:
+        """A configuration drawn at random."""
         return self.walk(lambda _, distribution: distribution.draw(rng))
 
     def suggest(self, trial: Any) -> Config:
-        """A configuration asked of an Optuna trial."""
+        """A configuration whose values an Optuna trial suggests."""
 
         def choose(key: str, distribution: Distribution) -> Value:
             value: Value
@@ -139,7 +145,7 @@ class Space:
 
 @cache
 def has_setting(method: str, key: str) -> bool:
-    """Whether the method's settings hold the dotted key."""
+    """Whether a method has a setting with this dotted key."""
     model: type[BaseModel] | None = load_method(method).Settings
     for name in key.split("."):
         if model is None or name not in model.model_fields:
@@ -150,7 +156,7 @@ def has_setting(method: str, key: str) -> bool:
 
 
 def setting_keys(method: str) -> list[str]:
-    """Every dotted key of the method's settings."""
+    """All dotted keys of a method's settings."""
 
     def below(model: type[BaseModel], prefix: str) -> Iterator[str]:
         for name, field in model.model_fields.items():

@@ -1,4 +1,4 @@
-"""Where things lie: one folder a search, and beside them the store that searches share.
+"""Where a search keeps its files: a folder for each search, and beside them the store that searches share.
 
 ROOT/NAME/spec.yaml        the resolved search document
 ROOT/NAME/study.journal    the study, unless it lives in a database
@@ -7,8 +7,9 @@ ROOT/NAME/trials/0007/     curve.jsonl, checkpoint, student/, head-TASK/
 ROOT/NAME/front.*          the front when the search last ended
 ROOT/_store/               corpora, teachers, label sets
 
-ROOT is a folder that all nodes see, or a URI. Of a URI every node has a copy in a folder of its own, which is filled
-when a trial begins and written back when it reports; the driver writes the study back every few seconds.
+ROOT is a folder that all nodes see, or a URI. If it is a URI, every node works on a copy in a folder of its own. The
+copy of a trial is filled when the trial begins and written back when it reports; the driver writes the study back every
+few seconds.
 """
 
 from __future__ import annotations
@@ -31,49 +32,61 @@ from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
 
 JOB_FALLBACK = Path("~/raysearch/searches")
+"""Where the searches of a Ray job lie if nothing else is said."""
 COPIES = "~/.cache/raysearch"
+"""Folder of this node's copies of what lies at URIs."""
 LIGHT = ("spec.yaml", "search.json", "study.journal", "driver.json")
-"""What tells of a search without its trials' weights."""
+"""Files that tell of a search. They are small: the weights of its trials are elsewhere."""
 
 
 def default_root() -> Path:
-    """`searches` here; in a Ray job, whose working directory is thrown away, a folder of the user's home."""
+    """Where searches lie if nothing is said: in `searches` of the working directory.
+
+    Ray throws the working directory of a job away, so a job's searches lie in the user's home instead.
+    """
+    # Ray unpacks the package of a job below a folder of this name.
     in_job = "working_dir_files" in Path.cwd().parts
     return JOB_FALLBACK.expanduser() if in_job else Path("searches")
 
 
 def copy_of(uri: str) -> Path:
-    """This node's copy of what lies at a URI; `RAYSEARCH_CACHE` moves all copies to a larger disk."""
+    """Folder of this node's copy of what lies at a URI. `RAYSEARCH_CACHE` moves all copies, as to a larger disk."""
     copies = Path(os.environ.get("RAYSEARCH_CACHE", COPIES)).expanduser()
     return copies / content_digest(uri.rstrip("/"), digits=12)
 
 
 def study_url(storage: str | None) -> str:
-    """`storage`, if it names a database; else empty."""
+    """The given `storage` if it is the URL of a database, else an empty text."""
     return storage if storage and "://" in storage and not is_remote(storage) else ""
 
 
 @dataclass(frozen=True)
 class Links:
-    """What a search folder refers to outside itself."""
+    """Where the study and the MLflow store of a search are."""
 
     study: str
-    """Database URL; empty for the journal in the folder."""
+    """Database URL of the study; empty if it is a journal in the search's folder."""
     tracking: str
-    """MLflow tracking URI."""
+    """Tracking URI of MLflow."""
 
 
 @dataclass(frozen=True)
 class SearchFolder:
+    """The folder of one search, which need not exist yet."""
+
     root: Path
+    """Folder of all searches."""
     name: str
+    """Name of the search."""
     uri: str = ""
-    """Where all searches really lie, if not in a folder: `root` is then this node's copy."""
+    """URI at which all searches really lie, if not in a folder. Then `root` is this node's copy."""
 
     @classmethod
     def of(cls, storage: str | None, name: str) -> SearchFolder:
-        """The folder of a search. `storage` is a folder, a URI, or a database URL, which leaves the folder at its
-        default.
+        """The folder of the search with this name.
+
+        `storage` is a folder or a URI in which all searches lie. It may also be a database URL, which is only for the
+        study: the folder is then where it is by default.
         """
         if storage and is_remote(storage):
             return cls(copy_of(storage), name, storage.rstrip("/"))
@@ -86,15 +99,16 @@ class SearchFolder:
 
     @property
     def store(self) -> Store:
+        """The store beside the searches: teachers, label sets and other things that they share."""
         return Store(self.root / STORE, f"{self.uri}/{STORE}" if self.uri else "")
 
     @property
     def place(self) -> str:
-        """Where all searches lie, as a user says it."""
+        """Where all searches lie, as messages name it: the URI, or the folder."""
         return self.uri or str(self.root)
 
     def searches(self) -> list[str]:
-        """Names of the searches there."""
+        """Names of all searches that lie there."""
         if not self.uri:
             return sorted(path.parent.name for path in self.root.glob("*/search.json"))
         names = (Path(name).parts for name in Remote(self.uri).files(""))
@@ -102,23 +116,28 @@ class SearchFolder:
 
     @property
     def remote(self) -> Remote | None:
-        """The search at its URI; None in a folder."""
+        """The search at its URI; None if searches lie in a folder."""
         return Remote(f"{self.uri}/{self.name}") if self.uri else None
 
     def fetch(self, *, students: bool = False) -> None:
-        """Brings this node's copy of a search at a URI up to date: the study, and trials' curves or also weights."""
+        """Brings this node's copy of a search at a URI up to date: the study and the curves of trials.
+
+        If `students`, all files of the trials come but those of checkpoints to resume from. In a folder there is
+        nothing to do.
+        """
         if (remote := self.remote) is None:
             return
         for name in LIGHT:
             path, content = self.path / name, remote.read(name)
-            # A journal only grows: what this node wrote last, just before it died, may not have been written back.
+            # A journal only grows. What this node wrote just before it died may not have been written back, so its copy
+            # may be longer than what is at the URI, and then must stay.
             if content is not None and not (path.exists() and path.read_bytes().startswith(content)):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
         self.fetch_trials(lambda name: "/checkpoints/" not in name if students else name.endswith("/curve.jsonl"))
 
     def fetch_trials(self, wanted: Callable[[str], bool]) -> None:
-        """Of the trials' files at a URI those whose name is wanted."""
+        """Copies those files of the trials at a URI whose name, below `trials/`, is wanted."""
         if (remote := self.remote) is None:
             return
         for name in filter(wanted, remote.files("trials")):
@@ -128,19 +147,22 @@ class SearchFolder:
 
     @property
     def exists(self) -> bool:
+        """Whether the name is taken. On a copy, `fetch` comes first."""
         return (self.path / "search.json").exists()
 
     def trial(self, number: int) -> Path:
+        """Folder of a trial."""
         return self.path / "trials" / f"{number:04d}"
 
     def create(self, spec: Spec, links: Links) -> bool:
-        """Returns False where another driver has just taken the name."""
+        """Writes document and links of a new search. Returns False if another driver has just taken the name."""
         self.path.mkdir(parents=True, exist_ok=True)
         document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
         try:
             with whole_file(self.path / "spec.yaml") as part:
                 part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-                # Of two drivers that start at once, one gets the name.
+                # Of two drivers that start at once, only one can write this file, and it gets the name. The document
+                # appears afterwards, when the block ends, and only for that driver.
                 write_new(self.path / "search.json", json.dumps(asdict(links), indent=2))
         except FileExistsError:
             return False
@@ -150,15 +172,16 @@ class SearchFolder:
         return True
 
     def abandon(self) -> None:
-        """Makes the name free again; what lies in the folder stays until the next search replaces it."""
+        """Makes the name free again. What lies in the folder stays until the next search replaces it."""
         (self.path / "search.json").unlink()
 
     def spec(self) -> Spec:
+        """The resolved search document."""
         path = self.path / "spec.yaml"
         return parse_spec(yaml.safe_load(path.read_text()), where=str(path))
 
     def links(self) -> Links:
-        """Raises: InputError if there is no such search."""
+        """Where study and MLflow store are. Raises: InputError if there is no such search."""
         try:
             return Links(**json.loads((self.path / "search.json").read_text()))
         except FileNotFoundError as err:
@@ -166,10 +189,11 @@ class SearchFolder:
             raise InputError(f"{self.name}: no such search in {self.place}; expected one of: {known}") from err
 
     def study_storage(self) -> str:
+        """Database URL of the study, or path of its journal."""
         return self.links().study or str(self.path / "study.journal")
 
     def curve(self, number: int) -> list[dict[str, Any]]:
-        """Lines of a trial's curve; a line that is being written is left out."""
+        """Lines of a trial's curve. A line that is just being written is left out."""
         try:
             lines = (self.trial(number) / "curve.jsonl").read_text().splitlines(keepends=True)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""On what a search ran: what a reader needs who gets other numbers."""
+"""Says with what a search ran: versions, hardware and commit. Whoever gets other numbers looks here first."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ PACKAGES = ("raysearch", "torch", "torchaudio", "ray", "optuna", "mlflow", "lhot
 
 
 def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that matter, by name."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
 def hardware() -> dict[str, str]:
-    """Of the process that asks: on a cluster, of the driver."""
+    """The hardware of this process, which is the driver on a cluster: `machine`, `cpus` and `gpu`."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -26,7 +27,7 @@ def hardware() -> dict[str, str]:
 def git_commit() -> str | None:
     """The commit of the checkout that holds this code; None where it is installed from a wheel."""
     checkout = Path(__file__).parents[2]
-    # An environment may itself lie in a checkout, of something else.
+    # An installed package may lie in the checkout of something else, whose commit says nothing about this code.
     if not (checkout / ".git").exists():
         return None
     found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=checkout)

@@ -1,7 +1,9 @@
-"""The driver's side of a search at a URI: the study's journal is written there every few seconds, and at the end whole.
+"""Keeps a search at a URI up to date while its driver works on a local copy.
 
-Object stores know no locks: `driver.json` there says who drives and when it was last heard of. Whoever finds a living
-driver gives way; a driver that finds another's name has been taken for dead and stops.
+The driver writes the journal of the study to the URI every few seconds, and once more at the end. It must be the only
+one to do so, but object stores know no locks. Instead the file `driver.json` at the URI says who drives and when that
+driver was last heard of. Whoever finds a living driver gives way. A driver that finds another one's name there has been
+taken for dead, and stops.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from raysearch.storage.folder import SearchFolder
 from raysearch.storage.lease import SILENCE_S, Holder
 
 BEAT_S = 10.0
+"""Seconds between two beats: at each, the driver shows that it lives and copies what has changed."""
 DRIVER = "driver.json"
 KEPT = ("study.journal", "front.json", "front.png", "front.html", "mirror.log")
+"""Files of the search's folder that are copied to the URI when they have changed."""
 
 
 class Replica:
-    """Held from `begin` to `end`; does nothing for a search in a folder."""
+    """The copy at the URI, which this driver holds from `begin` to `end`. For a search in a folder it does nothing."""
 
     def __init__(self, folder: SearchFolder, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
@@ -34,7 +38,7 @@ class Replica:
         self._lost: WorkError | None = None
 
     def begin(self) -> None:
-        """Raises: InputError if another driver lives."""
+        """Takes the search and starts to copy. Raises: InputError if another driver lives."""
         if self._remote is None:
             return
         self.refuse()
@@ -42,23 +46,26 @@ class Replica:
         threading.Thread(target=self._keep, daemon=True).start()
 
     def refuse(self) -> None:
-        """Raises: InputError if another driver lives."""
+        """Refuses to go on if the search has a living driver. Raises: InputError if it has one."""
         token, beat_s, who = self._driver()
         if token and self._clock() - beat_s < SILENCE_S:
             raise InputError(f"{self._folder.name}: driven by {who}; expected no driver: end that one, or wait")
 
     def check(self) -> None:
-        """Raises: WorkError if another driver has taken over."""
+        """Asks the URI who drives. Raises: WorkError if another driver has taken over."""
         if self._remote is not None and self._driver()[0] not in ("", self._token):
             raise WorkError(f"{self._folder.name}: another driver took over while this one was silent; nothing is lost")
 
     def held(self) -> None:
-        """As `check`, from what the last beat found: for every write of the study."""
+        """Raises: WorkError if the last beat found that another driver has taken over.
+
+        Unlike `check` it asks nobody, so it is fast enough to come before every write of the study.
+        """
         if self._lost:
             raise self._lost
 
     def end(self) -> None:
-        """A last copy; whoever comes next need not wait."""
+        """Copies a last time and signs off, so that the next driver need not wait until this one counts as dead."""
         if self._remote is None or self._ended.is_set():
             return
         self._ended.set()
@@ -76,9 +83,10 @@ class Replica:
                 self._lost = err
                 return
             except OSError:
-                continue  # the store is away: the next beat may reach it
+                continue  # the store cannot be reached now; the next beat may reach it
 
     def _driver(self) -> tuple[str, float, str]:
+        """Token of the driver that the URI names, Unix time of its last beat, and who it is, if any."""
         document = json.loads(self._remote.read(DRIVER) or b"{}") if self._remote else {}
         return document.get("token", ""), document.get("beat_s", 0.0), document.get("who", "")
 
@@ -88,7 +96,7 @@ class Replica:
         self._remote.write(DRIVER, json.dumps(document).encode())
 
     def _copy(self) -> None:
-        """What has changed here since the last time; and trials' curves the other way, for the mirror to read."""
+        """Copies to the URI what has changed here, and from there the curves of trials, which the mirror reads here."""
         assert self._remote is not None
         for name in KEPT:
             path = self._folder.path / name

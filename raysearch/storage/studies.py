@@ -1,4 +1,4 @@
-"""Where studies are kept: a journal file in the search's folder, or a database."""
+"""Opens the Optuna storage of studies: a journal file in the search's folder, or a database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raysearch.storage.journal import Journal
 
 
 def open_storage(storage: str | BaseStorage) -> BaseStorage:
-    """The storage behind a database URL, or a journal file."""
+    """The storage behind a database URL or the path of a journal file."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(storage, BaseStorage):
         return storage
@@ -20,5 +20,6 @@ def open_storage(storage: str | BaseStorage) -> BaseStorage:
 
 @cache
 def _database(url: str) -> RDBStorage:
-    """One a process: each keeps connections open, and a team's server has only so many."""
+    """The storage behind a database URL: one for each process, since a team's server has few connections to give."""
+    # A connection that the server has closed meanwhile is noticed before it is used, and replaced.
     return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})

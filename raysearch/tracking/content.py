@@ -1,4 +1,4 @@
-"""What MLflow should hold of a search and of each trial, computed from the data alone."""
+"""Computes what MLflow should hold of a search and of each of its trials. Nothing here speaks to MLflow."""
 
 from __future__ import annotations
 
@@ -17,30 +17,36 @@ from raysearch.tracking.state import SearchState
 NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
 SEARCH, TRIAL, SPEC_HASH = "raysearch.search", "raysearch.trial", "raysearch.spec_hash"
 MIRRORED = "raysearch.mirrored"
-"""Digest of what a run was filled from: written last, so a run that carries it lacks nothing."""
+"""Tag with the digest of what a run was filled from. It is written last, so a run that carries it lacks nothing."""
 STUDENT, STUDENT_FILES = "raysearch.student", ("config.json", "model.safetensors")
-"""The tag says that these files of the trial's checkpoint are artifacts of its run, in `student/`."""
+"""A tag, and the files of a checkpoint that are artifacts of the trial's run in `student/` once the run carries it."""
 OPTIONAL_TAGS = ("raysearch.rung", "raysearch.cause", "raysearch.checkpoint")
+"""Tags that a trial may lack, or lose again when it is retried."""
 STATUS = {"complete": "FINISHED", "stopped": "KILLED", "infeasible": "KILLED", "failed": "FAILED", "running": "RUNNING"}
+"""MLflow's status of a run, by the state of its trial."""
 
 MOST_POINTS, LIVE_POINTS = 200, 32
+"""The most points of a curve in MLflow, and the most that one sync shows of a trial that is still running."""
 MACS_NOTE = (
     "MACs are counted on the 32 utterance lengths of SUPERB's profiler (16 kHz), convolutions, linear layers, "
     "position convolution and both attention products included, task head excluded. Errors are in percent."
 )
 
 
-class Point(NamedTuple):
+class MetricPoint(NamedTuple):
+    """One value of a metric."""
+
     value: float
     after_s: float
-    """Seconds after the run's start."""
+    """Seconds from the start of the run."""
 
 
-Points = dict[tuple[str, int], Point]
-"""(metric, step) -> point."""
+MetricPoints = dict[tuple[str, int], MetricPoint]
+"""The value of each metric at each step, by (metric, step)."""
 
 
 def search_tags(state: SearchState) -> dict[str, str]:
+    """Tags of the search's own run, the parent of its trials' runs."""
     tags = {
         SEARCH: state.document.name,
         SPEC_HASH: state.spec_hash,
@@ -55,30 +61,31 @@ def search_tags(state: SearchState) -> dict[str, str]:
 
 
 def dataset(state: SearchState) -> dict[str, str]:
-    """The corpus, as fields of an MLflow dataset; its digest changes with its settings, not with its files."""
+    """The corpus, as the fields of an MLflow dataset. Its digest changes with the corpus's settings, not its files."""
     source = json.dumps(state.spec["corpus"], sort_keys=True, default=str)
     digest = content_digest(source)
     return {"name": state.spec["corpus"]["kind"], "digest": digest, "source_type": "raysearch", "source": source}
 
 
-def search_points(document: SearchDocument) -> Points:
-    """Hypervolume and front size, one step an ended trial, each at the time its trial ended."""
+def search_points(document: SearchDocument) -> MetricPoints:
+    """Hypervolume and front size after each trial that ended. The step is the count of ended trials."""
     history = hypervolume_history(document.trials, document.objectives, document.reference_point)
     start_s, ends_s = start(document) or 0.0, sorted(trial.ended_s or 0.0 for trial in ended(document))
-    points: Points = {}
+    points: MetricPoints = {}
     for progress, end_s in zip(history, ends_s, strict=True):
         after_s = max(end_s - start_s, 0.0)
-        points["search/hypervolume", progress.ended] = Point(progress.hypervolume, after_s)
-        points["search/front_size", progress.ended] = Point(progress.front_size, after_s)
+        points["search/hypervolume", progress.ended] = MetricPoint(progress.hypervolume, after_s)
+        points["search/front_size", progress.ended] = MetricPoint(progress.front_size, after_s)
     return points
 
 
 def search_digest(document: SearchDocument) -> str:
-    """Changes when a trial ends, not while it runs."""
+    """Digest of the ended trials: it changes when a trial ends, but not while trials run."""
     return content_digest(document.model_copy(update={"trials": ended(document)}).model_dump_json())
 
 
 def ended(document: SearchDocument) -> list[TrialRecord]:
+    """The trials that do not run any more, whatever became of them."""
     return [trial for trial in document.trials if trial.state != "running"]
 
 
@@ -93,6 +100,7 @@ def end(document: SearchDocument) -> float | None:
 
 
 def trial_tags(document: SearchDocument, record: TrialRecord, parent_id: str) -> dict[str, str]:
+    """Tags of a trial's run; `parent_id` is the id of the search's own run."""
     tags = {
         PARENT: parent_id,
         SEARCH: document.name,
@@ -107,6 +115,7 @@ def trial_tags(document: SearchDocument, record: TrialRecord, parent_id: str) ->
 
 
 def trial_params(record: TrialRecord) -> dict[str, str]:
+    """The trial's configuration as MLflow params, which are texts."""
     return {
         key: setting if isinstance(setting, str) else json.dumps(setting, default=str)
         for key, setting in record.config.items()
@@ -114,23 +123,25 @@ def trial_params(record: TrialRecord) -> dict[str, str]:
 
 
 def trial_digest(record: TrialRecord) -> str:
+    """Digest of all that is known of a trial but its curve."""
     return content_digest(record.model_dump_json())
 
 
-def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: set[tuple[str, int]]) -> Points:
-    """The trial's curves, thinned, and its last metrics at the step of its rung.
+def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: set[tuple[str, int]]) -> MetricPoints:
+    """The trial's curves, thinned, and its last metrics at the step of its last rung.
 
-    `kept`: the (metric, step) that MLflow has. A curve only grows; a rung's metrics may be measured anew.
+    `kept` holds the (metric, step) pairs that MLflow has already. They are not sent again, since a curve only grows;
+    but the metrics of a rung are, since they may have been measured anew.
     """
     running = record.state == "running"
-    series: dict[str, dict[int, Point]] = {}
+    series: dict[str, dict[int, MetricPoint]] = {}
     for line in curve:
         for key, number in line["metrics"].items():
-            # A trial that resumed from a checkpoint repeats steps: the later line counts.
-            series.setdefault(key, {})[int(line["step"])] = Point(float(number), float(line["seconds"]))
-    points: Points = {
-        ("cost/macs_g", 0): Point(record.cost.macs_g, 0),
-        ("cost/params_m", 0): Point(record.cost.params_m, 0),
+            # A trial that resumed from a checkpoint repeats steps. The later line counts.
+            series.setdefault(key, {})[int(line["step"])] = MetricPoint(float(number), float(line["seconds"]))
+    points: MetricPoints = {
+        ("cost/macs_g", 0): MetricPoint(record.cost.macs_g, 0),
+        ("cost/params_m", 0): MetricPoint(record.cost.params_m, 0),
     }
     for key, line_at in series.items():
         had = {step for name, step in kept if name == key}
@@ -138,15 +149,16 @@ def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: 
     last_step, last_s = max(((int(line["step"]), float(line["seconds"])) for line in curve), default=(0, 0.0))
     if record.rung is not None or not running:
         step = last_step if record.rung is None else record.rung
-        points |= {(key, step): Point(number, last_s) for key, number in record.metrics.items()}
+        points |= {(key, step): MetricPoint(number, last_s) for key, number in record.metrics.items()}
     return points
 
 
 def thin(steps: Sequence[int], kept: set[int], running: bool) -> set[int]:
-    """Evenly spaced steps, at most `MOST_POINTS` with those that are kept; the last one is among them at the end.
+    """Chooses evenly spaced steps of a curve: together with those that are kept at most `MOST_POINTS`.
 
-    Strides are powers of two, so that what was chosen while a curve was short is part of any finer choice. A running
-    trial shows few points: together with those shown earlier they stay below the limit up to 32,000 lines.
+    The last step is chosen only when the trial has ended. Strides are powers of two, so the steps of a long stride are
+    among those of every shorter one. A running trial shows few points: together with those that were shown earlier
+    they stay below the limit up to 32,000 lines.
     """
     most = MOST_POINTS - 1 if running else MOST_POINTS
     last = set() if running else {steps[-1]}
@@ -159,8 +171,10 @@ def thin(steps: Sequence[int], kept: set[int], running: bool) -> set[int]:
 
 
 def _trial_note(document: SearchDocument, record: TrialRecord) -> str:
+    """What MLflow shows as the description of a trial's run."""
     lines = [f"{record.method}, {record.state}: {record.cost.macs_g:.4g} GMAC, {record.cost.params_m:.3g} M parameters"]
     for objective in document.objectives:
+        # NaN, an error that was not measured, does not equal itself.
         if (error := value(record, objective)) == error and objective not in ("macs", "params"):
             low, high = interval(record, objective)
             lines.append(f"{header(objective)} {error:.2f} ({low:.2f} - {high:.2f})")
@@ -170,5 +184,5 @@ def _trial_note(document: SearchDocument, record: TrialRecord) -> str:
 
 
 def _clipped(text: str) -> str:
-    """Within MLflow's 8,000 characters a tag."""
+    """Cuts a text to the 8,000 characters that MLflow allows in a tag."""
     return text if len(text) <= 7900 else f"{text[:7900]}\n..."

@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_S = 60.0
+"""Seconds up to which the pause between two syncs grows while they fail."""
 COMPLAINT_S = 60.0
-"""At most one log line in this time while the server is down."""
+"""Seconds between two log lines while the server is down, at least."""
 GLANCE_S = 0.5
-"""How soon a pause notices that it should stop."""
+"""Seconds after which a pause looks whether it should end."""
 
 
 def fail_fast() -> None:
-    """Makes MLflow's client give up a request after 10 s instead of minutes. For this process and its children.
+    """Makes MLflow's client give up a request after 10 s instead of minutes, in this process and its children.
 
-    No retries inside the client either: a run whose creation was answered too late would be created twice.
+    The client does not retry either: a run whose creation was answered too late would be created twice.
     """
     os.environ.update(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT="10")
 
 
 def give_way() -> None:
-    """Lets trials have the CPU first: pictures of the front are no hurry. For this process and its children."""
+    """Lets trials have the CPU first, before this process and its children: pictures of the front can wait."""
     os.nice(10)
 
 
@@ -45,9 +46,10 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Syncs every `period_s` until `stop()`, then once more; whether MLflow now has all. Never raises.
+    """Syncs every `period_s` seconds until `stop()` is true, then once more. Returns whether MLflow now has all.
 
-    From the moment `stop()` is true it ends within `last_s` and one request (10 s after `fail_fast`).
+    It never raises. Once `stop()` is true it ends within `last_s` seconds and the time of one request, which is 10 s
+    after `fail_fast`.
     """
     attempts = _Attempts(read_state, mirror, clock)
     deadline = inf
@@ -59,17 +61,18 @@ def follow(
         return clock() > deadline
 
     while True:
-        last = stop()  # asked before the state is read: what it holds then is all there will be
+        last = stop()  # this is asked before the state is read, so that the last sync sees all that there will be
         done = attempts.attempt(expired)
         if last:
             return done
+        # A server that is down is asked less and less often, with pauses that double.
         wake = clock() + min(period_s * 2 ** min(attempts.failures, 10), max(LONGEST_PAUSE_S, period_s))
         while clock() < wake and not stop():
             sleep(min(GLANCE_S, wake - clock()))
 
 
 class _Attempts:
-    """Syncs one by one, and counts the failures in a row."""
+    """Syncs, counts the failures in a row, and logs some of them."""
 
     def __init__(self, read_state: Callable[[], SearchState], mirror: Mirror, clock: Callable[[], float]) -> None:
         self.read_state = read_state
@@ -81,7 +84,7 @@ class _Attempts:
     def attempt(self, expired: Callable[[], bool]) -> bool:
         try:
             self.mirror.sync(self.read_state(), expired)
-        # Whatever a server, a network or a disk can do: it must not end the mirror while the search goes on.
+        # Whatever a server, a network or a disk does: it must not end the mirror while the search goes on.
         except Exception as err:
             self.failures += 1
             self._complain(err)

@@ -1,7 +1,8 @@
 """Fills MLflow with what it lacks of a search. The study stays the truth: a lost server is filled again from it.
 
-Each sync reads which runs there are, and writes the difference: a second sync of the same state writes nothing, and
-one that was cut off at any request is completed by the next. Only explicit run ids; no current run, no global URI.
+Each sync reads which runs there are, and writes what they lack. So a second sync of the same state writes nothing, and
+a sync that was cut off at any request is completed by the next one. All calls name their run and their server: MLflow's
+current run and global tracking URI belong to whoever else uses MLflow in this process.
 """
 
 from __future__ import annotations
@@ -25,30 +26,30 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from raysearch.front.left import LEFT_NAME, draw_left
 from raysearch.front.plots import draw_html, draw_png
+from raysearch.front.pruned_layers import LAYERS_LEFT_FILE, draw_pruned_layers
 from raysearch.front.settings_page import draw_settings
 from raysearch.front.trials import TrialRecord
 from raysearch.tracking import content
-from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, Points
+from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, MetricPoints
 from raysearch.tracking.state import SearchState
 
 METRICS, PARAMS = 800, 100
-"""In one `log_batch`: the server takes 1,000 entities together, and at most 100 params and 100 tags."""
+"""The most metrics and params in one `log_batch`. The server takes 1,000 entities, of which 100 params and 100 tags."""
 THREADS = 4
-"""Requests at once to a server, which spends most of one waiting for its database. A database file has one writer."""
+"""Requests to a server at the same time: it spends most of each waiting for its database. A database file gets one."""
 T = TypeVar("T")
 Written = set[tuple[str, int, float | None]]
-"""(metric, step, value as MLflow keeps it)."""
+"""Points that MLflow has, as (metric, step, value as MLflow keeps it)."""
 
 
 class OutOfTimeError(Exception):
-    """The caller's time limit passed; the next sync goes on from here."""
+    """The time limit of the caller has passed. The next sync goes on from here."""
 
 
 @dataclass
 class Synced:
-    """What one sync wrote."""
+    """Counts of what one sync wrote."""
 
     runs: int = 0
     metrics: int = 0
@@ -59,7 +60,7 @@ class Synced:
 
 @dataclass
 class _Run:
-    """A run as MLflow had it when the sync began."""
+    """A run as it was in MLflow when the sync began."""
 
     id: str
     start_ms: int
@@ -77,8 +78,8 @@ class _Run:
         return cls(info.run_id, info.start_time, info.status, data.tags, data.params, metrics, has_dataset)
 
 
-class _Guarded:
-    """The client, until time is up: then every request is refused."""
+class _TimedClient:
+    """MLflow's client until time is up; from then on it refuses every request."""
 
     def __init__(self, client: Any, expired: Callable[[], bool]) -> None:
         self._client = client
@@ -91,10 +92,10 @@ class _Guarded:
 
 
 class Mirror:
-    """One MLflow server or database.
+    """One MLflow server or database, to be filled.
 
-    `artifact_root`: folder or URI below which a new experiment keeps its artifacts; None leaves that to the server.
-    A database without a server needs it: MLflow would use the working directory.
+    `artifact_root` is the folder or URI below which a new experiment keeps its artifacts. None leaves that to the
+    server. A database without a server needs it, since MLflow would use the working directory.
     """
 
     def __init__(self, tracking_uri: str, artifact_root: str | None = None, client: Any = None) -> None:
@@ -105,26 +106,28 @@ class Mirror:
 
     @cached_property
     def _client(self) -> Any:
-        # Ending a run on a server prints its address to stdout, which belongs to the verbs.
+        # When a run ends, MLflow prints its address to stdout, which belongs to what verbs print.
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         return self._given or MlflowClient(tracking_uri=self.tracking_uri)
 
     def sync(self, state: SearchState, expired: Callable[[], bool] = lambda: False) -> Synced:
-        """Writes what MLflow lacks.
+        """Writes what MLflow lacks of this state.
 
         Raises: MlflowException or OSError if the server fails; OutOfTimeError at the first request after `expired()`.
         """
         threads = THREADS if self.tracking_uri.startswith("http") else 1
-        return _Sync(_Guarded(self._client, expired), state, self._written).run(self.artifact_root, threads)
+        return _Sync(_TimedClient(self._client, expired), state, self._written).run(self.artifact_root, threads)
 
 
 class _Sync:
+    """One sync of one state. Its threads share the counts, each works on runs of its own."""
+
     def __init__(self, client: Any, state: SearchState, written: dict[str, Written]) -> None:
         self.client = client
         self.state = state
         self.document = state.document
         self.written = written
-        """Run -> points that MLflow is known to have: saves asking again while one process follows a search."""
+        """Points that MLflow is known to have, by run id. A process that follows a search asks for them once."""
         self.dataset = DatasetInput(Dataset(**content.dataset(state)), [InputTag("mlflow.data.context", "search")])
         self.synced = Synced()
         self.counting = Lock()
@@ -134,7 +137,7 @@ class _Sync:
         found, trials = self._without_twins(self._runs(experiment_id))
         tags = content.search_tags(self.state)
         parent = found or self._create(experiment_id, self.document.name, tags, content.start(self.document))
-        # First, and alone: a dataset that two runs bring at once is refused to one of them.
+        # This comes first, and alone: if two runs bring a new dataset at once, the server refuses one of them.
         self._log_dataset(parent)
 
         def sync_trial(record: TrialRecord) -> None:
@@ -148,6 +151,7 @@ class _Sync:
         return self.synced
 
     def _experiment(self, artifact_root: str | None) -> str:
+        """Id of the search's experiment, which is created, or restored if somebody deleted it."""
         name = f"raysearch/{self.document.name}"
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
@@ -158,6 +162,7 @@ class _Sync:
         return experiment.experiment_id
 
     def _runs(self, experiment_id: str) -> list[_Run]:
+        """All runs of the experiment, oldest first."""
         runs: list[_Run] = []
         token: str | None = None
         while True:
@@ -167,7 +172,10 @@ class _Sync:
                 return sorted(runs, key=lambda run: (run.start_ms, run.id))
 
     def _without_twins(self, runs: list[_Run]) -> tuple[_Run | None, dict[str, _Run]]:
-        """This search's runs. A run whose creation was answered too late was created twice: the later one goes."""
+        """The runs of this search: its own, and those of its trials by number.
+
+        Where the server answered too late to a creation, the run was created twice. The later one is deleted.
+        """
         parents = [r for r in runs if PARENT not in r.tags and r.tags.get(SPEC_HASH) == self.state.spec_hash]
         kept = parents[0] if parents else None
         surplus = parents[1:]
@@ -191,6 +199,7 @@ class _Sync:
         return _Run.of(run)
 
     def _sync_trial(self, experiment_id: str, parent_id: str, run: _Run | None, record: TrialRecord) -> None:
+        """Writes what a trial's run lacks, and creates the run if there is none."""
         tags = content.trial_tags(self.document, record, parent_id)
         if run is None:
             run = self._create(experiment_id, f"trial-{record.number:04d}", tags, record.started_s)
@@ -200,6 +209,7 @@ class _Sync:
         if record.number in self.document.front:
             self._upload_student(run, record)
         digest = content.trial_digest(record)
+        # The run lacks nothing of the trial; only its tags may change, since a later trial may put it off the front.
         if run.tags.get(MIRRORED) == digest:
             self._write(run, tags)
             return
@@ -208,13 +218,13 @@ class _Sync:
         points = content.trial_points(record, self.state.curves(record.number), kept)
         self._set_status(run, content.STATUS[record.state], record.ended_s)
         if record.state != "running":
-            self._upload_left(run, record)
+            self._upload_pruned_layers(run, record)
             self._upload_pictures(run, record)
             tags[MIRRORED] = digest
         self._write(run, tags, content.trial_params(record), points)
 
     def _upload_student(self, run: _Run, record: TrialRecord) -> None:
-        """A front member's student, so that it can be registered from MLflow alone."""
+        """Uploads the student of a front member, so that it can be registered from MLflow alone."""
         if record.checkpoint is None or run.tags.get(content.STUDENT) == record.checkpoint:
             return
         files = [self.state.folder / record.checkpoint / name for name in content.STUDENT_FILES]
@@ -225,15 +235,15 @@ class _Sync:
             self._count(artifacts=1)
         self._write(run, {content.STUDENT: record.checkpoint})
 
-    def _upload_left(self, run: _Run, record: TrialRecord) -> None:
-        """What pruning left, layer by layer, of a student that was pruned."""
+    def _upload_pruned_layers(self, run: _Run, record: TrialRecord) -> None:
+        """Uploads a picture of what pruning left of each layer, if the student was pruned."""
         if record.checkpoint is None:
             return
         trial_folder = (self.state.folder / record.checkpoint).parent
-        if not (trial_folder / LEFT_NAME).exists():
+        if not (trial_folder / LAYERS_LEFT_FILE).exists():
             return
         with TemporaryDirectory() as name:
-            draw_left(trial_folder, Path(name) / "left.png")
+            draw_pruned_layers(trial_folder, Path(name) / "left.png")
             self.client.log_artifact(run.id, str(Path(name) / "left.png"))
         self._count(artifacts=1)
 
@@ -242,7 +252,7 @@ class _Sync:
             self.client.log_inputs(run.id, [self.dataset])
 
     def _upload_pictures(self, run: _Run, record: TrialRecord) -> None:
-        """What tasks drew of an ended trial's errors, such as a DET plot."""
+        """Uploads what tasks drew of an ended trial's errors, such as a detection error trade-off (DET) plot."""
         if record.checkpoint is None:
             return
         for picture in sorted((self.state.folder / record.checkpoint).parent.glob("*.png")):
@@ -250,6 +260,7 @@ class _Sync:
             self._count(artifacts=1)
 
     def _sync_search(self, parent: _Run) -> None:
+        """Writes what the search's own run lacks: tags, the curve of the hypervolume, files of the front."""
         self._write(parent, content.search_tags(self.state), points=content.search_points(self.document))
         digest = content.search_digest(self.document)
         if parent.tags.get(MIRRORED) != digest:
@@ -273,7 +284,11 @@ class _Sync:
         self._count(artifacts=6)
 
     def _write(
-        self, run: _Run, tags: Mapping[str, str], params: Mapping[str, str] | None = None, points: Points | None = None
+        self,
+        run: _Run,
+        tags: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        points: MetricPoints | None = None,
     ) -> None:
         """Writes what the run lacks, in as few requests as the server allows."""
         new_tags = [RunTag(key, text) for key, text in tags.items() if run.tags.get(key) != text]
@@ -282,14 +297,15 @@ class _Sync:
         wanted = {(key, step, _kept(point.value)): point for (key, step), point in (points or {}).items()}
         new_points = {at: point for at, point in wanted.items() if at not in known}
         if new_points:
-            # Until all batches are through, nobody knows which of them the server has.
+            # If a batch fails, nobody knows which points the server has, so the next sync must ask it.
             del self.written[run.id]
         metrics = [
             Metric(key, point.value, run.start_ms + round(1000 * point.after_s), step)
             for (key, step, _), point in new_points.items()
         ]
         batches = list(zip_longest(_chunks(metrics, METRICS), _chunks(new_params, PARAMS), fillvalue=()))
-        # Tags go with the last batch, in which the server writes them last: among them may be `MIRRORED`.
+        # `MIRRORED` may be among the tags, and must not be there before the rest is. So tags go with the last batch, of
+        # which the server writes them last.
         for some_metrics, some_params in batches[:-1]:
             self.client.log_batch(run.id, metrics=some_metrics, params=some_params)
         if batches or new_tags:
@@ -305,6 +321,7 @@ class _Sync:
                 setattr(self.synced, kind, getattr(self.synced, kind) + more)
 
     def _known_points(self, run: _Run) -> Written:
+        """The points of a run that MLflow has; it is asked for them once."""
         if run.id not in self.written:
             self.written[run.id] = {
                 (key, point.step, _kept(point.value))
@@ -323,7 +340,10 @@ class _Sync:
 
 
 def _kept(number: float) -> float | None:
-    """None stands for NaN, which equals nothing; infinities become the largest floats, as in MLflow's database."""
+    """A value as MLflow keeps it, in a form that can be compared.
+
+    None stands for NaN, which does not equal itself. Infinities become the largest floats, as in MLflow's database.
+    """
     return None if isnan(number) else min(max(number, -sys.float_info.max), sys.float_info.max)
 
 

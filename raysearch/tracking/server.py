@@ -1,4 +1,4 @@
-"""The embedded MLflow server: the app with the page of the searches, over one folder of searches."""
+"""Starts an MLflow server on this machine, with the page of the searches, for the searches of one folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 
 
 def serve(root: Path, host: str, port: int) -> None:
-    """Becomes the server; returns never. SQLite and artifacts lie where searches put them by default."""
+    """Turns this process into the server, and never returns.
+
+    The server's SQLite database and its artifacts are those into which searches write by default.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    # The page needs none of MLflow's background jobs, which would be two more processes; and what its libraries
-    # deprecate is not for whoever starts it.
+    # The page needs none of MLflow's background jobs, which would be two more processes. Deprecation warnings of
+    # MLflow's libraries are of no use to whoever starts the server.
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"} | os.environ
+    # `execve` drops what is still in the buffer.
     sys.stdout.flush()
     os.execve(sys.executable, command(root, host, port), environment)
 
 
 def command(root: Path, host: str, port: int) -> list[str]:
-    """One worker: SQLite takes one writer at a time."""
+    """The command line of the server. It has one worker, since SQLite takes one writer at a time."""
     return [
         sys.executable, "-m", "mlflow", "server", "--app-name", "raysearch",
         "--host", host, "--port", str(port), "--workers", "1",

@@ -1,4 +1,4 @@
-"""What the mirror is given: a search as its study and its folder hold it."""
+"""The state of a search as its study and its folder hold it. The mirror writes it to MLflow."""
 
 from __future__ import annotations
 
@@ -12,18 +12,28 @@ from raysearch.front.document import SearchDocument
 
 @dataclass(frozen=True)
 class SearchState:
+    """All that the mirror knows of a search at one moment."""
+
     document: SearchDocument
+    """The trials and the front."""
     spec: Mapping[str, Any]
     """The resolved search document."""
     spec_hash: str
-    """With the name it says which search this is; it must not change in a search's life."""
+    """Digest of the search document. With the name it says which search this is, so it must never change."""
     versions: Mapping[str, str]
+    """Versions of Python and of the libraries that matter, by name."""
     git_commit: str | None
+    """Commit of the code that runs; None outside a git checkout."""
     seed: int
+    """Seed of the whole search."""
     folder: Path
+    """Folder of the search."""
     curves: Callable[[int], list[dict[str, Any]]]
-    """Trial number -> lines `{"step", "seconds", "metrics"}`, in order, seconds since the trial's start."""
+    """Reads the curve of a trial by its number: lines `{"step", "seconds", "metrics"}`, seconds since its start."""
     importances: Callable[[], Mapping[str, Mapping[str, float]]]
-    """Objective -> setting -> its share in what makes trials good; empty while there are too few."""
+    """Computes, for each objective, the share that each setting has in what makes trials good.
+
+    It is empty while there are too few trials.
+    """
     finished: bool
-    """No trial is running and none is to come."""
+    """Whether the search has ended: no trial is running, and none is to come."""

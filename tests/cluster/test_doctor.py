@@ -22,7 +22,7 @@ import soundfile
 
 from raysearch.cluster import doctor
 from raysearch.cluster.doctor import Answer, Finding, check_mlflow, check_study, judge
-from raysearch.cluster.node_report import NodeReport, Order, probe, read_probes, write_probe
+from raysearch.cluster.node_report import NodeReport, Question, make_report, read_notes, write_note
 from raysearch.corpora.readers.labelled import read_labelled
 from raysearch.corpora.settings import LabelledSettings
 from raysearch.errors import InputError
@@ -41,7 +41,7 @@ Spoil = Callable[[NodeReport], NodeReport]
 
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
-    write_probe(str(tmp_path), "visit", "driver")
+    write_note(str(tmp_path), "visit", "driver")
     return str(tmp_path)
 
 
@@ -51,15 +51,15 @@ def recording(tmp_path: Path) -> str:
     return str(tmp_path / "a.wav")
 
 
-def visit(storage: str, recording: str, *others: Order, spoil: Spoil = lambda report: report) -> dict[str, Finding]:
-    """Findings on two nodes; the second may have another order, or a spoilt report."""
-    order = Order(storage, "visit", [recording])
-    reports = [probe(order, 0), spoil(probe(others[0] if others else order, 0))]
+def visit(storage: str, recording: str, *others: Question, spoil: Spoil = lambda report: report) -> dict[str, Finding]:
+    """Findings on two nodes; the second may have another question, or a spoilt report."""
+    question = Question(storage, "visit", [recording])
+    reports = [make_report(question, 0), spoil(make_report(others[0] if others else question, 0))]
     answers = [
         Answer(replace(report, host=f"node-{index}"), report.clock_s - 0.1, report.clock_s + 0.1)
         for index, report in enumerate(reports)
     ]
-    seen = len(read_probes(storage, "visit")) - 1
+    seen = len(read_notes(storage, "visit")) - 1
     findings = judge(answers, versions(), storage=storage, seen=seen, recordings=1)
     return {finding.check: finding for finding in findings}
 
@@ -89,18 +89,18 @@ def test_other_version_then_named_with_both(storage: str, recording: str) -> Non
 
 def test_unreadable_corpus_then_first_recording_named(storage: str, recording: str) -> None:
     Path(recording).with_name("b.wav").write_bytes(b"RIFF")
-    order = Order(storage, "visit", [str(Path(recording).with_name("b.wav")), "/nowhere/c.wav"])
-    assert_only(visit(storage, recording, order), "corpus", "node-1: 2 of 2 recordings cannot be read", ".wav")
+    question = Question(storage, "visit", [str(Path(recording).with_name("b.wav")), "/nowhere/c.wav"])
+    assert_only(visit(storage, recording, question), "corpus", "node-1: 2 of 2 recordings cannot be read", ".wav")
 
 
 def test_storage_of_its_own_then_not_shared(storage: str, recording: str, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
-    findings = visit(storage, recording, Order(str(tmp_path / "own"), "visit", [recording]))
+    findings = visit(storage, recording, Question(str(tmp_path / "own"), "visit", [recording]))
     assert_only(findings, "storage", "node-1", "the driver's file is not there", "mounted on every node")
 
 
 def test_storage_whose_writes_are_lost_then_not_shared(storage: str, recording: str) -> None:
-    answers = [Answer(replace(probe(Order(storage, "visit"), 0), host="node-0"), 0.0, time.time())]
+    answers = [Answer(replace(make_report(Question(storage, "visit"), 0), host="node-0"), 0.0, time.time())]
     (finding,) = (one for one in judge(answers, versions(), storage=storage, seen=0, recordings=0) if not one.ok)
     assert "storage" in str(finding)
     assert "files of 1 nodes do not arrive" in finding.found
@@ -115,7 +115,7 @@ def test_full_disk_then_folder_and_what_is_left(storage: str, recording: str, mo
 
 
 def test_clock_that_is_ahead_then_by_how_much(storage: str, recording: str) -> None:
-    report = probe(Order(storage, "visit"), 0)
+    report = make_report(Question(storage, "visit"), 0)
     now_s = time.time()
     answers = [Answer(replace(report, host="node-0", clock_s=now_s + 31.0), now_s - 1.0, now_s + 1.0)]
     found = {one.check: one for one in judge(answers, versions(), storage=storage, seen=1, recordings=0)}
@@ -123,7 +123,7 @@ def test_clock_that_is_ahead_then_by_how_much(storage: str, recording: str) -> N
 
 
 def test_gpus_that_torch_does_not_see_then_counted(storage: str) -> None:
-    assert "Ray counts 2 GPUs, torch" in probe(Order(storage, "visit"), 2).gpu
+    assert "Ray counts 2 GPUs, torch" in make_report(Question(storage, "visit"), 2).gpu
 
 
 def test_node_that_does_not_answer_then_named(storage: str, recording: str) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from raysearch.errors import InputError
-from raysearch.front.compare import compare, compare_table
+from raysearch.front.compare import compare_searches, compare_table
 from raysearch.front.document import document
 from tests.front.made_up_trials import trial
 
@@ -20,7 +20,7 @@ def searches():
 
 
 def test_compare_uses_one_reference_point(searches):
-    a, b = compare(searches)
+    a, b = compare_searches(searches)
     assert a.reference_point == b.reference_point == [400, 100]
     assert a.hypervolume == pytest.approx(90 * 50 + 300 * 80)
     assert b.hypervolume == pytest.approx(60 * 55 + 320 * 70)
@@ -29,7 +29,7 @@ def test_compare_uses_one_reference_point(searches):
 
 
 def test_compare_best_is_the_lowest_error_within_the_budget(searches):
-    a, b = compare(searches)
+    a, b = compare_searches(searches)
     assert [best.budget for best in a.best] == [22, 47, 100]
     assert [best.trial for best in a.best] == [0, 0, 1]
     assert [best.error for best in b.best] == [45, 45, 30]
@@ -38,7 +38,7 @@ def test_compare_best_is_the_lowest_error_within_the_budget(searches):
 def test_compare_nothing_within_the_budget_is_no_trial():
     dear = document("dear", OBJECTIVES, [spent(0, 500, 9)], [400, 100])
     cheap = document("cheap", OBJECTIVES, [spent(0, 1, 90)], [400, 100])
-    rows = compare([dear, cheap])
+    rows = compare_searches([dear, cheap])
     assert rows[0].best[0].trial is None
     assert compare_table([dear, cheap]).splitlines()[1].split()[:8] == ["dear", "1", "1", "1", "0", "0.50", "0", "-"]
 
@@ -46,4 +46,4 @@ def test_compare_nothing_within_the_budget_is_no_trial():
 def test_compare_other_objectives_are_refused(searches):
     other = document("c", ["macs", "eer"], [], [400, 50])
     with pytest.raises(InputError, match=r"^c: objectives: .*'eer'.*; expected .*'wer'.* as in a$"):
-        compare([*searches, other])
+        compare_searches([*searches, other])

@@ -7,7 +7,7 @@ from scipy.stats import ttest_1samp
 
 from raysearch.errors import InputError
 from raysearch.front.document import document
-from raysearch.front.seeds import over_seeds, seeds_table
+from raysearch.front.seeds import average_over_seeds, seeds_table
 from tests.front.made_up_trials import trial
 
 DENSE, HALF = {"method": "hjpruning", "ratio": 1.0}, {"method": "hjpruning", "ratio": 0.5}
@@ -27,7 +27,7 @@ def searches():
 
 
 def test_over_seeds_then_mean_interval_and_paired_change(searches):
-    dense, half = over_seeds(searches)
+    dense, half = average_over_seeds(searches)
     assert (dense.config, half.config) == (DENSE, HALF)
     assert dense.error["eval"].values == [10, 20, 12]
     assert dense.error["test"].mean == pytest.approx(15)
@@ -59,16 +59,16 @@ def test_one_search_then_no_interval(searches):
 def test_searches_without_test_errors_then_dev_alone():
     trials = [trial(0, 20, 12, config=HALF), trial(1, 40, 10, config=DENSE)]
     searches = [document(name, ["macs", "wer"], trials, [100, 100]) for name in "ab"]
-    assert isnan(over_seeds(searches)[0].error["test"].half)
+    assert isnan(average_over_seeds(searches)[0].error["test"].half)
     assert "test" not in seeds_table(searches).splitlines()[0]
 
 
 def test_no_configuration_in_common_is_refused(searches):
     other = document("d", ["macs", "wer"], [trial(0, 20, 9, config={"method": "x"})], [100, 100])
     with pytest.raises(InputError, match=r"^a, d: no configuration is complete in all; expected"):
-        over_seeds([searches[0], other])
+        average_over_seeds([searches[0], other])
 
 
 def test_trial_that_failed_in_one_search_then_left_out(searches):
-    rows = over_seeds([searches[0], search("e", 10, 12, state="failed")])
+    rows = average_over_seeds([searches[0], search("e", 10, 12, state="failed")])
     assert [row.config for row in rows] == [DENSE]

@@ -21,7 +21,7 @@ from raysearch.cluster.connection import connected
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
-from raysearch.lanes.lane import LanePlan
+from raysearch.lanes.lane import LaneSetup
 from raysearch.lanes.tune import run_lanes
 from raysearch.methods.settings import StudentSettings
 from raysearch.search.searcher import Searcher
@@ -75,23 +75,23 @@ def drive(
     folder: SearchFolder, *, patience_s: float = 1800.0, heard: Callable[[str, int], None] = lambda *_: None
 ) -> Study:
     """What `raysearch search` does once corpus and teacher are there. Ray must run."""
-    with driver(folder, Searcher, patience_s) as (searcher, plan):
-        run_lanes(searcher, plan, searcher.spec.workers.lanes, heard)
+    with driver(folder, Searcher, patience_s) as (searcher, setup):
+        run_lanes(searcher, setup, searcher.spec.workers.lanes, heard)
         return searcher.study
 
 
 @contextmanager
 def driver(
     folder: SearchFolder, kind: type[AnySearcher], patience_s: float = 1800.0
-) -> Iterator[tuple[AnySearcher, LanePlan]]:
-    """A searcher of some kind that holds the lease, and the plan of its lanes."""
+) -> Iterator[tuple[AnySearcher, LaneSetup]]:
+    """A searcher of some kind that holds the lease, and the setup of its lanes."""
     spec = folder.spec()
     teacher = Path(spec.teacher.source)
     lease = Lease.take(open_storage(folder.study_storage()), spec.name)
     try:
         study = _study(folder)
         study.guard = lease.check
-        plan = LanePlan(
+        setup = LaneSetup(
             spec=yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True)),
             folder=str(folder.path),
             store=str(folder.store.folder),
@@ -104,7 +104,7 @@ def driver(
             patience_s=patience_s,
         )
         config = read_config(teacher / "config.json")
-        yield kind(spec, study, config, trials=spec.search.trials, say=lambda _: None), plan
+        yield kind(spec, study, config, trials=spec.search.trials, say=lambda _: None), setup
     finally:
         lease.release()
 
@@ -159,6 +159,6 @@ if __name__ == "__main__":
     os.environ.pop("RAY_ADDRESS", None)
     folder = SearchFolder(Path(sys.argv[1]), "fake")
     # The lease comes first: whoever is refused need not start Ray for it.
-    with driver(folder, Searcher) as (searcher, plan), connected(None):
+    with driver(folder, Searcher) as (searcher, setup), connected(None):
         (folder.path / "driver").write_text(str(os.getpid()))
-        run_lanes(searcher, plan, searcher.spec.workers.lanes, lambda *_: None)
+        run_lanes(searcher, setup, searcher.spec.workers.lanes, lambda *_: None)

@@ -1,4 +1,4 @@
-"""What pruning left of an encoder, layer by layer: channels, heads and FFN units as a PNG."""
+"""Draws what pruning left of each layer of an encoder: channels, heads and units of the feed-forward networks (FFN)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-LEFT_NAME = "left.json"
-"""What pruning notes in a trial's folder: units left and before, layer by layer."""
+LAYERS_LEFT_FILE = "left.json"
+"""Name of the file in a trial's folder that holds the numbers of units of each layer, before pruning and after it."""
 LEFT, GONE, INK = "#0072B2", "#e3e3e3", "#333333"
 PANELS = (
     ("channels", "channels of each convolution"),
@@ -16,15 +16,15 @@ PANELS = (
 )
 
 
-def draw_left(trial_folder: Path, path: Path) -> None:
-    """Writes the picture of a pruned trial, 1920 x 640 pixels, from the `left.json` in its folder.
+def draw_pruned_layers(trial_folder: Path, path: Path) -> None:
+    """Draws the `left.json` of a trial's folder as a PNG of 1920 x 640 pixels.
 
-    Raises: FileNotFoundError if nothing was pruned there, or not yet.
+    Raises: FileNotFoundError if nothing was pruned in that trial, or not yet.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    left = json.loads((trial_folder / LEFT_NAME).read_text(encoding="utf-8"))
+    left = json.loads((trial_folder / LAYERS_LEFT_FILE).read_text(encoding="utf-8"))
     figure = Figure(figsize=(12, 4), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (unit, title) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
