@@ -11,7 +11,7 @@ import numpy as np
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.deploy.manifest import Rate
-from raysearch.deploy.runtime.transcribe import Layout, Run, log_probs, of_windows
+from raysearch.deploy.runtime.transcribe import Layout, Run, log_probs, mean_over_windows
 from raysearch.deploy.runtime.verify_speaker import embedding
 from raysearch.errors import InputError
 from raysearch.tasks.ctc.recognition import Reading
@@ -78,7 +78,7 @@ def _field_error(run: Run, layout: Layout, corpus: Corpus, cuts: Sequence[Any], 
     """Share of cuts of which any field is read wrong."""
     counts = []
     for cut in cuts:
-        said, read = _values(cut, layout), layout.values(of_windows(run, layout, corpus.audio.audio(cut)))
+        said, read = _values(cut, layout), layout.values(mean_over_windows(run, layout, corpus.audio.audio(cut)))
         counts.append([any((said or {}).get(name, ABSENT) != value for name, value in read.items()), 1])
     score = counted_interval([np.array(counts, dtype=float)], share, seed=seed)
     return Rate(value=score.value, low=score.low, high=score.high, cuts=len(cuts))

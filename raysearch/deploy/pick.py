@@ -6,17 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from raysearch.deploy.candidate import Deployment
-from raysearch.deploy.choice import Limits, Pick
+from raysearch.deploy.choosing import Candidate, Limits, choose_candidate, exports_within, members_within
 from raysearch.deploy.latency import Load
 from raysearch.deploy.manifest import Measured
+from raysearch.deploy.measured_exports import MeasuredExports
 from raysearch.deploy.verify import verify_against
 from raysearch.errors import InputError
+from raysearch.search.reading import read_document
 from raysearch.settings import Settings
 from raysearch.storage.folder import SearchFolder
 
 
-class PickOrder(Settings):
+class PickRequest(Settings):
     """What the user asked for."""
 
     budgets: list[float | None]
@@ -35,7 +36,7 @@ class PickOrder(Settings):
     tracking: str | None
 
 
-class Picked(Settings):
+class ShippedCandidate(Settings):
     trial: int
     max_macs_g: float | None
     macs_g: float
@@ -46,19 +47,19 @@ class Picked(Settings):
     registered: dict[str, Any] | None
 
 
-def pick_trials(folder: SearchFolder, order: PickOrder, say: Callable[[str], None]) -> list[Picked]:
+def pick_candidates(folder: SearchFolder, request: PickRequest, say: Callable[[str], None]) -> list[ShippedCandidate]:
     """One pick a budget; all are chosen before the first is measured.
 
     Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
     """
-    if order.model is not None:
-        _check_alias(order.alias)
-    deployment = Deployment(folder, order.precisions, order.load, say)
-    chosen = [deployment.pick(_limits(order, budget), order.objective, order.knee) for budget in order.budgets]
-    return [_ship(deployment, pick, order, say) for pick in chosen]
+    if request.model is not None:
+        _check_alias(request.alias)
+    exports = MeasuredExports(folder, request.precisions, request.load, say)
+    chosen = [_choose(exports, _limits(request, budget), request) for budget in request.budgets]
+    return [_ship(exports, candidate, request, say) for candidate in chosen]
 
 
-def picks_text(picked: list[Picked]) -> str:
+def picks_text(picked: list[ShippedCandidate]) -> str:
     lines = []
     for one in picked:
         budget = "" if one.max_macs_g is None else f" (at most {one.max_macs_g:g} GMAC)"
@@ -76,44 +77,54 @@ def picks_text(picked: list[Picked]) -> str:
     return "\n".join(lines)
 
 
-def _limits(order: PickOrder, budget: float | None) -> Limits:
+def _limits(request: PickRequest, budget: float | None) -> Limits:
     return Limits(
         macs_g=budget,
-        params_m=order.params_m,
-        size_mb=order.size_mb,
-        latency_ms=order.latency_ms,
-        errors=order.errors,
+        params_m=request.params_m,
+        size_mb=request.size_mb,
+        latency_ms=request.latency_ms,
+        errors=request.errors,
     )
 
 
-def _ship(deployment: Deployment, pick: Pick, order: PickOrder, say: Callable[[str], None]) -> Picked:
-    manifest = deployment.measure(pick.trial)
-    out = deployment.export(pick.trial)
+def _choose(exports: MeasuredExports, limits: Limits, request: PickRequest) -> Candidate:
+    document = read_document(exports.folder)
+    members = members_within(document, limits)
+    if limits.need_export:
+        members = exports_within(members, limits, {member.number: exports.cost(member.number) for member in members})
+    return choose_candidate(document, members, limits, request.objective, request.knee)
+
+
+def _ship(
+    exports: MeasuredExports, candidate: Candidate, request: PickRequest, say: Callable[[str], None]
+) -> ShippedCandidate:
+    manifest = exports.measure(candidate.trial)
+    out = exports.export(candidate.trial)
     registered = None
-    if order.model is not None:
+    if request.model is not None:
         from raysearch.deploy.register import alias_of, register
 
-        folder = deployment.folder
-        say(f"trial {pick.trial}: verifying and registering")
+        folder = exports.folder
+        say(f"trial {candidate.trial}: verifying and registering")
         seed = folder.spec().search.seed
-        verdict = verify_against(out, manifest, folder.trial(pick.trial), deployment.corpus, seed)
+        verdict = verify_against(out, manifest, folder.trial(candidate.trial), exports.corpus, seed)
         registered = register(
             folder,
             out,
             manifest,
             verdict,
-            pick,
-            deployment.corpus,
-            model=order.model,
-            alias=alias_of(order.alias, pick, several=len(order.budgets) > 1),
-            tracking=order.tracking or folder.links().tracking,
+            candidate,
+            exports.corpus,
+            model=request.model,
+            alias=alias_of(request.alias, candidate, several=len(request.budgets) > 1),
+            tracking=request.tracking or folder.links().tracking,
         ).model_dump()
-    return Picked(
-        trial=pick.trial,
-        max_macs_g=pick.limits.macs_g,
+    return ShippedCandidate(
+        trial=candidate.trial,
+        max_macs_g=candidate.limits.macs_g,
         macs_g=manifest.macs_g,
         params_m=manifest.params_m,
-        notes=pick.notes,
+        notes=candidate.notes,
         export=out,
         measured=manifest.measured,
         registered=registered,

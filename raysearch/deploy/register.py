@@ -22,7 +22,7 @@ from mlflow.types.schema import Array
 import raysearch
 from raysearch.corpora.corpus import Corpus
 from raysearch.deploy.card import model_card
-from raysearch.deploy.choice import Pick
+from raysearch.deploy.choosing import Candidate
 from raysearch.deploy.manifest import Manifest
 from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ
 from raysearch.deploy.verify import Verdict
@@ -46,12 +46,12 @@ class Registered(Settings):
     tracking: str
 
 
-def alias_of(alias: str, pick: Pick, several: bool) -> str:
+def alias_of(alias: str, candidate: Candidate, several: bool) -> str:
     """The alias asked for; of several picks each adds its budget, as in `candidate-160g`."""
     if not several:
         return alias
-    budget = pick.limits.macs_g
-    return f"{alias}-{pick.trial:04d}" if budget is None else f"{alias}-{budget:g}g".replace(".", "-")
+    budget = candidate.limits.macs_g
+    return f"{alias}-{candidate.trial:04d}" if budget is None else f"{alias}-{budget:g}g".replace(".", "-")
 
 
 def register(
@@ -59,7 +59,7 @@ def register(
     out: Path,
     manifest: Manifest,
     verdict: Verdict,
-    pick: Pick,
+    candidate: Candidate,
     corpus: Corpus,
     *,
     model: str,
@@ -75,7 +75,7 @@ def register(
     _enter_experiment(folder, tracking)
     with TemporaryDirectory() as temporary, mlflow.start_run(run_name=f"register trial {manifest.trial}"):
         card, code = Path(temporary, "card"), _runtime(Path(temporary))
-        _write_card(card, folder, manifest, pick, corpus)
+        _write_card(card, folder, manifest, candidate, corpus)
         version = _log_model(out, manifest, card, code, model)
         mlflow.log_artifacts(str(card), "card")
         mlflow.log_metrics({f"test/{manifest.metric}": manifest.measured[0].error.value, "macs_g": manifest.macs_g})
@@ -100,12 +100,12 @@ def _enter_experiment(folder: SearchFolder, tracking: str) -> None:
     mlflow.set_experiment(name)
 
 
-def _write_card(card: Path, folder: SearchFolder, manifest: Manifest, pick: Pick, corpus: Corpus) -> None:
+def _write_card(card: Path, folder: SearchFolder, manifest: Manifest, candidate: Candidate, corpus: Corpus) -> None:
     """The model card, the front with the trial in it, and the export's manifest."""
     card.mkdir()
     document = read_document(folder)
     record = next(trial for trial in document.trials if trial.number == manifest.trial)
-    text = model_card(manifest, folder.spec(), document, record, corpus, pick.notes)
+    text = model_card(manifest, folder.spec(), document, record, corpus, candidate.notes)
     (card / CARD_NAME).write_text(text, encoding="utf-8")
     draw_png(document, card / "front.png", ringed=manifest.trial)
     (card / "export.json").write_text(manifest.model_dump_json(indent=2), encoding="utf-8")

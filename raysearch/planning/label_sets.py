@@ -21,7 +21,7 @@ from raysearch.teachers.store import find_teacher, prepare_teacher
 
 
 @dataclass(frozen=True)
-class Made:
+class StoredLabels:
     """A label set that is in the store now."""
 
     id: str
@@ -38,7 +38,7 @@ class Made:
 
 def make_label_sets(
     spec: Spec, folder: SearchFolder, device: torch.device, say: Callable[[str], None]
-) -> Iterator[Made]:
+) -> Iterator[StoredLabels]:
     """Puts the teacher and all label sets into the store from which the trials take theirs, unless they are there.
 
     Raises: InputError if the teacher has no such layer, or there are more clusters than frames or cuts.
@@ -52,7 +52,7 @@ def make_label_sets(
     wanted = [settings for method in spec.methods for settings in wanted_targets(spec, method)]
     # All ids before the first is built: a layer that the teacher lacks is refused before the work.
     for place, settings in {_place(settings, workplace): settings for settings in wanted}.items():
-        yield _made(*place, settings, workplace)
+        yield _stored(*place, settings, workplace)
 
 
 def _place(settings: AnyTargets, workplace: Workplace) -> tuple[str, int]:
@@ -65,7 +65,7 @@ def _place(settings: AnyTargets, workplace: Workplace) -> tuple[str, int]:
     return pseudo_label_digest(settings, teacher, corpus), layer
 
 
-def _made(digest: str, layer: int, settings: AnyTargets, workplace: Workplace) -> Made:
+def _stored(digest: str, layer: int, settings: AnyTargets, workplace: Workplace) -> StoredLabels:
     store, began_s = workplace.store, time.perf_counter()
     if isinstance(settings, TargetSettings):
         kind, folders = "label set", store.label_sets.folders
@@ -76,4 +76,4 @@ def _made(digest: str, layer: int, settings: AnyTargets, workplace: Workplace) -
         there = folders.get(digest) is not None
         workplace.pseudo_labels(settings)
     seconds = None if there else round(time.perf_counter() - began_s, 1)
-    return Made(digest, kind, settings.clusters, layer, folders.size(digest), seconds)
+    return StoredLabels(digest, kind, settings.clusters, layer, folders.size(digest), seconds)

@@ -48,7 +48,7 @@ class Pace:
         return Range(*(max(macs / rate, updates * self.fixed_s) for rate in self.macs_per_s))
 
 
-def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers: WorkerSettings) -> Pace:
+def pace_of_students(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers: WorkerSettings) -> Pace:
     """Probes this machine for some seconds; `kind`: a key of `GPUS`, or `here`. The students: by cost."""
     device = _device()
     here = workers.precision_on(gpu=device.type == "cuda")
@@ -56,8 +56,8 @@ def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers
     reading_s = measure_reading()
     reading = f"reading FLAC: {1 / reading_s:.0f} s of audio a second and CPU (noise, this machine, now)"
     if kind == HERE:
-        probes = [measure_training(config, device, here) for config in students]
-        return _measured(probes, reading_s, reading, where)
+        speeds = [measure_training(config, device, here) for config in students]
+        return _measured(speeds, reading_s, reading, where)
     # What a GPU that is not here computes cannot be probed, and a laptop would need minutes to train HuBERT Base once.
     host_s = min(measure_host(config, device, here) for config in students)
     started = f"starting the operations of an update: {1000 * host_s:.2g} ms (students at width {NARROW}, {where})"
@@ -65,34 +65,34 @@ def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers
     return _assumed(kind, peak, host_s, reading_s, (reading, started))
 
 
-def teachers_own(students: Pace, settings: TrainedTeacher) -> Pace:
+def pace_of_teacher(students: Pace, settings: TrainedTeacher) -> Pace:
     """The students' pace, with the speed of a teacher that this machine trains: one probe of its shape and batch, hence
     without a range. What was measured for the students is still told."""
     device = _device()
-    probe = measure_training(settings.encoder(), device, settings.precision, settings.batch_s)
-    line = _line("teacher", probe, f"{_name(device)}, {settings.precision}, now")
-    rate = Range(*3 * [probe.macs_per_s])
-    return replace(students, macs_per_s=rate, fixed_s=probe.fixed_s, measured=(*students.measured, line))
+    speed = measure_training(settings.encoder(), device, settings.precision, settings.batch_s)
+    line = _line("teacher", speed, f"{_name(device)}, {settings.precision}, now")
+    rate = Range(*3 * [speed.macs_per_s])
+    return replace(students, macs_per_s=rate, fixed_s=speed.fixed_s, measured=(*students.measured, line))
 
 
-def _measured(probes: list[Throughput], reading_s: float, reading: str, where: str) -> Pace:
+def _measured(speeds: list[Throughput], reading_s: float, reading: str, where: str) -> Pace:
     lines = [
         _line(f"{which} student of those drawn", one, where)
-        for which, one in zip(("cheapest", "middle", "dearest"), probes, strict=True)
+        for which, one in zip(("cheapest", "middle", "dearest"), speeds, strict=True)
     ]
-    rates = [one.macs_per_s for one in probes]
+    rates = [one.macs_per_s for one in speeds]
     rate = Range(max(rates), rates[1], min(rates))
     alike = (
         "each student, and a teacher that it asks, is as fast as these three: memory-bound front ends make them differ"
     )
-    return Pace(rate, probes[0].fixed_s, reading_s, (reading, *lines), (alike,))
+    return Pace(rate, speeds[0].fixed_s, reading_s, (reading, *lines), (alike,))
 
 
-def _line(what: str, probe: Throughput, where: str) -> str:
-    gflops = FLOPS_PER_MAC * probe.macs_per_s / 1e9
+def _line(what: str, speed: Throughput, where: str) -> str:
+    gflops = FLOPS_PER_MAC * speed.macs_per_s / 1e9
     return (
-        f"training the {what}: {probe.audio_s / probe.update_s:.2g} s of audio a second, "
-        f"{gflops:.2g} GFLOP/s; next to no audio takes {1000 * probe.fixed_s:.2g} ms ({where})"
+        f"training the {what}: {speed.audio_s / speed.update_s:.2g} s of audio a second, "
+        f"{gflops:.2g} GFLOP/s; next to no audio takes {1000 * speed.fixed_s:.2g} ms ({where})"
     )
 
 

@@ -14,10 +14,10 @@ from raysearch.encoder.cost import TRAINING_PASSES, params
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 from raysearch.planning.forecast import Forecast, forecast
-from raysearch.planning.pace import HERE, Pace, Range, pace_of, teachers_own
-from raysearch.planning.update_cost import macs_per_s, update_work
+from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
+from raysearch.planning.update_cost import macs_per_s, update_cost
 from raysearch.planning.wanted_labels import asked_targets
-from raysearch.search.costs import Costs, feasible
+from raysearch.search.costs import Costs, draw_feasible
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 from raysearch.targets.store import Store
@@ -61,9 +61,9 @@ class Planner:
         settings, student = spec.settings(config), spec.student_config(config, self.teacher)
         method = str(config["method"])
         updates = spec.updates(method)
-        work = update_work(settings, student, self.teacher, spec.workers.num_workers)
-        training = self.pace.seconds(updates * work.macs, updates * settings.training.accumulate)
-        read_s = updates * work.audio_s * self.pace.reading_s * self._read_again
+        cost = update_cost(settings, student, self.teacher, spec.workers.num_workers)
+        training = self.pace.seconds(updates * cost.macs, updates * settings.training.accumulate)
+        read_s = updates * cost.audio_s * self.pace.reading_s * self._read_again
         rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates(method)]
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))
 
@@ -136,12 +136,12 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
     if not lanes:
         raise InputError(f"--gpus: {gpus}; expected at least workers.num_workers = {workers}")
     costs = Costs(spec, teacher)
-    configs = feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
+    configs = draw_feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
     students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
-    probed = (students[0], students[len(students) // 2], students[-1])
-    pace = teacher_pace = pace_of(gpu, probed, spec.workers)
+    measured = (students[0], students[len(students) // 2], students[-1])
+    pace = teacher_pace = pace_of_students(gpu, measured, spec.workers)
     if gpu == HERE and isinstance(spec.teacher, TrainedTeacher):
-        teacher_pace = teachers_own(pace, spec.teacher)
+        teacher_pace = pace_of_teacher(pace, spec.teacher)
     planner = Planner(spec, teacher, hours, pace, teacher_pace)
     found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
     times = [planner.trial_s(config) for config in configs]

@@ -21,7 +21,7 @@ SUPERB_S = sum(SUPERB_SAMPLES) / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
-class Work:
+class UpdateCost:
     """Of one worker in one update."""
 
     audio_s: float
@@ -31,21 +31,21 @@ class Work:
     counted."""
 
 
-def update_work(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: int) -> Work:
+def update_cost(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: int) -> UpdateCost:
     """The mean over a trial's updates, for cuts as long as SUPERB's; `settings` are those of the student's method."""
     training = settings.training
     # A speaker batch is that of all processes together, every other one a process's own.
     audio_s = training.accumulate * training.batch_s / (workers if isinstance(training, SpeakerTraining) else 1)
     if isinstance(settings, FinetuneSettings):
         assert isinstance(student, EncoderConfig)
-        return Work(audio_s, audio_s * _planned_macs(settings.plan(PLANNED), student, teacher))
+        return UpdateCost(audio_s, audio_s * _planned_macs(settings.plan(PLANNED), student, teacher))
     trained = macs_per_s(student)
     pruning = getattr(settings, "pruning", None)
     if isinstance(pruning, PruningSettings) and isinstance(teacher, EncoderConfig):
         # Gates are learned on the whole encoder; only what is left trains on.
         trained = pruning.share * macs_per_s(start_config(pruning, teacher)) + (1 - pruning.share) * trained
     asks = isinstance(getattr(settings, "distillation", None), DistillationSettings)
-    return Work(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
+    return UpdateCost(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
 
 
 def _planned_macs(plan: Plan, student: EncoderConfig, teacher: AnyConfig) -> float:

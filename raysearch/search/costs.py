@@ -39,7 +39,7 @@ def encoder_cost(config: AnyConfig) -> Cost:
     return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)
 
 
-def feasible(spec: Spec, costs: Costs, draws: int, rng: np.random.Generator) -> list[Config]:
+def draw_feasible(spec: Spec, costs: Costs, draws: int, rng: np.random.Generator) -> list[Config]:
     """Of so many random configurations those that have a student and are not over budget.
 
     Raises: InputError if they are fewer than two.

@@ -19,7 +19,7 @@ from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import params
 from raysearch.files.digest import document_digest
 from raysearch.search.acquisition import mutant
-from raysearch.search.costs import Costs, feasible
+from raysearch.search.costs import Costs, draw_feasible
 from raysearch.search.surrogate import Encoding
 from raysearch.simulation.recorded import Point, Row
 from raysearch.simulation.simulation import front_of
@@ -93,7 +93,7 @@ class SyntheticTable:
         self._wave_K = rng.uniform(0, 2 * np.pi, 4)
         self._direction_KF = rng.normal(0, 2.0, (4, self._encode([self.spec.search_space.draw(rng)]).shape[1]))
         self._rate, self._slowness = rng.uniform(0.12, 0.2), rng.uniform(0.05, 0.12)
-        drawn = feasible(self.spec, self.costs, DRAWS, rng)
+        drawn = draw_feasible(self.spec, self.costs, DRAWS, rng)
         # The hottest tenth of what random search would try diverges.
         self._hottest = float(np.quantile([self._heat(config) for config in drawn], 0.9))
         truths = [self._truth(config) for config in drawn]

@@ -104,7 +104,7 @@ class OnnxModel:
         """
         if self.layout.unit != "fields":
             return self.layout.decode(log_probs(self.run, self.layout, audio_S))
-        values = self.layout.values(of_windows(self.run, self.layout, audio_S))
+        values = self.layout.values(mean_over_windows(self.run, self.layout, audio_S))
         if len(values) == 1:
             return list(values.values())
         return [f"{name}={value}" for name, value in values.items() if value]
@@ -129,7 +129,7 @@ def log_probs(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def of_windows(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
+def mean_over_windows(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
     """Of one recording, `(E)` or `(V)`: whole, or the mean over equal windows of at most 30 s.
 
     Raises: InputError if it is too short to give a frame.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.deploy.runtime.transcribe import Audio, Layout, OnnxModel, Run, of_windows, read_audio
+from raysearch.deploy.runtime.transcribe import Audio, Layout, OnnxModel, Run, mean_over_windows, read_audio
 from raysearch.errors import InputError
 
 
@@ -22,7 +22,7 @@ def embedding(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
 
     Raises: InputError if the recording is too short to give a frame.
     """
-    mean_E = of_windows(run, layout, audio_S)
+    mean_E = mean_over_windows(run, layout, audio_S)
     scaled_E: NDArray[np.float32] = mean_E / max(float(np.linalg.norm(mean_E)), 1e-12)
     return scaled_E
 

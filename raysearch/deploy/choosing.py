@@ -31,21 +31,21 @@ class Limits(Settings):
         return self.size_mb is not None or self.latency_ms is not None
 
 
-class Pick(Settings):
+class Candidate(Settings):
     trial: int
     limits: Limits
     notes: list[str]
     """What a reader should know before trusting the choice."""
 
 
-class Shipped(Settings):
+class ExportCost(Settings):
     """What is known of a trial once it is exported."""
 
     size_mb: float
     latency_ms: float
 
 
-def feasible(document: SearchDocument, limits: Limits) -> list[TrialRecord]:
+def members_within(document: SearchDocument, limits: Limits) -> list[TrialRecord]:
     """The front's members within the limits that need no export, by MACs.
 
     Raises: InputError if there is none, with what the nearest one has.
@@ -68,7 +68,9 @@ def feasible(document: SearchDocument, limits: Limits) -> list[TrialRecord]:
     return members
 
 
-def within(members: Sequence[TrialRecord], limits: Limits, shipped: Mapping[int, Shipped]) -> list[TrialRecord]:
+def exports_within(
+    members: Sequence[TrialRecord], limits: Limits, costs: Mapping[int, ExportCost]
+) -> list[TrialRecord]:
     """Those of the members whose exports keep to the limits.
 
     Raises: InputError if there is none.
@@ -77,17 +79,17 @@ def within(members: Sequence[TrialRecord], limits: Limits, shipped: Mapping[int,
         bound = getattr(limits, name)
         if bound is None:
             continue
-        kept = [member for member in members if getattr(shipped[member.number], name) <= bound]
+        kept = [member for member in members if getattr(costs[member.number], name) <= bound]
         if not kept:
-            least = min(getattr(shipped[member.number], name) for member in members)
+            least = min(getattr(costs[member.number], name) for member in members)
             raise InputError(f"{option}: {bound:g}; expected at least {least:.4g}, the least of what is left")
         members = kept
     return list(members)
 
 
-def choose(
+def choose_candidate(
     document: SearchDocument, members: Sequence[TrialRecord], limits: Limits, objective: str | None, knee: bool
-) -> Pick:
+) -> Candidate:
     """The member with the least `objective` (the search's error by default), or the knee.
 
     A member whose lead over a cheaper one is within noise is passed over for the cheaper one, and named.
@@ -107,7 +109,7 @@ def choose(
     notes = [_told_apart(best, other, objective) for other in noisy if other.number != best.number]
     if best in noisy:
         notes.insert(0, f"trial {best.number} cannot be told from a cheaper trial within their intervals")
-    return Pick(trial=best.number, limits=limits, notes=[note for note in notes if note])
+    return Candidate(trial=best.number, limits=limits, notes=[note for note in notes if note])
 
 
 def _told_apart(best: TrialRecord, other: TrialRecord, objective: str) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
-from raysearch.deploy.choice import Limits, Pick, Shipped, choose, feasible, within
+from raysearch.deploy.choosing import ExportCost
 from raysearch.deploy.export import export_trial, onnx_name, source_digests
 from raysearch.deploy.latency import Load, measure_latency
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, Measured, load_manifest
@@ -19,11 +19,10 @@ from raysearch.deploy.runners import run_file
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.errors import InputError
-from raysearch.search.reading import read_document
 from raysearch.storage.folder import SearchFolder
 
 
-class Deployment:
+class MeasuredExports:
     """Exports of one search, each made once: `ROOT/NAME/exports/0007-phonemes/`."""
 
     def __init__(
@@ -44,13 +43,6 @@ class Deployment:
             self._corpus = read_corpus(self.folder.spec().corpus, self.folder.store.corpora)
         return self._corpus
 
-    def pick(self, limits: Limits, objective: str | None, knee: bool) -> Pick:
-        document = read_document(self.folder)
-        members = feasible(document, limits)
-        if limits.need_export:
-            members = within(members, limits, {member.number: self.shipped(member.number) for member in members})
-        return choose(document, members, limits, objective, knee)
-
     def export(self, number: int) -> Path:
         """The trial's export, made unless it is there already."""
         out = self.folder.path / "exports" / f"{number:04d}-{self._task}"
@@ -65,11 +57,11 @@ class Deployment:
         export_trial(self.folder, number, out, task=self._task, precisions=self._precisions, say=self._say)
         return out
 
-    def shipped(self, number: int) -> Shipped:
+    def cost(self, number: int) -> ExportCost:
         """Size and latency of the first precision asked for."""
         file = self.export(number) / onnx_name(self._precisions[0])
         latency = measure_latency(run_file(file, self._load.threads), self._load)
-        return Shipped(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
+        return ExportCost(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
 
     def measure(self, number: int) -> Manifest:
         """Measures the trial's exported files on the test split and on this machine; the manifest keeps the rows."""
