@@ -1,4 +1,7 @@
-"""From a pick to a candidate: exported, measured as it is shipped, verified."""
+"""Exports the trials of one search and measures the exported files, which are what is shipped.
+
+Which trial to export is decided elsewhere: see `choosing.py`.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,12 @@ from raysearch.storage.folder import SearchFolder
 
 
 class MeasuredExports:
-    """Exports of one search, each made once: `ROOT/NAME/exports/0007-phonemes/`."""
+    """The exports of one search. Each is made once and kept, as in `ROOT/NAME/exports/0007-phonemes/`."""
 
     def __init__(
         self, folder: SearchFolder, precisions: Sequence[Precision], load: Load, say: Callable[[str], None]
     ) -> None:
+        """`load` is what latencies are measured under; `say` is told what is being done."""
         self.folder = folder
         self._precisions = list(dict.fromkeys(precisions))
         self._load = load
@@ -39,12 +43,16 @@ class MeasuredExports:
 
     @property
     def corpus(self) -> Corpus:
+        """The search's corpus, which is read when it is first asked for."""
         if self._corpus is None:
             self._corpus = read_corpus(self.folder.spec().corpus, self.folder.store.corpora)
         return self._corpus
 
     def export(self, number: int) -> Path:
-        """The trial's export, made unless it is there already."""
+        """The folder of the trial's export, which is made unless it is there already.
+
+        Raises: InputError if an export of other formats, or of weights that have changed since, is in its place.
+        """
         out = self.folder.path / "exports" / f"{number:04d}-{self._task}"
         wanted = [onnx_name(precision) for precision in self._precisions]
         if (out / MANIFEST_NAME).exists():
@@ -58,13 +66,13 @@ class MeasuredExports:
         return out
 
     def cost(self, number: int) -> ExportCost:
-        """Size and latency of the first precision asked for."""
+        """Size and latency of the trial's exported file, in the first precision that was asked for."""
         file = self.export(number) / onnx_name(self._precisions[0])
         latency = measure_latency(run_file(file, self._load.threads), self._load)
         return ExportCost(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
 
     def measure(self, number: int) -> Manifest:
-        """Measures the trial's exported files on the test split and on this machine; the manifest keeps the rows."""
+        """Measures the trial's exported files on the test split and on this machine. The manifest keeps the figures."""
         out = self.export(number)
         manifest = load_manifest(out)
         rows = [self._row(out / onnx_name(precision), manifest.metric) for precision in self._precisions]

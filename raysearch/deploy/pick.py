@@ -1,4 +1,7 @@
-"""The verb `pick`: for each budget choose, export, measure, and where asked verify and register."""
+"""The whole of the verb `pick`: for each budget it chooses a candidate, exports it and measures the files.
+
+Where that was asked for, it also verifies the export and registers it in MLflow.
+"""
 
 from __future__ import annotations
 
@@ -18,40 +21,58 @@ from raysearch.storage.folder import SearchFolder
 
 
 class PickRequest(Settings):
-    """What the user asked for."""
+    """What the user of `raysearch pick` asked for."""
 
     budgets: list[float | None]
-    """GMAC; one pick each."""
+    """Limits in GMAC. Each gives one candidate. None sets no limit."""
     params_m: float | None
+    """Limit in millions of parameters."""
     size_mb: float | None
+    """Limit on the exported file, in MB of a million bytes."""
     latency_ms: float | None
+    """Limit on the median latency of the exported file on this machine, in milliseconds."""
     errors: dict[str, float]
+    """Limits on errors on dev by task metric, in percent."""
     objective: str | None
+    """What the candidate must be best in. None stands for the search's error."""
     knee: bool
+    """Whether to take the knee of the front in place of the best member."""
     precisions: list[Any]
+    """Precisions of the ONNX files."""
     load: Load
+    """What latencies are measured under."""
     model: str | None
-    """Registered model; None registers nothing."""
+    """Name of the registered model in MLflow. None registers nothing."""
     alias: str
+    """Alias of the new version of the registered model."""
     tracking: str | None
+    """Address of the MLflow server. None stands for the search's own."""
 
 
 class ShippedCandidate(Settings):
+    """A candidate that was exported and measured, as `pick --json` prints it."""
+
     trial: int
     max_macs_g: float | None
+    """The budget that it was chosen for, in GMAC."""
     macs_g: float
     params_m: float
     notes: list[str]
+    """Sentences that a reader should know before trusting the choice."""
     export: Path
+    """Folder of the export."""
     measured: list[Measured]
+    """What was measured of each exported file."""
     registered: dict[str, Any] | None
+    """The version of the registered model. None if nothing was registered."""
 
 
 def pick_candidates(folder: SearchFolder, request: PickRequest, say: Callable[[str], None]) -> list[ShippedCandidate]:
-    """One pick a budget; all are chosen before the first is measured.
+    """One candidate for each budget. All are chosen before the first is measured, so that bad limits cost no time.
 
     Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
     """
+    # Checked first: a bad alias must not come to light after all the measuring.
     if request.model is not None:
         _check_alias(request.alias)
     exports = MeasuredExports(folder, request.precisions, request.load, say)
@@ -60,6 +81,7 @@ def pick_candidates(folder: SearchFolder, request: PickRequest, say: Callable[[s
 
 
 def picks_text(picked: list[ShippedCandidate]) -> str:
+    """The shipped candidates as lines for people."""
     lines = []
     for one in picked:
         budget = "" if one.max_macs_g is None else f" (at most {one.max_macs_g:g} GMAC)"
@@ -102,6 +124,7 @@ def _ship(
     out = exports.export(candidate.trial)
     registered = None
     if request.model is not None:
+        # MLflow is slow to import: only those who register pay for it.
         from raysearch.deploy.register import alias_of, register
 
         folder = exports.folder

@@ -71,8 +71,8 @@ def pace_of_students(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig]
     if kind == HERE:
         speeds = [measure_training(config, device, here) for config in students]
         return _measured(speeds, reading_s, reading, where)
-    # A GPU that is not here cannot be measured, and a laptop would need minutes for one update of HuBERT Base. What this
-    # machine can tell is how long a host takes to start an update's operations.
+    # A GPU that is not here cannot be measured, and a laptop would need minutes for one update of HuBERT Base. This
+    # machine can tell how long a host takes to start an update's operations.
     host_s = min(measure_host(config, device, here) for config in students)
     started = f"starting the operations of an update: {1000 * host_s:.2g} ms (students at width {NARROW}, {where})"
     peak = PEAK_TFLOPS[GPUS[kind]][workers.precision_on(gpu=True)]

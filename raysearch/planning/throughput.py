@@ -86,7 +86,7 @@ def narrowed(config: AnyConfig) -> AnyConfig:
 
 
 def _updates(config: AnyConfig, device: torch.device, precision: str) -> Callable[[int, float], Callable[[], None]]:
-    """Updates of a new encoder: called with `(cuts, seconds)`, gives a function that trains on so many cuts of noise."""
+    """Updates of a new encoder: called with `(cuts, seconds)`, gives a function that trains on that many cuts."""
     encoder = build_encoder(config).to(device).train()
     optimiser = torch.optim.AdamW(encoder.parameters(), fused=True)
 

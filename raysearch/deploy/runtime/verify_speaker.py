@@ -1,6 +1,7 @@
-"""Whether one person speaks in two recordings, with an exported model. Needs onnxruntime, numpy and soundfile only.
+"""Says with an exported model whether one person speaks in two recordings.
 
-A recording of up to 30 s is heard whole; a longer one in windows of 30 s, whose embeddings are averaged.
+It needs onnxruntime, numpy and soundfile only. A recording of up to 30 s is heard whole. A longer one is heard in equal
+windows of at most 30 s, whose embeddings are averaged.
 
 Shapes: S samples, E width of an embedding.
 """
@@ -18,7 +19,7 @@ from raysearch.errors import InputError
 
 
 def embedding(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
-    """(E), of length 1.
+    """The embedding (E) of one recording, scaled to length 1.
 
     Raises: InputError if the recording is too short to give a frame.
     """
@@ -28,9 +29,9 @@ def embedding(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
 
 
 def verify_speaker(model: Path, one: Path, other: Path, threads: int = 0) -> dict[str, Any]:
-    """`{"score", "threshold", "same"}`: the cosine of both recordings, and what dev says about such a cosine.
+    """`{"score", "threshold", "same"}` of two recordings: their cosine, the threshold found on dev, and the verdict.
 
-    Raises: InputError naming the file.
+    Raises: InputError that names the file.
     """
     loaded = OnnxModel(model, threads)
     if loaded.layout.unit != "speaker":
