@@ -1,7 +1,7 @@
 """Exports a trial: writes its student and head as files that can be shipped, in the formats that were asked for.
 
 An export holds `checkpoint/` (safetensors and JSON), `export.json`, and of `model.onnx` (fp32), `model.fp16.onnx`,
-`model.int8.onnx` and `model.pt2` those that were asked for. No exported model can stream: each needs the whole recording.
+`model.int8.onnx` and `model.pt2` those that were asked for. None of them can stream: each needs the whole recording.
 """
 
 from __future__ import annotations

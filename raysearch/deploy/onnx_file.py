@@ -133,7 +133,7 @@ def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
         source, target = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
         stale = onnx.ModelProto()
         stale.CopyFrom(model)
-        # These shapes were noted before weights were transposed. The quantiser would stumble over them and infers its own.
+        # These shapes were noted before weights were transposed: the quantiser would stumble, and infers its own.
         del stale.graph.value_info[:]
         onnx.save(stale, source)
         filterbank = [node.name for node in model.graph.node if "filters_FM" in "".join(node.input)]
