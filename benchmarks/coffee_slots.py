@@ -62,6 +62,7 @@ def main() -> None:
     for ratio in args.ratios:
         config = {"method": "hjpruning", "pruning.macs_ratio": ratio}
         folder = args.store / "runs" / f"{ratio:g}-{args.seed}"
+        # Only the last report holds errors on test.
         (*_, last) = workplace.run(0, config, args.seed, folder)
         rows.append({"what": f"{last.metrics['cost/macs_g'] / teacher:.0%} of the MACs", **last.metrics})
         (folder / "row.json").write_text(json.dumps(rows[-1]))

@@ -48,6 +48,7 @@ def cpu_s(whose: int) -> float:
 def random_labels(corpus: Corpus) -> LabelSet:
     """A label set at 25 Hz with random labels: the time of an update does not depend on them."""
     cuts = list(corpus.splits["train"])
+    # 640 samples are a frame at 25 Hz.
     ends = np.cumsum([cut.num_samples // 640 + 1 for cut in cuts])
     spans = {cut.id: slice(*pair) for cut, pair in zip(cuts, zip([0, *ends], ends, strict=False), strict=True)}
     key = LabelKey("mfcc", "", 0, CLUSTERS, 0, 0, corpus.fingerprint)

@@ -110,6 +110,7 @@ def run(root: Path, name: str, trials: int, tracking: str, mortal: Server | None
         stderr=subprocess.PIPE,
         text=True,
     )
+    # At the first trial, in the middle and near the end.
     doom = {"0", str(trials // 2), str(trials - 2)} if mortal else set()
     listener = threading.Thread(target=listen, args=(search, doom, mortal, dead_s, watched))
     listener.start()

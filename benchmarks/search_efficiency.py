@@ -172,6 +172,7 @@ def replayed(table: Table, seed: int) -> Runs:
             ended = simulate(table, driver, workers=workers, seed=seed, budget_s=TRIALS * unit)
             paths[name] = history(ended, workers, table.reference_point)
             if name == "ours":
+                # Near the end, where the surrogate has most to learn from and is slowest.
                 found.ask_s += driver.ask_s[TRIALS - 10 : TRIALS + 10]
         wanted = paths["random"][-1][1]
         for name, path in paths.items():

@@ -101,6 +101,7 @@ def nested(place: Path) -> list[float]:
             ),
         ).fit()
 
+    # The function only waits for its worker, which needs the CPU.
     return tuned(tune.with_resources(trial, {"CPU": 0.001}), NESTED, 1, place, reuse=False)
 
 

@@ -97,5 +97,6 @@ def _limits(manifest: Manifest, spec: Spec, corpus: Corpus) -> str:
     else:
         lines.append("Greedy reading without a language model; only symbols of the training split can be emitted.")
     if spec.corpus.kind == "synthetic":
+        # First, since it outweighs all other limits.
         lines.insert(0, "The speech is synthetic: these errors say nothing about people.")
     return "\n".join(f"- {line}" for line in lines)

@@ -53,6 +53,7 @@ def export_trial(
     if out.exists() and any(out.iterdir()):
         raise InputError(f"-o: {out} is not empty; expected a new folder")
     trial = folder.trial(record.number)
+    # Loaded before anything is written: a damaged checkpoint leaves no folder behind.
     recogniser = Recogniser.of_trial(trial, settings.kind)
     config = recogniser.encoder.config
     # The folder gets its name when all of it is written, so that a killed export is not taken for a whole one.

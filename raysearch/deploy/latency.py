@@ -39,6 +39,7 @@ class Latency(Load):
 def measure_latency(run: Run, load: Load) -> Latency:
     """The latency on noise, after a warm-up. `run` must have been made to use `load.threads` threads already."""
     samples = round(load.seconds * SAMPLE_RATE_HZ)
+    # Noise will do: the time depends on the length alone.
     rng = np.random.default_rng(0)
     audio_BS = 0.1 * rng.standard_normal((load.batch, samples)).astype(np.float32)
     samples_B = np.full(load.batch, samples, dtype=np.int64)

@@ -95,6 +95,7 @@ def _values(cut: Any, layout: Layout) -> Values | None:
 
 def _speaker_error(run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Rate:
     """The equal error rate of plain cosines, over the pairs whose cuts are both among the first `most`."""
+    # Each cut is embedded once, however many pairs it is in.
     cuts = {cut.id: cut for cut in measured_cuts(corpus, split, layout)}
     pairs = _pairs(corpus, split)
     if most is not None:

@@ -33,7 +33,7 @@ class MeasuredExports:
     ) -> None:
         """`load` is what latencies are measured under; `say` is told what is being done."""
         self.folder = folder
-        self._precisions = list(dict.fromkeys(precisions))
+        self._precisions = list(dict.fromkeys(precisions))  # a precision that is named twice is made once
         self._load = load
         self._say = say
         spec = folder.spec()
@@ -58,6 +58,7 @@ class MeasuredExports:
         if (out / MANIFEST_NAME).exists():
             manifest = load_manifest(out)
             fresh = manifest.source == source_digests(self.folder.trial(number), self._task)
+            # Another export is not overwritten, since it may have been verified or registered.
             if fresh and set(wanted) <= set(manifest.files):
                 return out
             raise InputError(f"{out}: an export of other formats or weights; expected none: remove it and pick again")

@@ -84,6 +84,7 @@ def write_onnx(model: onnx.ModelProto, meaning: Layout, precision: Precision, fi
     layers and, at run time, what enters them.
     """
     convert = {"fp32": lambda model: model, "fp16": _half, "int8": _quantised}[precision]
+    # A copy, since one traced model is written in several precisions.
     converted = onnx.ModelProto()
     converted.CopyFrom(convert(model))
     onnx.helper.set_model_props(converted, {METADATA_KEY: json.dumps(asdict(meaning))})

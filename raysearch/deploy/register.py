@@ -55,6 +55,7 @@ def alias_of(alias: str, candidate: Candidate, several: bool) -> str:
     """The alias that was asked for. With several candidates each adds its budget, as in `candidate-160g`."""
     if not several:
         return alias
+    # MLflow takes no dots in an alias.
     budget = candidate.limits.macs_g
     return f"{alias}-{candidate.trial:04d}" if budget is None else f"{alias}-{budget:g}g".replace(".", "-")
 
@@ -80,6 +81,7 @@ def register(
         raise WorkError(f"{out}: not registered, since it differs from its checkpoint: {failed}")
     mlflow.set_tracking_uri(tracking)
     mlflow.set_registry_uri(tracking)
+    # The run belongs beside those that the mirror has made of this search.
     _enter_experiment(folder, tracking)
     with TemporaryDirectory() as temporary, mlflow.start_run(run_name=f"register trial {manifest.trial}"):
         card, code = Path(temporary, "card"), _runtime(Path(temporary))

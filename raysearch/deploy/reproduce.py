@@ -115,6 +115,7 @@ def _run_again(
     """The metrics at the recorded rung, after a run that does what a lane of the search would do."""
     assert record.rung is not None
     device = torch.device("cuda" if torch.cuda.is_available() and spec.workers.use_gpu else "cpu")
+    # Sums in another order differ in their last digits, and the number of threads decides the order.
     torch.set_num_threads(spec.workers.cpus)
     workplace = Workplace.prepared(spec, folder.store, device)
     precision = spec.workers.precision_on(gpu=device.type == "cuda")
@@ -123,7 +124,7 @@ def _run_again(
     for report in workplace.run(record.number, {**record.config, **record.overrides}, seed, out, precision):
         say(f"trial {record.number}: {report.step} of {record.rung} updates")
         metrics = dict(report.metrics)
-        if report.step >= record.rung:
+        if report.step >= record.rung:  # a trial that was stopped has nothing to compare beyond
             break
     return metrics
 

@@ -125,6 +125,7 @@ def _source(manifest: Manifest, trial: Path) -> Check:
 
 
 def _outputs(name: str, run: Run, reference: Run, audio_S: Audio, lossy: bool, equal_lengths: bool) -> list[Check]:
+    # A small corpus may not fill the longest lengths.
     lengths = [length for length in LENGTHS if length <= len(audio_S)]
     batches = [[audio_S[:length]] for length in lengths]
     last = [SAMPLE_RATE_HZ] * 3 if equal_lengths else [lengths[-1], 16_077, 1_600]
@@ -134,6 +135,7 @@ def _outputs(name: str, run: Run, reference: Run, audio_S: Audio, lossy: bool, e
         try:
             most, mean, frames = _difference(run, reference, recordings)
         except (RuntimeError, ValueError) as err:
+            # A file that does not run is a failed check, and not the end of the others.
             checks.append(Check(_name(name, recordings), "runs", " ".join(str(err).split())[:80], "-", False))
             continue
         limit = "-" if lossy else f"{EXACT:g}, {EXACT_MEAN:g}"

@@ -80,6 +80,7 @@ def student_sheet(spec: Spec, ecapa: int | None) -> CostSheet:
     """
     start = spec.search.start[0] if spec.search.start else {}
     config: Config = {"method": spec.methods[0], **start}
+    # Only methods for speakers have a back end.
     backend = getattr(load_method(spec.methods[0]), "backend", lambda settings: None)
     student = spec.student_config(config, teacher_shape(spec))
     return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)))

@@ -98,6 +98,7 @@ def _measured(speeds: list[Throughput], reading_s: float, reading: str, where: s
         for which, one in zip(("cheapest", "middle", "dearest"), speeds, strict=True)
     ]
     rates = [one.macs_per_s for one in speeds]
+    # The cheapest and the dearest student are often bound by memory, so that the middle one counts as likely.
     rate = Range(max(rates), rates[1], min(rates))
     alike = (
         "each student, and a teacher that it asks, is as fast as these three: memory-bound front ends make them differ"

@@ -77,6 +77,7 @@ class Planner:
     @property
     def _read_again(self) -> float:
         """Share of the audio that is read anew each time it is needed."""
+        # What a worker keeps decoded is read once, which is next to nothing over a trial.
         return max(0.0, 1 - KEPT_S / (3600 * self.hours.train))
 
     def _evaluation_s(self, student: AnyConfig, *, final: bool) -> Range:
@@ -146,7 +147,7 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
     Raises: InputError if the GPUs are too few for a lane, or constraints leave next to nothing.
     """
     workers, trials = spec.workers.num_workers, spec.search.trials
-    lanes = min(gpus // workers, trials)
+    lanes = min(gpus // workers, trials)  # a lane without a trial would do nothing
     if not lanes:
         raise InputError(f"--gpus: {gpus}; expected at least workers.num_workers = {workers}")
     costs = Costs(spec, teacher)

@@ -93,11 +93,13 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Pro
     The teacher is taken from the store. Without one there, an untrained one of its shape takes the same time.
     Raises: InputError if an imported teacher is not in the store.
     """
+    # A search begins with its first start point, whose other settings are drawn.
     config = {**spec.search_space.draw(np.random.default_rng(spec.search.seed)), **(spec.search.start or [{}])[0]}
     audio = _Decoding()
     corpus = dataclasses.replace(read_corpus(spec.corpus, store.corpora), audio=audio)
     own = _teacher(spec, corpus, store, device)
     with tempfile.TemporaryDirectory() as folder, measured() as spans:
+        # A store of its own, so that clustering is measured even if the label set is kept already.
         labels = Store(Path(folder)).label_sets
 
         def label_set(targets: TargetSettings, teacher: Teacher | None = None) -> LabelSet:

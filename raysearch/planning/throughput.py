@@ -66,6 +66,7 @@ def narrowed(config: AnyConfig) -> AnyConfig:
     """An encoder with as many operations, but next to no arithmetic and few weights in them."""
     if isinstance(config, ConvConfig):
         return config.model_copy(update={"channels": [NARROW] * len(config.channels), "width": NARROW})
+    # So small a width cannot be divided among several groups or heads.
     positions = config.relative_positions
     return EncoderConfig(
         front_end=config.front_end.model_copy(update={"channels": [NARROW] * len(config.front_end.channels)}),

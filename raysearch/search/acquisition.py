@@ -50,6 +50,7 @@ def propose(
     macs_P = np.array([ln_macs(config) for config in candidates])
     mean_P, sd_P = surrogate.predict(candidates)
     # The worst quarter of the errors lies beyond the reference: one collapsed trial would stretch the area for all.
+    # In cost it lies a little beyond the dearest candidate, which could gain nothing otherwise.
     reference = (max(*(m for m, _ in done), macs_P.max()) + 0.05, float(np.quantile([e for _, e in done], 0.75)))
     gain_P = expected_gain(macs_P, mean_P, sd_P, staircase(done, reference))
     # The gain is divided by the root of the cost: of two trials with one gain the cheaper is worth more, but cheapness
@@ -60,6 +61,7 @@ def propose(
 def staircase(done: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Array:
     """The front as steps up to the reference: rows of (from ln MACs, to ln MACs, error to beat between them)."""
     limit, worst = reference
+    # Left of the cheapest point nothing is known, so that any error below the reference is a gain.
     steps, at, level = [], -np.inf, worst
     for ln_macs, error in sorted(done):
         if error < level and ln_macs < limit:
@@ -78,6 +80,7 @@ def expected_gain(macs_P: Array, mean_P: Array, sd_P: Array, steps_K3: Array) ->
     low_K, high_K, level_K = steps_K3.T
     width_PK = np.maximum(0.0, high_K - np.maximum(low_K, macs_P[:, None]))
     z_PK = (np.log(level_K) - mean_P[:, None]) / sd_P[:, None]
+    # E[max(0, level - error)] of a lognormal error, which needs no sampling.
     mean_error_P = np.exp(mean_P + sd_P**2 / 2)
     shortfall_PK = level_K * norm.cdf(z_PK) - mean_error_P[:, None] * norm.cdf(z_PK - sd_P[:, None])
     gain_P: Array = (width_PK * np.maximum(shortfall_PK, 0.0)).sum(axis=1)
@@ -96,6 +99,7 @@ def _candidates(
             best = ln_error
     drawn = [space.draw(rng) for _ in range(RANDOM)]
     drawn += [mutant(space, front[int(rng.integers(len(front)))], rng) for _ in range(MUTANTS)]
+    # Draws repeat in a small space.
     unique = {repr(sorted(config.items())): config for config in drawn}
     return [config for config in unique.values() if feasible(config)]
 

@@ -54,7 +54,7 @@ def draw_feasible(spec: Spec, costs: Costs, draws: int, rng: np.random.Generator
     for config in [spec.search_space.draw(rng) for _ in range(draws)]:
         try:
             one = costs(config)
-        except InputError:
+        except InputError:  # no student has these settings, as a width that its heads do not divide
             continue
         if one.macs_g <= (limits.macs_g or math.inf) and one.params_m <= (limits.params_m or math.inf):
             found.append(config)

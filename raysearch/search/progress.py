@@ -124,6 +124,7 @@ class LiveTable(Lines):
         table = Table(caption=self._summary(), caption_justify="left")
         for column in ("trial", "state", "rung", f"{self._error} %", "MACs G", "settings"):
             table.add_column(column, justify="left" if column in ("state", "settings") else "right")
+        # Refused suggestions cost nothing, and hundreds of them would push the trials off the table.
         records = [record for record in self._study.records() if record.state != "infeasible"]
         latest = sorted(records, key=lambda record: (record.state == "running", record.number))[-SHOWN_TRIALS:]
         for record in latest:

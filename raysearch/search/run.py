@@ -126,6 +126,7 @@ def _run(
             plan = _with_teacher(_plan(spec, folder, own, say), folder, spec, corpus, say)
             teacher = read_config(Path(plan.teacher) / "config.json")
             study = _study(spec, folder, teacher, Path(plan.teacher))
+            # Each write first makes sure that no other driver has taken the search over.
             study.guard = partial(_guard, lease, replica)
             study.note("trials", trials)
             mirror = _start_mirror(folder)
@@ -259,11 +260,14 @@ def reference_point(spec: Spec, teacher: AnyConfig) -> list[float]:
         except InputError:  # this point has no student, and the searcher will refuse it when it is suggested
             continue
         largest = {"macs": max(largest["macs"], cost.macs_g), "params": max(largest["params"], cost.params_m)}
+    # 1.05: configurations that were not drawn may cost a little more.
     return [100.0 if o not in limits else limits[o] or round(1.05 * largest[o], 1) for o in spec.objectives]
 
 
 def _start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:
     """Starts the process that fills MLflow. It is one of its own, so that no trial ever waits for the server."""
+    # In a session of its own it outlives Ctrl-C, which is sent to a whole group of processes. It ends when its input is
+    # closed, which happens even if this process is killed.
     command = [sys.executable, "-m", "raysearch.cli", "sync", folder.name, "--storage", str(folder.root), "--follow"]
     log = (folder.path / "mirror.log").open("ab")
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
@@ -274,6 +278,7 @@ def _end_mirror(mirror: subprocess.Popen[bytes], name: str, say: Callable[[str],
     assert mirror.stdin is not None
     mirror.stdin.close()
     try:
+        # A dead server must not hold up the end of a search.
         complete = mirror.wait(timeout=120) == 0
     except subprocess.TimeoutExpired:
         mirror.kill()

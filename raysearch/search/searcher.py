@@ -67,6 +67,7 @@ class Searcher:
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
         self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
+        # Refused suggestions cost nothing, and do not count as trials.
         self._launched = sum(r.state != "infeasible" for r in study.records())
         self._costs = costs or Costs(spec, teacher)
         self._surrogate = Surrogate(self.space)
@@ -177,6 +178,7 @@ class Searcher:
         """A configuration: at first one that spreads trials over the cost axis, later one that the front gains from."""
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
+        # As many trials as there are lanes begin before anything is known of any of them.
         if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
@@ -188,11 +190,13 @@ class Searcher:
         """What the surrogate may learn from, as ln MACs and ln errors."""
         seen = []
         for record, rungs in self.study.trials():
+            # A trial that failed for another reason, such as lost workers, says nothing about its configuration.
             if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
             config = dict(record.config)
             budget = self.spec.updates(record.method)
             errors = {updates / budget: self._point(record, metrics)[1] for updates, metrics in rungs.items()}
+            # An error of zero has no logarithm.
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.
             diverged = record.state == "failed"
@@ -239,6 +243,7 @@ class Searcher:
         points = []
         for record, rungs in self.study.trials():
             own = self.spec.updates(record.method)
+            # Rungs are rounded to whole updates: shares within one update of each other are the same rung.
             near = [m for at, m in rungs.items() if abs(at / own - updates / budget) < 1 / min(own, budget)]
             points += [self._point(record, metrics) for metrics in near if record.number != number]
         return [point for point in points if math.isfinite(point[1])]

@@ -93,6 +93,7 @@ def _left_s(trials: list[TrialRecord], ended: list[TrialRecord], asked: int, lan
     if not any(_spent_s(trial) for trial in ended):
         return None
     each_s = mean(_spent_s(trial) for trial in ended)
+    # A running trial that has passed the mean already must not make the others seem shorter.
     running_s = sum(min(_spent_s(trial), each_s) for trial in trials if trial.state == "running")
     return round(max(0.0, (asked - len(ended)) * each_s - running_s) / lanes, 1)
 

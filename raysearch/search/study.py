@@ -197,6 +197,7 @@ class Study:
 
     def _begun(self) -> Iterator[FrozenTrial]:
         for frozen in self._study.get_trials(deepcopy=False):
+            # Optuna queues start points as waiting trials, which have not begun.
             if frozen.state != TrialState.WAITING and "config" in frozen.user_attrs:
                 yield frozen
 
@@ -205,6 +206,7 @@ class Study:
         self._study._storage.set_trial_user_attr(self._id(number), key, value)
 
     def _id(self, number: int) -> int:
+        # Kept, since each look-up asks the storage.
         if number not in self._ids:
             self._ids[number] = self._study._storage.get_trial_id_from_study_id_trial_number(
                 self._study._study_id, number

@@ -134,6 +134,7 @@ class Surrogate:
 
 
 def _kernel(features: int) -> object:
+    # The bounds keep a few observations from making one setting mean everything or nothing.
     matern = Matern(length_scale=np.full(features, 1.6), length_scale_bounds=(0.5, 6.0), nu=2.5)
     return ConstantKernel(1.0, (0.3, 10.0)) * matern + WhiteKernel(0.02, (1e-3, 0.2))
 
@@ -178,6 +179,7 @@ def _forecast(finals: Sequence[Observation], share: float) -> Callable[[Observat
         return [1.0, o.ln_macs - middle, *(float(o.config["method"] == method) for method in methods)]
 
     x_NF = np.array([features(o) for o, _ in pairs])
+    # The intercept is hardly penalised: only what differs by size and method is shrunk.
     penalty = np.diag([0.01] + [1.0] * (x_NF.shape[1] - 1))
     weights_F = np.linalg.solve(x_NF.T @ x_NF + penalty, x_NF.T @ fall_N)
     variance = float(np.mean((fall_N - x_NF @ weights_F) ** 2))

@@ -111,6 +111,7 @@ class SyntheticTable:
 
     def row(self, config: Config, seed: int) -> Row:
         """What would come of a configuration. `seed` draws the noise."""
+        # Noise follows from seed and configuration alone, whatever the order in which a searcher asks.
         rng = np.random.default_rng([seed, int(document_digest(config, digits=12), base=16)])
         shares = self.spec.search.rungs
         of_seed, *of_reports = rng.normal(0, NOISE, 1 + len(shares)) * np.sqrt([0.7, *[0.3] * len(shares)])

@@ -149,6 +149,7 @@ def rows_of(trials: Iterable[tuple[Any, dict[int, dict[str, float]]]], error: st
 
 def _line(row: Row) -> dict[str, Any]:
     line = asdict(row)
+    # JSON has no NaN.
     line["truth"] = row.truth if math.isfinite(row.truth) else None
     return line
 
@@ -168,6 +169,7 @@ def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
     rows = []
     for folder in folders:
         own = folder.spec()
+        # How a space was searched may differ, but not the budgets: they decide what comes of a configuration.
         apart = [key for key in differences(spec, own) if not key.startswith(("search.", "workers."))]
         apart += [key for key in ("updates", "updates_of") if getattr(own.search, key) != getattr(spec.search, key)]
         if apart:

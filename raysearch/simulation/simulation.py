@@ -65,7 +65,7 @@ def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s:
     `seed` draws the noise of the table.
     """
     _, error = axes(table.spec.objectives)
-    until_s = budget_s / workers
+    until_s = budget_s / workers  # all workers are taken to be busy until then
     ended: list[Ended] = []
     # One entry for each busy worker: (time, order, began, suggestion, row, next point). The order makes entries of the
     # same time comparable, and keeps them in the order in which they came.
@@ -120,6 +120,7 @@ def _tell(driver: Driver, table: Table, error: str, suggestion: Suggestion, row:
 def front_of(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """The points of cost and error that no other dominates, by cost."""
     found = sorted(points)
+    # An empty list must have two columns, too.
     kept = moocore.is_nondominated(np.array(found, dtype=float).reshape(-1, 2))
     return [point for point, keep in zip(found, kept, strict=True) if keep]
 

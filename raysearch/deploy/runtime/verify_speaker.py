@@ -24,6 +24,7 @@ def embedding(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
     Raises: InputError if the recording is too short to give a frame.
     """
     mean_E = mean_over_windows(run, layout, audio_S)
+    # The embeddings of windows may cancel out: nothing is divided by zero.
     scaled_E: NDArray[np.float32] = mean_E / max(float(np.linalg.norm(mean_E)), 1e-12)
     return scaled_E
 
