@@ -1,10 +1,10 @@
-"""Slots of spoken coffee orders: an encoder pruned to shares of its MACs, the whole one, and guessing.
+"""Reads the slots of spoken coffee orders: with a pruned encoder, with the whole one, and by guessing.
 
     python benchmarks/coffee_slots.py --ratios 1.0 0.6
 
-Runs configurations of search_spaces/hjpruning-coffee.yaml one after the other, without Ray; `raysearch search` on the
-same document does the same in lanes. Guessing takes each slot's most frequent value in train. A run that was stopped
-goes on where it was.
+It runs configurations of search_spaces/hjpruning-coffee.yaml one after the other, without Ray. `raysearch search` on
+the same document does the same in lanes. Guessing takes the most frequent value of each slot in train. A run that was
+stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPEC = Path(__file__).parent.parent / "search_spaces" / "hjpruning-coffee.yaml"
 
 
 def guessing(corpus: Corpus) -> dict[str, float]:
-    """Test figures of the most frequent value of each slot."""
+    """Figures on test, in percent, of always answering with the most frequent value of each slot."""
     splits = {split: [request_values(cut) or {} for cut in corpus.splits[split]] for split in ("train", "test")}
     fields = Fields.from_values(splits["train"])
     often = {
@@ -62,6 +62,7 @@ def main() -> None:
     for ratio in args.ratios:
         config = {"method": "hjpruning", "pruning.macs_ratio": ratio}
         folder = args.store / "runs" / f"{ratio:g}-{args.seed}"
+        # Only the last report holds errors on test.
         (*_, last) = workplace.run(0, config, args.seed, folder)
         rows.append({"what": f"{last.metrics['cost/macs_g'] / teacher:.0%} of the MACs", **last.metrics})
         (folder / "row.json").write_text(json.dumps(rows[-1]))

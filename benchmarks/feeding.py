@@ -1,10 +1,11 @@
-"""What feeding a Fast-HuBERT student costs: from audio or from kept log-mel bins, with and without readers.
+"""Measures what it costs to feed a Fast-HuBERT student: from audio or from kept log-mel bins, with and without readers.
 
     python benchmarks/feeding.py [--corpus ../shared/data/asr/an4] [--width 128] [--updates 30] [--json]
 
-CPU seconds of an update (batch, forward and backward pass) on one thread, of the training process and of its readers; a
-busy machine changes them little. With readers, a machine with cores to spare waits for the first figure alone; one
-without pays both. All ways must give the same losses, to the last digit.
+Readers are processes that make batches ahead of training. The figures are the CPU time of an update (batch, forward and
+backward pass) on one thread, of the training process and of its readers. A busy machine changes them little. With
+readers, a machine with cores to spare waits for the first figure alone, and one without pays both. All ways must give
+the same losses, to the last digit.
 """
 
 from __future__ import annotations
@@ -35,15 +36,19 @@ from raysearch.training.initial import initial_encoder
 
 CLUSTERS = 100
 BATCH_S = 40.0
+"""Seconds of audio in a batch."""
 
 
 def cpu_s(whose: int) -> float:
+    """CPU seconds that this process, or its children that have ended, have used so far."""
     used = resource.getrusage(whose)
     return used.ru_utime + used.ru_stime
 
 
 def random_labels(corpus: Corpus) -> LabelSet:
+    """A label set at 25 Hz with random labels: the time of an update does not depend on them."""
     cuts = list(corpus.splits["train"])
+    # 640 samples are a frame at 25 Hz.
     ends = np.cumsum([cut.num_samples // 640 + 1 for cut in cuts])
     spans = {cut.id: slice(*pair) for cut, pair in zip(cuts, zip([0, *ends], ends, strict=False), strict=True)}
     key = LabelKey("mfcc", "", 0, CLUSTERS, 0, 0, corpus.fingerprint)
@@ -51,6 +56,7 @@ def random_labels(corpus: Corpus) -> LabelSet:
 
 
 def feed(corpus: Corpus, rows: Rows, readers: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of CPU in a mean update, of this process and of its readers, and the losses."""
     shape = StudentSettings(depth=2, width=args.width, heads=4, channels=args.width, position_kernel=15)
     student = initial_encoder(shape.encoder(), None, corpus, seed=0)
     module, labels = MaskedPrediction(student, CLUSTERS, FastPrediction()), random_labels(corpus)
@@ -62,10 +68,10 @@ def feed(corpus: Corpus, rows: Rows, readers: int, args: argparse.Namespace) -> 
         loss, _ = module(**prepare(step, batch))
         loss.backward()
         losses.append(loss.item())
-        if step == 0:  # memory is claimed
+        if step == 0:  # the first update claims memory, and is not counted
             began_s = cpu_s(resource.RUSAGE_SELF), cpu_s(resource.RUSAGE_CHILDREN)
     own_s = cpu_s(resource.RUSAGE_SELF) - began_s[0]
-    del stream  # readers are counted when they end
+    del stream  # the system counts readers only when they have ended
     theirs_s = cpu_s(resource.RUSAGE_CHILDREN) - began_s[1]
     return {"own_ms": 1000 * own_s / args.updates, "readers_ms": 1000 * theirs_s / args.updates, "losses": losses}
 

@@ -1,10 +1,10 @@
-"""How long a big search takes to be mirrored and shown, beside MLflow's own way to read the same trials.
+"""Measures how long a big search takes to be mirrored and shown, beside MLflow's own way to read the same trials.
 
     python benchmarks/front_page.py [--trials 1000] [--backend postgres | sqlite | URL] [--workers 2] [--json]
 
-Trials are made up and mirrored over HTTP to a server of their own; `postgres` is a throwaway one here.
-Then the page's API is timed beside `mlflow.search_runs`, and Chromium, where there is one, draws the page.
-Medians of five; the drawing is one cold load.
+The trials are made up and mirrored over HTTP to a server of their own. `postgres` starts a throwaway database here.
+Then the page's API is timed beside `mlflow.search_runs`, and Chromium draws the page if it is installed.
+Times are medians of five. The drawing is one cold load.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tests.mlflow_server.servers import Server  # noqa: E402
 from tests.throwaway_postgres import throwaway_postgres  # noqa: E402
 
 BEGAN_S, TRIAL_S, UPDATES = 1.7e9, 60.0, 150
+"""Start of the made-up search in seconds since 1970, and the seconds and updates of each of its trials."""
 
 
 def main() -> None:
@@ -56,6 +57,7 @@ def main() -> None:
 
 
 def show(found: dict[str, float | int | None], *, as_json: bool) -> None:
+    """Prints the figures, a line for each or as one JSON document."""
     if as_json:
         print(json.dumps(found))
         return
@@ -65,7 +67,7 @@ def show(found: dict[str, float | int | None], *, as_json: bool) -> None:
 
 @contextmanager
 def serving(backend: str, workers: int) -> Iterator[str]:
-    """The address of a server of its own."""
+    """The address of a server that runs within this context."""
     with tempfile.TemporaryDirectory() as name:
         if backend == "postgres":
             with throwaway_postgres(durable=True) as url, _server(Path(name), url, workers) as address:
@@ -121,7 +123,7 @@ def made_up(trials: int) -> SearchState:
 
 
 def measure_page(url: str, document: SearchDocument) -> dict[str, float | int | None]:
-    """Of a search that is mirrored at `url`."""
+    """Times of the page, in seconds, for a search that is mirrored at `url`."""
     api = f"{url}/raysearch/api/searches"
     run_id = next(one["id"] for one in _get(api)["searches"] if one["name"] == document.name)
     mlflow.set_tracking_uri(url)
@@ -145,6 +147,7 @@ def _get(url: str) -> dict:
 
 
 def median(act: Callable[[], object]) -> float:
+    """Median of the seconds of five runs."""
     times = []
     for _ in range(5):
         start = time.perf_counter()
@@ -154,7 +157,7 @@ def median(act: Callable[[], object]) -> float:
 
 
 def draw(url: str, run_id: str) -> float | None:
-    """Seconds from the address to the last point, in a browser that has nothing cached; None without Chromium."""
+    """Seconds until the last point is drawn, in a browser that has nothing cached. None without Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
         return None

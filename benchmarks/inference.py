@@ -1,14 +1,14 @@
-"""Do fewer MACs buy time? Latency of front members against their teacher, in ONNX and in torch, on 1 and 2 threads.
+"""Do fewer MACs buy time? Measures students beside their teacher, in ONNX and in torch, on 1 and 2 threads.
 
 Teacher and student run in turn in one process, so that both meet the same machine. The ratios are teacher over
-student: `macs_ratio` from the closed form at that length, `time_ratio` of medians, with the quartiles of the ratios of
-neighbouring runs. Both sides are checked first to be what their configs say: the ONNX graph's MACs equal the closed
-form, and ONNX and torch agree on the same audio. Weights are drawn, since latency does not depend on them.
+student. `macs_ratio` comes from the closed form at that length. `time_ratio` is of medians, with the quartiles of the
+ratios of neighbouring runs. First both are checked to be what their configs say: the MACs of the ONNX graph equal the
+closed form, and ONNX and torch agree on the same audio. Weights are drawn, since latency does not depend on them.
 
     python benchmarks/inference.py [--json] [--seconds 10] [ENCODER.yaml ...]
 
-Without documents: a HuBERT Base teacher cut to 4 layers of 256, beside students of falling size. Other encoders are
-given as documents, the teacher first.
+Without documents, the teacher is HuBERT Base cut to 4 layers of width 256, beside students of falling size. Other
+encoders are given as documents, the teacher first.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from raysearch.tasks.head import ChosenHead
 RATE_HZ = 16_000
 ROUNDS, WARMUP = 10, 2
 AGREE = 5e-3
+"""Largest allowed difference of a log-probability between ONNX and torch."""
 
 
 def shape(front_end: Waveform | LogMel, depth: int, width: int) -> EncoderConfig:
@@ -58,6 +59,7 @@ DEFAULT = {
 
 
 def recogniser(config: EncoderConfig) -> Recogniser:
+    """An encoder and a phone head with random weights."""
     torch.manual_seed(0)
     head = CtcHead(config.depth + 1, config.width, 41)
     torch.nn.init.normal_(head.weight_VD, std=0.1)
@@ -80,7 +82,7 @@ def exported(config: EncoderConfig, file: Path, audio_BS: np.ndarray) -> Recogni
 
 
 def interleaved(teacher: Run, student: Run, audio_BS: np.ndarray) -> np.ndarray:
-    """Milliseconds, (rounds, 2)."""
+    """Milliseconds (rounds, 2) of teacher and student, which run in turn."""
     lengths_B = np.array([audio_BS.shape[1]])
     times = []
     for round_ in range(WARMUP + ROUNDS):

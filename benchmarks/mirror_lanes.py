@@ -2,9 +2,9 @@
 
     python benchmarks/mirror_lanes.py [--trials 1000] [--lanes 4] [--backend postgres | sqlite | URL] [--json]
 
-A real search (Ray, study, mirror process) fills a server over HTTP while it runs. `trials_s` is the time until the last
-trial's end, `lag_s` what its mirror then still needed, `lacked` what a sync afterwards had to write: 0. The rest is the
-page's time, as in front_page.py.
+A real search, with Ray, study and mirror process, fills a server over HTTP while it runs. `trials_s` are the seconds
+until the last trial's end. `lag_s` are those that the mirror needed after that. `lacked` counts what a sync afterwards
+had to write, which should be 0. The other figures are the times of the page, as in front_page.py.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def run(folder: SearchFolder, lanes: int) -> dict[str, float]:
-    """Runs the search to its end."""
+    """Runs the search to its end. Returns the seconds of its trials, and those that its mirror lagged behind."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     # Trials that do nothing need no core of their own.
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": lanes})}

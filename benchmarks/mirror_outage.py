@@ -4,11 +4,11 @@
 
 Both searches train the same students on the same batches at the same time, on one lane of one core each, so that both
 meet the same machine. One server is killed for a minute (`--dead`) when its first trial starts, when the middle one
-does and when the last but one does. Step times come from the trials' curves, ten updates a line, and are compared line
-by line: `ratio` is the median of killed / steady over all lines, `dead_ratio` that of the lines of the dead minutes,
-`slowest_trial` the largest of the trials' own medians; `dead_over_alive` compares the dead minutes of the killed search
-with its others. Afterwards each server must hold everything, and nothing twice: `lacked` is what the killed one's
-own mirror had not caught up with.
+does, and when the last but one does. The times of updates come from the trials' curves, which have a line every ten
+updates, and are compared line by line. `ratio` is the median of killed / steady over all lines, and `dead_ratio` the
+one over the lines of the dead minutes. `slowest_trial` is the largest of the trials' own medians. `dead_over_alive`
+compares the dead minutes of the killed search with its other ones. Afterwards each server must hold everything, and
+nothing twice. `lacked` counts what the mirror of the killed server had not caught up with.
 """
 
 from __future__ import annotations
@@ -43,20 +43,23 @@ SETTINGS = [
     "training={batch_s: 40, dropout: 0.0, checkpoint_updates: 10}", "space={training.lr: {float: [1.0e-3, 3.0e-3]}}",
 ]  # fmt: skip
 GLANCE_S = 0.25
+"""Seconds between two looks at the curves."""
 Line = tuple[int, int]
-"""(trial, step)."""
+"""A line of a curve: (trial, updates)."""
 
 
 @dataclass
 class Watched:
-    """What was seen of a search while it ran."""
+    """All that was seen of a search while it ran."""
 
     step_s: dict[Line, float] = field(default_factory=dict)
-    """Seconds an update, over the updates of one line of a curve."""
+    """Seconds of a mean update, by the line of the curve that it belongs to."""
     seen_s: dict[Line, float] = field(default_factory=dict)
-    """When the line was written."""
+    """Time at which the line was first seen, by the monotonic clock."""
     dead: list[tuple[float, float]] = field(default_factory=list)
+    """Beginning and end of each outage, by the same clock."""
     seconds: float = 0.0
+    """Seconds of the whole search."""
 
     def was_dead(self, line: Line) -> bool:
         return any(since <= self.seen_s[line] <= until for since, until in self.dead)
@@ -84,7 +87,7 @@ def main() -> None:
 
 
 def measure(root: Path, arm: str, trials: int, dead_s: float) -> tuple[Watched, int]:
-    """A search, and what its mirror left out."""
+    """Runs a search. Returns what was seen of it, and how much its mirror left out."""
     (root / f"server-{arm}").mkdir()
     server = Server(root / f"server-{arm}").start()
     try:
@@ -107,6 +110,7 @@ def run(root: Path, name: str, trials: int, tracking: str, mortal: Server | None
         stderr=subprocess.PIPE,
         text=True,
     )
+    # At the first trial, in the middle and near the end.
     doom = {"0", str(trials // 2), str(trials - 2)} if mortal else set()
     listener = threading.Thread(target=listen, args=(search, doom, mortal, dead_s, watched))
     listener.start()
@@ -125,9 +129,9 @@ def run(root: Path, name: str, trials: int, tracking: str, mortal: Server | None
 def listen(
     search: subprocess.Popen[str], doom: set[str], mortal: Server | None, dead_s: float, watched: Watched
 ) -> None:
-    """Kills the server where one of the doomed trials starts; passes on what the search says."""
+    """Kills the server whenever one of the doomed trials starts. Passes on what the search says."""
     assert search.stderr is not None
-    # One after the other: an outage begins no earlier than the server is back from the last.
+    # Outages come one after the other: none may begin before the server is back from the last.
     with ThreadPoolExecutor(max_workers=1) as outages:
         for line in search.stderr:
             print(line, end="", file=sys.stderr)
@@ -145,7 +149,7 @@ def outage(server: Server, dead_s: float, watched: Watched) -> None:
 
 
 def look(folder: SearchFolder, trials: int, watched: Watched) -> None:
-    """Notes the lines that the curves have grown by."""
+    """Notes the lines by which the curves have grown since the last look."""
     now_s = time.monotonic()
     for number in range(trials):
         before = (0, 0.0)
@@ -158,7 +162,7 @@ def look(folder: SearchFolder, trials: int, watched: Watched) -> None:
 
 
 def check(url: str, folder: SearchFolder) -> int:
-    """Points and runs that the search's own mirror had left out; raises unless all is there now, and once."""
+    """Number of points and runs that the search's own mirror had left out. All must be there now, and only once."""
     state, client = read_state(folder), MlflowClient(url)
     lacked = Mirror(url).sync(state)
     assert Mirror(url).sync(state) == Synced()
@@ -174,8 +178,9 @@ def check(url: str, folder: SearchFolder) -> int:
 
 
 def compare(steady: Watched, killed: Watched) -> dict[str, float | int]:
+    """The figures of the benchmark."""
     assert steady.step_s.keys() == killed.step_s.keys(), "both searches must train the same updates"
-    # The first line of a trial also holds its warm-up.
+    # The first line of a trial also holds its warm-up, and is left out.
     first = min(step for _, step in steady.step_s)
     ratios = {line: killed.step_s[line] / steady.step_s[line] for line in steady.step_s if line[1] != first}
     dead = [ratio for line, ratio in ratios.items() if killed.was_dead(line)]

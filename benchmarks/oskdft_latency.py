@@ -1,10 +1,10 @@
-"""What OS-KDFT's student saves in CPU time on one thread, beside what it saves in MACs: random weights, batch 1.
+"""Measures what OS-KDFT's student saves in CPU time on one thread, beside what it saves in MACs.
 
-The published student keeps the front end whole, so that it cannot save more than its MACs do, about 70 %; -79 % of the
-time, as published for a GPU, takes a smaller front end as well. Teacher and students are timed in turn, in one run, by
-the CPU time of the process, which other processes disturb little, and the medians are compared. First the published
-student is checked to be its teacher cut after four blocks: with adapters that add nothing yet, both give the same
-hidden states up to there.
+Weights are random and the batch is one recording. The published student keeps the front end whole, so that it cannot
+save more time than MACs, about 70 %. The 79 % that are published for a GPU take a smaller front end as well. Teacher
+and students are timed in turn, in one run, and medians are compared. The clock is the CPU time of the process, which
+other processes disturb little. First the published student is checked to be its teacher cut after four blocks: with
+adapters that add nothing yet, both must give the same hidden states up to there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from raysearch.methods.speaker.settings import AdapterSettings, KeptSettings
 
 TEACHER = Path(__file__).parent.parent / "encoders" / "xlsr-53.yaml"
 RATIOS = (1.0, 0.75, 0.5, 0.375)
-"""Shares of the front end's channels that students keep; 1 is the published one."""
+"""Shares of the front end's channels that the students keep. 1 is the published student."""
 RATE_HZ = 16_000
 
 
@@ -57,6 +57,7 @@ def main() -> None:
 
 
 def student_of(teacher: Encoder, ratio: float) -> Encoder:
+    """OS-KDFT's student of the teacher, with this share of the front end's channels."""
     kept, adapter = KeptSettings(blocks=4, channels_ratio=ratio), AdapterSettings()
     student = kept_student(teacher, kept, adapter, dropout=0.0).eval().requires_grad_(False)
     assert student.config == kept_config(teacher.config, kept, adapter)
@@ -65,6 +66,7 @@ def student_of(teacher: Encoder, ratio: float) -> Encoder:
 
 @torch.inference_mode()
 def check(teacher: Encoder, student: Encoder) -> None:
+    """Stops the benchmark unless the student is its teacher cut after four blocks."""
     audio_BS, samples_B = 0.1 * torch.randn(1, RATE_HZ), torch.tensor([RATE_HZ])
     wanted, got = teacher(audio_BS, samples_B).hidden[4], student(audio_BS, samples_B).hidden[4]
     assert torch.equal(wanted, got), "the student is not the teacher's first four blocks"
@@ -72,13 +74,14 @@ def check(teacher: Encoder, student: Encoder) -> None:
 
 @torch.inference_mode()
 def timed(models: dict[str, Encoder], samples: int, repeats: int) -> dict[str, list[float]]:
+    """Milliseconds of CPU of each model on noise, a list of `repeats` for each."""
     audio_BS, samples_B = 0.1 * torch.randn(1, samples), torch.tensor([samples])
     times_ms: dict[str, list[float]] = {name: [] for name in models}
     for repeat in range(repeats + 1):
         for name, model in models.items():
             started = time.process_time()
             model(audio_BS, samples_B)
-            if repeat:  # the first is a warm-up
+            if repeat:  # the first round is a warm-up
                 times_ms[name].append(1000 * (time.process_time() - started))
     return times_ms
 

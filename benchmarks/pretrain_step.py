@@ -1,11 +1,11 @@
-"""Pre-training steps on the same seconds of audio: ours, and torchaudio's HuBERT with its loss.
+"""Times pre-training steps on the same seconds of audio: ours, and those of torchaudio's HuBERT with its loss.
 
     python benchmarks/pretrain_step.py [--device cuda] [--precision bf16] [--batch 8] [--json]
 
-A step is the forward pass from the waveform, the loss and the backward pass, without dropout. Every model sees the same
-audio; labels and masks are drawn at 50 Hz and, for Fast-HuBERT students, picked or drawn at 25 Hz. Steps of all models
-are taken in turn, so that a busy machine slows all of them. Ratios are of medians: above 1, ours is the faster.
-Needs torch, torchaudio, numpy and pydantic.
+A step is the forward pass from the waveform, the loss and the backward pass, without dropout. Every model hears the
+same audio. Labels and masks are drawn at 50 Hz. Fast-HuBERT students get every second label and masks drawn at 25 Hz.
+The models take steps in turn, so that a busy machine slows all of them. Ratios are of medians, and above 1 ours is
+faster. The benchmark needs torch, torchaudio, numpy and pydantic.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from raysearch.training.precision import autocast
 from raysearch.training.utilisation import peak_flops, training_flops
 
 PENALTY = 10.0
-"""Weight of torchaudio's penalty on the outputs of the convolutions, as in its recipe."""
+"""Weight of torchaudio's penalty on the outputs of the convolutions, taken from its recipe."""
 
 
 class FixedMask(nn.Module):
-    """Stands in torchaudio's model for its mask generator, so that both models mask the same frames."""
+    """Takes the place of the mask generator in torchaudio's model, so that both models mask the same frames."""
 
     def __init__(self, mask_BT: Tensor, embedding_D: Tensor) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class FixedMask(nn.Module):
 
 
 class Torchaudio(nn.Module):
-    """torchaudio's model under its recipe's loss: masked frames and a penalty, by the number of masked frames."""
+    """torchaudio's model with the loss of its recipe: that of masked frames and a penalty, by the number of frames."""
 
     def __init__(self, model: HuBERTPretrainModel) -> None:
         super().__init__()
@@ -56,18 +56,19 @@ class Torchaudio(nn.Module):
     def forward(self, audio_BS: Tensor, labels_BT: Tensor) -> tuple[Tensor, Tensor]:
         """The loss to minimise, and its part without the penalty."""
         logits_NK, _, penalty = self.model(audio_BS, labels_BT)
-        # The first of the gathered similarities is the label's own.
+        # torchaudio puts the similarity to the right label first.
         nll = F.cross_entropy(logits_NK.float(), logits_NK.new_zeros(len(logits_NK), dtype=torch.long))
         return nll + PENALTY * penalty, nll
 
 
 def base(clusters: int) -> HuBERTPretrainModel:
+    """torchaudio's HuBERT Base without dropout."""
     none = {"encoder_projection_dropout": 0.0, "encoder_attention_dropout": 0.0, "encoder_dropout": 0.0}
     return hubert_pretrain_base(**none, encoder_layer_drop=0.0, num_classes=clusters)
 
 
 def narrow(clusters: int) -> HuBERTPretrainModel:
-    """As wide and deep as Fast-HuBERT 12 x 384."""
+    """torchaudio's HuBERT as wide and deep as Fast-HuBERT with 12 blocks of width 384, without dropout."""
     return hubert_pretrain_model(
         extractor_mode="group_norm",
         extractor_conv_layer_config=None,
@@ -105,7 +106,7 @@ def narrow(clusters: int) -> HuBERTPretrainModel:
 
 
 def ours_from(theirs: HuBERTPretrainModel, mask_D: Tensor, clusters: int) -> MaskedPrediction:
-    """Our encoder and objective with torchaudio's weights."""
+    """Our encoder and objective with the weights of torchaudio's model."""
     module = MaskedPrediction(import_torchaudio(theirs.wav2vec2), clusters, PredictionSettings())
     head = module.heads[0]
     head.project.load_state_dict(theirs.logit_generator.final_proj.state_dict())
@@ -117,6 +118,7 @@ def ours_from(theirs: HuBERTPretrainModel, mask_D: Tensor, clusters: int) -> Mas
 
 
 def fast(width: int, clusters: int) -> MaskedPrediction:
+    """A Fast-HuBERT student with 12 blocks: log-mel front end at 25 Hz, a linear head and an intermediate loss."""
     config = EncoderConfig(
         front_end=LogMel(channels=[512, 512]),
         width=width,
@@ -128,7 +130,7 @@ def fast(width: int, clusters: int) -> MaskedPrediction:
 
 
 class Steps:
-    """One model's steps, timed."""
+    """Takes the steps of one model and times them."""
 
     def __init__(self, module: nn.Module, inputs: dict[str, Tensor], device: torch.device, precision: str) -> None:
         self._module, self._inputs = module.to(device).train(), {k: v.to(device) for k, v in inputs.items()}
@@ -183,7 +185,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     for turn in range(args.steps + 1):
         for steps in models.values():
             steps.take()
-        if turn == 0:  # memory is claimed and kernels are chosen
+        if turn == 0:  # the first step claims memory and chooses kernels, and is not counted
             for steps in models.values():
                 steps.seconds.clear()
     step_s = {name: steps.median_s for name, steps in models.items()}
@@ -202,7 +204,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def loss_difference(theirs: HuBERTPretrainModel, ours: MaskedPrediction, inputs: dict[str, Tensor]) -> float:
-    """Relative, at equal weights, masks and labels."""
+    """Relative difference of the two losses at equal weights, masks and labels."""
     with torch.no_grad():
         _, expected = Torchaudio(theirs).eval()(inputs["audio_BS"], inputs["labels_BT"])
         found, _ = ours.eval()(**inputs)
@@ -210,7 +212,7 @@ def loss_difference(theirs: HuBERTPretrainModel, ours: MaskedPrediction, inputs:
 
 
 def _spans(rows: int, frames: int, length: int) -> Tensor:
-    """HuBERT's mask: 0.8 x frames / length spans a row, at random."""
+    """A mask (rows, frames) as HuBERT draws it: 0.8 x frames / length spans in each row, at random places."""
     mask_BT = torch.zeros(rows, frames, dtype=torch.bool)
     for mask_T in mask_BT:
         for start in torch.randperm(frames - length)[: round(0.8 * frames / length)].tolist():
@@ -221,7 +223,7 @@ def _spans(rows: int, frames: int, length: int) -> Tensor:
 def _utilisation(
     device: torch.device, args: argparse.Namespace, configs: dict[str, EncoderConfig], step_s: dict[str, float]
 ) -> dict[str, float] | None:
-    """Model FLOPs over the device's peak, where that is known."""
+    """Share of the device's peak FLOP/s that each of our models uses. None if the peak is not known."""
     peak = peak_flops(device, args.precision)
     if peak is None:
         return None

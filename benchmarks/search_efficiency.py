@@ -1,11 +1,12 @@
-"""How much sooner the searcher gets where random search ends, and how far it gets, at equal trial-seconds.
+"""Measures how much sooner our searcher gets where random search ends, and how far it gets in equal time.
 
     python benchmarks/search_efficiency.py --seeds 20 [--json]
 
-Replays synthetic tables, a new one each seed, and every recorded table in `benchmarks/tables`. Peers: random search,
-TPE through Ray's own `OptunaSearch`, NSGA-II with 20 in its population; all first in first out, told of complete trials
-only. Time is counted in trials: the seconds of a mean random configuration run in full, summed over workers.
-`final_hypervolume` is a share of the best that is known of the table.
+It replays synthetic tables, a new one for each seed, and every recorded table in `benchmarks/tables`. Our searcher is
+compared with its peers: random search, TPE through Ray's own `OptunaSearch`, and NSGA-II with a population of 20. The
+peers run every trial to its end and are told of complete trials only. Time is summed over workers and counted in
+trials: one trial is the seconds that a mean random configuration takes in full. `final_hypervolume` is a share of the
+best that is known of the table.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from raysearch.simulation.simulation import Driver, history, ln_cost_hypervolume
 from raysearch.spec.space import Config
 
 TRIALS = 60
-"""Budget, in mean random trials."""
+"""Budget of a search, in mean random trials."""
 WORKERS = (1, 4, 16)
 RECORDED = Path(__file__).parent / "tables"
 
 
 class Peer:
-    """An Optuna sampler that hears of complete trials only."""
+    """A search with an Optuna sampler, which is told of complete trials only."""
 
     def __init__(self, table: Table, sampler: optuna.samplers.BaseSampler) -> None:
         self._table = table
@@ -70,7 +71,7 @@ class Peer:
 
 
 class RayTpe:
-    """Ray's `OptunaSearch` with what it chooses itself for two objectives: TPE."""
+    """A search with Ray's `OptunaSearch` and the sampler that it chooses itself for two objectives: TPE."""
 
     def __init__(self, table: Table, seed: int) -> None:
         self._table = table
@@ -100,7 +101,7 @@ class RayTpe:
 
 
 class Timed:
-    """A driver whose suggestions are timed."""
+    """A driver that times the suggestions of another one."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -123,13 +124,14 @@ DRIVERS: dict[str, Callable[[Table, int, int], Driver]] = {
 
 
 def unit_s(table: Table, draws: int = 200) -> float:
-    """Seconds of a mean random configuration run in full."""
+    """Seconds that a mean random configuration takes in full."""
     rng = np.random.default_rng(0)
     rows = [table.row(table.spec.search_space.draw(rng), 0) for _ in range(draws)]
     return statistics.mean(row.points[-1].seconds for row in rows if row.diverged_s is None)
 
 
 def best_known(table: Table) -> float:
+    """The ln-cost hypervolume of the best front that is known of the table."""
     if isinstance(table, SyntheticTable):
         points = list(oracle_points(table, draws=2000, rounds=20))
     else:
@@ -140,13 +142,18 @@ def best_known(table: Table) -> float:
 
 @dataclass
 class Runs:
-    """What the drivers did on one kind of table, by workers and driver."""
+    """How the drivers did on one kind of table, by number of workers and name of the driver."""
 
     times: dict[tuple[int, str], list[float]] = field(default_factory=dict)
+    """Trials until the hypervolume with which random search ends, one for each seed."""
     finals: dict[tuple[int, str], list[float]] = field(default_factory=dict)
+    """Hypervolume at the end, as a share of the best known."""
     quarters: dict[tuple[int, str], list[float]] = field(default_factory=dict)
+    """Hypervolume after a quarter of the budget."""
     halves: dict[tuple[int, str], list[float]] = field(default_factory=dict)
+    """Hypervolume after half of the budget."""
     ask_s: list[float] = field(default_factory=list)
+    """CPU seconds of our suggestions near the end of a search."""
 
     def add(self, other: Runs) -> None:
         for figure in ("times", "finals", "quarters", "halves"):
@@ -156,7 +163,7 @@ class Runs:
 
 
 def replayed(table: Table, seed: int) -> Runs:
-    """Every driver on one table, with each number of workers."""
+    """Runs every driver on one table, with each number of workers."""
     found, unit, best = Runs(), unit_s(table), best_known(table)
     for workers in WORKERS:
         paths = {}
@@ -165,19 +172,20 @@ def replayed(table: Table, seed: int) -> Runs:
             ended = simulate(table, driver, workers=workers, seed=seed, budget_s=TRIALS * unit)
             paths[name] = history(ended, workers, table.reference_point)
             if name == "ours":
+                # Near the end, where the surrogate has most to learn from and is slowest.
                 found.ask_s += driver.ask_s[TRIALS - 10 : TRIALS + 10]
         wanted = paths["random"][-1][1]
         for name, path in paths.items():
             for share, volumes in ((0.25, found.quarters), (0.5, found.halves), (1.0, found.finals)):
                 reached = [volume for spent_s, volume in path if spent_s <= share * TRIALS * unit]
                 volumes[workers, name] = [reached[-1] / best if reached else 0.0]
-            # A driver that never gets there is given the whole budget: in its favour.
+            # A driver that never gets there is said to need the whole budget, which is in its favour.
             found.times[workers, name] = [min(time_to(path, wanted) / unit, float(TRIALS))]
     return found
 
 
 def of_seed(seed: int) -> dict[str, Runs]:
-    """By table: a synthetic one of this seed, and each recorded one."""
+    """The runs by table: the synthetic one of this seed, and each recorded one."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     tables: dict[str, Table] = {"synthetic": synthetic_table(seed)}
@@ -187,7 +195,7 @@ def of_seed(seed: int) -> dict[str, Runs]:
 
 def run(seeds: int) -> dict[str, Any]:
     by_table: dict[str, Runs] = {}
-    # Fresh processes: forked ones would share the threads of the linear algebra.
+    # Fresh processes, since forked ones would share the threads of the linear algebra.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for found in pool.map(of_seed, range(seeds)):
             for name, runs in found.items():
@@ -200,13 +208,13 @@ def run(seeds: int) -> dict[str, Any]:
 
 
 def refusals() -> dict[str, Any]:
-    """What suggestions over budget cost, where nine in ten are."""
+    """What a suggestion costs in a space where nine in ten are over budget and refused."""
     table = synthetic_table(0)
     rng = np.random.default_rng(0)
     drawn = [table.costs(table.spec.search_space.draw(rng)).macs_g for _ in range(200)]
     limits = table.spec.constraints.model_copy(update={"macs_g": float(np.quantile(drawn, 0.1))})
     table.spec = table.spec.model_copy(update={"constraints": limits})
-    # Costs that no suggestion has asked for yet.
+    # New costs, so that none is known from the draws above.
     table.costs = Costs(table.spec, table.teacher)
     searcher = searcher_on(table, "random", "fifo", 1, 0)
     began_s = time.process_time()

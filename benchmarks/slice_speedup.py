@@ -1,10 +1,11 @@
-"""Do the MACs that slicing takes away come back as time? Sliced HuBERT Base beside the dense one, batch 1.
+"""Do the MACs that slicing takes away come back as time? Times sliced encoders beside the whole HuBERT Base, batch 1.
 
-Gates are drawn, layer by layer with a mean of their own, settled on each target as a pruning trial settles its own, and
-sliced: once with any unit counts, once with channels and FFN units in multiples of 16 (`pruning.multiple`). The sliced
-encoders are first checked to give what the gated one gives and to have the MACs that their configs promise. Dense and
-sliced run in turn in one process, so that all meet the same machine. `macs_ratio` and `speedup` are dense over sliced;
-`share` is speed-up over MACs ratio, with the quartiles of the rounds.
+Gates are drawn at random, around a mean of its own in each layer. They are settled on each target as a pruning trial
+settles its gates, and the encoder is sliced by them: once with any number of units, once with channels and FFN units in
+multiples of 16 (`pruning.multiple`). First the sliced encoders are checked to give what the gated one gives, and to
+have the MACs that their configs promise. Dense and sliced encoders run in turn in one process, so that all meet the
+same machine. `macs_ratio` and `speedup` are dense over sliced. `share` is the speed-up over the MACs ratio, with the
+quartiles over the rounds.
 
     python benchmarks/slice_speedup.py [--json] [--seconds 5] [--rounds 7]
 """
@@ -34,9 +35,10 @@ from raysearch.methods.pruning.settings import PruningSettings
 RATE_HZ = 16_000
 BASE = EncoderConfig(front_end=Waveform(), width=768, blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072))
 RATIOS, MULTIPLES, THREADS = (0.7, 0.5, 0.3), (1, 16), (1, 2)
+"""Shares of MACs that are left, multiples that unit counts are held to, and CPU threads."""
 WARMUP = 2
 AGREE = 1e-3
-"""Outputs are near 1; twelve blocks in fp32 round to about 1e-5."""
+"""Largest allowed difference of an output. Outputs are near 1, and twelve blocks in fp32 round to about 1e-5."""
 
 
 def sliced(dense: Encoder, ratio: float, multiple: int) -> Encoder:
@@ -79,7 +81,7 @@ def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
     points = []
     for threads in THREADS:
         torch.set_num_threads(threads)
-        # (rounds, encoders)
+        # R rounds, E encoders. All encoders run in each round, so that a busy moment slows all of them.
         times_RE = np.array([[seconds_of(e, inputs) for e in encoders] for _ in range(WARMUP + rounds)])[WARMUP:]
         for index, (ratio, multiple) in enumerate(shapes, start=1):
             macs_ratio = macs[0] / macs[index]

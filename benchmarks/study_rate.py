@@ -1,10 +1,11 @@
-"""Milliseconds that a study takes to be written and read: a journal file against PostgreSQL, as trials pile up.
+"""Measures how long a study takes to be written and read as trials pile up: a journal file beside PostgreSQL.
 
     python benchmarks/study_rate.py [--trials 1000] [--json]
 
-Of each trial are told: the suggestion (drawn at random), its cost, two rungs, the end. `write_ms`: a trial, at that
-many; `open_ms`: a new process's first look, `raysearch status` say. Time is the wall's: a database answers from another
-process. PostgreSQL waits for its disk, the journal for an fsync a write, as they do in use.
+Each trial is written as in a search: its suggestion (drawn at random), its cost, two rungs and its end. `write_ms` are
+the milliseconds of a trial when there are that many. `open_ms` are those of the first look of a new process, such as
+`raysearch status`. Time is wall-clock time, since a database answers from another process. As in use, PostgreSQL waits
+for its disk, and the journal for an fsync after each write.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from tests.search.made_up import DOCUMENT
 from tests.throwaway_postgres import throwaway_postgres
 
 STEPS = (10, 100, 300, 1000, 3000, 10_000)
+"""Numbers of trials at which times are taken."""
 
 
 def measure(storage: str, trials: int) -> list[dict[str, float]]:
-    """At each of `STEPS` up to so many trials."""
+    """The times at each of `STEPS`, up to so many trials."""
     spec = parse_spec(DOCUMENT, where="made up")
     study = Study.create(storage, "rate", spec.objectives, {})
     rows, since, began_s = [], 0, time.perf_counter()

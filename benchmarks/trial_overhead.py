@@ -1,13 +1,18 @@
-"""Seconds that a trial costs beside its training: warm lanes, Ray's nested pattern, and a bare Tune actor.
+"""Measures the seconds that a trial costs beside its training: in warm lanes, in Ray's nested pattern, in bare Tune.
 
     python benchmarks/trial_overhead.py [--trials 1000] [--lanes 1] [--json]
 
-Every trial reports one number and does nothing else. `ours`: lanes as a search runs them. `nested`: what Ray documents
-for distributed trials, a TorchTrainer with `TuneReportCallback` inside a Tune function, one at a time. `bare`: a Tune
-class with as many reused actors as there are lanes and no workers, the least that Tune itself costs. `_s` are medians
-of the times between the ends of two trials; `_total_s` the times between the first end and the last; `driver_ms` what
-the driver spends on a report beside Tune, for the study and the scheduler; `suggest_ms` on the next suggestion, drawn
-at random and costed.
+Every trial reports one number and does nothing else. They run in three ways:
+
+- `ours`: in lanes, as a search runs them.
+- `nested`: as Ray documents distributed trials, a TorchTrainer with `TuneReportCallback` inside a Tune function, one at
+  a time.
+- `bare`: in a Tune class without workers, with as many reused actors as there are lanes. It is the least that Tune
+  itself costs.
+
+Figures that end in `_s` are medians of the seconds between the ends of two trials, and those that end in `_total_s` the
+seconds from the first end to the last. `driver_ms` is what the driver spends on a report beside Tune, for the study and
+the scheduler. `suggest_ms` is what it spends on a suggestion, which is drawn at random and costed.
 """
 
 from __future__ import annotations
@@ -36,11 +41,11 @@ from raysearch.search.searcher import Searcher
 
 ROOT = Path(__file__).parent.parent
 NESTED = 4
-"""Trials of the nested kind: they are dear."""
+"""Trials of the nested kind. They are few because each takes many seconds."""
 
 
 class Clock(tune.Callback):  # type: ignore[misc]
-    """When trials ended."""
+    """Notes when trials ended."""
 
     def __init__(self) -> None:
         self.ends_s: list[float] = []
@@ -50,7 +55,7 @@ class Clock(tune.Callback):  # type: ignore[misc]
 
 
 class Timed(Searcher):
-    """The searcher, with the time that Tune waits for it."""
+    """The searcher, which also counts the seconds that Tune waits for it."""
 
     suggesting_s = reporting_s = 0.0
 
@@ -67,7 +72,7 @@ class Timed(Searcher):
 
 
 def ours(place: Path, trials: int, lanes: int) -> tuple[list[float], dict[str, float]]:
-    """Ends of the trials of a search whose method does nothing, and what the driver spends beside Tune."""
+    """Times at which the trials of a search ended whose method does nothing, and what the driver spends beside Tune."""
     ends_s: list[float] = []
     sys.path.insert(0, str(ROOT))
     from tests.search.fake_search import driver, make_search
@@ -80,6 +85,8 @@ def ours(place: Path, trials: int, lanes: int) -> tuple[list[float], dict[str, f
 
 
 def nested(place: Path) -> list[float]:
+    """Times at which the trials of Ray's nested pattern ended."""
+
     def on_worker() -> None:
         train.report({"error": 1.0})
 
@@ -94,10 +101,13 @@ def nested(place: Path) -> list[float]:
             ),
         ).fit()
 
+    # The function only waits for its worker, which needs the CPU.
     return tuned(tune.with_resources(trial, {"CPU": 0.001}), NESTED, 1, place, reuse=False)
 
 
 class Bare(tune.Trainable):  # type: ignore[misc]
+    """A trial of bare Tune: one step that does nothing, in an actor that takes the next trial after it."""
+
     def step(self) -> dict[str, Any]:
         return {"error": 1.0, "done": True}
 
@@ -112,6 +122,7 @@ class Bare(tune.Trainable):  # type: ignore[misc]
 
 
 def bare(place: Path, trials: int, lanes: int) -> list[float]:
+    """Times at which the trials of bare Tune ended."""
     actors = tune.PlacementGroupFactory(LANE_RESOURCES)
     return tuned(tune.with_resources(Bare, actors), trials, lanes, place, reuse=True)
 
@@ -128,7 +139,7 @@ def tuned(trainable: Any, trials: int, at_once: int, place: Path, *, reuse: bool
 
 
 def a_trial_s(ends_s: list[float]) -> float:
-    """The median time from one trial's end to the next one's: without the start of what stays warm."""
+    """Median seconds from the end of one trial to the end of the next, which leave out the start of what stays warm."""
     return round(statistics.median(after - before for before, after in itertools.pairwise(ends_s)), 4)
 
 
@@ -136,7 +147,7 @@ def measure(trials: int, lanes: int) -> dict[str, float]:
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    # A CPU for each lane's worker and one for the nested trials', however few the machine has: they do nothing.
+    # Ray is told of a CPU for each lane's worker and one for a nested trial's, however few there are: they do nothing.
     ray.init(address="local", num_cpus=lanes + 1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     # Ray and Tune print to stdout, which is for data.
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):

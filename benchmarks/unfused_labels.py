@@ -1,11 +1,11 @@
-"""UnFuSeD against its controls and against fine-tuning the self-supervised teacher, at few and at all labels.
+"""Compares UnFuSeD with its controls and with fine-tuning the self-supervised teacher, with few and with all labels.
 
     python benchmarks/unfused_labels.py --seeds 0 1 2 3 4
 
-The teacher is trained once on the corpus's training audio, without labels. Every arm ends in the same fine-tuning,
-with the same labels, batches and updates for one seed, so that differences are paired by seed. Errors are on test;
-nothing is chosen by them. UnFuSeD's student has half of the teacher's parameters. Rows are kept in `--rows` as they
-come: a second run goes on from there, and two at once, each with seeds of its own, share them.
+The teacher is trained once on the corpus's training audio, without labels. Every arm ends in the same fine-tuning, with
+the same labels, batches and updates for one seed, so that differences are paired by seed. Errors are those on test, by
+which nothing is chosen. UnFuSeD's student has half of the teacher's parameters. Rows are kept in `--rows` as they come.
+A second run goes on from there, and two runs at once can share them if each has seeds of its own.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ from raysearch.teachers.store import prepare_teacher
 from raysearch.training.recipe import not_evaluated
 
 ARMS = ("none", "ssl", "random", "shuffled", "oracle")
+"""Values of `distillation.control`, one for each arm. `none` is UnFuSeD itself."""
 SHARES = (0.1, 1.0)
+"""Shares of the labels with which each arm is fine-tuned."""
 CPU = torch.device("cpu")
-
 RANGE_DB = 40.0
 SEGMENTS = 4
 TEACHER = TrainedTeacher(
@@ -50,6 +51,7 @@ TEACHER = TrainedTeacher(
 
 
 def settings_of(arm: str, args: argparse.Namespace) -> UnfusedSettings:
+    """UnFuSeD's settings for an arm, which is a value of `distillation.control`."""
     return UnfusedSettings.model_validate(
         {
             "student": {"depth": 3, "channels": 16, "width": 448, "range_db": RANGE_DB},
@@ -69,7 +71,7 @@ def settings_of(arm: str, args: argparse.Namespace) -> UnfusedSettings:
 
 
 def tuning(arm: str, share: float, args: argparse.Namespace) -> ClassificationSettings:
-    """The same for all arms, but for the rate of the encoder: a trained transformer wants a lower one."""
+    """How an arm is fine-tuned. Only the encoder's learning rate differs: a trained transformer wants a lower one."""
     return ClassificationSettings(
         mode="finetune",
         labels=share,
@@ -81,7 +83,7 @@ def tuning(arm: str, share: float, args: argparse.Namespace) -> ClassificationSe
 
 
 def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One row for each seed, arm and share of labels that is not there yet."""
+    """Yields a row for each seed, arm and share of labels that is not there yet."""
     corpus = read_corpus(LabelledSettings(root=args.corpus), args.store / "corpora")
     folder = prepare_teacher(TEACHER, corpus, FolderStore(args.store / "teachers"), CPU)
     teacher = load_teacher(folder, CPU)
@@ -138,7 +140,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each corpus, share of labels and arm: mean error, and what it is less than `ssl`'s, seed by seed."""
+    """A row for each corpus, share of labels and arm: its mean error, and how much less that is than the arm `ssl` has.
+
+    The difference is taken seed by seed, with its 95 % interval by Student's t.
+    """
     found = []
     for name, share in sorted({(row["corpus"], row["labels"]) for row in rows}):
         errors = {
@@ -172,7 +177,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def quality(rows: list[dict[str, Any]]) -> list[str]:
-    """How well each corpus's pseudo-labels agree with its labels, beside random ones of the same sizes."""
+    """Lines that say how well the pseudo-labels of each corpus agree with its labels, beside random ones."""
     found = {row["corpus"]: row for row in rows if "targets/nmi" in row}
     figures = ("nmi", "ari", "purity")
     return [

@@ -2,8 +2,8 @@
 
     python results/bench.py [NAME ...]          all of benchmarks/, or only these
 
-Each writes results/bench/DATE/NAME.json: its `--json` document under `result`, what it ran on beside it. One that fails
-is said so and leaves the others to run; exit 1 then.
+Each benchmark writes results/bench/DATE/NAME.json, with its `--json` document under `result` and what it ran on beside
+that. If one fails, the others still run. The failed ones are named at the end, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(script: Path) -> dict[str, Any] | None:
-    """What is kept of one benchmark; None if it failed."""
+    """Runs one benchmark. Returns the document to keep, or None if it failed."""
     started = time.monotonic()
     found = subprocess.run([sys.executable, script, "--json"], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     if found.returncode:

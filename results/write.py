@@ -2,11 +2,11 @@
 
     python results/write.py
 
-Nothing is trained. Between `<!-- COMMAND -->` and `<!-- end -->` of a page lies what the command printed, run in the
-repository's root. A command is one of
+Nothing is trained. Between `<!-- COMMAND -->` and `<!-- end -->` of a page stands what the command prints when it is
+run in the root of the repository. A command is one of
 
-    raysearch VERB ...                 on searches that `raysearch record NAME -o results/NAME.json.gz` has kept
-    rows FILE KEY KEY ...              of a benchmark's JSON document that `make bench` has kept: a table of these keys
+    raysearch VERB ...                 reads searches that `raysearch record NAME -o results/NAME.json.gz` has kept
+    rows FILE KEY KEY ...              makes a table of these keys from a document that `make bench` has kept
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ BLOCK = re.compile(r"(<!-- ((?:raysearch|rows) [^\n]+) -->\n).*?(<!-- end -->)",
 
 
 def written(text: str) -> str:
-    """The text with every block as its command prints it now, run where paths begin."""
+    """The text with every block as its command prints it now. Paths in commands begin at the working directory."""
     return BLOCK.sub(lambda found: found[1] + printed(found[2]).rstrip("\n") + "\n" + found[3], text)
 
 
 def printed(command: str) -> str:
+    """What a command prints, as Markdown."""
     verb, *words = shlex.split(command)
     if verb == "rows":
         path, *keys = words

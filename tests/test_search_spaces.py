@@ -15,7 +15,7 @@ from raysearch.encoder.cost import macs_superb
 from raysearch.encoder.teacher import Teacher
 from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
-from raysearch.planning.update_cost import update_work
+from raysearch.planning.update_cost import update_cost
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import load_spec
 from raysearch.spec.space import Config
@@ -48,7 +48,7 @@ def test_every_method_of_a_comparison_gets_equal_work(path: Path) -> None:
     macs: dict[str, list[float]] = {method: [] for method in spec.methods}
     for config in (spec.search_space.draw(rng) for _ in range(150)):
         settings, method = spec.settings(config), str(config["method"])
-        update = update_work(settings, spec.student_config(config, teacher), teacher, workers=1)
+        update = update_cost(settings, spec.student_config(config, teacher), teacher, workers=1)
         macs[method].append(update.macs * spec.updates(method))
     means = [np.mean(of_method) for of_method in macs.values()]
     assert max(means) < 1.2 * min(means)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from raysearch.api.arguments import Say, device, place, say, spec_of
 
 if TYPE_CHECKING:
-    from raysearch.planning.label_sets import Made
+    from raysearch.planning.label_sets import StoredLabels
     from raysearch.spec.document import Spec
     from raysearch.storage.garbage import Garbage
 
@@ -22,7 +22,7 @@ DAY_S = 86_400
 class BuiltLabelSets:
     """What a search finds in the store when it begins."""
 
-    label_sets: list[Made]
+    label_sets: list[StoredLabels]
     """Those that are there now."""
     without: list[str]
     """Methods that ask for none."""
@@ -40,7 +40,7 @@ def build_label_sets(
     *,
     storage: str | Path | None = None,
     say: Say = say,
-    made: Callable[[Made], None] | None = None,
+    made: Callable[[StoredLabels], None] | None = None,
 ) -> BuiltLabelSets:
     """Makes a search's teacher and label sets before it begins; what is in the store already stays as it is.
 

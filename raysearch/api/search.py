@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from raysearch.deploy.manifest import Manifest
-    from raysearch.deploy.pick import Picked
+    from raysearch.deploy.pick import ShippedCandidate
     from raysearch.deploy.reproduce import Reproduction
     from raysearch.encoder.encoder import Encoder
     from raysearch.front.document import SearchDocument
@@ -149,7 +149,7 @@ class Search:
         alias: str = "candidate",
         tracking: str | None = None,
         say: Say = say,
-    ) -> list[Picked]:
+    ) -> list[ShippedCandidate]:
         """Chooses from the front within limits, exports, measures what is shipped, and where asked registers it.
 
         Limits are `max_macs` in GMAC (several give several picks), `max_params` in millions, `max_size` of the export
@@ -161,9 +161,9 @@ class Search:
         """
         from raysearch.deploy.latency import Load
         from raysearch.deploy.onnx_file import Precision
-        from raysearch.deploy.pick import PickOrder, pick_trials
+        from raysearch.deploy.pick import PickRequest, pick_candidates
 
-        order = PickOrder(
+        request = PickRequest(
             budgets=list(max_macs) if isinstance(max_macs, Sequence) else [max_macs],
             params_m=max_params,
             size_mb=max_size,
@@ -177,7 +177,7 @@ class Search:
             alias=alias,
             tracking=tracking,
         )
-        return pick_trials(self._with_students(), order, say)
+        return pick_candidates(self._with_students(), request, say)
 
     def export(
         self,

@@ -13,7 +13,7 @@ from raysearch.cli.options import Json, Set, Storage
 from raysearch.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from raysearch.planning.label_sets import Made
+    from raysearch.planning.label_sets import StoredLabels
 
 
 def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
@@ -85,7 +85,7 @@ def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as
         print(f"{key}: a range; beyond the points of search.start, trials have their label sets built when they ask")
 
 
-def _print_label_set(one: Made) -> None:
+def _print_label_set(one: StoredLabels) -> None:
     features = f"layer {one.layer}" if one.layer else "MFCCs"
     took = "there already" if one.seconds is None else f"{one.seconds:.1f} s"
     print(f"{one.kind} {one.id}: {one.clusters} clusters of {features}, {one.bytes / 1e6:.2f} MB, {took}")

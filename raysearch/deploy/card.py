@@ -1,4 +1,7 @@
-"""The model card: what a registered model is, what it rests on, and where it ends. Its numbers are the export's."""
+"""Writes the model card: what a registered model is, what it was trained on, and where its limits are.
+
+All errors and times on it were measured on the exported files.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ FIELD_TASKS = ("classification", "intent")
 def model_card(
     manifest: Manifest, spec: Spec, document: SearchDocument, record: TrialRecord, corpus: Corpus, notes: list[str]
 ) -> str:
-    """Markdown; the picture of the front lies beside it as `front.png`."""
+    """The card as Markdown. It shows the picture of the front that lies beside it as `front.png`."""
     hours = ", ".join(
         f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])} cuts)" for split in corpus.splits
     )
@@ -94,5 +97,6 @@ def _limits(manifest: Manifest, spec: Spec, corpus: Corpus) -> str:
     else:
         lines.append("Greedy reading without a language model; only symbols of the training split can be emitted.")
     if spec.corpus.kind == "synthetic":
+        # First, since it outweighs all other limits.
         lines.insert(0, "The speech is synthetic: these errors say nothing about people.")
     return "\n".join(f"- {line}" for line in lines)

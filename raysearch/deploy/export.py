@@ -1,7 +1,7 @@
-"""A trial as files that can be shipped: its checkpoint, and the formats asked for. Streaming is not among them.
+"""Exports a trial: writes its student and head as files that can be shipped, in the formats that were asked for.
 
-An export holds `checkpoint/` (safetensors and JSON), `model.onnx` (fp32), `model.fp16.onnx`, `model.int8.onnx` and
-`model.pt2` where asked, and `export.json`.
+An export holds `checkpoint/` (safetensors and JSON), `export.json`, and of `model.onnx` (fp32), `model.fp16.onnx`,
+`model.int8.onnx` and `model.pt2` those that were asked for. None of them can stream: each needs the whole recording.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from raysearch.tasks.head import head_folder
 from raysearch.tasks.settings import TaskSettings
 
 Format = Literal["onnx", "pt2", "safetensors"]
+# Packages whose versions an export is marked with: they decide what its files contain.
 PACKAGES = ("raysearch", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
 def onnx_name(precision: Precision) -> str:
+    """The name of the ONNX file of this precision in an export."""
     return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 
@@ -42,7 +44,7 @@ def export_trial(
     precisions: Sequence[Precision] = ("fp32",),
     say: Callable[[str], None] = lambda line: None,
 ) -> Manifest:
-    """Writes the export; `out` must be new or empty.
+    """Writes the export of a trial to `out`, which must be new or empty. Returns its manifest.
 
     Raises: InputError if there is no such trial, it has no checkpoint, or `out` is in use.
     """
@@ -51,8 +53,10 @@ def export_trial(
     if out.exists() and any(out.iterdir()):
         raise InputError(f"-o: {out} is not empty; expected a new folder")
     trial = folder.trial(record.number)
+    # Loaded before anything is written: a damaged checkpoint leaves no folder behind.
     recogniser = Recogniser.of_trial(trial, settings.kind)
     config = recogniser.encoder.config
+    # The folder gets its name when all of it is written, so that a killed export is not taken for a whole one.
     with whole_folder(out) as part:
         recogniser.save(part / CHECKPOINT_NAME)
         if set(formats) & {"onnx", "pt2"}:
@@ -78,7 +82,7 @@ def export_trial(
 def _write_graphs(
     recogniser: Recogniser, folder: Path, formats: Sequence[Format], precisions: Sequence[Precision]
 ) -> None:
-    """The formats that are traced; all come from one trace."""
+    """Writes the formats that hold a traced graph. All come from one trace, so that they compute the same."""
     program = trace(recogniser)
     if "pt2" in formats:
         write_pt2(program, folder / "model.pt2")
@@ -90,7 +94,10 @@ def _write_graphs(
 
 
 def find_trial(folder: SearchFolder, number: int) -> TrialRecord:
-    """Raises: InputError if the search has no such trial."""
+    """The record of the trial with this number.
+
+    Raises: InputError if the search has no such trial.
+    """
     trials = {trial.number: trial for trial in read_document(folder).trials}
     if number not in trials:
         known = f"0 to {max(trials)}" if trials else "none yet"
@@ -99,7 +106,7 @@ def find_trial(folder: SearchFolder, number: int) -> TrialRecord:
 
 
 def source_digests(trial: Path, task: str) -> dict[str, str]:
-    """sha256 of a trial's weights, by their path in the trial's folder."""
+    """The sha256 of each file of weights that an export of this task comes from, by its path in the trial's folder."""
     folders = (trial / "student", head_folder(trial, task))
     files = sorted(path for folder in folders for path in folder.glob("*.safetensors"))
     return {path.relative_to(trial).as_posix(): sha256(path) for path in files}

@@ -1,4 +1,7 @@
-"""`export.json`: what an export is, where it came from, the sha256 of its files, and what was measured of it."""
+"""The manifest of an export, kept in it as `export.json`.
+
+It says what the export is, which trial it came from, the sha256 of its files, and what was measured of them.
+"""
 
 from __future__ import annotations
 
@@ -20,51 +23,65 @@ class Rate(Settings):
     low: float
     high: float
     cuts: int
+    """Cuts that the error was counted on."""
 
 
 class Measured(Settings):
     """One exported file, measured on this machine."""
 
     file: str
+    """Name of the file in the export."""
     size_bytes: int
     metric: str
-    """`per`, `wer`, ..."""
+    """Name of the task's error: `per`, `wer`, `eer` or another."""
     split: str
+    """Split of the corpus that the error was measured on."""
     error: Rate
     groups: dict[str, Rate] = {}
-    """By the speakers' gender, where the corpus knows it."""
+    """Error by the speakers' gender, where the corpus knows it."""
     latency: Latency
 
 
 class Manifest(Settings):
+    """The content of `export.json`."""
+
     search: str
+    """Name of the search."""
     root: Path
-    """Folder of the searches."""
+    """Folder that the search lies in, beside others."""
     trial: int
+    """Number of the trial."""
     task: str
+    """Kind of the task whose head was exported."""
     metric: str
+    """Name of the task's error."""
     macs_g: float
     """GMAC over SUPERB's 32 utterances, head excluded."""
     params_m: float
     """Millions of parameters, head excluded."""
     source: dict[str, str]
-    """sha256 of the trial's own weights."""
+    """sha256 of each file of weights in the trial's folder that the export was made from."""
     files: dict[str, str]
-    """sha256 of each file, by its path in the export."""
+    """sha256 of each file of the export, by its path in it."""
     versions: dict[str, str]
+    """Versions of the packages that wrote the export."""
     measured: list[Measured] = []
+    """What was measured of the ONNX files. Empty until `raysearch pick` measures them."""
 
     def save(self, folder: Path) -> None:
         write_whole(folder / MANIFEST_NAME, self.model_dump_json(indent=2) + "\n")
 
     @property
     def models(self) -> list[str]:
-        """The files that can be run, without the checkpoint."""
+        """The files of the export that can be run. The checkpoint is not one of them."""
         return [name for name in self.files if name.endswith((".onnx", ".pt2"))]
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """Raises: InputError if there is none, or a file is missing or is not the one that was exported."""
+    """The manifest of the export in `folder`, whose files are checked against it.
+
+    Raises: InputError if there is no manifest, or a file is missing or is not the one that was exported.
+    """
     file = folder / MANIFEST_NAME
     try:
         manifest = Manifest.checked_json(file.read_bytes())

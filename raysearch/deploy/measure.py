@@ -1,4 +1,4 @@
-"""Errors of a model as it is shipped, on a split of a search's corpus."""
+"""Measures the errors of an exported model on a split of a search's corpus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.deploy.manifest import Rate
-from raysearch.deploy.runtime.transcribe import Layout, Run, log_probs, of_windows
+from raysearch.deploy.runtime.transcribe import Layout, Run, log_probs, mean_over_windows
 from raysearch.deploy.runtime.verify_speaker import embedding
 from raysearch.errors import InputError
 from raysearch.tasks.ctc.recognition import Reading
@@ -23,19 +23,21 @@ from raysearch.tasks.speaker.scoring import cosines
 from raysearch.tasks.speaker.task import draw_pairs
 
 LEAST_CUTS = 2
-"""A group of fewer has no interval worth the name."""
+"""Least cuts of a group that is reported: with fewer there is no interval worth the name."""
 
 
 def measure_error(
     run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None = None
 ) -> tuple[Rate, dict[str, Rate]]:
-    """Over all cuts of the split, or `most` of them, and by the gender of their speakers for phones and words.
+    """The error over all cuts of the split, or over about `most` of them, and for phones and words also by gender.
 
+    Genders are those of the speakers, as far as the corpus knows them.
     Raises: InputError if the split has nothing to measure on.
     """
     if layout.unit == "speaker":
         return _speaker_error(run, layout, corpus, split, seed, most), {}
     cuts = measured_cuts(corpus, split, layout)
+    # Every n-th cut rather than the first ones, so that all parts of the split are heard.
     cuts = cuts if most is None else cuts[:: -(-len(cuts) // most)]
     if layout.unit == "fields":
         return _field_error(run, layout, corpus, cuts, seed), {}
@@ -43,7 +45,10 @@ def measure_error(
 
 
 def measured_cuts(corpus: Corpus, split: str, layout: Layout) -> list[Any]:
-    """The cuts that an error rests on. Raises: InputError if there are none."""
+    """The cuts of a split that the error is counted on.
+
+    Raises: InputError if there are none.
+    """
     cuts = list(corpus.splits.get(split, []))
     if layout.unit == "speaker":
         keys = {key for pair in _pairs(corpus, split) for key in (pair.one, pair.other)}
@@ -75,10 +80,10 @@ def _reading_error(
 
 
 def _field_error(run: Run, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int) -> Rate:
-    """Share of cuts of which any field is read wrong."""
+    """The share of cuts in which any field is read wrong, in percent."""
     counts = []
     for cut in cuts:
-        said, read = _values(cut, layout), layout.values(of_windows(run, layout, corpus.audio.audio(cut)))
+        said, read = _values(cut, layout), layout.values(mean_over_windows(run, layout, corpus.audio.audio(cut)))
         counts.append([any((said or {}).get(name, ABSENT) != value for name, value in read.items()), 1])
     score = counted_interval([np.array(counts, dtype=float)], share, seed=seed)
     return Rate(value=score.value, low=score.low, high=score.high, cuts=len(cuts))
@@ -89,7 +94,8 @@ def _values(cut: Any, layout: Layout) -> Values | None:
 
 
 def _speaker_error(run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Rate:
-    """The equal error rate of plain cosines, of the pairs among the first `most` cuts."""
+    """The equal error rate of plain cosines, over the pairs whose cuts are both among the first `most`."""
+    # Each cut is embedded once, however many pairs it is in.
     cuts = {cut.id: cut for cut in measured_cuts(corpus, split, layout)}
     pairs = _pairs(corpus, split)
     if most is not None:

@@ -1,7 +1,7 @@
-"""MACs of an exported model, counted in its graph: what is shipped costs what the search said.
+"""Counts the MACs of an exported model in its ONNX graph, to show that what is shipped costs what the search said.
 
-Counted are Conv, MatMul and Gemm at one concrete length, as `raysearch.encoder.cost` counts them: the mel filterbank
-and the weighted sum of layers are not.
+Conv, MatMul and Gemm nodes are counted at one length, as `raysearch.encoder.cost` counts them. The mel filterbank and
+the weighted sum of layers are not counted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import numpy as np
 import onnx
 import onnxruntime
 
+# torch writes into each node's metadata the modules of the model that it came from.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _UNCOUNTED = "encoder.front_end.log_mel"
 
 
 class GraphMacs(NamedTuple):
+    """MACs of the two parts of a model."""
+
     encoder: int
     head: int
 
 
 def graph_macs(model: onnx.ModelProto, samples: int) -> GraphMacs:
-    """MACs of one recording of so many samples. The model is left as it was."""
+    """MACs of the model for one recording of so many samples. The model is left as it was."""
     shapes = _shapes(model, samples)
     encoder = head = 0
     for node in _counted(model):
@@ -39,7 +42,7 @@ def graph_macs(model: onnx.ModelProto, samples: int) -> GraphMacs:
 def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
     output = shapes[node.output[0]]
     if node.op_type == "Conv":
-        # A weight is (out, in / groups, kernel): each output value costs all but the first.
+        # The shape of a weight is (out, in / groups, kernel). Each output value costs the product of all but the first.
         return prod(output) * prod(shapes[node.input[1]][1:])
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
     return prod(output) * shapes[node.input[0]][0 if transposed else -1]
@@ -48,7 +51,7 @@ def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
 def _shapes(model: onnx.ModelProto, samples: int) -> dict[str, tuple[int, ...]]:
     """Shapes of what enters and leaves the counted nodes, for one recording of so many samples.
 
-    The graph is run: lengths come out of integer arithmetic in it, through which shape inference does not see.
+    The graph is run to find them. Its lengths come out of integer arithmetic, which shape inference cannot follow.
     """
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
@@ -58,6 +61,7 @@ def _shapes(model: onnx.ModelProto, samples: int) -> dict[str, tuple[int, ...]]:
     wanted = [name for name in names if name not in weights]
     opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
     options = onnxruntime.SessionOptions()
+    # Optimisation would merge or remove the very nodes that are asked about.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,7 @@
-"""Writes a recogniser as ONNX (fp32, fp16, int8) or as a `torch.export` program, with batch and length left open."""
+"""Writes a recogniser as an ONNX file (fp32, fp16 or int8) or as a `torch.export` program.
+
+Both take any number of recordings of any length.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,12 @@ from raysearch.tasks.head import CtcHeadConfig, FieldHeadConfig, SpeakerHeadConf
 
 Precision = Literal["fp32", "fp16", "int8"]
 OPSET = 20
-"""The first with a DFT that takes its axis as an input and a Gelu of its own."""
+"""Version of ONNX's operators. It is the first whose DFT takes its axis as an input, and which has a Gelu."""
 _EXAMPLE_SAMPLES = (16_000, 12_345)
 
 
 def layout(recogniser: Recogniser) -> Layout:
+    """What a reader of the model's outputs must know, which is kept in the ONNX file."""
     head = recogniser.head.config
     return Layout(
         unit=head.unit if isinstance(head, CtcHeadConfig) else head.kind,
@@ -52,11 +56,13 @@ def trace(recogniser: Recogniser) -> ExportedProgram:
 
 
 def write_pt2(program: ExportedProgram, file: Path) -> None:
+    """Writes the traced program as PyTorch itself can load it."""
     with _quiet():
         torch.export.save(program, file)
 
 
 def to_onnx(program: ExportedProgram, output: str = "log_probs") -> onnx.ModelProto:
+    """The traced program as an ONNX model in fp32, whose first output has this name."""
     with _quiet():
         exported = torch.onnx.export(
             program,
@@ -72,9 +78,13 @@ def to_onnx(program: ExportedProgram, output: str = "log_probs") -> onnx.ModelPr
 
 
 def write_onnx(model: onnx.ModelProto, meaning: Layout, precision: Precision, file: Path) -> None:
-    """`fp16` halves weights and most arithmetic, not the mel filterbank's; `int8` quantises the linear layers' weights
-    and, at run time, what enters them. Input and output stay float32."""
+    """Writes the model in a precision, with its layout as metadata. Input and output stay float32.
+
+    `fp16` halves weights and most arithmetic, but not the mel filterbank's. `int8` quantises the weights of the linear
+    layers and, at run time, what enters them.
+    """
     convert = {"fp32": lambda model: model, "fp16": _half, "int8": _quantised}[precision]
+    # A copy, since one traced model is written in several precisions.
     converted = onnx.ModelProto()
     converted.CopyFrom(convert(model))
     onnx.helper.set_model_props(converted, {METADATA_KEY: json.dumps(asdict(meaning))})
@@ -86,12 +96,13 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    # Power spectra of 16-bit samples overflow half precision. Nodes are in order of execution.
+    # Power spectra of 16-bit samples overflow half precision, so all up to the mel filterbank stays in fp32. Nodes are
+    # in order of execution.
     nodes = list(copy.graph.node)
     last = max((i for i, n in enumerate(nodes) if any("log_mel" in e.value for e in n.metadata_props)), default=-1)
     kept = [node.name for node in nodes[: last + 1]]
     half: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=kept)
-    # An input that several kept nodes read gets the same cast several times, which onnxruntime refuses.
+    # The converter adds the same cast once for each kept node that reads an input, which onnxruntime refuses.
     seen: set[str] = set()
     for node in list(half.graph.node):
         if node.output[0] in seen:
@@ -102,7 +113,7 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _skip_half_between_kept(graph: onnx.GraphProto) -> None:
-    """From one kept node to the next the converter goes by way of half precision, where spectra overflow."""
+    """Removes the detour by half precision between two kept nodes, where the converter adds it and spectra overflow."""
     made_by = {node.output[0]: node for node in graph.node}
     for node in graph.node:
         before = made_by.get(node.input[0]) if node.input else None
@@ -123,7 +134,7 @@ def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
         source, target = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
         stale = onnx.ModelProto()
         stale.CopyFrom(model)
-        # Shapes noted before weights were transposed: the quantiser infers its own, and would stumble over these.
+        # These shapes were noted before weights were transposed: the quantiser would stumble, and infers its own.
         del stale.graph.value_info[:]
         onnx.save(stale, source)
         filterbank = [node.name for node in model.graph.node if "filters_FM" in "".join(node.input)]
@@ -135,7 +146,7 @@ def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters warn of packages that are not needed and of their own deprecations."""
+    """Silences the exporters, which warn of packages that are not needed and of their own deprecations."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""A verified export as a version of an MLflow model: code, weights, signature, card, tags, alias."""
+"""Registers a verified export as a version of an MLflow model: code, weights, signature, card, tags and alias."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlflow.types.schema import Array
 import raysearch
 from raysearch.corpora.corpus import Corpus
 from raysearch.deploy.card import model_card
-from raysearch.deploy.choice import Pick
+from raysearch.deploy.choosing import Candidate
 from raysearch.deploy.manifest import Manifest
 from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ
 from raysearch.deploy.verify import Verdict
@@ -33,25 +33,31 @@ from raysearch.settings import Settings
 from raysearch.storage.folder import SearchFolder
 
 CARD_NAME = "MODEL_CARD.md"
+# Packages that MLflow installs where the model is served, in the versions of this environment.
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
 RUNTIME = ("__init__.py", "errors.py", "deploy/__init__.py", "deploy/runtime")
-"""What of this package a registered model runs on, and is kept with it: the runtime, and what that may import."""
+"""Files of this package that a registered model runs on, and that are kept with it: the runtime and what it imports."""
 
 
 class Registered(Settings):
+    """A version of a registered model, as MLflow names it."""
+
     model: str
     version: int
     alias: str
     uri: str
+    """Address by which MLflow loads the version: `models:/MODEL@ALIAS`."""
     tracking: str
+    """Address of the MLflow server that holds it."""
 
 
-def alias_of(alias: str, pick: Pick, several: bool) -> str:
-    """The alias asked for; of several picks each adds its budget, as in `candidate-160g`."""
+def alias_of(alias: str, candidate: Candidate, several: bool) -> str:
+    """The alias that was asked for. With several candidates each adds its budget, as in `candidate-160g`."""
     if not several:
         return alias
-    budget = pick.limits.macs_g
-    return f"{alias}-{pick.trial:04d}" if budget is None else f"{alias}-{budget:g}g".replace(".", "-")
+    # MLflow takes no dots in an alias.
+    budget = candidate.limits.macs_g
+    return f"{alias}-{candidate.trial:04d}" if budget is None else f"{alias}-{budget:g}g".replace(".", "-")
 
 
 def register(
@@ -59,23 +65,27 @@ def register(
     out: Path,
     manifest: Manifest,
     verdict: Verdict,
-    pick: Pick,
+    candidate: Candidate,
     corpus: Corpus,
     *,
     model: str,
     alias: str,
     tracking: str,
 ) -> Registered:
-    """Raises: WorkError if the export does not compute what its checkpoint computes."""
+    """Adds the export in `out` to the registered model `model`, as a new version with this alias.
+
+    Raises: WorkError if the export does not compute what its checkpoint computes.
+    """
     if not verdict.ok:
         failed = "; ".join(f"{check.check}: {check.got}" for check in verdict.checks if not check.ok)
         raise WorkError(f"{out}: not registered, since it differs from its checkpoint: {failed}")
     mlflow.set_tracking_uri(tracking)
     mlflow.set_registry_uri(tracking)
+    # The run belongs beside those that the mirror has made of this search.
     _enter_experiment(folder, tracking)
     with TemporaryDirectory() as temporary, mlflow.start_run(run_name=f"register trial {manifest.trial}"):
         card, code = Path(temporary, "card"), _runtime(Path(temporary))
-        _write_card(card, folder, manifest, pick, corpus)
+        _write_card(card, folder, manifest, candidate, corpus)
         version = _log_model(out, manifest, card, code, model)
         mlflow.log_artifacts(str(card), "card")
         mlflow.log_metrics({f"test/{manifest.metric}": manifest.measured[0].error.value, "macs_g": manifest.macs_g})
@@ -90,8 +100,11 @@ def register(
 
 
 def _enter_experiment(folder: SearchFolder, tracking: str) -> None:
-    """The experiment that the mirror fills. Beside a database on disk its artifacts go where the mirror's go: left to
-    itself MLflow would put them into the working directory."""
+    """Makes the experiment that the MLflow mirror fills the current one.
+
+    Where the tracking address is a database on disk, artifacts go where the mirror's go. Left to itself, MLflow would
+    put them into the working directory.
+    """
     name = f"raysearch/{folder.name}"
     if mlflow.get_experiment_by_name(name) is None:
         local = tracking.startswith("sqlite:")
@@ -100,19 +113,19 @@ def _enter_experiment(folder: SearchFolder, tracking: str) -> None:
     mlflow.set_experiment(name)
 
 
-def _write_card(card: Path, folder: SearchFolder, manifest: Manifest, pick: Pick, corpus: Corpus) -> None:
-    """The model card, the front with the trial in it, and the export's manifest."""
+def _write_card(card: Path, folder: SearchFolder, manifest: Manifest, candidate: Candidate, corpus: Corpus) -> None:
+    """Writes the model card, the picture of the front with the trial ringed, and the export's manifest."""
     card.mkdir()
     document = read_document(folder)
     record = next(trial for trial in document.trials if trial.number == manifest.trial)
-    text = model_card(manifest, folder.spec(), document, record, corpus, pick.notes)
+    text = model_card(manifest, folder.spec(), document, record, corpus, candidate.notes)
     (card / CARD_NAME).write_text(text, encoding="utf-8")
     draw_png(document, card / "front.png", ringed=manifest.trial)
     (card / "export.json").write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
 
 
 def _log_model(out: Path, manifest: Manifest, card: Path, code: Path, model: str) -> str:
-    """The number of the new version of `model`."""
+    """Logs the model to the current run and registers it. Returns the number of the new version of `model`."""
     with _quiet():
         logged = mlflow.pyfunc.log_model(
             name="model",
@@ -145,7 +158,7 @@ def _tags(manifest: Manifest) -> dict[str, str]:
 
 
 def _runtime(folder: Path) -> Path:
-    """A copy of the few files of this package that the model runs on."""
+    """The folder of a copy of the few files of this package that the model runs on."""
     package = Path(raysearch.__file__).parent
     for name in RUNTIME:
         source, target = package / name, folder / "code" / "raysearch" / name
@@ -165,18 +178,22 @@ def _signature(task: str) -> ModelSignature:
 
 
 def _example() -> dict[str, Any]:
-    """A second of a tone: a corpus' recordings may not be ours to pass on."""
+    """An input example: a second of a tone, since a corpus' recordings may not be ours to pass on."""
     time_S = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     audio_BS = (0.1 * np.sin(2 * np.pi * 440 * time_S)).astype(np.float32)[None]
     return {"audio": audio_BS, "samples": np.array([SAMPLE_RATE_HZ], dtype=np.int64)}
 
 
 def is_alias(alias: str) -> bool:
+    """Whether MLflow takes the alias: letters, digits, `-` and `_`, but no version such as `v1`."""
     return re.fullmatch(r"(?!v\d+$)[A-Za-z][\w-]*", alias) is not None
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow talks on stderr about what is as it should be, past its own switches; what is not, it raises."""
+    """Silences MLflow, which talks on stderr about what is as it should be, whatever its switches say.
+
+    What goes wrong it raises, so that nothing is lost.
+    """
     with redirect_stderr(io.StringIO()):
         yield

@@ -1,4 +1,4 @@
-"""Runs a trial again from its record, in this process, and says what came out otherwise."""
+"""Runs a trial again from its record, in this process, and says what came out differently."""
 
 from __future__ import annotations
 
@@ -23,23 +23,33 @@ from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.training.meter import TIMINGS
 
 OF_THE_MACHINE = (*TIMINGS, "cost/seconds", "system/gpu_memory_gb")
+"""Metrics that are expected to differ from machine to machine, and are not compared."""
 
 
 class Difference(Settings):
+    """One thing that is not as it was recorded."""
+
     what: str
     recorded: Any
     now: Any
 
 
 class Reproduction(Settings):
+    """The error of a trial that was run again beside its recorded one, both on dev and in percent."""
+
     search: str
     trial: int
     folder: Path
+    """Folder that the new run wrote."""
     metric: str
+    """Name of the error."""
     recorded: float
     low: float
+    """Lower end of the recorded 95 % interval."""
     high: float
+    """Upper end of the recorded 95 % interval."""
     now: float
+    """Error of the new run."""
     within: bool
     """Whether the new error lies in the recorded 95 % interval."""
     identical: bool
@@ -47,6 +57,7 @@ class Reproduction(Settings):
     differences: list[Difference]
 
     def text(self) -> str:
+        """The result as lines for people."""
         name, place = self.metric.upper(), "within" if self.within else "outside"
         same = (
             "to the last digit" if self.identical else f"{place} the recorded interval {self.low:.2f} - {self.high:.2f}"
@@ -101,9 +112,10 @@ def reproduce(
 def _run_again(
     spec: Spec, folder: SearchFolder, record: TrialRecord, out: Path, say: Callable[[str], None]
 ) -> dict[str, float]:
-    """The metrics at the recorded rung, of a run as a lane of the search would do it."""
+    """The metrics at the recorded rung, after a run that does what a lane of the search would do."""
     assert record.rung is not None
     device = torch.device("cuda" if torch.cuda.is_available() and spec.workers.use_gpu else "cpu")
+    # Sums in another order differ in their last digits, and the number of threads decides the order.
     torch.set_num_threads(spec.workers.cpus)
     workplace = Workplace.prepared(spec, folder.store, device)
     precision = spec.workers.precision_on(gpu=device.type == "cuda")
@@ -112,7 +124,7 @@ def _run_again(
     for report in workplace.run(record.number, {**record.config, **record.overrides}, seed, out, precision):
         say(f"trial {record.number}: {report.step} of {record.rung} updates")
         metrics = dict(report.metrics)
-        if report.step >= record.rung:
+        if report.step >= record.rung:  # a trial that was stopped has nothing to compare beyond
             break
     return metrics
 

@@ -1,4 +1,4 @@
-"""The ways to run a recogniser, all with one face: numpy in, numpy out."""
+"""The ways to run a recogniser: from its checkpoint, as ONNX, as a PyTorch program. All take and give numpy arrays."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from raysearch.errors import InputError
 
 
 def run_checkpoint(recogniser: Recogniser) -> Run:
-    """The checkpoint as PyTorch runs it."""
+    """Runs the checkpoint with PyTorch. Exported files are compared with it."""
     return _of_torch(recogniser.model())
 
 
 def run_file(file: Path, threads: int = 0) -> Run:
-    """An exported file. Threads of a `.pt2` are PyTorch's: set them there.
+    """Runs an exported file on so many threads, 0 for the runtime's own choice.
+
+    A `.pt2` uses PyTorch's threads, which are set with `torch.set_num_threads`.
 
     Raises: InputError if it does not load.
     """
@@ -35,6 +37,7 @@ def run_file(file: Path, threads: int = 0) -> Run:
 def _of_torch(model: Any) -> Run:
     def run(audio_BS: np.ndarray, samples_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
+            # Named for a model that reads tokens. Others give (B, V) or (B, E).
             log_probs_BTV, frames_B = model(torch.from_numpy(audio_BS), torch.from_numpy(samples_B))
         return log_probs_BTV.numpy(), frames_B.numpy()
 

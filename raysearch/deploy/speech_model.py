@@ -1,4 +1,4 @@
-"""A student and its head as one module: waveform in, log-probabilities or an embedding of the speaker out.
+"""Joins a student and its head into one module, as it is exported: waveform in, log-probabilities or embedding out.
 
 Shapes: B recordings, S samples, L layers, T frames, N frames of all recordings end to end, D width, V tokens or
 values, E width of an embedding.
@@ -25,7 +25,10 @@ from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig, head_folder, loa
 
 
 class SpeechModel(nn.Module):
-    """Non-streaming: every frame sees the whole recording."""
+    """An encoder with a CTC head, which reads a token in each frame.
+
+    It cannot stream, since every frame sees the whole recording.
+    """
 
     def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__()
@@ -33,14 +36,17 @@ class SpeechModel(nn.Module):
         self.head = head
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, T, V), and the valid frames of each row (B)."""
+        """Log-probabilities (B, T, V) and the number of valid frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
         logits_NV = self.head(encoded.normalised_LBTD.flatten(1, 2))
         return logits_NV.unflatten(0, encoded.output_BTD.shape[:2]).log_softmax(-1), encoded.frames_B
 
 
 class SpeakerModel(nn.Module):
-    """The recordings of a batch must be equally long: padding would be heard."""
+    """An encoder with a speaker back end, which turns a recording into one embedding.
+
+    The recordings of a batch must be equally long, since padding would change the embedding.
+    """
 
     def __init__(self, encoder: Encoder, backend: nn.Module) -> None:
         super().__init__()
@@ -48,13 +54,16 @@ class SpeakerModel(nn.Module):
         self.backend = backend
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (B, E) of length 1, and the frames of each row (B)."""
+        """Embeddings (B, E) of length 1, and the number of frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
         return F.normalize(self.backend(encoded)), encoded.frames_B
 
 
 class FieldModel(nn.Module):
-    """Reads what is asked of a whole recording: each field's values, field after field."""
+    """An encoder with a head that reads fields of a whole recording, such as its label or its intent and slots.
+
+    The outputs hold the values of one field after the other.
+    """
 
     def __init__(self, encoder: Encoder, head: FieldHead) -> None:
         super().__init__()
@@ -62,7 +71,7 @@ class FieldModel(nn.Module):
         self.head = head
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, V), each field's own, and the frames of each row (B)."""
+        """Log-probabilities (B, V), normalised within each field, and the number of frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
         x_BTD = torch.einsum("l,lbtd->btd", self.head.mix_L.softmax(0), encoded.normalised_LBTD)
         return self.head.log_probs(self.head.read(x_BTD, encoded.frames_B)), encoded.frames_B
@@ -77,7 +86,10 @@ class Recogniser:
 
     @classmethod
     def of_trial(cls, trial: Path, task: str) -> Recogniser:
-        """Raises: InputError if the trial has no student, no head for this task, or either is damaged."""
+        """The student and head that lie in a trial's folder.
+
+        Raises: InputError if the trial has no student, no head for this task, or either is damaged.
+        """
         if not (trial / "student").is_dir():
             raise InputError(f"{trial / 'student'}: no such folder; expected a trial that reached a rung")
         head = load_head(head_folder(trial, task))
@@ -85,7 +97,7 @@ class Recogniser:
 
     @classmethod
     def load(cls, folder: Path) -> Recogniser:
-        """What `save` wrote."""
+        """The recogniser that `save` wrote to `folder`."""
         head = load_head(folder)
         assert head.tuned is not None, "an exported checkpoint holds its encoder"
         return cls._checked(head.tuned, head, folder)
@@ -99,13 +111,13 @@ class Recogniser:
         return cls(encoder.eval().requires_grad_(False), head)
 
     def save(self, folder: Path) -> None:
-        """`config.json`, `model.safetensors`, `head.json`, `head.safetensors`."""
+        """Writes `config.json`, `model.safetensors`, `head.json` and `head.safetensors`."""
         save_encoder(self.encoder, folder)
         ChosenHead(self.head.config, self.head.module, None).save(folder)
 
     def model(self) -> SpeechModel | SpeakerModel | FieldModel:
-        """For inference: the position convolution's normalised weight is one tensor, worked out once."""
-        # Built anew: a deep copy shares its parametrised class with the original, which would lose its weight.
+        """The module for inference, in which the normalised weight of the position convolution is worked out once."""
+        # Not a deep copy: that would share its parametrised class with the original, which would lose its weight.
         encoder = build_encoder(self.encoder.config)
         encoder.load_state_dict(self.encoder.state_dict())
         if not isinstance(encoder, ConvEncoder):
@@ -123,8 +135,10 @@ class Recogniser:
 
     @property
     def equal_lengths(self) -> bool:
-        """Whether recordings of one batch must be equally long: padding changes what GroupNorm over time sees, and
-        what is pooled into an embedding."""
+        """Whether recordings of one batch must be equally long.
+
+        They must where padding changes what GroupNorm over time sees, or what is pooled into an embedding.
+        """
         if isinstance(self.head.config, SpeakerHeadConfig):
             return True
         return not self.encoder.config.pads_freely

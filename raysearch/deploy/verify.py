@@ -1,6 +1,6 @@
-"""Whether an export computes what its checkpoint computes: on real audio of many lengths, alone and in batches.
+"""Verifies that an export computes what its checkpoint computes, on real audio of several lengths and in batches.
 
-Every check is made and shown, also when the first one fails.
+All checks are made and shown, even when the first one fails.
 Shapes: B recordings, S samples, T frames, V tokens.
 """
 
@@ -31,29 +31,36 @@ from raysearch.tasks.head import SpeakerHeadConfig
 from raysearch.tasks.speaker.backend_cost import backend_macs
 
 LENGTHS = (1_600, 12_345, 16_000, 16_077, 240_000)
-"""0.1 s, 1 s, 15 s, and two that end within a frame."""
+"""Samples of the recordings that are compared: 0.1 s, 1 s, 15 s, and two lengths that end within a frame."""
 EXACT, EXACT_MEAN = 5e-3, 5e-4
-"""Most that a log-probability, or a part of an embedding, may differ in fp32, and that they may on average. Sums in
-another order differ by 1e-5 to 1e-4; in mel bins that are nearly empty the logarithm magnifies an FFT's rounding to
-1e-3 in single frames."""
+"""Largest allowed difference of a log-probability, or of a part of an embedding, in fp32, and largest mean difference.
+Sums in another order differ by 1e-5 to 1e-4. In mel bins that are nearly empty, the logarithm magnifies the rounding of
+an FFT to 1e-3 in single frames."""
 SAME_POINTS = 0.1
-"""Most that an fp32 error rate may differ, in percent: one token of a thousand."""
+"""Largest allowed difference of an fp32 error rate, in percent: one token of a thousand."""
 LOSSY_POINTS = 1.0
-"""Most that fp16 and int8 may cost, in percent."""
+"""Largest allowed rise of the error rate by fp16 or int8, in percent."""
 ERROR_CUTS = 60
+"""Cuts of dev on which error rates are compared."""
 
 
 @dataclass(frozen=True)
 class Check:
+    """One comparison, as a row of the table that `raysearch verify` prints."""
+
     check: str
+    """What was compared."""
     expected: str
     got: str
     limit: str
+    """Largest allowed difference; `-` if there is none."""
     ok: bool
 
 
 @dataclass(frozen=True)
 class Verdict:
+    """All checks of an export."""
+
     checks: tuple[Check, ...]
 
     @property
@@ -74,9 +81,9 @@ class Verdict:
 
 
 def verify(out: Path, root: Path | None = None) -> Verdict:
-    """Against the checkpoint in the export, on the dev split of the corpus of its search.
+    """Compares the export in `out` with the checkpoint in it, on the dev split of its search's corpus.
 
-    `root`: the folder of the searches, where it has moved since.
+    `root`: the folder of the searches, if it has moved since the export.
     Raises: InputError if a file of the export is missing or changed, or the search is gone.
     """
     manifest = load_manifest(out)
@@ -88,6 +95,7 @@ def verify(out: Path, root: Path | None = None) -> Verdict:
 
 
 def verify_against(out: Path, manifest: Manifest, trial: Path, corpus: Corpus, seed: int) -> Verdict:
+    """Compares the export in `out` with its checkpoint, on the dev split of `corpus`; `trial` is the trial's folder."""
     recogniser = Recogniser.load(out / CHECKPOINT_NAME)
     checks = [_source(manifest, trial)]
     reference = run_checkpoint(recogniser)
@@ -100,6 +108,7 @@ def verify_against(out: Path, manifest: Manifest, trial: Path, corpus: Corpus, s
         checks += _outputs(name, run, reference, audio_S, lossy, recogniser.equal_lengths)
         got = measure_error(run, meaning, corpus, "dev", seed, ERROR_CUTS)[0].value
         limit = LOSSY_POINTS if lossy else SAME_POINTS
+        # A lossy file may be better by chance. An exact one must give the same error either way.
         ok = got - expected.value <= limit if lossy else abs(got - expected.value) <= limit
         what = f"{name}: {manifest.metric} of {expected.cuts} dev cuts"
         checks.append(Check(what, f"{expected.value:.2f} %", f"{got:.2f} %", f"{limit} points", ok))
@@ -116,6 +125,7 @@ def _source(manifest: Manifest, trial: Path) -> Check:
 
 
 def _outputs(name: str, run: Run, reference: Run, audio_S: Audio, lossy: bool, equal_lengths: bool) -> list[Check]:
+    # A small corpus may not fill the longest lengths.
     lengths = [length for length in LENGTHS if length <= len(audio_S)]
     batches = [[audio_S[:length]] for length in lengths]
     last = [SAMPLE_RATE_HZ] * 3 if equal_lengths else [lengths[-1], 16_077, 1_600]
@@ -125,6 +135,7 @@ def _outputs(name: str, run: Run, reference: Run, audio_S: Audio, lossy: bool, e
         try:
             most, mean, frames = _difference(run, reference, recordings)
         except (RuntimeError, ValueError) as err:
+            # A file that does not run is a failed check, and not the end of the others.
             checks.append(Check(_name(name, recordings), "runs", " ".join(str(err).split())[:80], "-", False))
             continue
         limit = "-" if lossy else f"{EXACT:g}, {EXACT_MEAN:g}"
@@ -140,7 +151,10 @@ def _name(name: str, recordings: list[Audio]) -> str:
 
 
 def _difference(run: Run, reference: Run, recordings: list[Audio]) -> tuple[float, float, bool]:
-    """Largest and mean difference, and whether the frames agree. The checkpoint reads each recording alone."""
+    """The largest and the mean difference of the outputs, and whether the numbers of frames agree.
+
+    The checkpoint reads each recording alone, so that padding cannot disturb what is expected.
+    """
     samples_B = np.array([len(audio_S) for audio_S in recordings], dtype=np.int64)
     audio_BS = np.zeros((len(recordings), samples_B.max()), dtype=np.float32)
     for row_S, audio_S in zip(audio_BS, recordings, strict=True):
@@ -151,7 +165,7 @@ def _difference(run: Run, reference: Run, recordings: list[Audio]) -> tuple[floa
         alone, alone_B = reference(audio_S[None].copy(), samples_B[row : row + 1])
         if alone_B[0] != frames_B[row]:
             return float("inf"), float("inf"), False
-        # Log-probabilities of the valid frames, or an embedding.
+        # Of log-probabilities in frames only the valid frames count. Other outputs have no frames.
         got = outputs[row, : alone_B[0]] if outputs.ndim == 3 else outputs[row]
         differences.append(np.abs(got - alone[0]).ravel())
     flat = np.concatenate(differences)
@@ -169,7 +183,7 @@ def _macs(file: Path, recogniser: Recogniser) -> Check:
 
 
 def _speech(cuts: list[Any], corpus: Corpus) -> Audio:
-    """Cuts end to end, until the longest length is filled."""
+    """Speech as long as the longest length that is compared: cuts put end to end."""
     parts: list[Audio] = []
     for cut in cuts:
         parts.append(corpus.audio.audio(cut))

@@ -1,4 +1,7 @@
-"""What an encoder document, or the first student of a search document, costs. Nothing is built or trained."""
+"""The cost sheet: what an encoder document, or the first student of a search document, costs in MACs and parameters.
+
+The figures come from the encoder's config alone. Nothing is built or trained.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,18 @@ from raysearch.teachers.settings import TrainedTeacher
 
 @dataclass(frozen=True)
 class CostSheet:
+    """An encoder, with what a speaker model adds behind it, ready to be costed at any lengths."""
+
     encoder: AnyConfig
     backend: BackendSettings | None
-    """What a speaker model has behind its encoder; None for other models, whose heads are not counted."""
+    """The back end that turns a speaker model's frames into an embedding. None for other models, whose heads are not
+    counted."""
 
     def document(self, samples: Sequence[int]) -> dict[str, Any]:
-        """MACs over utterances of these lengths, in GMAC; `macs_total_g` and `params_total` with the back end."""
+        """The costs that `raysearch cost --json` prints, for utterances of these lengths in samples.
+
+        MACs are in GMAC. `macs_total_g` and `params_total` include the back end, and are there only with one.
+        """
         macs = cost_parts(self.encoder, samples)
         found: dict[str, Any] = {
             "params": params(self.encoder),
@@ -47,16 +56,17 @@ class CostSheet:
 
 
 def cost_sheet(path: Path, overrides: Overrides, ecapa: int | None) -> CostSheet:
-    """The costs of a file, or of the document of this name that comes with raysearch; of a search, its first student's.
+    """The cost sheet of the document at `path`, or of the one of this name that comes with raysearch.
 
-
-    `ecapa` is the number of channels of an ECAPA-TDNN behind an encoder that comes without a back end.
-    Raises: InputError if the file is neither.
+    Of a search document it is the cost sheet of the first student. `overrides` change the document first.
+    `ecapa`: channels of an ECAPA-TDNN, a common back end of speaker models, which is put behind the encoder.
+    Raises: InputError if the document is neither an encoder nor a search, or an override is wrong.
     """
     path = find_document(path, ENCODERS, SPACES)
     document = read_document(path)
     if not isinstance(document, dict):
         raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
+    # Every encoder document names a front end or is convolutional. Anything else can only be a search document.
     if "front_end" not in document and document.get("kind") != "conv":
         return student_sheet(load_spec(path, overrides), ecapa)
     override(document, overrides)
@@ -64,23 +74,28 @@ def cost_sheet(path: Path, overrides: Overrides, ecapa: int | None) -> CostSheet
 
 
 def student_sheet(spec: Spec, ecapa: int | None) -> CostSheet:
-    """The cost of a search's first student: the first point of `search.start`, or else its method's own settings."""
+    """The cost sheet of a search's first student.
+
+    It is the first point of `search.start`, or else a student with the settings that its method has by itself.
+    """
     start = spec.search.start[0] if spec.search.start else {}
     config: Config = {"method": spec.methods[0], **start}
+    # Only methods for speakers have a back end.
     backend = getattr(load_method(spec.methods[0]), "backend", lambda settings: None)
     student = spec.student_config(config, teacher_shape(spec))
     return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)))
 
 
 def ecapa_of(channels: int | None) -> BackendSettings | None:
-    """An ECAPA-TDNN of so many channels; None for none."""
+    """The settings of an ECAPA-TDNN of so many channels. None stands for no back end."""
     return None if channels is None else BackendSettings(channels=channels)
 
 
 def teacher_shape(spec: Spec) -> AnyConfig:
-    """The teacher's config, of one that is trained, lies in a folder of ours, or is published.
+    """The teacher's config, known before any weights are there.
 
-    Raises: InputError if it is known only once the weights are downloaded or imported.
+    Such a teacher is trained by the search, lies in a folder that raysearch wrote, or is one that torchaudio publishes.
+    Raises: InputError if the shape is known only once the weights are downloaded or imported.
     """
     teacher = spec.teacher
     if isinstance(teacher, TrainedTeacher):

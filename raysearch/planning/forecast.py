@@ -1,4 +1,7 @@
-"""What a search of this space may find, and when: the real searcher replayed on made-up errors.
+"""The forecast: what a search of this space may find, and when.
+
+The real searcher is replayed on made-up errors, with the seconds that each trial is expected to take. Its trials, their
+states and the time that the searcher itself needs are therefore those of a real search. The errors are not.
 
 Shapes: Q quartiles, S shares of the search's length.
 """
@@ -18,32 +21,35 @@ from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 
 SEEDS = 5
+"""Searches that are replayed, each on made-up errors of its own."""
 DRAWS, ROUNDS = 300, 3
-"""Of the best known front, which shares are of."""
+"""Random configurations, and rounds of changes to the best of them, by which the best known front is found."""
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
-"""Of the search's length, at which the curve is read."""
+"""Shares of the search's length at which the curve is read."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Medians over seeds."""
+    """What the replayed searches came to. Times and curve are medians over the seeds."""
 
     makespan_s: float
-    """From the first trial's start to the last one's end."""
+    """Seconds from the start of the first trial to the end of the last one."""
     driver_s: float
-    """CPU seconds of this machine that the searcher thought about a trial, in memory."""
+    """CPU seconds of this machine that the searcher needs for a trial, with the study in memory."""
     curve: tuple[tuple[float, float, float, float], ...]
-    """Share of the search's length; lower quartile, median and upper quartile of the ln-cost hypervolume, as a share of
-    the best known one's."""
+    """One entry for each of `SHARES`: the share, then the lower quartile, median and upper quartile over seeds of the
+    hypervolume in ln cost, as a share of the best known front's."""
     states: dict[str, float]
     """Mean number of trials by state."""
     configs: tuple[Config, ...]
-    """What one of the searches tried."""
+    """The configurations that the first of the searches tried."""
 
 
 def forecast(spec: Spec, teacher: AnyConfig, seconds: Callable[[Config], float], trials: int, lanes: int) -> Forecast:
-    """`seconds`: of a whole trial. Errors follow `SyntheticTable`'s laws: only the shape of the curve means something.
+    """The forecast of a search with so many trials in so many lanes.
 
+    `seconds` gives the length of a whole trial. Errors follow the laws of `SyntheticTable`: only the shape of the curve
+    means something.
     Raises: InputError if constraints leave next to nothing; WorkError if the space holds fewer trials than asked.
     """
     curves, ends, drivers, states = [], [], [], []
@@ -52,6 +58,7 @@ def forecast(spec: Spec, teacher: AnyConfig, seconds: Callable[[Config], float],
         table = SyntheticTable(seed, spec, teacher, seconds)
         search = spec.search
         driver = searcher_on(table, search.sampler, search.scheduler, lanes, seed, trials)
+        # CPU time, since other processes of this machine must not count as thinking.
         began_s = time.process_time()
         ended = simulate(table, driver, workers=lanes, seed=seed)
         drivers.append((time.process_time() - began_s) / trials)

@@ -1,4 +1,4 @@
-"""The label sets that a search's trials will ask for, made before it begins."""
+"""Makes the label sets that a search's trials will ask for, before the search begins."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ from raysearch.teachers.store import find_teacher, prepare_teacher
 
 
 @dataclass(frozen=True)
-class Made:
+class StoredLabels:
     """A label set that is in the store now."""
 
     id: str
-    """Its folder's name in the store."""
+    """Name of the folder in the store that holds it."""
     kind: str
-    """`label set`: an id per frame; `pseudo-labels`: one per training cut."""
+    """`label set` has one cluster id for each frame, `pseudo-labels` one for each training cut."""
     clusters: int
     layer: int
-    """Block of the teacher, counted from 1; 0 for MFCCs."""
+    """Block of the teacher whose output is clustered, counted from 1. 0 stands for MFCCs, which need no teacher."""
     bytes: int
+    """Bytes on disk."""
     seconds: float | None
-    """None if it was there already."""
+    """Seconds that making it took. None if it was there already."""
 
 
 def make_label_sets(
     spec: Spec, folder: SearchFolder, device: torch.device, say: Callable[[str], None]
-) -> Iterator[Made]:
-    """Puts the teacher and all label sets into the store from which the trials take theirs, unless they are there.
+) -> Iterator[StoredLabels]:
+    """Puts the teacher and all label sets into the store from which trials take theirs, unless they are there.
 
+    Yields each label set once it is in the store.
     Raises: InputError if the teacher has no such layer, or there are more clusters than frames or cuts.
     """
     corpus, teachers = checked_corpus(spec, folder, say), folder.store.teachers
@@ -50,13 +52,14 @@ def make_label_sets(
     errors = (f"{name} {value:.4g}" for name, value in workplace.teacher.metrics.items())
     say(", ".join([f"teacher {workplace.teacher.key}", *errors]))
     wanted = [settings for method in spec.methods for settings in wanted_targets(spec, method)]
-    # All ids before the first is built: a layer that the teacher lacks is refused before the work.
+    # All places are worked out before the first label set is built, so that a layer which the teacher lacks is refused
+    # before any work. Settings that lead to the same place are built once.
     for place, settings in {_place(settings, workplace): settings for settings in wanted}.items():
-        yield _made(*place, settings, workplace)
+        yield _stored(*place, settings, workplace)
 
 
 def _place(settings: AnyTargets, workplace: Workplace) -> tuple[str, int]:
-    """Digest in the store, and block of the teacher."""
+    """The digest that names the labels in the store, and the block of the teacher that they come from."""
     teacher, corpus = workplace.teacher, workplace.corpus
     if isinstance(settings, TargetSettings):
         key = label_key(settings, teacher, corpus)
@@ -65,7 +68,7 @@ def _place(settings: AnyTargets, workplace: Workplace) -> tuple[str, int]:
     return pseudo_label_digest(settings, teacher, corpus), layer
 
 
-def _made(digest: str, layer: int, settings: AnyTargets, workplace: Workplace) -> Made:
+def _stored(digest: str, layer: int, settings: AnyTargets, workplace: Workplace) -> StoredLabels:
     store, began_s = workplace.store, time.perf_counter()
     if isinstance(settings, TargetSettings):
         kind, folders = "label set", store.label_sets.folders
@@ -76,4 +79,4 @@ def _made(digest: str, layer: int, settings: AnyTargets, workplace: Workplace) -
         there = folders.get(digest) is not None
         workplace.pseudo_labels(settings)
     seconds = None if there else round(time.perf_counter() - began_s, 1)
-    return Made(digest, kind, settings.clusters, layer, folders.size(digest), seconds)
+    return StoredLabels(digest, kind, settings.clusters, layer, folders.size(digest), seconds)

@@ -1,4 +1,7 @@
-"""How fast a kind of GPU, or this machine, gets through a configuration's work; what of it is measured."""
+"""The pace: how fast a device trains and reads audio, and which of these speeds are measured and which assumed.
+
+The device is this machine, or a kind of GPU that is not here. A pace turns multiply-accumulates into seconds.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,21 @@ from raysearch.teachers.settings import TrainedTeacher
 from raysearch.training.utilisation import PEAK_TFLOPS
 
 GPUS = {"a100": "NVIDIA A100", "h100": "NVIDIA H100", "h200": "NVIDIA H200"}
-"""Kinds that a plan can be made for -> their names in `PEAK_TFLOPS`."""
+"""The kinds of GPU that a plan can be made for, and their names in `PEAK_TFLOPS`."""
 HERE = "here"
+"""Stands for this machine in place of a kind of GPU."""
 ASSUMED_SHARES = (0.25, 0.09, 0.03)
-"""Of the peak, from quick to slow. The middle is what one published run comes to: DPHuBERT's 75,000 updates of 160 s on
-each of four A100 in about six hours (its README) are 28 TFLOP/s a GPU by our count, 9 % of 312. The ends are three
-times either way."""
+"""Shares of a GPU's peak that training is assumed to reach, from quick to slow. The middle one is what a published run
+comes to. DPHuBERT's README gives about six hours for 75,000 updates of 160 s on each of four A100. By our count that is
+28 TFLOP/s a GPU, 9 % of the peak of 312. The others are about three times more and three times less."""
 
 
 class Range(NamedTuple):
+    """A figure with its likely value and the ends between which it is expected to lie.
+
+    Speeds run from quick to slow, and so the times that follow from them run from short to long.
+    """
+
     low: float
     likely: float
     high: float
@@ -31,68 +40,77 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of work on one worker."""
+    """How fast one worker is."""
 
     macs_per_s: Range
-    """From quick to slow."""
+    """Multiply-accumulates a second in training, from quick to slow."""
     fixed_s: float
-    """No update is shorter: what the host needs to start its operations."""
+    """Seconds that the host needs to start the operations of an update. No update is shorter."""
     reading_s: float
     """CPU seconds that one second of audio takes to read."""
     measured: tuple[str, ...]
-    """What was measured, a line each."""
+    """Lines that tell a reader what was measured."""
     assumed: tuple[str, ...]
+    """Lines that tell a reader what was assumed."""
 
     def seconds(self, macs: float, updates: float) -> Range:
-        """Of so many updates that need so many multiply-accumulates together."""
+        """Seconds of so many updates, which need so many multiply-accumulates in all."""
         return Range(*(max(macs / rate, updates * self.fixed_s) for rate in self.macs_per_s))
 
 
-def pace_of(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers: WorkerSettings) -> Pace:
-    """Probes this machine for some seconds; `kind`: a key of `GPUS`, or `here`. The students: by cost."""
+def pace_of_students(kind: str, students: tuple[AnyConfig, AnyConfig, AnyConfig], workers: WorkerSettings) -> Pace:
+    """The pace of training on a kind of GPU, a key of `GPUS`, or on this machine (`here`).
+
+    Measures this machine for some seconds. `students` are the cheapest, a middle and the dearest student of the space.
+    """
     device = _device()
     here = workers.precision_on(gpu=device.type == "cuda")
     where = f"{_name(device)}, {here}, now"
     reading_s = measure_reading()
     reading = f"reading FLAC: {1 / reading_s:.0f} s of audio a second and CPU (noise, this machine, now)"
     if kind == HERE:
-        probes = [measure_training(config, device, here) for config in students]
-        return _measured(probes, reading_s, reading, where)
-    # What a GPU that is not here computes cannot be probed, and a laptop would need minutes to train HuBERT Base once.
+        speeds = [measure_training(config, device, here) for config in students]
+        return _measured(speeds, reading_s, reading, where)
+    # A GPU that is not here cannot be measured, and a laptop would need minutes for one update of HuBERT Base. This
+    # machine can tell how long a host takes to start an update's operations.
     host_s = min(measure_host(config, device, here) for config in students)
     started = f"starting the operations of an update: {1000 * host_s:.2g} ms (students at width {NARROW}, {where})"
     peak = PEAK_TFLOPS[GPUS[kind]][workers.precision_on(gpu=True)]
     return _assumed(kind, peak, host_s, reading_s, (reading, started))
 
 
-def teachers_own(students: Pace, settings: TrainedTeacher) -> Pace:
-    """The students' pace, with the speed of a teacher that this machine trains: one probe of its shape and batch, hence
-    without a range. What was measured for the students is still told."""
+def pace_of_teacher(students: Pace, settings: TrainedTeacher) -> Pace:
+    """The students' pace, with the speed at which this machine trains the teacher in place of theirs.
+
+    The teacher is measured once, at its own shape and batch, so that its speed has no range. The pace still tells what
+    was measured for the students.
+    """
     device = _device()
-    probe = measure_training(settings.encoder(), device, settings.precision, settings.batch_s)
-    line = _line("teacher", probe, f"{_name(device)}, {settings.precision}, now")
-    rate = Range(*3 * [probe.macs_per_s])
-    return replace(students, macs_per_s=rate, fixed_s=probe.fixed_s, measured=(*students.measured, line))
+    speed = measure_training(settings.encoder(), device, settings.precision, settings.batch_s)
+    line = _line("teacher", speed, f"{_name(device)}, {settings.precision}, now")
+    rate = Range(*3 * [speed.macs_per_s])
+    return replace(students, macs_per_s=rate, fixed_s=speed.fixed_s, measured=(*students.measured, line))
 
 
-def _measured(probes: list[Throughput], reading_s: float, reading: str, where: str) -> Pace:
+def _measured(speeds: list[Throughput], reading_s: float, reading: str, where: str) -> Pace:
     lines = [
         _line(f"{which} student of those drawn", one, where)
-        for which, one in zip(("cheapest", "middle", "dearest"), probes, strict=True)
+        for which, one in zip(("cheapest", "middle", "dearest"), speeds, strict=True)
     ]
-    rates = [one.macs_per_s for one in probes]
+    rates = [one.macs_per_s for one in speeds]
+    # The cheapest and the dearest student are often bound by memory, so that the middle one counts as likely.
     rate = Range(max(rates), rates[1], min(rates))
     alike = (
         "each student, and a teacher that it asks, is as fast as these three: memory-bound front ends make them differ"
     )
-    return Pace(rate, probes[0].fixed_s, reading_s, (reading, *lines), (alike,))
+    return Pace(rate, speeds[0].fixed_s, reading_s, (reading, *lines), (alike,))
 
 
-def _line(what: str, probe: Throughput, where: str) -> str:
-    gflops = FLOPS_PER_MAC * probe.macs_per_s / 1e9
+def _line(what: str, speed: Throughput, where: str) -> str:
+    gflops = FLOPS_PER_MAC * speed.macs_per_s / 1e9
     return (
-        f"training the {what}: {probe.audio_s / probe.update_s:.2g} s of audio a second, "
-        f"{gflops:.2g} GFLOP/s; next to no audio takes {1000 * probe.fixed_s:.2g} ms ({where})"
+        f"training the {what}: {speed.audio_s / speed.update_s:.2g} s of audio a second, "
+        f"{gflops:.2g} GFLOP/s; next to no audio takes {1000 * speed.fixed_s:.2g} ms ({where})"
     )
 
 

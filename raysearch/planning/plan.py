@@ -1,4 +1,8 @@
-"""What a search will take: exact work, at a measured or assumed pace, in the order that the real searcher gives it."""
+"""The plan: what a search will take in hours, GPUs, label sets and disk.
+
+It puts three things together: the exact multiply-accumulates of each update, the pace of a device, and the forecast,
+which says what trials the real searcher would run and when they end.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,10 @@ from raysearch.encoder.cost import TRAINING_PASSES, params
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 from raysearch.planning.forecast import Forecast, forecast
-from raysearch.planning.pace import HERE, Pace, Range, pace_of, teachers_own
-from raysearch.planning.update_cost import macs_per_s, update_work
+from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
+from raysearch.planning.update_cost import macs_per_s, update_cost
 from raysearch.planning.wanted_labels import asked_targets
-from raysearch.search.costs import Costs, feasible
+from raysearch.search.costs import Costs, draw_feasible
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 from raysearch.targets.store import Store
@@ -26,57 +30,66 @@ from raysearch.teachers.settings import TrainedTeacher
 DRAWN = 200
 """Configurations drawn to say what the space's students are like."""
 CHECKPOINTS = 2
-"""That a trial keeps; each holds weights and two moments."""
+"""Checkpoints that a trial keeps. Each holds the weights and two moments of the optimiser for each of them."""
 FLOAT, LABEL = 4, 2
-"""Bytes."""
+"""Bytes of a weight in fp32, and of a label."""
 HELD_OUT_H = 5.4
-"""Of LibriSpeech's dev-clean, and of its test-clean."""
+"""Hours of LibriSpeech's dev-clean, and of its test-clean."""
 KEPT_S = KEPT_BYTES / 2 / SAMPLE_RATE_HZ
 """Seconds of audio that a worker keeps decoded."""
 
 
 @dataclass(frozen=True)
 class Hours:
-    """Of a corpus."""
+    """Hours of audio in each split of a corpus."""
 
     train: float
     dev: float
     test: float
     source: str
-    """Where they are known from."""
+    """Where these hours are known from, for a reader of the plan."""
 
 
 @dataclass(frozen=True)
 class Planner:
+    """Estimates the seconds of each part of a search: a trial, the teacher, a label set."""
+
     spec: Spec
     teacher: AnyConfig
     hours: Hours
     pace: Pace
-    """The students'."""
+    """How fast students are trained."""
     teacher_pace: Pace
+    """How fast the teacher is trained and heard."""
 
     def trial_s(self, config: Config) -> Range:
-        """A whole trial: updates, reading what is not kept, and evaluation at each rung."""
+        """Seconds of a whole trial: its updates, reading audio that is not kept, and an evaluation at each rung."""
         spec = self.spec
         settings, student = spec.settings(config), spec.student_config(config, self.teacher)
         method = str(config["method"])
         updates = spec.updates(method)
-        work = update_work(settings, student, self.teacher, spec.workers.num_workers)
-        training = self.pace.seconds(updates * work.macs, updates * settings.training.accumulate)
-        read_s = updates * work.audio_s * self.pace.reading_s * self._read_again
+        cost = update_cost(settings, student, self.teacher, spec.workers.num_workers)
+        training = self.pace.seconds(updates * cost.macs, updates * settings.training.accumulate)
+        read_s = updates * cost.audio_s * self.pace.reading_s * self._read_again
         rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates(method)]
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))
 
     @property
     def _read_again(self) -> float:
         """Share of the audio that is read anew each time it is needed."""
+        # What a worker keeps decoded is read once, which is next to nothing over a trial.
         return max(0.0, 1 - KEPT_S / (3600 * self.hours.train))
 
     def _evaluation_s(self, student: AnyConfig, *, final: bool) -> Range:
-        """Encoding what a head learns from, dev, and at the end test; then the head's own updates."""
+        """Seconds of an evaluation.
+
+        The student encodes what each task's head learns from, the dev split, and after the last rung the test split.
+        Then come the head's own updates.
+        """
         heard_s = 3600 * (self.hours.dev + (self.hours.test if final else 0.0))
         passes_s, updates = heard_s, 0
         for task in self.spec.tasks:
+            # Tasks that read whole recordings give a batch in seconds, those that read crops as a number of crops.
             batch_s = getattr(task, "batch_s", None) or task.batch * task.crop_s
             if getattr(task, "mode", "probe") == "finetune":
                 passes_s += TRAINING_PASSES * task.updates * batch_s
@@ -86,26 +99,28 @@ class Planner:
         return self.pace.seconds(passes_s * macs_per_s(student), updates)
 
     def teacher_s(self) -> Range:
-        """Training the teacher, where that is asked for."""
+        """Seconds of training the teacher. Zero for a teacher that is imported."""
         teacher = self.spec.teacher
         if not isinstance(teacher, TrainedTeacher):
             return Range(0.0, 0.0, 0.0)
+        # A HuBERT teacher is trained twice: on clusters of MFCCs, then on clusters of its own features.
         updates = teacher.updates * (2 if teacher.method == "hubert" else 1)
         heard_s = updates * teacher.batch_s
         return self.teacher_pace.seconds(heard_s * TRAINING_PASSES * macs_per_s(self.teacher), updates)
 
     def label_set_s(self) -> Range:
-        """The teacher hears the training split once."""
+        """Seconds in which the teacher reads and encodes the training split once, for a label set."""
         train_s = 3600 * self.hours.train
         heard = self.teacher_pace.seconds(train_s * macs_per_s(self.teacher), 0)
         return Range(*(seconds + train_s * self.pace.reading_s for seconds in heard))
 
     def label_sets(self, configs: tuple[Config, ...]) -> int:
-        """How many of them differ."""
+        """How many different label sets the configurations ask for."""
         asked = [asked_targets(self.spec, config) for config in configs]
         return len({targets.model_dump_json() for targets in asked if targets})
 
     def storage_gb(self, found: Forecast, params_mean: float) -> dict[str, float]:
+        """Gigabytes on disk by what they hold. `params_mean`: mean number of parameters of a student."""
         ended = sum(found.states.values())
         labels = frames(self.teacher, round(3600 * self.hours.train * SAMPLE_RATE_HZ)) * LABEL
         return {
@@ -116,7 +131,7 @@ class Planner:
 
 
 def corpus_hours(spec: Spec, train: float | None, store: Store) -> Hours:
-    """Those of the spec's corpus, or so many to train on.
+    """Hours of the spec's corpus. With `train`, a corpus of so many hours to train on is assumed and none is read.
 
     Raises: InputError if the corpus has to be read and cannot be.
     """
@@ -127,25 +142,26 @@ def corpus_hours(spec: Spec, train: float | None, store: Store) -> Hours:
 
 
 def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: str) -> dict[str, Any]:
-    """What `plan --json` prints. Probes this machine for some seconds.
+    """The plan as `plan --json` prints it. Measures this machine for some seconds.
 
     Raises: InputError if the GPUs are too few for a lane, or constraints leave next to nothing.
     """
     workers, trials = spec.workers.num_workers, spec.search.trials
-    lanes = min(gpus // workers, trials)
+    lanes = min(gpus // workers, trials)  # a lane without a trial would do nothing
     if not lanes:
         raise InputError(f"--gpus: {gpus}; expected at least workers.num_workers = {workers}")
     costs = Costs(spec, teacher)
-    configs = feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
+    configs = draw_feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
     students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
-    probed = (students[0], students[len(students) // 2], students[-1])
-    pace = teacher_pace = pace_of(gpu, probed, spec.workers)
+    measured = (students[0], students[len(students) // 2], students[-1])
+    pace = teacher_pace = pace_of_students(gpu, measured, spec.workers)
     if gpu == HERE and isinstance(spec.teacher, TrainedTeacher):
-        teacher_pace = teachers_own(pace, spec.teacher)
+        teacher_pace = pace_of_teacher(pace, spec.teacher)
     planner = Planner(spec, teacher, hours, pace, teacher_pace)
     found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
     times = [planner.trial_s(config) for config in configs]
     mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))
+    # The forecast is of trials at the likely pace. At a quicker or slower one the whole search shrinks or grows alike.
     search_h = Range(*(found.makespan_s / 3600 * value / mean.likely for value in mean))
     sets = planner.label_sets(found.configs)
     before_h = Range(
@@ -188,6 +204,7 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
 
 
 def _assumed(spec: Spec) -> list[str]:
+    """Lines that tell a reader what every plan assumes."""
     lines = [
         "errors follow made-up laws, so only the curve's shape means something; its shares are of the best known front",
         "cuts are as long as SUPERB's; heads, decoding, augmentation, k-means and start-up are not counted",

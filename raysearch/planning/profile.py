@@ -1,4 +1,4 @@
-"""Where the time of a search's training steps goes, part by part, and what it costs before the first one."""
+"""Measures where the time of a search's updates goes, part by part, and what is spent before the first one."""
 
 from __future__ import annotations
 
@@ -35,22 +35,26 @@ from raysearch.training.recipe import not_evaluated
 from raysearch.training.spans import measured, span, watch
 
 WARM_UP = 3
-"""Updates before the measured ones: memory is claimed and threads start."""
+"""Updates before the measured ones, in which memory is claimed and threads start."""
 DATA = ("read and decode", "batch", "labels and masks", "features")
-"""Parts of an update that could be done ahead of the model."""
+"""Parts of an update that could be done ahead of the model, by other processes."""
 MODEL = ("copy", "teacher", "front end", "encoder", "head and loss", "backward", "optimiser")
+"""Parts of an update that the model itself needs."""
 PARTS = (*DATA, *MODEL, "reporting")
 
 
 @dataclass(frozen=True)
 class Profile:
+    """The time of an update of one configuration, by its parts."""
+
     updates: int
+    """Updates that were measured."""
     config: Mapping[str, Any]
     """The configuration that was profiled."""
     parts_s: Mapping[str, float]
-    """Seconds an update, in the order of a step."""
+    """Seconds of each part in a mean update, in the order in which an update runs them."""
     clustering_s: float
-    """Seconds before the first update, for the label set; 0 for methods without one."""
+    """Seconds that the label set took before the first update. 0 for methods without one."""
     audio_s: float
     """Seconds of audio in an update."""
 
@@ -60,18 +64,18 @@ class Profile:
 
     @property
     def waste(self) -> str:
-        """The dearest part of an update that is not the model's."""
+        """The part of an update that takes most time and is not the model's."""
         return max((part for part in self.parts_s if part not in MODEL), key=self.parts_s.__getitem__)
 
     @property
     def feed_ratio(self) -> float:
-        """How many times as fast as the model the data path is."""
+        """How many times as fast as the model its data is made ready. Below 1 the model waits."""
         data_s = sum(self.parts_s.get(part, 0.0) for part in DATA)
         return sum(self.parts_s.get(part, 0.0) for part in MODEL) / data_s
 
 
 class _Decoding(AudioStore):
-    """Decodes anew each time, as where a corpus does not fit in memory, and counts what it gave."""
+    """Decodes audio anew each time, as where a corpus does not fit in memory, and counts the seconds that it gave."""
 
     def __init__(self) -> None:
         super().__init__(limit_bytes=0)
@@ -86,13 +90,16 @@ class _Decoding(AudioStore):
 def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Profile:
     """Trains one configuration of the search for a few updates, in a folder that is thrown away.
 
-    The teacher is taken from the store, or an untrained one of its shape: times are the same.
+    The teacher is taken from the store. Without one there, an untrained one of its shape takes the same time.
+    Raises: InputError if an imported teacher is not in the store.
     """
+    # A search begins with its first start point, whose other settings are drawn.
     config = {**spec.search_space.draw(np.random.default_rng(spec.search.seed)), **(spec.search.start or [{}])[0]}
     audio = _Decoding()
     corpus = dataclasses.replace(read_corpus(spec.corpus, store.corpora), audio=audio)
     own = _teacher(spec, corpus, store, device)
     with tempfile.TemporaryDirectory() as folder, measured() as spans:
+        # A store of its own, so that clustering is measured even if the label set is kept already.
         labels = Store(Path(folder)).label_sets
 
         def label_set(targets: TargetSettings, teacher: Teacher | None = None) -> LabelSet:
@@ -122,6 +129,7 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Pro
         watch(own.encoder, "teacher")
         clustering_s = 0.0
         for report in load_method(str(config["method"]))().run(trial):
+            # The first report comes after the warm-up. What was counted until then is dropped, but for the label set.
             if not report.final:
                 clustering_s = spans.seconds.get("clustering", 0.0)
                 spans.seconds.clear()

@@ -1,4 +1,4 @@
-"""How fast this machine trains an encoder and reads audio: a probe of seconds, on noise.
+"""Measures how fast this machine trains an encoder and reads audio, in seconds of noise.
 
 Shapes: B batch, S samples, T frames, D width.
 """
@@ -24,29 +24,31 @@ from raysearch.training.precision import autocast
 
 CPU = torch.device("cpu")
 ROUNDS = 5
+"""Runs of which the quickest counts."""
 LEAST_S = 0.25
-"""Audio of an update that is nearly all fixed cost."""
+"""Seconds of audio in an update so small that nearly all of its time is the start of its operations."""
 NARROW = 16
-"""Width at which an operation's arithmetic is nothing beside its start."""
+"""Width at which the arithmetic of an operation takes no time beside its start."""
 BATCH_S, CUT_S = 40.0, 10.0
-"""Audio of the other update, and the length of its cuts."""
+"""Seconds of audio in an update of ordinary size, and in each of its cuts."""
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Of one encoder on one device; the quickest of a few updates."""
+    """How fast one encoder is trained on one device, by the quickest of a few updates."""
 
     fixed_s: float
-    """An update on next to no audio: what the host needs to start its operations."""
+    """Seconds of an update on next to no audio: what the host needs to start its operations."""
     update_s: float
-    """An update on `audio_s` of audio."""
+    """Seconds of an update on `audio_s` of audio."""
     audio_s: float
+    """Seconds of audio in the update that took `update_s`."""
     macs_per_s: float
-    """Of the latter, three passes counted."""
+    """Multiply-accumulates a second in that update. The way back counts as two passes, so that an update has three."""
 
 
 def measure_training(config: AnyConfig, device: torch.device, precision: str, batch_s: float = BATCH_S) -> Throughput:
-    """Updates of an encoder alone, on whole cuts of about `batch_s` together: no teacher, no head, no reading."""
+    """The throughput of an encoder alone, on whole cuts of about `batch_s` in all: no teacher, no head, no reading."""
     cuts = max(1, round(batch_s / CUT_S))
     update = _updates(config, device, precision)
     fixed_s = best_s(update(1, LEAST_S), device)
@@ -56,14 +58,15 @@ def measure_training(config: AnyConfig, device: torch.device, precision: str, ba
 
 
 def measure_host(config: AnyConfig, device: torch.device, precision: str) -> float:
-    """Seconds in which the host starts an update's operations, whatever device they run on."""
+    """Seconds in which the host starts the operations of an update, whatever device they run on."""
     return best_s(_updates(narrowed(config), device, precision)(1, LEAST_S), device)
 
 
 def narrowed(config: AnyConfig) -> AnyConfig:
-    """An encoder of as many operations, with next to no arithmetic and weights in them."""
+    """An encoder with as many operations, but next to no arithmetic and few weights in them."""
     if isinstance(config, ConvConfig):
         return config.model_copy(update={"channels": [NARROW] * len(config.channels), "width": NARROW})
+    # So small a width cannot be divided among several groups or heads.
     positions = config.relative_positions
     return EncoderConfig(
         front_end=config.front_end.model_copy(update={"channels": [NARROW] * len(config.front_end.channels)}),
@@ -84,7 +87,7 @@ def narrowed(config: AnyConfig) -> AnyConfig:
 
 
 def _updates(config: AnyConfig, device: torch.device, precision: str) -> Callable[[int, float], Callable[[], None]]:
-    """Of a new encoder: `(cuts, seconds)` gives an update on so many cuts of noise."""
+    """Updates of a new encoder: called with `(cuts, seconds)`, gives a function that trains on that many cuts."""
     encoder = build_encoder(config).to(device).train()
     optimiser = torch.optim.AdamW(encoder.parameters(), fused=True)
 
@@ -96,9 +99,11 @@ def _updates(config: AnyConfig, device: torch.device, precision: str) -> Callabl
         def run() -> None:
             with autocast(device, precision):
                 encoded = encoder(audio_BS, samples_B)
+            # Any loss will do, since only the time counts.
             encoded.output_BTD.float().square().mean().backward()
             optimiser.step()
             optimiser.zero_grad()
+            # A GPU runs behind the host: without waiting, only the start of the work would be timed.
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
 
@@ -108,21 +113,24 @@ def _updates(config: AnyConfig, device: torch.device, precision: str) -> Callabl
 
 
 def measure_reading() -> float:
-    """CPU seconds that reading one second of a FLAC file takes."""
+    """CPU seconds that one second of audio in a FLAC file takes to read."""
     rng = np.random.default_rng(0)
     samples = round(CUT_S * SAMPLE_RATE_HZ)
-    # Falling with frequency, as speech: white noise would not compress.
+    # The noise falls with frequency, as speech does. White noise would not compress.
     noise_S = np.convolve(rng.standard_normal(samples), np.hanning(32), mode="same")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "noise.flac")
         soundfile.write(path, 0.1 * noise_S / np.abs(noise_S).max(), SAMPLE_RATE_HZ)
         cut = whole_cut("noise", path, samples, "nobody")
-        # One thread reads, however many torch has.
+        # `best_s` divides by the threads of torch, but one thread reads.
         return best_s(lambda: load_audio(cut)) * torch.get_num_threads() / CUT_S
 
 
 def best_s(run: Callable[[], object], device: torch.device = CPU) -> float:
-    """The quickest of a few runs, since others may work here too. On a CPU: CPU time, shared out over the threads."""
+    """Seconds of the quickest of a few runs, since other processes may work here too.
+
+    On a CPU it is the CPU time of the process, shared out over the threads of torch.
+    """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     seconds = []
     for _ in range(ROUNDS):

@@ -1,4 +1,7 @@
-"""What one update of a configuration computes and hears, known before it runs. No torch here."""
+"""What one update of a configuration costs: the multiply-accumulates and the audio, known before anything runs.
+
+This file does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -16,40 +19,45 @@ from raysearch.methods.speaker.settings import SpeakerTraining
 from raysearch.methods.speaker.steps import FinetuneSettings, Plan
 
 PLANNED = 100
-"""Updates by which a speaker student's are judged: what its plan says holds for shares of them."""
+"""Updates in which the plan of a speaker student is followed to find its mean cost. What the plan does depends on the
+share of the updates that have passed, not on their number."""
 SUPERB_S = sum(SUPERB_SAMPLES) / SAMPLE_RATE_HZ
+"""Seconds of the 32 utterances in SUPERB's profiler, on which MACs are counted."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """Of one worker in one update."""
+class UpdateCost:
+    """What one worker hears and computes in one update."""
 
     audio_s: float
     """Seconds of audio, padding included."""
     macs: float
-    """Multiply-accumulates: the student forward and back, and the teacher forward where it is asked. Heads are not
-    counted."""
+    """Multiply-accumulates of the student forward and back, and of the teacher forward where the method asks it. Heads
+    are not counted."""
 
 
-def update_work(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: int) -> Work:
-    """The mean over a trial's updates, for cuts as long as SUPERB's; `settings` are those of the student's method."""
+def update_cost(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: int) -> UpdateCost:
+    """The cost of a trial's mean update, for cuts as long as SUPERB's. `settings` are those of the student's method."""
     training = settings.training
-    # A speaker batch is that of all processes together, every other one a process's own.
+    # The batch of a speaker student is that of all workers together. Every other batch is a worker's own.
     audio_s = training.accumulate * training.batch_s / (workers if isinstance(training, SpeakerTraining) else 1)
     if isinstance(settings, FinetuneSettings):
-        assert isinstance(student, EncoderConfig)
-        return Work(audio_s, audio_s * _planned_macs(settings.plan(PLANNED), student, teacher))
+        assert isinstance(student, EncoderConfig)  # the settings of speaker students allow no other kind
+        return UpdateCost(audio_s, audio_s * _planned_macs(settings.plan(PLANNED), student, teacher))
     trained = macs_per_s(student)
     pruning = getattr(settings, "pruning", None)
     if isinstance(pruning, PruningSettings) and isinstance(teacher, EncoderConfig):
-        # Gates are learned on the whole encoder; only what is left trains on.
+        # Gates are learned on the whole encoder. Only what they leave of it is trained further.
         trained = pruning.share * macs_per_s(start_config(pruning, teacher)) + (1 - pruning.share) * trained
     asks = isinstance(getattr(settings, "distillation", None), DistillationSettings)
-    return Work(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
+    return UpdateCost(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
 
 
 def _planned_macs(plan: Plan, student: EncoderConfig, teacher: AnyConfig) -> float:
-    """Of a second of audio: the mean over `PLANNED` updates. The teacher hears those that imitate it."""
+    """MACs of an update for each second of audio, by the mean of `PLANNED` updates.
+
+    The teacher takes part only in the updates that imitate it.
+    """
     updates = [plan.at(step) for step in range(PLANNED)]
     passes = Counter((now.kd_weight > 0, now.verifies, now.detached) for now in updates)
     routes = sum(count * routes_macs(*losses, student, SUPERB_SAMPLES) for losses, count in passes.items())
@@ -60,11 +68,12 @@ def _planned_macs(plan: Plan, student: EncoderConfig, teacher: AnyConfig) -> flo
 def routes_macs(
     imitates: bool, verifies: bool, detached: bool, student: EncoderConfig, samples: int | Sequence[int]
 ) -> int:
-    """Of an update's passes through a speaker student, forward and back, on utterances of such lengths.
+    """MACs of an update of a speaker student, forward and back, on utterances of these lengths in samples.
 
-    Imitation goes past the adapters and verification through them: two routes through the blocks, which differ from the
-    first block's output on, behind one front end. A verification that is detached has a pass of its own. Its way back
-    ends at the first adapter and is that of activations alone, since it trains nothing else.
+    Imitation goes past the adapters and verification goes through them. These are two routes through the blocks behind
+    one front end, and they differ from the first block's output on. A detached verification has a forward pass of its
+    own. Its way back ends at the first adapter and needs the gradients of activations only, since it trains nothing
+    but adapters.
     """
     parts = cost_parts(student, samples)
     adapters = TRAINING_PASSES * parts["adapters"]
@@ -73,11 +82,11 @@ def routes_macs(
     if not detached:
         return TRAINING_PASSES * (ahead + (imitates + verifies) * blocks) + verifies * adapters
     reached = cost_parts(student.model_copy(update={"blocks": student.block_list[1:]}), samples)
-    # Both operands of a product of activations get a gradient.
+    # Attention multiplies activations by activations, and both get a gradient. Weights get none here.
     back = reached["attention_linear"] + 2 * reached["attention_matmul"] + reached["ffn"]
     return imitates * TRAINING_PASSES * (ahead + blocks) + ahead + blocks + back + adapters
 
 
 def macs_per_s(config: AnyConfig) -> float:
-    """Of a forward pass, for each second of audio in SUPERB's mix of lengths."""
+    """MACs of a forward pass for each second of audio, in SUPERB's mix of lengths."""
     return macs_superb(config) / SUPERB_S

@@ -1,4 +1,7 @@
-"""The label sets that a search's trials will ask for, known from its document. No torch here."""
+"""Says from a search's document which label sets its trials will ask for.
+
+This file does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ AnyTargets = TargetSettings | PseudoLabelSettings
 
 
 def targets_model(method: str) -> type[AnyTargets] | None:
-    """The settings of what a method asks the store for; None if it asks for no labels."""
+    """The class of the settings by which a method asks the store for labels. None if it asks for none."""
     field = load_method(method).Settings.model_fields.get("targets")
     model = field.annotation if field else None
     return model if isinstance(model, type) and issubclass(model, AnyTargets) else None
 
 
 def asked_targets(spec: Spec, config: Config) -> AnyTargets | None:
-    """What a trial asks the store for; None if for nothing. The configuration may lack settings of other groups."""
+    """The labels that a trial asks the store for, or None. The configuration may lack settings of other groups."""
     method = str(config["method"])
     model = targets_model(method)
     if model is None or not _asks(spec, config):
@@ -34,31 +37,37 @@ def asked_targets(spec: Spec, config: Config) -> AnyTargets | None:
 
 
 def wanted_targets(spec: Spec, method: str) -> list[AnyTargets]:
-    """What the method's trials may ask for, some of it twice; of a searched range only what `search.start` names."""
+    """The labels that the method's trials may ask for. The same may come twice.
+
+    Of a setting that is searched in a range, only the values that `search.start` names are known.
+    """
     known = (config for config in _target_configs(spec, method) if None not in config.values())
     return [targets for config in known if (targets := asked_targets(spec, config)) is not None]
 
 
 def searched_ranges(spec: Spec, method: str) -> list[str]:
-    """Keys of the method's label sets that a search draws from a range: nobody knows yet which values."""
+    """Keys of the method's label sets that the search draws from a range, so that their values are not known yet."""
     asking = [config for config in _target_configs(spec, method) if _asks(spec, config)]
     return [key for key in _ranges(spec, method) if any(key in config for config in asking)]
 
 
 def asks_for_labels(spec: Spec, method: str) -> bool:
-    """Whether any of the method's trials may."""
+    """Whether any of the method's trials may ask for labels."""
     return targets_model(method) is not None and any(_asks(spec, config) for config in _target_configs(spec, method))
 
 
 def _asks(spec: Spec, config: Config) -> bool:
-    """Whether all that the method says of trials which want labels holds."""
+    """Whether the configuration meets all conditions under which the method asks for labels."""
     method = str(config["method"])
     conditions = _labels_when(method).items()
     return all(config.get(key, spec.unsearched(method, key)) in wanted for key, wanted in conditions)
 
 
 def _labels_when(method: str) -> Mapping[str, tuple[Any, ...]]:
-    """Settings and their values with which trials ask for labels; of most methods, all trials do."""
+    """The conditions under which a method's trials ask for labels: settings and the values they must have.
+
+    Most methods have no condition, and all of their trials ask.
+    """
     return getattr(load_method(method), "labels_when", {})
 
 
@@ -71,10 +80,11 @@ def _ranges(spec: Spec, method: str) -> list[str]:
 
 
 def _target_configs(spec: Spec, method: str) -> Iterator[Config]:
-    """Configurations of the space without the keys on which no label set depends; None: a value nobody knows yet."""
+    """Configurations of the space, with only the keys that label sets depend on. None is a value not known yet."""
     ranges = _ranges(spec, method)
     keys = [*_searched(spec, method), *(key for key in _labels_when(method) if key in spec.space)]
-    for key in keys:  # conditions too, and theirs: the list grows while it is walked
+    # Keys of conditions count too, and those of their own conditions: the list grows while it is walked.
+    for key in keys:
         keys += [other for other in spec.space[key].when if other in spec.space and other not in keys]
     space = Space([method], {key: spec.space[key] for key in keys})
     for point in ({}, *spec.search.start):

@@ -1,4 +1,7 @@
-"""Which configuration would grow the front most: closed-form expected hypervolume improvement with exact MACs.
+"""Proposes the configuration by which the front is expected to grow most.
+
+The measure is the expected improvement of the hypervolume, the area between the front and a reference point. Since MACs
+are known exactly and only the error is uncertain, it has a closed form.
 
 Shapes: P candidates, K steps of the staircase.
 """
@@ -16,7 +19,7 @@ from raysearch.spec.space import Config, Distribution, Space, Value
 
 Array = NDArray[np.float64]
 RANDOM, MUTANTS = 300, 200
-"""Candidates for a proposal: drawn from the space, and changed from configurations of the front."""
+"""Candidates for a proposal: how many are drawn from the space, and how many are changed from members of the front."""
 
 
 def propose(
@@ -27,13 +30,17 @@ def propose(
     feasible: Callable[[Config], bool],
     rng: np.random.Generator,
 ) -> Config | None:
-    """The candidate that the front would gain most from; None while there is too little to go by."""
+    """The candidate from which the front is expected to gain most. None while there is too little to go by.
+
+    `feasible` says whether a configuration may be run, and has not been run yet.
+    """
     if not surrogate.fit(observations):
         return None
     done = [(o.ln_macs, np.exp(o.ln_error[1.0])) for o in observations if 1.0 in o.ln_error]
     if len(done) < 2:
         return None
     pending = [o for o in observations if not o.ln_error and not o.diverged]
+    # Trials that still run count as if they had ended where they are expected to: lanes must not ask for the same.
     if pending:
         believed = surrogate.believe([o.config for o in pending])
         done += [(o.ln_macs, float(np.exp(mean))) for o, mean in zip(pending, believed, strict=True)]
@@ -42,16 +49,19 @@ def propose(
         return None
     macs_P = np.array([ln_macs(config) for config in candidates])
     mean_P, sd_P = surrogate.predict(candidates)
+    # The worst quarter of the errors lies beyond the reference: one collapsed trial would stretch the area for all.
+    # In cost it lies a little beyond the dearest candidate, which could gain nothing otherwise.
     reference = (max(*(m for m, _ in done), macs_P.max()) + 0.05, float(np.quantile([e for _, e in done], 0.75)))
     gain_P = expected_gain(macs_P, mean_P, sd_P, staircase(done, reference))
-    # By the root of its cost: a cheap trial that gains as much is worth more, but cheapness alone is no gain. MACs, not
-    # measured seconds: a clock would make the same seed suggest other trials on another day.
+    # The gain is divided by the root of the cost: of two trials with one gain the cheaper is worth more, but cheapness
+    # alone is no gain. The cost is in MACs: with measured seconds the same seed would suggest other trials another day.
     return candidates[int(np.argmax(gain_P * np.exp(-0.5 * macs_P)))]
 
 
 def staircase(done: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Array:
-    """Rows (from ln MACs, to ln MACs, error to beat there), up to the reference."""
+    """The front as steps up to the reference: rows of (from ln MACs, to ln MACs, error to beat between them)."""
     limit, worst = reference
+    # Left of the cheapest point nothing is known, so that any error below the reference is a gain.
     steps, at, level = [], -np.inf, worst
     for ln_macs, error in sorted(done):
         if error < level and ln_macs < limit:
@@ -63,13 +73,14 @@ def staircase(done: Sequence[tuple[float, float]], reference: tuple[float, float
 
 
 def expected_gain(macs_P: Array, mean_P: Array, sd_P: Array, steps_K3: Array) -> Array:
-    """Expected growth of the area between staircase and reference, for lognormal errors exp(N(mean, sd)).
+    """Expected growth (P) of the area between staircase and reference, if errors are lognormal: exp(N(mean, sd)).
 
     Source: Emmerich et al., expected hypervolume improvement, with one of two objectives known exactly.
     """
     low_K, high_K, level_K = steps_K3.T
     width_PK = np.maximum(0.0, high_K - np.maximum(low_K, macs_P[:, None]))
     z_PK = (np.log(level_K) - mean_P[:, None]) / sd_P[:, None]
+    # E[max(0, level - error)] of a lognormal error, which needs no sampling.
     mean_error_P = np.exp(mean_P + sd_P**2 / 2)
     shortfall_PK = level_K * norm.cdf(z_PK) - mean_error_P[:, None] * norm.cdf(z_PK - sd_P[:, None])
     gain_P: Array = (width_PK * np.maximum(shortfall_PK, 0.0)).sum(axis=1)
@@ -79,7 +90,7 @@ def expected_gain(macs_P: Array, mean_P: Array, sd_P: Array, steps_K3: Array) ->
 def _candidates(
     space: Space, observations: Sequence[Observation], feasible: Callable[[Config], bool], rng: np.random.Generator
 ) -> list[Config]:
-    """Random configurations and mutants of the front, without those that may not or need not be run."""
+    """Random configurations and mutants of the front, without those that may not be run or need not be run again."""
     front, best = [], np.inf
     ended = [(o.ln_macs, o.ln_error[1.0], o.config) for o in observations if 1.0 in o.ln_error]
     for _, ln_error, config in sorted(ended, key=lambda one: one[:2]):
@@ -88,12 +99,13 @@ def _candidates(
             best = ln_error
     drawn = [space.draw(rng) for _ in range(RANDOM)]
     drawn += [mutant(space, front[int(rng.integers(len(front)))], rng) for _ in range(MUTANTS)]
+    # Draws repeat in a small space.
     unique = {repr(sorted(config.items())): config for config in drawn}
     return [config for config in unique.values() if feasible(config)]
 
 
 def mutant(space: Space, parent: Config, rng: np.random.Generator) -> Config:
-    """The parent with about two of its settings changed; settings that come into play are drawn."""
+    """The parent with about two of its settings changed. Settings that only now come into play are drawn."""
     share = min(1.0, 2 / max(len(parent), 1))
 
     def choose(key: str, distribution: Distribution) -> Value:
@@ -105,7 +117,7 @@ def mutant(space: Space, parent: Config, rng: np.random.Generator) -> Config:
 
 
 def _near(distribution: Distribution, value: Value, rng: np.random.Generator) -> Value:
-    """A value a little way off on the distribution's scale; of a choice any."""
+    """A value a little way off on the distribution's scale. Choices have no scale: any of them may be drawn."""
     if distribution.choice is not None:
         return distribution.draw(rng)
     low, high = distribution.int_ or distribution.float_ or (0, 1)

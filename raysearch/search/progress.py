@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: a live table on a terminal, one plain line an event in a job's log."""
+"""Shows how a search goes while it runs: a live table on a terminal, or in a log one plain line for each event."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from raysearch.spec.document import Spec
 from raysearch.targets.settings import POINTS_PER_CLUSTER
 
 SHOWN_TRIALS = 12
-"""Rows of the live table: the running trials and the latest of the others."""
+"""Rows of the live table. They show the running trials and the latest of the others."""
 
 
 def make_progress(spec: Spec, study: Study, trials: int, say: Callable[[str], None]) -> Lines:
-    """The live table where stderr is a terminal, else lines."""
+    """A live table where stderr is a terminal, and plain lines where it is not."""
     return LiveTable(spec, study, trials, say) if sys.stderr.isatty() else Lines(spec, study, trials, say)
 
 
 class Lines:
-    """One line for each start, rung and end."""
+    """Says one line when a trial starts, reaches a rung or ends."""
 
     def __init__(
         self,
@@ -48,13 +48,17 @@ class Lines:
         _, self._error = axes(spec.objectives)
 
     def heard(self, event: str, number: int) -> None:
-        """A trial started (`start`), goes on from a rung (`rung`), was stopped there (`stop`), or ended (`end`)."""
+        """Takes in what happened to a trial.
+
+        It started (`start`), goes on from a rung (`rung`), was stopped at a rung (`stop`), or ended (`end`).
+        """
         record = self._study.record(number)
         if event == "end" and record.state == "stopped":
-            return  # said when it was stopped
+            return  # this was said when the trial was stopped
         self._say(f"trial {number:3d}  {self._event(event, record)}")
 
     def close(self) -> None:
+        """Says how the search ended."""
         self._say(f"done in {self._clock() - self._began_s:.0f} s: {self._summary()}")
         self._warn_of_small_clusters()
 
@@ -93,6 +97,7 @@ class Lines:
         found = build_document(self._spec.name, self._spec.objectives, records, reference)
         ended = _ended(records)
         line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {ended}/{self._trials} trials"
+        # A resumed search has trials that an earlier driver ended: they say nothing about the pace of this one.
         ended_here = ended - self._ended_before
         if ended_here and ended < self._trials:
             left_s = (self._clock() - self._began_s) / ended_here * (self._trials - ended)
@@ -101,7 +106,7 @@ class Lines:
 
 
 class LiveTable(Lines):
-    """The running and the latest trials, drawn anew at each event."""
+    """Shows the running and the latest trials in a table that is drawn anew at each event."""
 
     def __init__(self, spec: Spec, study: Study, trials: int, say: Callable[[str], None]) -> None:
         super().__init__(spec, study, trials, say)
@@ -119,6 +124,7 @@ class LiveTable(Lines):
         table = Table(caption=self._summary(), caption_justify="left")
         for column in ("trial", "state", "rung", f"{self._error} %", "MACs G", "settings"):
             table.add_column(column, justify="left" if column in ("state", "settings") else "right")
+        # Refused suggestions cost nothing, and hundreds of them would push the trials off the table.
         records = [record for record in self._study.records() if record.state != "infeasible"]
         latest = sorted(records, key=lambda record: (record.state == "running", record.number))[-SHOWN_TRIALS:]
         for record in latest:

@@ -1,4 +1,4 @@
-"""A search as its readers see it: from the study, never from MLflow or a scan of folders."""
+"""Reads a search for those who show it: from its study, never from MLflow and never by scanning folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from raysearch.tracking.state import SearchState
 
 
 def open_study(folder: SearchFolder) -> Study:
-    """Raises: InputError if the search has no study yet."""
+    """The study of the search in `folder`.
+
+    Raises: InputError if the search has no study yet.
+    """
     storage = folder.study_storage()
     try:
         return Study.open(storage, folder.name)
@@ -29,12 +32,15 @@ def open_study(folder: SearchFolder) -> Study:
 
 
 def read_document(folder: SearchFolder) -> SearchDocument:
-    """The search's trials, front and hypervolume."""
+    """The search's trials, front and hypervolume.
+
+    Raises: InputError if the search has no study yet.
+    """
     return _document(folder, open_study(folder))
 
 
 def ended_off_front(folder: SearchFolder) -> list[int]:
-    """Trials that have ended and are not on the front.
+    """Numbers of the trials that have ended and are not on the front.
 
     Raises: InputError if the search has no study yet.
     """
@@ -45,7 +51,7 @@ def ended_off_front(folder: SearchFolder) -> list[int]:
 
 
 def read_state(folder: SearchFolder) -> SearchState:
-    """What the MLflow mirror needs."""
+    """All that the MLflow mirror needs to know of the search."""
     study = open_study(folder)
     about = study.about
     spec = folder.spec()
@@ -66,7 +72,7 @@ def read_state(folder: SearchFolder) -> SearchState:
 
 
 def record_of(folder: SearchFolder) -> Record:
-    """The search as one file keeps it."""
+    """The search as `raysearch record` writes it to one file."""
     state = read_state(folder)
     return Record(
         document=state.document,
@@ -79,7 +85,7 @@ def record_of(folder: SearchFolder) -> Record:
 
 
 def _from_here(node: Any) -> Any:
-    """The same with absolute paths made relative: a record is read on other machines."""
+    """The document with absolute paths made relative, since a record is read on other machines."""
     if isinstance(node, Mapping):
         return {key: _from_here(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -99,7 +105,7 @@ def _document(folder: SearchFolder, study: Study) -> SearchDocument:
 
 
 def write_front(document: SearchDocument, folder: SearchFolder) -> list[Path]:
-    """The front as JSON, PNG and HTML in the search's folder."""
+    """Writes the front as JSON, PNG and HTML into the search's folder. Returns the paths."""
     from raysearch.front.plots import draw_html, draw_png
 
     paths = [folder.path / f"front.{kind}" for kind in ("json", "png", "html")]
@@ -110,7 +116,7 @@ def write_front(document: SearchDocument, folder: SearchFolder) -> list[Path]:
 
 
 def read_status(folder: SearchFolder) -> dict[str, Any]:
-    """Trials by state, front, hypervolume against time, seconds spent, saved and left."""
+    """How the search stands: trials by state, front, hypervolume against time, and seconds spent, saved and left."""
     study = open_study(folder)
     spec = folder.spec()
     return search_status(_document(folder, study), spec, int(study.about.get("trials", spec.search.trials)))

@@ -1,4 +1,4 @@
-"""A search from its document to its front: corpus, teacher, study, lanes, mirror."""
+"""Runs a search from its document to its front: corpus, teacher, study, lanes and MLflow mirror."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from raysearch.teachers.loading import teacher_metrics
 from raysearch.teachers.store import find_teacher
 
 REFERENCE_DRAWS = 256
-"""Configurations drawn to find the largest cost of a space that has no limit."""
+"""Configurations that are drawn to find the largest cost of a space without a limit."""
 
 
 def start_search(
     spec: Spec, folder: SearchFolder, *, study_url: str, tracking: str, address: str | None, say: Callable[[str], None]
 ) -> SearchDocument:
-    """Run a new search to its end.
+    """Runs a new search to its end. Returns its trials and front.
 
     Raises: InputError if the name is taken; WorkError if it cannot go on.
     """
@@ -55,16 +55,17 @@ def start_search(
     if _begun(spec, folder):
         raise _used(spec, folder)
     corpus = checked_corpus(spec, folder, say)
+    # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
     return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
 
 
 def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
-    """Gives the folder to this search. Returns False where another one that has begun, or begins now, has its name.
+    """Gives the folder to this search. Returns False if another search of this name has begun, or begins now.
 
-    A start that failed before there was a study, on a bad setting say, has left nothing worth a name.
-    Raises: InputError naming the driver that is preparing a search of this name.
+    A start that failed before there was a study, because of a bad setting for instance, does not keep the name.
+    Raises: InputError that names the driver which is preparing a search of this name.
     """
     if folder.exists and not _begun(spec, folder):
         Replica(folder).refuse()
@@ -100,14 +101,14 @@ def _used(spec: Spec, folder: SearchFolder) -> InputError:
 def resume_search(
     folder: SearchFolder, *, trials: int | None, address: str | None, say: Callable[[str], None]
 ) -> SearchDocument:
-    """Finish an interrupted search, or extend it to more trials."""
+    """Finishes an interrupted search, or extends it to more trials. Returns its trials and front."""
     folder.fetch()
     folder.links()
     spec = folder.spec()
     corpus = checked_corpus(spec, folder, say)
     try:
         asked = int(Study.open(folder.study_storage(), spec.name).about["trials"])
-    except KeyError:
+    except KeyError:  # no driver has come as far as making the study
         asked = spec.search.trials
     return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
 
@@ -115,6 +116,7 @@ def resume_search(
 def _run(
     spec: Spec, folder: SearchFolder, corpus: Corpus, *, trials: int, address: str | None, say: Callable[[str], None]
 ) -> SearchDocument:
+    # The lease keeps a second driver from writing the study at the same time.
     mirror, replica = None, Replica(folder)
     replica.begin()
     lease = Lease.take(open_storage(folder.study_storage()), spec.name)
@@ -154,7 +156,7 @@ def _guard(lease: Lease, replica: Replica) -> None:
 
 
 def checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
-    """The search's corpus, whose size and faults are told.
+    """Reads the search's corpus and says its size and faults.
 
     Raises: InputError if the document asks for more clusters than there are frames.
     """
@@ -168,8 +170,8 @@ def checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None])
 
 
 def _check_clusters(spec: Spec, corpus: Corpus) -> None:
-    """No label set can have more clusters than the training split has frames."""
-    # 25 Hz is the slowest grid a teacher's features lie on.
+    """Refuses more clusters than the training split has frames: no label set can have so many."""
+    # 25 Hz is the slowest frame rate of a teacher's features.
     frames = int(sum(cut.duration for cut in corpus.splits["train"]) * 25)
     wanted: list[Any] = []
     if "targets.clusters" in spec.space:
@@ -185,6 +187,7 @@ def _check_clusters(spec: Spec, corpus: Corpus) -> None:
 def _lane_setup(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str], None]) -> LaneSetup:
     workers = spec.workers
     gpu = uses_gpu(workers)
+    # A cluster that someone else runs may grow, and lanes can wait for that. One that was started here cannot grow.
     needed, cpus = workers.lanes * workers.num_workers * workers.cpus, cluster_cpus()
     if needed > cpus:
         wanted = f"workers: lanes x num_workers x cpus = {needed}"
@@ -246,31 +249,35 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
 
 
 def reference_point(spec: Spec, teacher: AnyConfig) -> list[float]:
-    """The worst of each objective: the limit, or the space's largest cost; 100 % error."""
+    """The worst of each objective that counts: 100 % error, and the limit on a cost or the space's largest cost."""
     limits = {"macs": spec.constraints.macs_g, "params": spec.constraints.params_m}
     rng = np.random.default_rng(spec.search.seed)
     largest = {"macs": 0.0, "params": 0.0}
     for _ in range(REFERENCE_DRAWS):
         try:
             cost = encoder_cost(spec.student_config(spec.search_space.draw(rng), teacher))
-        except InputError:  # the searcher refuses such a point when it is suggested; others are left
+        except InputError:  # this point has no student, and the searcher will refuse it when it is suggested
             continue
         largest = {"macs": max(largest["macs"], cost.macs_g), "params": max(largest["params"], cost.params_m)}
+    # 1.05: configurations that were not drawn may cost a little more.
     return [100.0 if o not in limits else limits[o] or round(1.05 * largest[o], 1) for o in spec.objectives]
 
 
 def _start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:
-    """MLflow is filled by a process of its own: whatever the server does, no trial waits for it."""
+    """Starts the process that fills MLflow. It is one of its own, so that no trial ever waits for the server."""
+    # In a session of its own it outlives Ctrl-C, which is sent to a whole group of processes. It ends when its input is
+    # closed, which happens even if this process is killed.
     command = [sys.executable, "-m", "raysearch.cli", "sync", folder.name, "--storage", str(folder.root), "--follow"]
     log = (folder.path / "mirror.log").open("ab")
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
 
 
 def _end_mirror(mirror: subprocess.Popen[bytes], name: str, say: Callable[[str], None]) -> None:
-    """Closing its input asks the mirror for a last pass."""
+    """Waits for the mirror's last pass, which closing its input asks for."""
     assert mirror.stdin is not None
     mirror.stdin.close()
     try:
+        # A dead server must not hold up the end of a search.
         complete = mirror.wait(timeout=120) == 0
     except subprocess.TimeoutExpired:
         mirror.kill()

@@ -1,4 +1,7 @@
-"""Who suggests the next configuration. Made anew for each trial, so that a resumed search goes on alike."""
+"""Chooses and makes the sampler, which suggests the next configuration.
+
+It is made anew for each trial, so that a resumed search goes on as if it had not been interrupted.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from raysearch.files.digest import content_digest
 from raysearch.spec.space import Config, Space
 
 START_DRAWS = 64
-"""Configurations drawn to find one near a wanted cost."""
+"""Configurations that are drawn to find one near a wanted cost."""
 
 
 def choose_sampler(name: str, trials: int) -> tuple[str, str]:
@@ -26,7 +29,7 @@ def choose_sampler(name: str, trials: int) -> tuple[str, str]:
 
 
 def make_sampler(name: str, seed: int, trial: int) -> optuna.samplers.BaseSampler:
-    """A sampler for one trial; its seed is derived from the search's and the trial's number."""
+    """A sampler for one trial. Its seed is derived from the search's seed and the trial's number."""
     own = derived_seed(seed, trial)
     if name == "random":
         return optuna.samplers.RandomSampler(seed=own)
@@ -45,12 +48,13 @@ def derived_seed(seed: int, trial: int) -> int:
 
 
 def stratified(space: Space, macs: Callable[[Config], float], feasible: Callable[[Config], bool], seed: int) -> Config:
-    """A feasible configuration whose ln MACs is near an evenly drawn one: a start that spans the cost axis.
+    """A feasible configuration whose ln MACs are near an evenly drawn value: such trials span the cost axis.
 
-    Random draws crowd where most combinations lie, in the middle of the MACs range.
+    Plain random draws would crowd in the middle of the MACs range, where most combinations lie.
     """
     rng = np.random.default_rng(seed)
     drawn = [config for config in (space.draw(rng) for _ in range(START_DRAWS)) if feasible(config)]
+    # With nothing feasible at hand any draw will do: the searcher refuses it and asks again.
     if not drawn:
         return space.draw(rng)
     log_macs = np.log([macs(config) for config in drawn])

@@ -1,4 +1,4 @@
-"""When a trial stops before its budget. Sees dev metrics at rungs and exact costs, nothing else."""
+"""Decides whether a trial stops before its budget is spent. It sees only dev metrics at rungs and exact costs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import moocore
 import numpy as np
 
 Point = tuple[float, float]
-"""Cost and error, both to be small."""
+"""Cost and error, both of which should be small."""
 
 
 def keeps_going(point: Point, others: Sequence[Point], *, eta: int = 2) -> bool:
     """Whether a trial is among the best 1/eta of those that have reached its rung.
 
-    Ranked by non-domination, then by hypervolume contribution within a rank. The first at a rung always goes on.
+    Trials are ranked by non-domination, and within a rank by what they add to the hypervolume. The first one at a rung
+    always goes on.
 
     Source: Schmucker et al., Multi-objective asynchronous successive halving, 2021 (with hypervolume for its ranking).
     """
     points = np.array([point, *others], dtype=float)
-    # Cost by its logarithm: halving a small student's MACs is worth as much as halving a large one's.
+    # Cost counts by its logarithm: halving a small student's MACs is worth as much as halving a large one's.
     points[:, 0] = np.log(points[:, 0])
     ranks = moocore.pareto_rank(points)
+    # A little beyond the worst of both, so that the ends of the front add to the hypervolume as well.
     reference = points.max(axis=0) + 0.1 * np.maximum(np.ptp(points, axis=0), 1e-9)
     peers = np.flatnonzero(ranks == ranks[0])
     contributions = moocore.hv_contributions(points[peers], ref=reference, ignore_dominated=False)

@@ -1,8 +1,10 @@
-"""The searcher: suggests, observes, ends trials. All of its memory is the study; it knows nothing of Ray.
+"""The searcher suggests trials, observes them at rungs and ends them. It keeps all it knows in the study.
 
-suggest() -> Suggestion | None        next trial to run; None: nothing more to suggest
-observe(number, updates, metrics)     at a rung before the last: go on, or stop
-complete(number, updates, metrics)    at the last rung
+It knows nothing of Ray. These are its verbs:
+
+suggest() -> Suggestion | None        the next trial to run; None if there is nothing more to suggest
+observe(number, updates, metrics)     what a trial has at a rung before the last; says whether it goes on
+complete(number, updates, metrics)    what a trial has at the last rung
 fail(number, cause, error)            the trial broke; it may be suggested again
 """
 
@@ -35,13 +37,15 @@ ONE_THREAD = ThreadpoolController()
 START_TRIALS = 6
 """Trials spread over the cost axis before a model of the error is trusted."""
 MAX_LOST = 5
-"""Attempts at one trial whose workers keep vanishing, before it counts as failed."""
+"""Attempts at a trial whose workers keep vanishing, before it counts as failed."""
 BATCH, ACCUMULATE = "training.batch_s", "training.accumulate"
 MAX_REFUSED = 300
-"""Suggestions in a row that may be over budget or known already, before the space counts as exhausted."""
+"""Suggestions in a row that may be over budget or known already, before the space counts as used up."""
 
 
 class Searcher:
+    """Runs the search on a study. One searcher at a time may write a study."""
+
     def __init__(
         self,
         spec: Spec,
@@ -52,7 +56,7 @@ class Searcher:
         say: Callable[[str], None],
         costs: Costs | None = None,
     ) -> None:
-        """`costs`: those of the same spec and teacher, where they are known from another search."""
+        """`trials`: how many to run in all. `costs`: costs of the same spec and teacher, known from another search."""
         self.spec = spec
         self.study = study
         self.trials = trials
@@ -63,13 +67,14 @@ class Searcher:
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
         self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
+        # Refused suggestions cost nothing, and do not count as trials.
         self._launched = sum(r.state != "infeasible" for r in study.records())
         self._costs = costs or Costs(spec, teacher)
         self._surrogate = Surrogate(self.space)
         self._halted = ""
 
     def suggest(self) -> Suggestion | None:
-        """The next trial: first the interrupted ones, under their old number.
+        """The next trial to run. Interrupted trials come first, under their old number.
 
         Raises: WorkError if nothing feasible is left to suggest, or the disk is full.
         """
@@ -94,18 +99,20 @@ class Searcher:
         )
 
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
-        """Keep a rung's metrics. Returns whether the trial goes on."""
+        """Keeps a rung's metrics. Returns whether the trial goes on."""
         others = self._at_rung(updates, number)
         self.study.report(number, updates, metrics)
         if self.spec.search.scheduler == "fifo":
             return True
         point = self._point(self.study.record(number), metrics)
+        # Without an error at this rung there is nothing to compare: a pruned student has none before it is sliced.
         if math.isnan(point[1]) or keeps_going(point, others):
             return True
         self.study.end(number, "stopped")
         return False
 
     def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
+        """Keeps the metrics of the last rung and ends the trial. Without a finite error it has failed."""
         error = f"eval/{self._error_objective}"
         with self.study.together():
             self.study.report(number, updates, metrics)
@@ -115,14 +122,14 @@ class Searcher:
                 self.study.end(number, "failed", error=f"{error} is missing or not finite", cause="nan")
 
     def fail(self, number: int, cause: str, error: str) -> None:
-        """The trial broke: what comes next depends on the cause.
+        """Takes in that a trial broke. What comes next depends on the cause.
 
-        `lost`, its workers vanished: it runs again from its checkpoint. `oom`: again, once, with half the batch,
-        twice as many in an update. `disk`: it stays interrupted, and nothing more is suggested until there is room.
-        Anything else is final.
+        `lost` means that its workers vanished: it runs again from its checkpoint. After `oom`, out of memory, it runs
+        again once, with half the batch and twice as many batches in an update. After `disk`, a full disk, it stays
+        interrupted, and nothing more is suggested until there is room. Any other cause is final.
         """
         record = self.study.record(number)
-        if record.state != "running":
+        if record.state != "running":  # a trial that has ended keeps its state
             return
         again = (number, dict(record.config))
         if cause == "lost" and self.study.attempt(number) < MAX_LOST:
@@ -151,7 +158,7 @@ class Searcher:
         return Suggestion(number, config, seed, record.overrides, record.metrics.get("cost/seconds", 0.0))
 
     def _ask(self) -> tuple[int, Config, str | None]:
-        """A new trial of the study, and why it cannot be run, if it cannot."""
+        """A new trial of the study, its configuration, and the reason why it cannot be run, or None if it can."""
         sampler = make_sampler(self._sampler, self.spec.search.seed, self.study.asked)
         known = self._start() or (self._proposal(self.study.asked) if self._sampler == "ehvi" else None)
         with self.study.together():
@@ -159,7 +166,7 @@ class Searcher:
             return number, config, self._refusal(number, config)
 
     def _start(self) -> Config | None:
-        """The next of the points to begin with, unless it was tried."""
+        """The next of the start points that the document names, unless it was tried already."""
         start = self.spec.search.start
         if self._launched >= len(start):
             return None
@@ -168,27 +175,30 @@ class Searcher:
         return None if tried else dict(point)
 
     def _proposal(self, asked: int) -> Config:
-        """Spread over the cost axis first, then where the front is expected to gain most."""
+        """A configuration: at first one that spreads trials over the cost axis, later one that the front gains from."""
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
+        # As many trials as there are lanes begin before anything is known of any of them.
         if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
             rng = np.random.default_rng(seed)
-            # The matrices are small: more threads than one only wait for each other, and for the trials' own.
+            # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
                 found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
         return found or stratified(self.space, self._macs, self._feasible, seed)
 
     def _observations(self) -> list[Observation]:
-        """What the surrogate may learn from, in terms of ln MACs and ln error."""
+        """What the surrogate may learn from, as ln MACs and ln errors."""
         seen = []
         for record, rungs in self.study.trials():
+            # A trial that failed for another reason, such as lost workers, says nothing about its configuration.
             if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
             config = dict(record.config)
             budget = self.spec.updates(record.method)
             errors = {updates / budget: self._point(record, metrics)[1] for updates, metrics in rungs.items()}
+            # An error of zero has no logarithm.
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
-            # What ran out of memory twice would do so again: as bad a place as one that diverges.
+            # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.
             diverged = record.state == "failed"
             seen.append(Observation(config, self._ln_macs(config), ln_error, diverged))
         return seen
@@ -225,11 +235,15 @@ class Searcher:
         return self._costs(config).macs_g
 
     def _at_rung(self, updates: int, number: int) -> list[tuple[float, float]]:
-        """Cost and error of the other trials that have been at this rung: at the same share of their own budget."""
+        """Cost and error of the other trials that have been at this rung.
+
+        Methods may have budgets of their own, so that a rung is a share of a trial's budget.
+        """
         budget = self.spec.updates(self.study.record(number).method)
         points = []
         for record, rungs in self.study.trials():
             own = self.spec.updates(record.method)
+            # Rungs are rounded to whole updates: shares within one update of each other are the same rung.
             near = [m for at, m in rungs.items() if abs(at / own - updates / budget) < 1 / min(own, budget)]
             points += [self._point(record, metrics) for metrics in near if record.number != number]
         return [point for point in points if math.isfinite(point[1])]

@@ -1,4 +1,4 @@
-"""How a search stands, from its study alone: while it runs and after."""
+"""Says how a search stands, while it runs and after, from its study alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ SECONDS = "cost/seconds"
 
 
 def search_status(document: SearchDocument, spec: Spec, asked: int) -> dict[str, Any]:
-    """What `status --json` prints; seconds are those of a trial's workers, times of the search count from its start."""
+    """How the search stands, as `status --json` prints it. `asked` is the number of trials that it is to run.
+
+    Seconds spent and saved are those of all workers together. Times count from the start of the first trial.
+    """
     states: dict[str, int] = {}
     for trial in document.trials:
         states[trial.state] = states.get(trial.state, 0) + 1
@@ -38,7 +41,7 @@ def search_status(document: SearchDocument, spec: Spec, asked: int) -> dict[str,
 
 
 def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
-    """The status for people: one line, or the points and the history below it."""
+    """The status as lines for people: one line, and if `long` the front and the history below it."""
     shown = ", ".join(f"{count} {state}" for state, count in status["trials"].items()) or "no trial yet"
     line = f"{status['name']}: {shown} of {status['asked']}; front {len(status['front'])}"
     line += f", hypervolume {status['hypervolume']:.0f}"
@@ -63,7 +66,7 @@ def _point(point: dict[str, Any]) -> str:
 
 
 def _history(document: SearchDocument) -> list[tuple[float, float]]:
-    """(seconds since the first trial began, hypervolume), at each growth."""
+    """Pairs of (seconds since the first trial began, hypervolume), one each time that it grew."""
     ended = [trial for trial in document.trials if trial.state != "running" and trial.ended_s is not None]
     began_s = min((trial.started_s for trial in document.trials if trial.started_s is not None), default=0.0)
     times = sorted(trial.ended_s or 0.0 for trial in ended)
@@ -80,16 +83,17 @@ def _spent_s(trial: TrialRecord) -> float:
 
 
 def _saved_s(ended: list[TrialRecord], spec: Spec) -> float:
-    """What the stopped trials would have taken beyond what they took, had they gone on at their pace."""
+    """Seconds that stopping has saved: what the stopped trials would have taken yet, had they gone on at their pace."""
     stopped = [(trial, trial.rung) for trial in ended if trial.state == "stopped" and trial.rung]
     return sum(_spent_s(trial) * (spec.updates(trial.method) / rung - 1) for trial, rung in stopped)
 
 
 def _left_s(trials: list[TrialRecord], ended: list[TrialRecord], asked: int, lanes: int) -> float | None:
-    """By the mean time of a trial so far; None before the first has ended."""
+    """Seconds until the search ends, by the mean time of a trial so far. None before the first trial has ended."""
     if not any(_spent_s(trial) for trial in ended):
         return None
     each_s = mean(_spent_s(trial) for trial in ended)
+    # A running trial that has passed the mean already must not make the others seem shorter.
     running_s = sum(min(_spent_s(trial), each_s) for trial in trials if trial.state == "running")
     return round(max(0.0, (asked - len(ended)) * each_s - running_s) / lanes, 1)
 

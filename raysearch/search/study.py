@@ -1,8 +1,8 @@
-"""The study: the one truth about a search, in an Optuna storage. Everything else is computed from it, or is a mirror.
+"""The study: the one truth about a search, kept in an Optuna storage. All else is computed from it, or mirrors it.
 
-An Optuna trial carries params and attributes: `config`, `cost`, `state` (ours), `rung:<updates>` (metrics there),
-`metrics` (of the last rung), `error`, `cause`, `attempts`, `overrides` (settings that a retry changed). A trial without
-`state` is running, or was interrupted.
+Beside its parameters, an Optuna trial carries these attributes: `config`, `cost`, `state` (ours, not Optuna's),
+`rung:<updates>` (the metrics at that rung), `metrics` (those of the last rung), `error`, `cause`, `attempts` and
+`overrides` (settings that a retry changed). A trial without `state` is running, or was interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from raysearch.storage.journal import Journal
 from raysearch.storage.studies import open_storage
 
 FEWEST_JUDGED = 8
-"""Complete trials before the importance of a setting means anything."""
+"""Least complete trials with which the importance of a setting means anything."""
+# Optuna's samplers learn nothing from trials in state FAIL, and should not from those that were refused or that broke.
 _OPTUNA_STATE = {
     "complete": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
@@ -36,20 +37,20 @@ _OPTUNA_STATE = {
 
 
 class Study:
-    """Typed view of one Optuna study. Only the driver of a search writes it; anyone may read it."""
+    """A typed view of one Optuna study. Only the driver of a search writes it. Anyone may read it."""
 
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
         self._ids: dict[int, int] = {}
         storage = study._storage
         self.together = storage.together if isinstance(storage, Journal) else nullcontext
-        """What is written within this context is written as one, where the storage can."""
+        """A context in which all that is written is written as one, where the storage can do that."""
         self.guard: Callable[[], None] = lambda: None
-        """Called before each write: raises if this driver no longer holds the search's lease."""
+        """Called before each write. It raises if this driver no longer holds the search's lease."""
 
     @classmethod
     def create(cls, storage: str | BaseStorage, name: str, objectives: list[str], about: dict[str, Any]) -> Study:
-        """A new study; `about` is kept with it for ever (spec, seeds, versions).
+        """Makes a new study. `about` (spec, seeds, versions and so on) is kept with it for ever.
 
         Raises: optuna.exceptions.DuplicatedStudyError if the name is taken.
         """
@@ -65,7 +66,11 @@ class Study:
 
     @classmethod
     def open(cls, storage: str, name: str) -> Study:
-        """Raises: KeyError if there is no such study."""
+        """The study of this name in a storage.
+
+        Raises: KeyError if there is no such study.
+        """
+        # Optuna would make the file: looking for a study must leave no trace.
         if "://" not in storage and not Path(storage).exists():
             raise KeyError(name)
         return cls(optuna.load_study(storage=open_storage(storage), study_name=name))
@@ -79,20 +84,20 @@ class Study:
         return self._study.user_attrs
 
     def note(self, key: str, value: Any) -> None:
-        """Keep one more fact about the search as a whole."""
+        """Keeps one more fact about the search as a whole."""
         self.guard()
         self._study.set_user_attr(key, value)
 
     def ask(
         self, space: Space, sampler: optuna.samplers.BaseSampler, known: Config | None = None
     ) -> tuple[int, Config]:
-        """A new trial of the study: its number and configuration; `known` fixes some or all of its values."""
+        """Makes a new trial. Returns its number and configuration. `known` fixes some or all of its values."""
         self.guard()
         self._study.sampler = sampler
         if known:
             self._study.enqueue_trial({key: value for key, value in known.items() if key in _searched(space)})
         with self.together(), warnings.catch_warnings():
-            # A start point may leave values to the sampler, and conditions hide others from it: both are meant.
+            # Optuna warns where a start point leaves values to the sampler, or conditions hide some. Both are meant.
             warnings.simplefilter("ignore")
             trial = self._study.ask()
             config = space.suggest(trial)
@@ -101,26 +106,27 @@ class Study:
         return trial.number, config
 
     def set_cost(self, number: int, cost: Cost) -> None:
+        """Keeps the cost of a trial, as known when it was suggested."""
         self._write(number, "cost", cost.model_dump())
 
     def report(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        """Metrics at a rung."""
+        """Keeps the metrics of a trial at a rung."""
         with self.together():
             self._write(number, f"rung:{updates}", metrics)
             self._write(number, "metrics", metrics)
 
     def attempt(self, number: int) -> int:
-        """Count one more attempt at a trial; returns how many there were, this one included."""
+        """Counts one more attempt at a trial. Returns how many there were, this one included."""
         attempts = int(self._frozen(number).user_attrs.get("attempts", 0)) + 1
         self._write(number, "attempts", attempts)
         return attempts
 
     def override(self, number: int, overrides: Config) -> None:
-        """Settings that later attempts at a trial use in place of its configuration's."""
+        """Keeps settings that later attempts at a trial use in place of its configuration's."""
         self._write(number, "overrides", overrides)
 
     def end(self, number: int, state: State, *, error: str | None = None, cause: str | None = None) -> None:
-        """Tell the trial's last word. A trial that has had it keeps it: telling twice changes nothing."""
+        """Ends a trial. A trial that has ended keeps its state: ending it twice changes nothing."""
         with self.together():
             if "state" not in self._frozen(number).user_attrs:
                 for key, value in (("error", error), ("cause", cause)):
@@ -138,7 +144,7 @@ class Study:
         self._study.tell(number, values=values, state=_OPTUNA_STATE[record.state], skip_if_finished=True)
 
     def settle(self) -> list[tuple[int, Config]]:
-        """Finish what a killed driver left half told; return the interrupted trials, which are to run again."""
+        """Finishes what a killed driver left half told. Returns the interrupted trials, which are to run again."""
         interrupted = []
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if "state" in frozen.user_attrs:
@@ -146,30 +152,32 @@ class Study:
             elif "cost" in frozen.user_attrs:
                 interrupted.append((frozen.number, frozen.user_attrs["config"]))
             else:
-                # Killed between being asked and being costed: nothing was paid for it.
+                # The driver was killed before the trial had a cost, so that nothing was paid for it.
                 self.end(frozen.number, "failed", error="interrupted before it was costed", cause="lost")
         return interrupted
 
     @property
     def asked(self) -> int:
-        """Trials ever asked for, whatever became of them."""
+        """Number of trials ever made, whatever became of them."""
         return len(self._study.get_trials(deepcopy=False))
 
     def trials(self) -> list[tuple[TrialRecord, dict[int, dict[str, float]]]]:
-        """Every trial with its metrics by updates, by number."""
+        """Every trial in order of number, with its metrics at each rung by updates."""
         return [(_record(frozen), _rungs(frozen)) for frozen in self._begun()]
 
     def records(self) -> list[TrialRecord]:
-        """Every trial, by number."""
+        """Every trial, in order of number."""
         return [_record(frozen) for frozen in self._begun()]
 
     def record(self, number: int) -> TrialRecord:
+        """The trial of this number."""
         return _record(self._frozen(number))
 
     def importances(self) -> dict[str, dict[str, float]]:
-        """Objective -> searched value -> its share in how good trials differ from the others; they sum to 1.
+        """How much each searched setting decides about each objective, as shares that sum to 1.
 
-        Empty before there are `FEWEST_JUDGED` complete trials. Values that only some trials have are left out.
+        A share says how well the setting tells good trials from the others. Settings that only some trials have are
+        left out. There are no shares before `FEWEST_JUDGED` trials are complete.
         Source: Watanabe et al., PED-ANOVA, IJCAI 2023.
         """
         complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -189,6 +197,7 @@ class Study:
 
     def _begun(self) -> Iterator[FrozenTrial]:
         for frozen in self._study.get_trials(deepcopy=False):
+            # Optuna queues start points as waiting trials, which have not begun.
             if frozen.state != TrialState.WAITING and "config" in frozen.user_attrs:
                 yield frozen
 
@@ -197,6 +206,7 @@ class Study:
         self._study._storage.set_trial_user_attr(self._id(number), key, value)
 
     def _id(self, number: int) -> int:
+        # Kept, since each look-up asks the storage.
         if number not in self._ids:
             self._ids[number] = self._study._storage.get_trial_id_from_study_id_trial_number(
                 self._study._study_id, number
@@ -240,7 +250,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
 
 
 def _cost(attrs: dict[str, Any]) -> Cost:
-    """As known when the trial was suggested, unless its method measured it: pruning lands near its target."""
+    """The cost that the method measured, since pruning only lands near its target, or else the one known beforehand."""
     known, metrics = attrs.get("cost", {}), attrs.get("metrics", {})
     return Cost(
         macs_g=metrics.get("cost/macs_g", known.get("macs_g", math.nan)),

@@ -1,7 +1,7 @@
-"""What is known of the error so far: a Gaussian process on its logarithm over the space.
+"""The surrogate predicts the error of configurations that were not run: a Gaussian process on ln error over the space.
 
-Costs are exact and are not modelled. Trials that were stopped, or still run, take part with the error they are expected
-to end with, as uncertain as such forecasts have proved to be.
+Costs are exact and are not modelled. Trials that were stopped or still run take part with the error that they are
+expected to end with, and with the uncertainty that such forecasts have proved to have.
 
 Shapes: N observations, P places to predict, F features.
 """
@@ -23,24 +23,27 @@ from raysearch.spec.space import Config, Distribution, Space
 
 Array = NDArray[np.float64]
 NOISE = 0.02
-"""Standard deviation of ln error between two runs of one configuration, at least."""
+"""Least standard deviation of ln error between runs of one configuration."""
 MAX_ROWS = 250
-"""Observations that the process is fitted on: its time grows with their cube."""
+"""Limit on the observations that the process is fitted on, since its time grows with their cube."""
 INACTIVE = 0.5
-"""Feature of a setting that does not matter beside the others: the middle of its range."""
+"""Feature of a setting that a configuration does not have: the middle of the range."""
 
 
 @dataclass(frozen=True)
 class Observation:
+    """What the surrogate is told of one trial."""
+
     config: Config
     ln_macs: float
     ln_error: dict[float, float]
-    """ln of the error by share of the budget; 1.0 is the final one. Empty: nothing is known yet."""
+    """ln of the error by share of the budget, where 1.0 is the end. Empty if nothing is known yet."""
     diverged: bool = False
+    """Whether the trial broke, so that its place counts as bad as the worst."""
 
 
 class Encoding:
-    """Configurations as rows of features in [0, 1]."""
+    """Turns configurations into rows of features in [0, 1], one row for each."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
@@ -56,10 +59,10 @@ class Encoding:
 
 
 def _columns(distribution: Distribution, values_P: Sequence[Any]) -> list[Array]:
-    """The features of one setting, each for all configurations."""
+    """The features of one setting, each as a column over all configurations."""
     if (choices := distribution.choice) is not None:
         if _ordered(choices):
-            # Widths and cluster counts are choices of a number: their order is worth more than their names.
+            # Widths and cluster counts are choices among numbers, whose order says more than their names.
             ranks = {choice: rank / (len(choices) - 1) for rank, choice in enumerate(sorted(choices))}  # type: ignore[type-var]
             return [np.array([ranks.get(value, INACTIVE) for value in values_P])]
         return [
@@ -79,7 +82,7 @@ def _ordered(choices: Sequence[object]) -> bool:
 
 
 class Surrogate:
-    """Predicts ln error. Made once a search; `fit` before each suggestion."""
+    """Predicts ln error. It is made once for a search, and fitted before each suggestion."""
 
     def __init__(self, space: Space) -> None:
         self._encode = Encoding(space)
@@ -87,7 +90,7 @@ class Surrogate:
         self._fitted_on = 0
 
     def fit(self, observations: Sequence[Observation]) -> bool:
-        """Take in what is known. Returns False while it is too little to model."""
+        """Takes in what is known. Returns False while that is too little to model."""
         seen = [o for o in observations if o.ln_error or o.diverged]
         if sum(bool(o.ln_error) for o in seen) < 3:
             return False
@@ -96,6 +99,7 @@ class Surrogate:
         x_NF = self._encode([o.config for o in seen])
         self._mean, self._scale = float(targets_N.mean()), float(targets_N.std()) or 1.0
         y_N = (targets_N - self._mean) / self._scale
+        # The kernel is searched for only when the data has grown by a quarter: that is most of the time of a fit.
         grown = len(seen) >= 1.25 * self._fitted_on or self._kernel is None
         self._process = GaussianProcessRegressor(
             self._kernel or _kernel(x_NF.shape[1]),
@@ -103,7 +107,7 @@ class Surrogate:
             optimizer="fmin_l_bfgs_b" if grown else None,
         )
         with warnings.catch_warnings():
-            # A length scale at its bound is what the bounds are for.
+            # scikit-learn warns of a length scale at its bound, but that is what the bounds are for.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._process.fit(x_NF, y_N)
         if grown:
@@ -112,7 +116,7 @@ class Surrogate:
         return True
 
     def believe(self, pending: Sequence[Config]) -> Array:
-        """Take pending trials as if they had ended where they are expected to. Returns their ln errors."""
+        """Takes pending trials as if they had ended where they are expected to. Returns their expected ln errors."""
         mean_P, _ = self.predict(pending)
         x_NF = np.concatenate([self._x_NF, self._encode(pending)])
         y_N = np.concatenate([self._y_N, (mean_P - self._mean) / self._scale])
@@ -122,6 +126,7 @@ class Surrogate:
 
     def predict(self, configs: Sequence[Config]) -> tuple[Array, Array]:
         """Mean and standard deviation of the ln error that training would end with, without the noise of one run."""
+        # The process predicts runs. Their noise is taken off, since the front wants the configuration, not one run.
         mean_P, sd_P = self._process.predict(self._encode(configs), return_std=True)
         white = float(self._process.kernel_.k2.noise_level)
         sd_P = np.sqrt(np.maximum(sd_P**2 - white, 1e-8))
@@ -129,12 +134,13 @@ class Surrogate:
 
 
 def _kernel(features: int) -> object:
+    # The bounds keep a few observations from making one setting mean everything or nothing.
     matern = Matern(length_scale=np.full(features, 1.6), length_scale_bounds=(0.5, 6.0), nu=2.5)
     return ConstantKernel(1.0, (0.3, 10.0)) * matern + WhiteKernel(0.02, (1e-3, 0.2))
 
 
 def expected_ends(seen: Sequence[Observation]) -> tuple[Array, Array]:
-    """ln of each trial's final error, measured or expected, and the variance of that."""
+    """ln of the final error of each trial, measured or expected, and its variance."""
     finals = [o for o in seen if 1.0 in o.ln_error]
     forecasts = {share: _forecast(finals, share) for share in {s for o in seen for s in o.ln_error if s < 1.0}}
     targets_N, variance_N = np.full(len(seen), np.nan), np.full(len(seen), NOISE**2)
@@ -146,6 +152,7 @@ def expected_ends(seen: Sequence[Observation]) -> tuple[Array, Array]:
             fall, variance = forecasts[share](observation)
             targets_N[i] = observation.ln_error[share] + fall
             variance_N[i] += variance
+    # What diverged has no error of its own and counts as the worst that was seen.
     worst = np.nanmax(targets_N)
     targets_N = np.where(np.isnan(targets_N), worst, targets_N)
     # One collapsed trial must not set the scale for all.
@@ -154,11 +161,13 @@ def expected_ends(seen: Sequence[Observation]) -> tuple[Array, Array]:
 
 
 def _forecast(finals: Sequence[Observation], share: float) -> Callable[[Observation], tuple[float, float]]:
-    """How much ln error still falls from a rung to the end, and the variance of that.
+    """A function that says how much ln error still changes from a rung to the end, and the variance of that.
 
-    Ridge on ln MACs and the method, from trials that saw both: large students and other methods have other curves.
+    It is a ridge regression on ln MACs and the method, since large students and other methods have other curves. It
+    learns from the trials that have been at both.
     """
     pairs = [(o, o.ln_error[1.0] - o.ln_error[share]) for o in finals if share in o.ln_error]
+    # Too few trials for a regression: their mean, with a standard deviation of 0.15, has to do.
     if len(pairs) < 4:
         fall = float(np.mean([p[1] for p in pairs])) if pairs else 0.0
         return lambda _: (fall, 0.15**2)
@@ -170,6 +179,7 @@ def _forecast(finals: Sequence[Observation], share: float) -> Callable[[Observat
         return [1.0, o.ln_macs - middle, *(float(o.config["method"] == method) for method in methods)]
 
     x_NF = np.array([features(o) for o, _ in pairs])
+    # The intercept is hardly penalised: only what differs by size and method is shrunk.
     penalty = np.diag([0.01] + [1.0] * (x_NF.shape[1] - 1))
     weights_F = np.linalg.solve(x_NF.T @ x_NF + penalty, x_NF.T @ fall_N)
     variance = float(np.mean((fall_N - x_NF @ weights_F) ** 2))
@@ -177,7 +187,7 @@ def _forecast(finals: Sequence[Observation], share: float) -> Callable[[Observat
 
 
 def _newest(seen: list[Observation], targets_N: Array, variance_N: Array) -> tuple[list[Observation], Array, Array]:
-    """At most `MAX_ROWS`: the newest half, and of the older ones the best for their cost."""
+    """At most `MAX_ROWS` observations: half of them the newest, and half the best for their cost of the older ones."""
     if len(seen) <= MAX_ROWS:
         return seen, targets_N, variance_N
     macs_N = np.array([o.ln_macs for o in seen])

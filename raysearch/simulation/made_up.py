@@ -1,8 +1,12 @@
-"""Made-up tables: exact costs of real students, and errors whose laws are drawn from a seed.
+"""Made-up tables of trials: exact costs of real students, with errors that follow laws drawn from a seed.
 
-What holds of real searches holds here: the best method and front end differ from table to table; errors fall by a
-power of size to a floor; learning rate, clusters and masking have an optimum; curves of large and slow students cross
-those of small ones; some configurations diverge; a pruned student is comparable only after its slice.
+They let a search be simulated without any training. What holds of real searches holds of them:
+- The best method and front end differ from table to table.
+- Errors fall with a power of the student's size, down to a floor.
+- Learning rate, cluster count and masking have an optimum.
+- Curves of large and slow students cross those of small ones.
+- Some configurations diverge.
+- A pruned student can be compared only once it is sliced.
 
 Shapes: K waves, F features.
 """
@@ -19,7 +23,7 @@ from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import params
 from raysearch.files.digest import document_digest
 from raysearch.search.acquisition import mutant
-from raysearch.search.costs import Costs, feasible
+from raysearch.search.costs import Costs, draw_feasible
 from raysearch.search.surrogate import Encoding
 from raysearch.simulation.recorded import Point, Row
 from raysearch.simulation.simulation import front_of
@@ -31,14 +35,17 @@ TEACHER = EncoderConfig(
     front_end=Waveform(), width=768, norm="post", blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072)
 )
 SHARES = [1 / 9, 1 / 3, 1.0]
+"""Rungs, as shares of the budget."""
 PRUNED = ("hjpruning", "dphubert")
+"""Methods that prune."""
 SLICED = 0.67
 """Share of the budget after which a pruned student is sliced and compared."""
 NOISE = 0.03
-"""Standard deviation of ln error between runs; 70 % of the variance is the seed's, the rest each report's."""
+"""Standard deviation of ln error between runs. Of its variance, 70 % is the run's, and the rest each report's own."""
 START_S = 2.0
 """Seconds before a trial's first update."""
 DRAWS = 300
+"""Random configurations by which the scales of a table are set."""
 DOCUMENT: dict[str, Any] = {
     "name": "synthetic",
     "corpus": {"kind": "synthetic"},
@@ -59,12 +66,13 @@ DOCUMENT: dict[str, Any] = {
     },
     "search": {"updates": 900, "rungs": SHARES, "trials": 60},
 }
+"""The search document of a table on a made-up space."""
 
 
 class SyntheticTable:
-    """One set of laws, on a made-up space or on one that is given.
+    """A table by one set of laws, on a made-up space or on the space of a given spec.
 
-    `seconds`: of a whole trial without its start; by default the time is made up too.
+    `seconds` gives the time of a whole trial without its start. By default the time is made up too.
     """
 
     def __init__(
@@ -78,7 +86,7 @@ class SyntheticTable:
         self.teacher = teacher
         self.costs = Costs(self.spec, teacher)
         self.seconds = seconds or self._made_up_seconds
-        # The laws are of sizes beside a teacher of HuBERT Base's.
+        # The laws are made for a teacher as large as HuBERT Base. Sizes beside another teacher are scaled to it.
         self._scale_m = params(TEACHER) / params(teacher)
         self._encode = Encoding(self.spec.search_space)
         rng = np.random.default_rng(seed)
@@ -93,7 +101,7 @@ class SyntheticTable:
         self._wave_K = rng.uniform(0, 2 * np.pi, 4)
         self._direction_KF = rng.normal(0, 2.0, (4, self._encode([self.spec.search_space.draw(rng)]).shape[1]))
         self._rate, self._slowness = rng.uniform(0.12, 0.2), rng.uniform(0.05, 0.12)
-        drawn = feasible(self.spec, self.costs, DRAWS, rng)
+        drawn = draw_feasible(self.spec, self.costs, DRAWS, rng)
         # The hottest tenth of what random search would try diverges.
         self._hottest = float(np.quantile([self._heat(config) for config in drawn], 0.9))
         truths = [self._truth(config) for config in drawn]
@@ -102,6 +110,8 @@ class SyntheticTable:
         self._mean_macs = float(np.mean(macs))
 
     def row(self, config: Config, seed: int) -> Row:
+        """What would come of a configuration. `seed` draws the noise."""
+        # Noise follows from seed and configuration alone, whatever the order in which a searcher asks.
         rng = np.random.default_rng([seed, int(document_digest(config, digits=12), base=16)])
         shares = self.spec.search.rungs
         of_seed, *of_reports = rng.normal(0, NOISE, 1 + len(shares)) * np.sqrt([0.7, *[0.3] * len(shares)])
@@ -118,10 +128,11 @@ class SyntheticTable:
         return Row(config, points, truth=truth)
 
     def _made_up_seconds(self, config: Config) -> float:
-        """A fixed share for teacher and data, the rest by the student's MACs."""
+        """Seconds of a whole trial: a fixed share for teacher and data, and the rest by the student's MACs."""
         return 100 * (0.25 + 0.75 * self.costs(config).macs_g / self._mean_macs)
 
     def _truth(self, config: Config) -> float:
+        """The error that a configuration ends with, without noise, in percent."""
         method = str(config["method"])
         front_end = str(config.get("student.front_end", "waveform"))
         size = self._size(config)
@@ -135,34 +146,38 @@ class SyntheticTable:
         if "student.width" in config and "student.depth" in config:
             aspect = math.log(float(config["student.width"]) / float(config["student.depth"]))
             ln_error += 0.08 * (aspect - self._best_aspect) ** 2
+        # Ripples that no simple law explains, as real spaces have them.
         features_F = self._encode([config])[0]
         waves_K = np.sin(self._direction_KF @ features_F + self._wave_K)
         return float(math.exp(ln_error + 0.025 * waves_K.sum() / math.sqrt(2)))
 
     def _size(self, config: Config) -> float:
-        """Millions of parameters, beside a teacher of HuBERT Base's."""
+        """Millions of parameters that the student would have beside a teacher as large as HuBERT Base."""
         return self.costs(config).params_m * self._scale_m
 
     def _heat(self, config: Config) -> float:
-        """ln of the learning rate above its optimum, which falls with size; 0 where the rate is not searched."""
+        """How far the ln of the learning rate is above its optimum, which falls with size. 0 if no rate is searched."""
         if "training.lr" not in config:
             return 0.0
         best = self._best_lr - self._lr_falls * math.log(self._size(config) / 10)
         return math.log(float(config["training.lr"])) - best
 
     def _at(self, config: Config, truth: float, share: float) -> float:
+        """The error at a share of the budget. With a large student or a low learning rate it takes longer to fall."""
         slowness = self._slowness * (math.log(self._size(config) / 10) - 0.3 * min(0.0, self._heat(config)))
         return min(100.0, truth * share ** -max(0.03, self._rate + slowness))
 
 
 def synthetic_table(seed: int) -> SyntheticTable:
-    """The table of a seed: always the same."""
+    """The table of a seed on the made-up space, which is always the same."""
     return SyntheticTable(seed)
 
 
 def oracle_points(table: SyntheticTable, draws: int, rounds: int) -> Sequence[tuple[float, float]]:
-    """Cost and error near the best that the space holds, without noise: of `draws` random configurations, then of
-    `rounds` of mutants of their front."""
+    """Cost and error of a front near the best that the space holds, without noise.
+
+    It is found by `draws` random configurations and then `rounds` of mutants of their front.
+    """
     rng = np.random.default_rng(0)
     space = table.spec.search_space
     front: dict[tuple[float, float], Config] = {}
@@ -173,6 +188,7 @@ def oracle_points(table: SyntheticTable, draws: int, rounds: int) -> Sequence[tu
             if round_
             else [space.draw(rng) for _ in range(draws)]
         )
+        # A configuration that diverges has no error.
         cool = [config for config in configs if table._heat(config) <= table._hottest]
         front.update({(table.costs(config).macs_g, table._truth(config)): config for config in cool})
         front = {point: front[point] for point in front_of(front)}

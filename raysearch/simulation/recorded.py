@@ -1,7 +1,7 @@
-"""A table of trials whose outcomes are known, so that searches can be replayed without training.
+"""Tables of trials whose outcomes are recorded, so that searches can be replayed on them without training.
 
-A file is gzipped JSON lines: first what was searched, then one row a trial. Between recorded configurations errors and
-times are those of the nearest one of the same method; costs are always exact.
+A table file holds gzipped lines of JSON: first what was searched, then one row for each trial. A configuration that was
+not recorded gets the errors and times of the nearest recorded one of the same method. Costs are always exact.
 
 Shapes: R rows, F features.
 """
@@ -28,19 +28,20 @@ from raysearch.spec.space import Config
 from raysearch.storage.folder import SearchFolder
 
 FORMAT = 1
+"""Version of the file format."""
 EXPECTED = "a table written by: raysearch table"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One rung of a trial."""
+    """What a trial had at one rung."""
 
     share: float
-    """Of the budget."""
+    """Share of the budget that was spent."""
     seconds: float
-    """Since the trial began."""
+    """Seconds since the trial began."""
     error: float
-    """On dev, in percent."""
+    """Error on dev, in percent."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +50,32 @@ class Row:
 
     config: Config
     points: tuple[Point, ...]
-    """By share; the last is the budget, unless the trial diverged."""
+    """What it had at each rung. The last rung is the whole budget, unless the trial diverged."""
     diverged_s: float | None = None
-    """Seconds after which its loss was no number any more."""
+    """Seconds after which the loss was not a number any more. None if that did not happen."""
     truth: float = math.nan
-    """The error without the noise of this run, where that is known."""
+    """Final error without the noise of this run, or as it was measured if the noise is not known. NaN if diverged."""
 
 
 class Table(Protocol):
-    """What a simulation asks."""
+    """What a simulation asks of a table, recorded or made up."""
 
     spec: Spec
 
     @property
-    def teacher(self) -> AnyConfig: ...
+    def teacher(self) -> AnyConfig:
+        """The teacher's config, by which students are built."""
 
     costs: Costs
     reference_point: tuple[float, float]
     """Cost and error beyond which nothing counts."""
 
     def row(self, config: Config, seed: int) -> Row:
-        """What would come of a configuration; `seed` draws the noise, where the table can."""
+        """What would come of a configuration. `seed` draws the noise, if the table has laws for it."""
 
 
 class RecordedTable:
-    """Rows of finished searches."""
+    """A table that is made of the trials of finished searches."""
 
     def __init__(
         self, spec: Spec, teacher: AnyConfig, reference_point: tuple[float, float], rows: Sequence[Row]
@@ -87,12 +89,16 @@ class RecordedTable:
         self._features_RF = self._encode([row.config for row in self.rows])
 
     def row(self, config: Config, seed: int) -> Row:
+        """The row of the recorded configuration nearest to this one. There is no noise to draw."""
         distance_R = ((self._features_RF - self._encode([config])) ** 2).sum(axis=1)
-        distance_R += [0.0 if row.config["method"] == config["method"] else 1e6 for row in self.rows]
+        distance_R += [
+            0.0 if row.config["method"] == config["method"] else 1e6 for row in self.rows
+        ]  # another method is always farther
         return self.rows[int(distance_R.argmin())]
 
 
 def write_table(table: RecordedTable, path: Path) -> None:
+    """Writes a table file, which `read_table` reads."""
     head = {
         "raysearch_table": FORMAT,
         "spec": table.spec.model_dump(mode="json", by_alias=True),
@@ -104,7 +110,10 @@ def write_table(table: RecordedTable, path: Path) -> None:
 
 
 def read_table(path: Path) -> RecordedTable:
-    """Raises: InputError if the file is no table."""
+    """The table in a file.
+
+    Raises: InputError if the file is no table.
+    """
     content = read_gzip(path, EXPECTED)
     try:
         head, *lines = (json.loads(line) for line in content.splitlines())
@@ -123,7 +132,7 @@ def _check_format(head: Any) -> None:
 
 
 def rows_of(trials: Iterable[tuple[Any, dict[int, dict[str, float]]]], error: str, spec: Spec) -> list[Row]:
-    """Rows from the records of a study: the complete trials, and those that diverged."""
+    """Rows of a study's trials: of those that are complete, and of those that diverged."""
     rows = []
     for record, rungs in trials:
         points = tuple(
@@ -140,6 +149,7 @@ def rows_of(trials: Iterable[tuple[Any, dict[int, dict[str, float]]]], error: st
 
 def _line(row: Row) -> dict[str, Any]:
     line = asdict(row)
+    # JSON has no NaN.
     line["truth"] = row.truth if math.isfinite(row.truth) else None
     return line
 
@@ -159,6 +169,7 @@ def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
     rows = []
     for folder in folders:
         own = folder.spec()
+        # How a space was searched may differ, but not the budgets: they decide what comes of a configuration.
         apart = [key for key in differences(spec, own) if not key.startswith(("search.", "workers."))]
         apart += [key for key in ("updates", "updates_of") if getattr(own.search, key) != getattr(spec.search, key)]
         if apart:

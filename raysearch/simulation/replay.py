@@ -1,4 +1,4 @@
-"""`raysearch simulate`: whole searches on a table, one a seed."""
+"""The verb `simulate`: replays whole searches on a table, one for each seed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from raysearch.spec.document import SearchSettings
 
 
 def load_table(name: str) -> Table:
-    """The table in a file, or `synthetic:SEED`.
+    """The table in a file, or the made-up table that `synthetic:SEED` names.
 
-    Raises: InputError
+    Raises: InputError if the name is neither.
     """
     kind, _, seed = name.partition(":")
     if kind != "synthetic":
@@ -36,10 +36,9 @@ def replay(
     budget_s: float | None,
     seeds: int,
 ) -> list[dict[str, Any]]:
-    """What `simulate --json` prints: front, hypervolume and its history for each seed.
+    """The front, hypervolume and its history for each seed, as `simulate --json` prints them.
 
-    Hypervolumes are in ln cost and error.
-
+    `budget_s` ends a search when all workers together have spent so many seconds. Hypervolumes are in ln cost.
     Raises: InputError for an unknown sampler or scheduler.
     """
     for key, value in (("sampler", sampler), ("scheduler", scheduler)):

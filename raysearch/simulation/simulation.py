@@ -1,4 +1,4 @@
-"""Searches replayed on a table: simulated workers and clock, the real searcher, no training."""
+"""Simulates a search on a table of known trials: with the real searcher, on simulated workers and a simulated clock."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from raysearch.simulation.recorded import Row, Table
 from raysearch.spec.space import Config
 
 ENDLESS = 10**6
-"""Trials of a search that ends by its budget of seconds."""
+"""Number of trials asked of a search that is ended by its budget of seconds instead."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial of a simulated search."""
+    """A trial of a simulated search, after its end."""
 
     time_s: float
-    """When it ended, on the simulated clock."""
+    """Seconds on the simulated clock at which it ended."""
     seconds: float
-    """What it took of a worker."""
+    """Seconds that a worker spent on it."""
     state: str
     """`complete`, `stopped` or `failed`."""
     config: Config
     macs_g: float
     error: float
-    """At its budget, without noise where the table knows that; NaN unless complete."""
+    """Error at the end of the budget, without noise where the table knows that. NaN unless complete."""
 
 
 class Driver(Protocol):
-    """Who is asked and told: the searcher, or a peer of it."""
+    """What a simulation asks for trials and tells of results: our searcher, or one that it is compared with."""
 
     def suggest(self) -> Suggestion | None: ...
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool: ...
@@ -49,7 +49,7 @@ class Driver(Protocol):
 
 
 def searcher_on(table: Table, sampler: str, scheduler: str, workers: int, seed: int, trials: int = ENDLESS) -> Searcher:
-    """The real searcher on a study in memory."""
+    """The real searcher, on a study that is kept in memory."""
     search = table.spec.search.model_copy(
         update={"sampler": sampler, "scheduler": scheduler, "seed": seed, "trials": trials}
     )
@@ -60,11 +60,15 @@ def searcher_on(table: Table, sampler: str, scheduler: str, workers: int, seed: 
 
 
 def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s: float = math.inf) -> list[Ended]:
-    """Every trial that ended before the workers together had spent the budget, in order of time."""
+    """Every trial that ended before the workers together had spent the budget, in order of time.
+
+    `seed` draws the noise of the table.
+    """
     _, error = axes(table.spec.objectives)
-    until_s = budget_s / workers
+    until_s = budget_s / workers  # all workers are taken to be busy until then
     ended: list[Ended] = []
-    # (time, order, began, suggestion, row, next point); one entry a busy worker.
+    # One entry for each busy worker: (time, order, began, suggestion, row, next point). The order makes entries of the
+    # same time comparable, and keeps them in the order in which they came.
     agenda: list[tuple[float, int, float, Suggestion, Row, int]] = []
     order = 0
 
@@ -114,8 +118,9 @@ def _tell(driver: Driver, table: Table, error: str, suggestion: Suggestion, row:
 
 
 def front_of(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The non-dominated of cost and error, by cost."""
+    """The points of cost and error that no other dominates, by cost."""
     found = sorted(points)
+    # An empty list must have two columns, too.
     kept = moocore.is_nondominated(np.array(found, dtype=float).reshape(-1, 2))
     return [point for point, keep in zip(found, kept, strict=True) if keep]
 
@@ -123,8 +128,8 @@ def front_of(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
 def ln_cost_hypervolume(points: Iterable[tuple[float, float]], reference_point: Sequence[float]) -> float:
     """The area between the points and the reference point, both of cost and error, in ln cost times percent.
 
-    To halve a small cost is worth as much in it as to halve a large one. Users read the linear hypervolume of their
-    search, where the dearest trials weigh most: `Front.hypervolume`.
+    In it, halving a small cost is worth as much as halving a large one. What users read of their search is the linear
+    hypervolume, where the dearest trials weigh most: `Front.hypervolume`.
     """
     limit, worst = reference_point
     seen = [(math.log(cost), error) for cost, error in points if cost < limit and error < worst]
@@ -134,7 +139,7 @@ def ln_cost_hypervolume(points: Iterable[tuple[float, float]], reference_point: 
 
 
 def history(ended: Sequence[Ended], workers: int, reference_point: Sequence[float]) -> list[tuple[float, float]]:
-    """(worker-seconds spent, ln-cost hypervolume) after each complete trial."""
+    """Pairs of (worker-seconds spent, ln-cost hypervolume), one after each complete trial."""
     front: list[tuple[float, float]] = []
     steps = []
     for trial in ended:
@@ -145,7 +150,7 @@ def history(ended: Sequence[Ended], workers: int, reference_point: Sequence[floa
 
 
 def time_to(steps: Sequence[tuple[float, float]], wanted: float) -> float:
-    """Worker-seconds until an ln-cost hypervolume was reached; infinite if it was not."""
+    """Worker-seconds until an ln-cost hypervolume was reached, or infinity if it was not."""
     return next((spent_s for spent_s, volume in steps if volume >= wanted), math.inf)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from raysearch.deploy.latency import Load
-from raysearch.deploy.pick import PickOrder, pick_trials, picks_text
+from raysearch.deploy.pick import PickRequest, pick_candidates, picks_text
 from raysearch.deploy.runtime.transcribe import OnnxModel
 from raysearch.errors import InputError, WorkError
 from raysearch.storage.folder import SearchFolder
@@ -31,7 +31,7 @@ ORDER = {
 
 
 def pick(search: SearchFolder, **order):
-    return pick_trials(search, PickOrder(**(ORDER | order)), lambda line: None)
+    return pick_candidates(search, PickRequest(**(ORDER | order)), lambda line: None)
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.planning import pace, plan
-from raysearch.planning.pace import Pace, Range, pace_of
+from raysearch.planning.pace import Pace, Range, pace_of_students
 from raysearch.planning.plan import Hours, Planner, corpus_hours, make_plan
 from raysearch.planning.throughput import Throughput, measure_reading, measure_training, narrowed
-from raysearch.planning.update_cost import Work, macs_per_s, update_work
+from raysearch.planning.update_cost import UpdateCost, macs_per_s, update_cost
 from raysearch.search.costs import Costs
 from raysearch.spec.document import Spec, WorkerSettings
 from raysearch.targets.store import Store
@@ -32,17 +32,17 @@ HOURS = Hours(0.5, 0.1, 0.2, "made up")
 
 
 @pytest.fixture
-def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "pace_of", lambda *asked: PACE)
+def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "pace_of_students", lambda *asked: PACE)
 
 
 def test_macs_a_second_are_superbs_over_its_seconds() -> None:
     assert macs_per_s(TEACHER) == pytest.approx(macs_superb(TEACHER) * 16_000 / sum(SUPERB_SAMPLES))
 
 
-def work_of(spec: Spec, **config: object) -> Work:
+def cost_of(spec: Spec, **config: object) -> UpdateCost:
     full = {"method": spec.methods[0], **config}
-    return update_work(spec.settings(full), spec.student_config(full, TEACHER), TEACHER, 1)
+    return update_cost(spec.settings(full), spec.student_config(full, TEACHER), TEACHER, 1)
 
 
 def test_teacher_is_asked_in_every_update_by_methods_that_imitate_its_states() -> None:
@@ -51,12 +51,12 @@ def test_teacher_is_asked_in_every_update_by_methods_that_imitate_its_states() -
         settings = spec.settings({"method": method})
         student = spec.student_config({"method": method}, TEACHER)
         expected = settings.training.batch_s * (3 * macs_per_s(student) + share * macs_per_s(TEACHER))
-        assert work_of(spec).macs == pytest.approx(expected)
+        assert cost_of(spec).macs == pytest.approx(expected)
 
 
 def test_every_batch_of_an_update_is_counted() -> None:
     one, three = (spec_with(method="dicehubert", space={}, training={"accumulate": count}) for count in (1, 3))
-    assert work_of(three) == Work(3 * work_of(one).audio_s, 3 * work_of(one).macs)
+    assert cost_of(three) == UpdateCost(3 * cost_of(one).audio_s, 3 * cost_of(one).macs)
 
 
 def test_pruned_student_costs_its_teacher_until_it_is_sliced() -> None:
@@ -64,17 +64,17 @@ def test_pruned_student_costs_its_teacher_until_it_is_sliced() -> None:
         spec_with(method="hjpruning", student={}, space={}, pruning={"macs_ratio": ratio, "share": 0.5})
         for ratio in (0.5, 1.0)
     )
-    assert work_of(half).macs == pytest.approx(0.75 * work_of(whole).macs, rel=0.01)
+    assert cost_of(half).macs == pytest.approx(0.75 * cost_of(whole).macs, rel=0.01)
 
 
 def test_trial_time_is_its_work_over_the_pace() -> None:
     spec = spec_with()
     planner = Planner(spec, TEACHER, HOURS, PACE, PACE)
     config = spec.search_space.walk(lambda _, distribution: distribution.values()[0])
-    work = update_work(spec.settings(config), spec.student_config(config, TEACHER), TEACHER, 1)
+    cost = update_cost(spec.settings(config), spec.student_config(config, TEACHER), TEACHER, 1)
     found = planner.trial_s(config)
     assert found.low == pytest.approx(found.likely / 2)
-    assert found.likely > spec.search.updates * work.macs / 2e9, "evaluation comes on top"
+    assert found.likely > spec.search.updates * cost.macs / 2e9, "evaluation comes on top"
 
 
 def test_reading_counts_only_what_is_not_kept() -> None:
@@ -86,7 +86,7 @@ def test_reading_counts_only_what_is_not_kept() -> None:
     assert large.trial_s(config).low - small.trial_s(config).low == pytest.approx(read_s)
 
 
-@pytest.mark.usefixtures("no_probe")
+@pytest.mark.usefixtures("no_measuring")
 def test_plan_adds_up() -> None:
     found = make_plan(spec_with(), TEACHER, HOURS, gpus=3, gpu="h100")
     search = spec_with().search
@@ -109,7 +109,7 @@ def test_label_sets_that_no_trial_asks_for_are_not_counted() -> None:
         assert Planner(spec, TEACHER, HOURS, PACE, PACE).label_sets(({"method": "unfused"},)) == sets
 
 
-@pytest.mark.usefixtures("no_probe")
+@pytest.mark.usefixtures("no_measuring")
 def test_more_gpus_than_trials_are_idle() -> None:
     found = make_plan(spec_with(), TEACHER, HOURS, gpus=100, gpu="h100")
     assert found["lanes"] == found["trials"]
@@ -125,7 +125,7 @@ def test_hours_asked_for_are_said_to_be_assumed(tmp_path: Path) -> None:
     assert "not read" in corpus_hours(spec_with(), 960.0, Store(tmp_path)).source
 
 
-def test_probe_of_an_encoder_gives_more_audio_more_time() -> None:
+def test_measured_encoder_gives_more_audio_more_time() -> None:
     found = measure_training(TEACHER, torch.device("cpu"), "fp32")
     assert 0 < found.fixed_s < found.update_s
     assert measure_reading() < 1
@@ -145,7 +145,7 @@ def test_narrowed_encoder_has_as_many_operations_and_next_to_no_weights(path: Pa
 
 def test_pace_of_a_gpu_is_asked_of_no_student_at_its_full_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "measure_training", lambda *asked: pytest.fail("minutes on a laptop"))
-    found = pace_of("h100", (TEACHER,) * 3, WorkerSettings())
+    found = pace_of_students("h100", (TEACHER,) * 3, WorkerSettings())
     assert found.fixed_s > 0
     assert any("starting the operations" in line for line in found.measured)
 
@@ -154,13 +154,13 @@ def test_teacher_trained_here_has_its_own_pace(monkeypatch: pytest.MonkeyPatch) 
     own = TrainedTeacher(depth=1, width=32, heads=2, updates=10, batch_s=30)
     spec = spec_with(teacher=own.model_dump())
 
-    def probe(config: AnyConfig, device: torch.device, precision: str, batch_s: float = 40.0) -> Throughput:
+    def measure(config: AnyConfig, device: torch.device, precision: str, batch_s: float = 40.0) -> Throughput:
         if config != own.encoder():
             return Throughput(0.0, 1.0, batch_s, 1e9)
         assert (precision, batch_s) == ("fp32", 30)
         return Throughput(0.0, 1.0, batch_s, 4e9)
 
-    monkeypatch.setattr(pace, "measure_training", probe)
+    monkeypatch.setattr(pace, "measure_training", measure)
     monkeypatch.setattr(pace, "measure_reading", lambda: 1e-9)
     found = make_plan(spec, own.encoder(), HOURS, gpus=1, gpu="here")
     heard_s = 3 * 10 * 30 + 3600 * HOURS.train
@@ -173,14 +173,14 @@ def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pace, "measure_training", lambda *asked: Throughput(0.01, 1.0, 40.0, 1e9))
     monkeypatch.setattr(pace, "measure_host", lambda *asked: 0.02)
     monkeypatch.setattr(pace, "measure_reading", lambda: 0.001)
-    found = pace_of("h100", (TEACHER,) * 3, WorkerSettings())
+    found = pace_of_students("h100", (TEACHER,) * 3, WorkerSettings())
     assert found.macs_per_s.likely == pytest.approx(0.09 * 989e12 / 2)
     assert found.fixed_s == 0.02
     assert any("no h100 was measured" in line for line in found.assumed)
-    assert pace_of("h100", (TEACHER,) * 3, WorkerSettings(precision="fp32")).macs_per_s.low == pytest.approx(
+    assert pace_of_students("h100", (TEACHER,) * 3, WorkerSettings(precision="fp32")).macs_per_s.low == pytest.approx(
         0.25 * 67e12 / 2
     )
-    assert pace_of("here", (TEACHER,) * 3, WorkerSettings()).macs_per_s.likely == pytest.approx(1e9)
+    assert pace_of_students("here", (TEACHER,) * 3, WorkerSettings()).macs_per_s.likely == pytest.approx(1e9)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_bad_input_is_refused(words: list[str], said: str, tmp_path: Path) -> No
     assert said in str(found.exception)
 
 
-@pytest.mark.usefixtures("no_probe")
+@pytest.mark.usefixtures("no_measuring")
 def test_plan_of_an_absent_corpus_prints_one_document(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump({**DOCUMENT, "corpus": {"kind": "librispeech", "root": "/nowhere"}}))

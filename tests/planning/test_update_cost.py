@@ -17,7 +17,7 @@ from raysearch.methods.speaker.oskdft import Oskdft
 from raysearch.methods.speaker.settings import FirstKdSettings, KdSettings, VerificationSettings
 from raysearch.methods.speaker.steps import FinetuneSettings, Now, OskdftSettings, TwoStepSettings
 from raysearch.methods.speaker.verification import Verification
-from raysearch.planning.update_cost import SUPERB_S, macs_per_s, routes_macs, update_work
+from raysearch.planning.update_cost import SUPERB_S, macs_per_s, routes_macs, update_cost
 
 SAMPLES, CUTS = 2000, 2
 
@@ -85,8 +85,8 @@ STUDENT = Oskdft.student(OskdftSettings(), TEACHER)
 
 def macs_of(settings: FinetuneSettings) -> float:
     """Of an update on a second of audio."""
-    work = update_work(settings, STUDENT, TEACHER, 1)
-    return work.macs / work.audio_s
+    cost = update_cost(settings, STUDENT, TEACHER, 1)
+    return cost.macs / cost.audio_s
 
 
 def routes_of(imitates: bool, verifies: bool, detached: bool = False) -> float:

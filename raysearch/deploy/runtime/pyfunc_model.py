@@ -1,8 +1,9 @@
-"""The registered model, as MLflow loads it: code, not a pickle. Needs mlflow, numpy and onnxruntime only.
+"""The registered model as MLflow loads it: from code, not from a pickle.
 
-Input `audio`, float32 (recordings, samples) at 16 kHz in [-1, 1], and `samples`, int64 (recordings): how many samples
-of each row are audio. Output: one text a recording, phones or words with spaces between them, or its label, or its
-slots as `name=value`; of a speaker model one embedding of length 1 a recording.
+It needs mlflow, numpy, pandas and onnxruntime, and not torch. The input is `audio`, float32 (recordings, samples) at
+16 kHz in [-1, 1], and `samples`, int64 (recordings), which says how much of each row is audio. The output is
+one text for each recording: phones or words with spaces between them, a label, or slots as `name=value`. Of a speaker
+model it is an embedding of length 1 for each recording.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from raysearch.deploy.runtime.verify_speaker import embedding
 
 
 class RegisteredModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """The exported ONNX model behind MLflow's interface."""
+
     def load_context(self, context: Any) -> None:
         self._model = OnnxModel(Path(context.artifacts["model"]))
 
-    # Without type hints: MLflow would read them as a schema, beside the signature that it was given.
+    # Without type hints, since MLflow would read them as a schema beside the signature that it was given.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         rows = zip(model_input["audio"], model_input["samples"], strict=True)
         # One by one: a recording then gets the same answer whatever else is in the request.

@@ -1,10 +1,11 @@
-"""From audio files to text with an exported model. Needs onnxruntime, numpy and soundfile, and never torch.
+"""Turns audio files into text with an exported model. It needs onnxruntime, numpy and soundfile, and never torch.
 
 Where nothing else is installed: `python -m raysearch.deploy.runtime.transcribe MODEL.onnx a.wav b.flac`.
 
-Recordings are 16 kHz mono; nothing is resampled, since errors were measured on such audio. Up to 30 s a recording is
-read whole. A longer one is read in windows of 30 s that overlap by 4 s, of which each window gives its inner part: the
-encoder attends to all frames at once, so that memory would grow with the square of the length.
+Recordings must be 16 kHz mono. Nothing is resampled, since errors were measured on such audio. A recording of up to
+30 s is read whole. A longer one is read in windows of 30 s that overlap by 4 s, and each window gives its inner part.
+Read whole it would need memory that grows with the square of its length, since the encoder attends to all frames at
+once.
 
 Shapes: B recordings, S samples, T frames, V tokens or values of all fields, E width of an embedding.
 """
@@ -26,38 +27,41 @@ from raysearch.errors import InputError
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_S = 30
+"""Seconds of the longest recording that is read whole, and of the windows of longer ones."""
 OVERLAP_S = 4
+"""Seconds that two windows share."""
 METADATA_KEY = "raysearch"
 MANIFEST_NAME = "export.json"
 
 Audio = NDArray[np.float32]
 Run = Callable[[Audio, NDArray[np.int64]], tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""`audio_BS`, `samples_B` -> log-probabilities of tokens `(B, T, V)` or of values `(B, V)`, or embeddings `(B, E)`, and
-valid frames `(B)`."""
+"""A model that can be called with `audio_BS` and `samples_B`. It gives log-probabilities of tokens `(B, T, V)` or of
+values `(B, V)`, or embeddings `(B, E)`, and the number of valid frames `(B)`."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a model's numbers mean; kept in the ONNX file's metadata."""
+    """What a model's inputs and outputs mean. It is kept in the metadata of the ONNX file."""
 
     unit: str
-    """`phones` or `characters`; `fields` where a recording as a whole is read, as its label or its intent and slots;
-    `speaker` where it gives one embedding of length 1."""
+    """`phones` or `characters` where each frame is read; `fields` where a recording as a whole is read, as its label or
+    its intent and slots; `speaker` where a recording gives one embedding of length 1."""
     symbols: tuple[str, ...]
-    """Symbol i has token i + 1; 0 is the blank."""
+    """Phones or characters that the model can emit. Symbol i has token i + 1; token 0 is the blank of CTC."""
     hop_samples: int
-    """From one frame to the next."""
+    """Samples from one frame to the next."""
     min_samples: int
-    """Of the shortest recording that can be read."""
+    """Samples of the shortest recording that can be read."""
     equal_lengths: bool
     """Whether the recordings of one batch must be equally long."""
     threshold: float | None = None
-    """Of a speaker model: the cosine at which dev has as many misses as false acceptances."""
+    """Cosine from which a speaker model takes two recordings to be of one person: there dev has as many misses as false
+    acceptances. None where it is not known, and for other models."""
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Values of each field, in the order of the outputs; an empty one says that a slot is absent."""
+    """Values of each field, in the order of the outputs. An empty value says that a slot is absent."""
 
     def values(self, log_probs_V: NDArray[np.float32]) -> dict[str, str]:
-        """The likeliest value of each field."""
+        """The most probable value of each field."""
         ends = np.cumsum([len(values) for values in self.fields.values()])
         parts = np.split(log_probs_V, ends[:-1])
         return {
@@ -65,7 +69,7 @@ class Layout:
         }
 
     def decode(self, log_probs_TV: NDArray[np.float32]) -> list[str]:
-        """Phones or words: the likeliest token of each frame, repeats merged, blanks dropped."""
+        """Phones or words: the most probable token of each frame, with repeats merged and blanks dropped."""
         best_T = log_probs_TV.argmax(-1)
         starts = np.flatnonzero(np.diff(best_T, prepend=-1))
         symbols = [self.symbols[token - 1] for token in best_T[starts] if token]
@@ -73,10 +77,13 @@ class Layout:
 
 
 class OnnxModel:
-    """Raises: InputError if the file is missing, damaged, changed since its export, or not one of ours."""
+    """An exported ONNX model, loaded and ready to run.
+
+    Raises: InputError if the file is missing, damaged, changed since its export, or not written by raysearch.
+    """
 
     def __init__(self, file: Path, threads: int = 0) -> None:
-        """`threads`: 0 leaves it to onnxruntime."""
+        """`threads`: CPU threads to use; 0 leaves the number to onnxruntime."""
         import onnxruntime
 
         if not file.is_file():
@@ -84,7 +91,7 @@ class OnnxModel:
         _check_digest(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 3  # errors only: warnings would land on stderr, which is for the user
         try:
             self._session = onnxruntime.InferenceSession(
                 str(file), sess_options=options, providers=["CPUExecutionProvider"]
@@ -94,29 +101,33 @@ class OnnxModel:
         self.layout = _layout(self._session.get_modelmeta().custom_metadata_map, file)
 
     def run(self, audio_BS: Audio, samples_B: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The model's outputs for a batch, as `Run` describes them."""
         outputs, frames_B = self._session.run(None, {"audio": audio_BS, "samples": samples_B})
         return outputs, frames_B
 
     def read(self, audio_S: Audio) -> list[str]:
-        """Phones or words of one recording of any length; its label, or `name=value` of all fields that are there.
+        """What one recording of any length says: phones, words, its label, or `name=value` of each field that is there.
 
         Raises: InputError if it is too short to give a frame.
         """
         if self.layout.unit != "fields":
             return self.layout.decode(log_probs(self.run, self.layout, audio_S))
-        values = self.layout.values(of_windows(self.run, self.layout, audio_S))
+        values = self.layout.values(mean_over_windows(self.run, self.layout, audio_S))
         if len(values) == 1:
             return list(values.values())
         return [f"{name}={value}" for name, value in values.items() if value]
 
 
 def log_probs(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
-    """Of one recording, `(T, V)`: whole, or stitched from windows."""
+    """Log-probabilities `(T, V)` of one recording, which is read whole, or in windows that are stitched together.
+
+    Raises: InputError if it is too short to give a frame.
+    """
     if len(audio_S) < layout.min_samples:
         raise InputError(f"{len(audio_S)} samples; expected at least {layout.min_samples}")
     if len(audio_S) <= WINDOW_S * SAMPLE_RATE_HZ:
         return _one(run, audio_S)
-    # Whole frames, so that the frames of all windows lie on one grid.
+    # Windows begin on whole frames, so that the frames of all windows lie on one grid.
     step, margin = (s * SAMPLE_RATE_HZ // layout.hop_samples for s in (WINDOW_S - OVERLAP_S, OVERLAP_S // 2))
     parts = []
     for first in range(0, len(audio_S) // layout.hop_samples, step):
@@ -129,21 +140,21 @@ def log_probs(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def of_windows(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
-    """Of one recording, `(E)` or `(V)`: whole, or the mean over equal windows of at most 30 s.
+def mean_over_windows(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.float32]:
+    """The output `(E)` or `(V)` of one recording, which is read whole, or as the mean over windows of at most 30 s.
 
     Raises: InputError if it is too short to give a frame.
     """
     if len(audio_S) < layout.min_samples:
         raise InputError(f"{len(audio_S)} samples; expected at least {layout.min_samples}")
-    # Windows of equal length: a short last one would count as much as the others.
+    # Windows are equally long, since a short last one would count as much as the others.
     windows = np.array_split(audio_S, -(-len(audio_S) // (WINDOW_S * SAMPLE_RATE_HZ)))
     mean: NDArray[np.float32] = np.mean([_one(run, window_S) for window_S in windows], axis=0)
     return mean
 
 
 def read_audio(file: Path) -> Audio:
-    """Samples in [-1, 1].
+    """The samples of an audio file, in [-1, 1].
 
     Raises: InputError unless it is 16 kHz mono audio that decodes.
     """
@@ -166,9 +177,9 @@ def read_audio(file: Path) -> Audio:
 
 
 def transcribe(model: Path, files: list[Path], threads: int = 0) -> list[dict[str, Any]]:
-    """One `{"file", "text", "seconds", "whole"}` a file; `whole` is false of one that was read in windows.
+    """One `{"file", "text", "seconds", "whole"}` for each file. `whole` is false if it was read in windows.
 
-    Raises: InputError naming the file.
+    Raises: InputError that names the file.
     """
     recogniser = OnnxModel(model, threads)
     if recogniser.layout.unit == "speaker":
@@ -186,7 +197,7 @@ def transcribe(model: Path, files: list[Path], threads: int = 0) -> list[dict[st
 
 
 def transcript(rows: list[dict[str, Any]]) -> str:
-    """One line a file; of a single file the text alone."""
+    """The rows as text: one line for each file, or for a single file its text alone."""
     return "\n".join(f"{row['file']}: {row['text']}" if len(rows) > 1 else row["text"] for row in rows)
 
 
@@ -196,7 +207,7 @@ def _one(run: Run, audio_S: Audio) -> NDArray[np.float32]:
 
 
 def _check_digest(file: Path) -> None:
-    """A model beside its manifest must be the one that was exported."""
+    """Checks a model that lies beside its manifest: it must be the one that was exported."""
     manifest = file.with_name(MANIFEST_NAME)
     if not manifest.exists():
         return
@@ -234,7 +245,7 @@ def _one_line(err: Exception) -> str:
 
 
 def _main(words: list[str]) -> int:
-    """The verb, for an environment that holds too little for the command line."""
+    """The verb `transcribe`, for an environment that holds too little for the command line. Returns the exit code."""
     try:
         if len(words) < 2:
             raise InputError(f"{len(words)} arguments; expected MODEL.onnx and audio files")

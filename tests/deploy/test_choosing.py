@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from raysearch.deploy.choice import Limits, Shipped, choose, feasible, within
+from raysearch.deploy.choosing import ExportCost, Limits, choose_candidate, exports_within, members_within
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument, document
 from raysearch.front.trials import Cost, TrialRecord
@@ -36,7 +36,7 @@ def search() -> SearchDocument:
 
 def pick(search: SearchDocument, objective: str | None = None, knee: bool = False, **limits):
     asked = Limits(**limits)
-    return choose(search, feasible(search, asked), asked, objective, knee)
+    return choose_candidate(search, members_within(search, asked), asked, objective, knee)
 
 
 def test_least_error_within_each_budget(search: SearchDocument) -> None:
@@ -61,7 +61,7 @@ def test_other_objective_chooses_otherwise(search: SearchDocument) -> None:
 
 
 def test_knee_is_the_fronts_own(search: SearchDocument) -> None:
-    members = feasible(search, Limits(macs_g=100))
+    members = members_within(search, Limits(macs_g=100))
     depths = {}
     for member in members:
         x = math.log(member.cost.macs_g / 10) / math.log(90 / 10)
@@ -70,12 +70,12 @@ def test_knee_is_the_fronts_own(search: SearchDocument) -> None:
 
 
 def test_measured_limits_use_the_exports(search: SearchDocument) -> None:
-    shipped = {number: Shipped(size_mb=number + 1.0, latency_ms=10.0 * number) for number in range(5)}
-    members = feasible(search, Limits())
-    assert [m.number for m in within(members, Limits(latency_ms=15), shipped)] == [0, 1]
-    assert [m.number for m in within(members, Limits(size_mb=3.5, latency_ms=25), shipped)] == [0, 1, 2]
+    costs = {number: ExportCost(size_mb=number + 1.0, latency_ms=10.0 * number) for number in range(5)}
+    members = members_within(search, Limits())
+    assert [m.number for m in exports_within(members, Limits(latency_ms=15), costs)] == [0, 1]
+    assert [m.number for m in exports_within(members, Limits(size_mb=3.5, latency_ms=25), costs)] == [0, 1, 2]
     with pytest.raises(InputError, match=r"--max-size: 0\.5; expected at least 1"):
-        within(members, Limits(size_mb=0.5), shipped)
+        exports_within(members, Limits(size_mb=0.5), costs)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_measured_limits_use_the_exports(search: SearchDocument) -> None:
 )
 def test_limits_that_nothing_keeps_to_name_the_nearest(search: SearchDocument, limits: dict, fault: str) -> None:
     with pytest.raises(InputError, match=fault):
-        feasible(search, Limits(**limits))
+        members_within(search, Limits(**limits))
 
 
 def test_unmeasured_objective_is_refused(search: SearchDocument) -> None:
@@ -100,4 +100,4 @@ def test_unmeasured_objective_is_refused(search: SearchDocument) -> None:
 
 def test_search_without_results_is_refused() -> None:
     with pytest.raises(InputError, match="no complete trial"):
-        feasible(document("empty", OBJECTIVES, [], [400.0, 100.0]), Limits())
+        members_within(document("empty", OBJECTIVES, [], [400.0, 100.0]), Limits())

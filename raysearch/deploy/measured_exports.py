@@ -1,4 +1,7 @@
-"""From a pick to a candidate: exported, measured as it is shipped, verified."""
+"""Exports the trials of one search and measures the exported files, which are what is shipped.
+
+Which trial to export is decided elsewhere: see `choosing.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
-from raysearch.deploy.choice import Limits, Pick, Shipped, choose, feasible, within
+from raysearch.deploy.choosing import ExportCost
 from raysearch.deploy.export import export_trial, onnx_name, source_digests
 from raysearch.deploy.latency import Load, measure_latency
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, Measured, load_manifest
@@ -19,18 +22,18 @@ from raysearch.deploy.runners import run_file
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.errors import InputError
-from raysearch.search.reading import read_document
 from raysearch.storage.folder import SearchFolder
 
 
-class Deployment:
-    """Exports of one search, each made once: `ROOT/NAME/exports/0007-phonemes/`."""
+class MeasuredExports:
+    """The exports of one search. Each is made once and kept, as in `ROOT/NAME/exports/0007-phonemes/`."""
 
     def __init__(
         self, folder: SearchFolder, precisions: Sequence[Precision], load: Load, say: Callable[[str], None]
     ) -> None:
+        """`load` is what latencies are measured under; `say` is told what is being done."""
         self.folder = folder
-        self._precisions = list(dict.fromkeys(precisions))
+        self._precisions = list(dict.fromkeys(precisions))  # a precision that is named twice is made once
         self._load = load
         self._say = say
         spec = folder.spec()
@@ -40,24 +43,22 @@ class Deployment:
 
     @property
     def corpus(self) -> Corpus:
+        """The search's corpus, which is read when it is first asked for."""
         if self._corpus is None:
             self._corpus = read_corpus(self.folder.spec().corpus, self.folder.store.corpora)
         return self._corpus
 
-    def pick(self, limits: Limits, objective: str | None, knee: bool) -> Pick:
-        document = read_document(self.folder)
-        members = feasible(document, limits)
-        if limits.need_export:
-            members = within(members, limits, {member.number: self.shipped(member.number) for member in members})
-        return choose(document, members, limits, objective, knee)
-
     def export(self, number: int) -> Path:
-        """The trial's export, made unless it is there already."""
+        """The folder of the trial's export, which is made unless it is there already.
+
+        Raises: InputError if an export of other formats, or of weights that have changed since, is in its place.
+        """
         out = self.folder.path / "exports" / f"{number:04d}-{self._task}"
         wanted = [onnx_name(precision) for precision in self._precisions]
         if (out / MANIFEST_NAME).exists():
             manifest = load_manifest(out)
             fresh = manifest.source == source_digests(self.folder.trial(number), self._task)
+            # Another export is not overwritten, since it may have been verified or registered.
             if fresh and set(wanted) <= set(manifest.files):
                 return out
             raise InputError(f"{out}: an export of other formats or weights; expected none: remove it and pick again")
@@ -65,14 +66,14 @@ class Deployment:
         export_trial(self.folder, number, out, task=self._task, precisions=self._precisions, say=self._say)
         return out
 
-    def shipped(self, number: int) -> Shipped:
-        """Size and latency of the first precision asked for."""
+    def cost(self, number: int) -> ExportCost:
+        """Size and latency of the trial's exported file, in the first precision that was asked for."""
         file = self.export(number) / onnx_name(self._precisions[0])
         latency = measure_latency(run_file(file, self._load.threads), self._load)
-        return Shipped(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
+        return ExportCost(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
 
     def measure(self, number: int) -> Manifest:
-        """Measures the trial's exported files on the test split and on this machine; the manifest keeps the rows."""
+        """Measures the trial's exported files on the test split and on this machine. The manifest keeps the figures."""
         out = self.export(number)
         manifest = load_manifest(out)
         rows = [self._row(out / onnx_name(precision), manifest.metric) for precision in self._precisions]

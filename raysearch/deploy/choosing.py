@@ -1,4 +1,7 @@
-"""Which trial to ship: the best within limits, with a word on those that cannot be told from it."""
+"""Chooses the candidate: the trial of the front to ship, the best one within limits.
+
+Nothing is exported or measured here. The choice names the trials that cannot be told from the candidate.
+"""
 
 from __future__ import annotations
 
@@ -14,41 +17,47 @@ from raysearch.settings import Settings
 
 
 class Limits(Settings):
-    """What a candidate must keep to; None does not limit."""
+    """What a candidate must keep to. None sets no limit."""
 
     macs_g: float | None = None
+    """Most GMAC of the encoder, over SUPERB's 32 utterances."""
     params_m: float | None = None
+    """Most parameters of the encoder, in millions."""
     size_mb: float | None = None
-    """Of the exported file, in MB of a million bytes."""
+    """Largest exported file, in MB of a million bytes."""
     latency_ms: float | None = None
-    """Median on this machine."""
+    """Longest median latency of the exported file on this machine, in milliseconds."""
     errors: Mapping[str, float] = {}
-    """Task metrics on dev, in percent."""
+    """Largest error on dev by task metric, in percent."""
 
     @property
     def need_export(self) -> bool:
-        """Whether candidates must be exported to know if they keep to them."""
+        """Whether trials must be exported before it is known if they keep to the limits."""
         return self.size_mb is not None or self.latency_ms is not None
 
 
-class Pick(Settings):
+class Candidate(Settings):
+    """The member of the front that was chosen to ship."""
+
     trial: int
     limits: Limits
     notes: list[str]
-    """What a reader should know before trusting the choice."""
+    """Sentences that a reader should know before trusting the choice."""
 
 
-class Shipped(Settings):
-    """What is known of a trial once it is exported."""
+class ExportCost(Settings):
+    """What a trial costs that is known only once it is exported."""
 
     size_mb: float
+    """Size of the exported file, in MB of a million bytes."""
     latency_ms: float
+    """Median latency of the exported file on this machine, in milliseconds."""
 
 
-def feasible(document: SearchDocument, limits: Limits) -> list[TrialRecord]:
-    """The front's members within the limits that need no export, by MACs.
+def members_within(document: SearchDocument, limits: Limits) -> list[TrialRecord]:
+    """The members of the front that keep to the limits which need no export, by MACs.
 
-    Raises: InputError if there is none, with what the nearest one has.
+    Raises: InputError if there is none. It says what the nearest member has.
     """
     members = document.members()
     if not members:
@@ -68,8 +77,10 @@ def feasible(document: SearchDocument, limits: Limits) -> list[TrialRecord]:
     return members
 
 
-def within(members: Sequence[TrialRecord], limits: Limits, shipped: Mapping[int, Shipped]) -> list[TrialRecord]:
-    """Those of the members whose exports keep to the limits.
+def exports_within(
+    members: Sequence[TrialRecord], limits: Limits, costs: Mapping[int, ExportCost]
+) -> list[TrialRecord]:
+    """The members whose exported files keep to the limits. `costs` has those of each member by its trial's number.
 
     Raises: InputError if there is none.
     """
@@ -77,20 +88,22 @@ def within(members: Sequence[TrialRecord], limits: Limits, shipped: Mapping[int,
         bound = getattr(limits, name)
         if bound is None:
             continue
-        kept = [member for member in members if getattr(shipped[member.number], name) <= bound]
+        kept = [member for member in members if getattr(costs[member.number], name) <= bound]
         if not kept:
-            least = min(getattr(shipped[member.number], name) for member in members)
+            least = min(getattr(costs[member.number], name) for member in members)
             raise InputError(f"{option}: {bound:g}; expected at least {least:.4g}, the least of what is left")
         members = kept
     return list(members)
 
 
-def choose(
+def choose_candidate(
     document: SearchDocument, members: Sequence[TrialRecord], limits: Limits, objective: str | None, knee: bool
-) -> Pick:
-    """The member with the least `objective` (the search's error by default), or the knee.
+) -> Candidate:
+    """The member with the least `objective` (the search's error by default), or the knee of the front.
 
-    A member whose lead over a cheaper one is within noise is passed over for the cheaper one, and named.
+    The knee is the point beyond which more cost begins to buy less. A member whose lead over a cheaper one is within
+    noise is passed over for the cheaper one, and is named in the notes.
+    Raises: InputError if no trial of the search has the objective.
     """
     front = Front.of(members, document.objectives)
     marks = front.marks()
@@ -100,17 +113,19 @@ def choose(
         raise InputError(f"--objective: {objective}; expected a cost or an error that {document.name} measured")
     if knee:
         best = front.knee()
-        assert best is not None
+        assert best is not None  # `members_within` lets no empty front through
     else:
+        # Where every member is within noise of a cheaper one, none is passed over.
         clear = [member for member in members if member not in noisy]
         best = min(clear or members, key=lambda member: (value(member, objective), member.cost.macs_g))
     notes = [_told_apart(best, other, objective) for other in noisy if other.number != best.number]
     if best in noisy:
         notes.insert(0, f"trial {best.number} cannot be told from a cheaper trial within their intervals")
-    return Pick(trial=best.number, limits=limits, notes=[note for note in notes if note])
+    return Candidate(trial=best.number, limits=limits, notes=[note for note in notes if note])
 
 
 def _told_apart(best: TrialRecord, other: TrialRecord, objective: str) -> str:
+    # Costs are exact: two of them can always be told apart.
     if objective in COSTS:
         return ""
     (low, high), (other_low, other_high) = interval(best, objective), interval(other, objective)
