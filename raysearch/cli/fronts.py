@@ -43,8 +43,9 @@ def front(
 ) -> None:
     """The front, with confidence intervals."""
     found = raysearch.open_search(name, storage=storage)
-    for written in found.draw(html=html, png=png):
-        say(f"written: {written}")
+    if html or png:
+        for file in found.draw(html=html, png=png):
+            say(f"written: {file}")
     print_front(found, as_json, markdown=markdown)
 
 
