@@ -24,6 +24,8 @@ from raysearch import __version__
 ROOT = Path(__file__).parent.parent
 DOCKERFILES = [ROOT / "clusters/Dockerfile", ROOT / "mlflow_server/deploy/Dockerfile"]
 Run = Callable[..., str]
+# An empty environment is filled from the package index.
+pytestmark = pytest.mark.timeout(1800)
 
 
 def build(sources: Path, out: Path) -> ZipFile:
@@ -127,7 +129,6 @@ def test_documents_are_listed_and_found_by_name(run: Run, environment: Path) -> 
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(900)
 def test_two_trials_on_synthetic_speech(run: Run, tmp_path: Path) -> None:
     changes = [
         "corpus={kind: synthetic, speakers: {train: 4, dev: 2, test: 2}, utterances: {train: 60, dev: 8, test: 8}}",
