@@ -34,9 +34,10 @@ def corpus_prepare(
 ) -> None:
     """Validate a corpus and write its manifests, once: raysearch corpus prepare commonvoice cv/en -o prepared/cv-en"""
     from raysearch.corpora.prepare import MARKER
+    from raysearch.corpora.settings import SPLITS
 
     checked = raysearch.prepare_corpus(kind, root, out, overrides or [])
-    splits = ", ".join(f"{split}: {out / split}.jsonl.gz" for split in ("train", "dev", "test"))
+    splits = ", ".join(f"{split}: {out / split}.jsonl.gz" for split in SPLITS)
     if as_json:
         print((out / MARKER).read_text())
         return
