@@ -81,5 +81,6 @@ def _computed(cuts: Iterable[MonoCut], audio: AudioStore, bins: int) -> Iterator
             audio_S = audio.audio(cut)
         except UnreadableError:
             audio_S = np.zeros(0, np.float32)
+        # The array has room for the frames that the manifest promises, so a shorter cut has no place in it.
         whole = len(audio_S) == cut.num_samples
         yield cut, filterbank.log_mel(torch.from_numpy(audio_S)[None])[0].numpy() if whole else None
