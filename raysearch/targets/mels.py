@@ -24,7 +24,7 @@ from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
 
 MOST_BYTES = 4 << 30
-"""Most bytes that the bins of a corpus may take to be kept. 80 bins of 37 hours take so much."""
+"""Limit in bytes on the bins of a corpus. More are not kept. 80 bins of 37 hours of audio take so much."""
 _DOCUMENT, _MELS = "mels.json", "mels.npy"
 
 

@@ -15,7 +15,7 @@ from raysearch.encoder.encoder import Encoder, fit_normalisation
 from raysearch.encoder.log_mel import LogMelFilterbank
 
 NORMALISATION_CUTS = 200
-"""Most training cuts from which mean and deviation of log-mel bins are taken."""
+"""Largest number of training cuts from which mean and deviation of log-mel bins are taken."""
 _BATCH_S = 60.0
 
 
