@@ -25,6 +25,7 @@ def ahead(make: Callable[[int], Made], step: int, readers: int) -> Iterator[Made
         return
     # Readers are forked. A new interpreter would spend seconds on its imports and begin without the audio in memory.
     steps: Any = count(step)
+    # `batch_size=None`: every item is a batch already, so the DataLoader must not make batches of its own.
     made: Any = DataLoader(
         _Made(make),
         sampler=steps,

@@ -95,6 +95,7 @@ def _stamp(path: Path) -> list[int]:
     try:
         status = path.stat()
     except OSError:
+        # A missing file has an empty stamp, which differs from that of any file that was there before.
         return []
     return [status.st_size, status.st_mtime_ns]
 

@@ -173,6 +173,7 @@ class TrainingBatches:
     def _batch(self, step: int) -> Batch | None:
         """This worker's batch of a step. None if none of its cuts can be read."""
         epoch, place = divmod(step, self.steps_per_epoch)
+        # The order of the current epoch is kept, because all its steps ask for it.
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, self._epoch(epoch)
         cuts = [self._cuts[index] for index in self._share(self._order[1][place])]

@@ -72,6 +72,7 @@ class SpeakerCrops:
         cuts = [self._cuts[self._index(step * self._batch + row)] for row in self._rows]
         clean, disturbed = [], []
         for cut, row in zip(cuts, self._rows, strict=True):
+            # `row` counts over all processes, so a crop is the same whichever process makes it.
             rng = np.random.default_rng([self._seed, step, row])
             clean.append(crop(self._store.audio(cut), self._samples, rng))
             disturbed.append(self._augmenter(clean[-1], rng, self._speech) if self._augmenter else clean[-1])
@@ -86,6 +87,7 @@ class SpeakerCrops:
 
     def _index(self, place: int) -> int:
         epoch, within = divmod(place, len(self._cuts))
+        # The order of the current epoch is kept, because all its batches ask for it.
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self._seed, epoch]).permutation(len(self._cuts))
         return int(self._order[1][within])

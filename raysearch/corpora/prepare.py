@@ -56,6 +56,7 @@ def prepare(settings: CorpusSettings, out: Path) -> Checked | None:
     Raises: InputError if the corpus cannot be read, or if `out` holds another one.
     """
     marker = out / MARKER
+    # Taken now, since the settings of Common Voice change below: the same request must find the same recipe.
     recipe = settings.model_dump(mode="json")
     if marker.is_file():
         if json.loads(marker.read_text())["settings"] != recipe:

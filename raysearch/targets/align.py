@@ -33,6 +33,7 @@ def align_frames(x: Frames, from_hop: int, to_hop: int, frames: int) -> Frames:
         expected = f"a multiple or a divisor of the labels' {_hz(from_hop)}"
         raise InputError(f"student.front_end: frames at {_hz(to_hop)}; expected {expected}")
     source_T = np.arange(frames) * to_hop // from_hop
+    # Number of the frames whose source frame exists.
     covered = int(np.searchsorted(source_T, len(x)))
     if frames - covered > 1 or not len(x):
         got = f"{len(x)} frames at {_hz(from_hop)} cover {covered} of {frames} frames at {_hz(to_hop)}"

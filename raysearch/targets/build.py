@@ -108,6 +108,7 @@ def _build(
     sampled = sample_cuts({cut.id: cut.num_samples // hop_samples for cut in train}, key.fit_frames, key.seed)
     sample = dict(read(train[cut] for cut in sampled))
     frames_ND = np.concatenate([sample[cut] for cut in sampled])
+    # Each cut's features are let go as they are counted: the joined array is a copy of them.
     ends = np.cumsum([len(sample.pop(cut)) for cut in sampled])
     _log.info("label set %s: k-means of %d frames into %d", key.digest, len(frames_ND), key.clusters)
     centres_KD = fit_clusters(frames_ND, key.clusters, key.seed)

@@ -22,6 +22,7 @@ def sample_cuts(frames: Mapping[str, int], limit: int, seed: int) -> list[str]:
 
     `frames` gives the number of frames of each cut.
     """
+    # Sorted, so that the order of the corpus does not matter.
     ids = sorted(frames)
     chosen, total = [], 0
     for position in np.random.default_rng(seed).permutation(len(ids)):

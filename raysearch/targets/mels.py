@@ -24,7 +24,7 @@ from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
 
 MOST_BYTES = 4 << 30
-"""Most bytes that the bins of a corpus may take to be kept. 80 bins of 37 hours take so much."""
+"""Limit in bytes on the bins of a corpus. More are not kept. 80 bins of 37 hours of audio take so much."""
 _DOCUMENT, _MELS = "mels.json", "mels.npy"
 
 
@@ -81,5 +81,6 @@ def _computed(cuts: Iterable[MonoCut], audio: AudioStore, bins: int) -> Iterator
             audio_S = audio.audio(cut)
         except UnreadableError:
             audio_S = np.zeros(0, np.float32)
+        # The array has room for the frames that the manifest promises, so a shorter cut has no place in it.
         whole = len(audio_S) == cut.num_samples
         yield cut, filterbank.log_mel(torch.from_numpy(audio_S)[None])[0].numpy() if whole else None

@@ -34,6 +34,7 @@ def describe(labels_N: np.ndarray, clusters: int, classes: Sequence[str | None])
         return found
     truth_N = np.unique([str(one) for one in classes], return_inverse=True)[1]
     found |= agreement(truth_N, labels_N)
+    # A fixed seed, so that the same partition has the same figures.
     rng = np.random.default_rng(0)
     random = [agreement(truth_N, rng.permutation(labels_N)) for _ in range(_SHUFFLES)]
     return found | {f"{name}_random": float(np.mean([one[name] for one in random])) for name in random[0]}

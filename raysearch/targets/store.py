@@ -94,6 +94,7 @@ class FolderStore:
         if found := self.get(digest):
             self._mark(digest)
             return found
+        # The lock of this node comes first, so that one process of each node asks for the lock over all nodes.
         with self._lock(digest), self._flight(f"{self.folder.name}/{digest}"):
             # Another process may have built it while this one waited for the lock.
             if found := self.get(digest):
@@ -116,6 +117,7 @@ class FolderStore:
     def _pulled(self, digest: str) -> bool:
         if self._remote is None or self._remote.read(f"{digest}/{_MARKER}") is None:
             return False
+        # Several processes may fetch the same folder. The first one to finish puts it in place.
         with first_folder(self.folder / digest) as part:
             self._remote.pull(digest, part)
         return True

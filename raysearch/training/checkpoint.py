@@ -30,6 +30,7 @@ _MODEL, _OPTIMISER = "model/", "optimiser/"
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Writes a checkpoint after `step` updates into the run's `folder`. `state` holds what JSON can hold."""
     path = folder / "checkpoints" / f"{step:09d}"
+    # A damaged checkpoint of the same update may lie there, from which a resumed run did not start.
     shutil.rmtree(path, ignore_errors=True)
     with whole_folder(path) as part:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part / _TENSORS)

@@ -15,7 +15,7 @@ from raysearch.encoder.encoder import Encoder, fit_normalisation
 from raysearch.encoder.log_mel import LogMelFilterbank
 
 NORMALISATION_CUTS = 200
-"""Most training cuts from which mean and deviation of log-mel bins are taken."""
+"""Largest number of training cuts from which mean and deviation of log-mel bins are taken."""
 _BATCH_S = 60.0
 
 
@@ -35,6 +35,7 @@ def initial_encoder(
     if theirs is not None and _comparable(mine, theirs):
         mine.set_normalisation(theirs.mean_M, theirs.std_M)
     else:
+        # Every n-th cut is taken: the first ones alone could be of a few speakers.
         cuts = list(corpus.splits["train"])
         batches = evaluation_batches(cuts[:: -(-len(cuts) // NORMALISATION_CUTS)], corpus.audio, _BATCH_S)
         fit_normalisation(encoder, ((batch.audio_BS, batch.samples_B) for batch in batches))

@@ -51,9 +51,11 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
         yield _report(run, trainer, metrics, recipe)
+    # The stream counts batches, of which an update takes `accumulate`.
     stream = recipe.batches.from_step(trainer.step * run.settings.accumulate)
     meter = Meter(trainer.student.config, peak_flops(run.device, run.precision))
     while trainer.step < run.budget:
+        # Read before the update, because afterwards it is the rate of the next one.
         lr = trainer.lr
         meter.add(trainer.update(_prepared(run, trainer.step, recipe, stream, meter)))
         saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0

@@ -54,6 +54,7 @@ def fitting(
         copies = _copies(found)
         if heaviest is None or _everywhere(_fits(heaviest, copies, module, prepare, device, precision), device):
             break
+        # A smaller batch would be this same cut again.
         if len(heaviest.cuts) == 1:
             raise torch.OutOfMemoryError(f"a cut of {int(heaviest.samples_B)} samples does not fit")
         found = _smaller(asked, found.batch_s / 2)
@@ -111,6 +112,7 @@ def _fits(
     # A forward pass may change buffers, such as the statistics of a batch norm. They are put back.
     before = [buffer.clone() for buffer in module.buffers()]
     try:
+        # These tensors only take up memory, as moments and buckets will.
         kept = [torch.empty_like(parameter) for parameter in module.parameters() for _ in range(copies)]
         inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepare(0, batch).items()}
         # Nothing is exchanged with other processes: one that runs out of memory would leave the others waiting.

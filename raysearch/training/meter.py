@@ -52,6 +52,7 @@ class Meter:
         what the devices can do, if that is known. `system/gpu_memory_gb` is the most memory that this process held
         since the last reading, on a GPU only.
         """
+        # One tensor, so that all metrics leave the device in one copy and are exchanged at once.
         totals_M = torch.stack([value.float() for value in self._sums.values()])
         if world_size() > 1:
             distributed.all_reduce(totals_M)

@@ -84,6 +84,7 @@ class Trainer:
         self._module = _distributed(module, run.device) if world_size() > 1 else module
         self._optimiser = torch.optim.AdamW(
             _groups(module, run),
+            # As in fairseq's recipe for HuBERT.
             betas=(0.9, 0.98),
             eps=1e-6,
             weight_decay=run.settings.weight_decay,
@@ -148,6 +149,7 @@ class Trainer:
         with span("head and loss"), autocast(device, self._run.precision):
             loss, metrics = self._module(**moved)
         with span("backward"):
+            # Divided here, so that the sum over the batches of an update is a mean.
             self._scaler.scale(loss / self._run.settings.accumulate).backward()
         return {"loss": loss.detach(), **metrics}
 
@@ -161,6 +163,7 @@ class Trainer:
         for group in self._optimiser.param_groups:
             clips.setdefault(group["own"], []).extend(group["params"])
         for own, parameters in clips.items():
+            # Each group is clipped by itself, so that large gradients in one do not shrink those of another.
             if own:
                 nn.utils.clip_grad_norm_(parameters, own.clip)
         return nn.utils.clip_grad_norm_(clips[None], self._run.settings.clip)

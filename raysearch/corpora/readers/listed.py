@@ -89,6 +89,7 @@ def _refuse_shared(name: str, rows: Sequence[Row], verdicts: Mapping[Path, Verdi
     """Refuses a recording in two splits, even under two names: a student would have learned by heart what test asks."""
     found: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
     for row in rows:
+        # A file that does not decode has no digest, so its path stands for it.
         found[row.split][verdicts[row.path].digest or str(row.path)] = row.id
     for one, other in combinations(SPLITS, 2):
         if both := sorted(found[one].keys() & found[other].keys()):

@@ -89,6 +89,7 @@ def _items(split: str, path: Path) -> Iterator[tuple[str, MonoCut | None]]:
 
 def mono_cut(document: object) -> MonoCut | None:
     """The cut that a line of a manifest describes. None if it describes no `MonoCut`."""
+    # lhotse would read other types of cut as a MonoCut, as far as their keys fit.
     if not isinstance(document, dict) or document.pop("type", None) != "MonoCut":
         return None
     try:

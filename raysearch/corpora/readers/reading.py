@@ -51,6 +51,7 @@ def select(
     Raises: InputError if too many cuts cannot be used, or none is left.
     """
     _refuse_too_many(split, len(cuts) + len(faults), faults, settings.max_skipped)
+    # Dev and test keep their long cuts, so that errors stay comparable.
     longest_s = settings.max_s if split == "train" else float("inf")
     kept, outside = [], []
     for cut in sorted(cuts, key=lambda cut: cut.id):

@@ -86,6 +86,7 @@ class Archives:
         """The content of an archive: encoded audio by the id of its cut."""
         if archive not in self._open:
             while len(self._open) >= IN_MEMORY:
+                # The archive that was asked for longest ago goes first.
                 self._open.popitem(last=False)
             self._open[archive] = dict(_unpacked(archive))
         self._open.move_to_end(archive)
@@ -182,6 +183,7 @@ def _unfit(cut: MonoCut) -> str | None:
 
 
 def _in_archive(cut: MonoCut, archive: str) -> MonoCut:
+    # The source names the archive too, so that batches can be made archive by archive.
     source = fastcopy(cut.recording.sources[0], source=f"{archive}#{cut.id}")
     plain = upper_case(cut)
     return fastcopy(plain, recording=fastcopy(plain.recording, sources=[source]))

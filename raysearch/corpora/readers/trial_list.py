@@ -108,12 +108,15 @@ def pairs_of(corpus: Corpus, lists: Mapping[str, TrialList]) -> Corpus:
 
 
 def _paired(lines: Sequence[Line], cuts: Sequence[MonoCut], known: set[str]) -> tuple[tuple[Pair, ...], list[Fault]]:
+    # A trial list names files, whatever ids their cuts have.
     ids = {Path(cut.recording.sources[0].source): cut.id for cut in cuts}
     pairs, faults = [], []
     for line in lines:
         lost = [path for path in (line.one, line.other) if path not in ids]
         if not lost:
             pairs.append(Pair(line.same, ids[line.one], ids[line.other]))
+        # Readers name their faults by either of these: LibriSpeech's by the file, VoxCeleb's by speaker and session
+        # too.
         elif {cut_id(lost[0]), lost[0].stem} & known:
             faults.append(Fault(line.where, "pair with a recording that was left out"))
         else:

@@ -93,6 +93,7 @@ def _voices(rng: np.random.Generator) -> list[tuple[str, str]]:
 
 
 def _write_all(speakers: list[_Speaker], folder: Path) -> None:
+    # Each thread waits for a process of espeak-ng, so threads suffice.
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         spoken = list(pool.map(lambda speaker: _write_speaker(speaker, folder), speakers))
     (folder / "phones").mkdir()
@@ -126,6 +127,7 @@ def _record(speech: Speech, index: int, rng: np.random.Generator) -> np.ndarray:
     raw_S = speech.utterances[index].astype(np.float64)
     audio_S = resample_poly(raw_S, SAMPLE_RATE_HZ // gcd, speech.rate_hz // gcd)
     level = 10 ** (rng.uniform(-28, -22) / 20)
+    # The level is an RMS of -28 to -22 dB, but peaks stay below full scale.
     audio_S *= min(level / np.sqrt(np.mean(audio_S**2)), 0.9 / np.abs(audio_S).max())
     before, after = rng.integers(SAMPLE_RATE_HZ // 10, SAMPLE_RATE_HZ // 3, size=2)
     audio_S = np.pad(audio_S, (before, after))
