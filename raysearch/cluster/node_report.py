@@ -130,6 +130,7 @@ def _gpus(expected: int) -> tuple[list[str], str]:
 
 
 def _corpus(recordings: Sequence[str]) -> str:
+    """Which recordings cannot be read here; empty if all can."""
     from raysearch.corpora.audio import verdicts_on
 
     verdicts = verdicts_on({Path(file) for file in recordings}, None)

@@ -10,6 +10,7 @@ from raysearch.errors import InputError
 
 
 def write_gzip(path: Path, content: bytes) -> None:
+    """Writes a gzip file that holds nothing but the content."""
     # By itself, gzip writes the time and the file's name into the head: equal content would differ in bytes.
     with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(content)

@@ -34,10 +34,11 @@ class MeanOverSeeds(Settings):
     mean: Measured
     """Mean of the values."""
     half: Measured
-    """Half the width of the mean's 95 % interval, by Student's t. NaN for one search, or where one lacks the number."""
+    """Half the width of the mean's 95 % interval, by Student's t. NaN for one search, or if one lacks the number."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> MeanOverSeeds:
+        """The mean of these values, with its interval."""
         count = len(values)
         spread = stdev(values) / sqrt(count) if count > 1 and all(map(isfinite, values)) else nan
         return cls(

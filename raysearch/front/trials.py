@@ -64,6 +64,7 @@ class TrialRecord(Settings):
 
     @property
     def method(self) -> str:
+        """Name of the trial's method; `-` if its configuration has none."""
         return str(self.config.get("method", "-"))
 
 

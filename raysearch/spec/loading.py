@@ -17,7 +17,7 @@ from raysearch.spec.overrides import Overrides, override
 
 
 def load_spec(path: Path, overrides: Overrides = (), *, name: str | None = None) -> Spec:
-    """A spec from a YAML file, or from the document of this name that comes with raysearch, with overrides of its keys.
+    """Loads a document from a YAML file, or one that comes with raysearch by its name, and checks it.
 
     Overrides such as `a.b=v` change the document before it is checked; `name` replaces the name that it has.
 

@@ -1,4 +1,4 @@
-"""Changes a document before it is checked, as `--set a.b=v` asks."""
+"""Changes values of a document before it is checked, as `--set a.b=v` on the command line asks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Overrides = Iterable[str] | Mapping[str, Any]
 def override(document: dict[str, Any], overrides: Overrides) -> None:
     """Puts new values into a document.
 
-    Raises: InputError if a line is no `KEY=VALUE`, or its key runs through something that is no mapping.
+    Raises: InputError if a line is no `KEY=VALUE`, or a key runs through something that is no mapping.
     """
     pairs = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
     for key, value in pairs:
@@ -28,6 +28,7 @@ def _pair(line: str) -> tuple[str, Any]:
     if not equals or not key:
         raise InputError(f"--set: {line!r}; expected KEY=VALUE, e.g. search.trials=8")
     try:
+        # YAML reads numbers, lists and words here as it does in the document itself.
         return key, yaml.safe_load(text)
     except yaml.YAMLError as err:
         raise InputError(f"--set: {key}: {text!r}; expected a YAML value") from err

@@ -95,6 +95,7 @@ class SearchFolder:
 
     @property
     def path(self) -> Path:
+        """The folder itself, or this node's copy of it."""
         return self.root / self.name
 
     @property
