@@ -1,5 +1,4 @@
-"""Settings of label sets and pseudo-labels, which a search document names `targets.layer`, `targets.clusters` and so
-on."""
+"""Settings of label sets and pseudo-labels, which a search document has under `targets:`."""
 
 from __future__ import annotations
 
