@@ -157,8 +157,8 @@ class Search:
         in MB, `max_latency` in ms on this machine, and `max_error` in percent on dev, such as `{"per": 20}`. What is
         chosen has the least `objective`, by default the search's error, and its notes name the cheaper trials that
         cannot be told from it; `cheapest` takes the cheapest of these in its place. With `knee` it lies where more
-        MACs begin to buy less. The latency is that of `batch` recordings of so many `seconds` on so many `threads`. Of several
-        precisions (`fp32`, `fp16`, `int8`) the first one is shipped. `register` names a model in MLflow.
+        MACs begin to buy less. The latency is that of `batch` recordings of so many `seconds` on so many `threads`. Of
+        several precisions (`fp32`, `fp16`, `int8`) the first one is shipped. `register` names a model in MLflow.
         Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
         """
         from raysearch.deploy.latency import Load

@@ -155,6 +155,6 @@ def _told_apart(cheaper: TrialRecord, best: TrialRecord, objective: str) -> str:
     name = header(objective)
     return (
         f"trial {cheaper.number} ({name} {value(cheaper, objective):.2f}, {cheaper.cost.macs_g:.4g} GMAC) is cheaper "
-        f"and cannot be told from trial {best.number} ({name} {value(best, objective):.2f}, {best.cost.macs_g:.4g} GMAC): "
-        "their intervals overlap"
+        f"and cannot be told from trial {best.number} ({name} {value(best, objective):.2f}, "
+        f"{best.cost.macs_g:.4g} GMAC): their intervals overlap"
     )
