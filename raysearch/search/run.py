@@ -54,6 +54,12 @@ def start_search(
     folder.fetch()
     if _begun(spec, folder):
         raise _used(spec, folder)
+    # Of a study in a database the folder knows nothing: it may be that of a search in another folder.
+    if study_url and _has_study(study_url, spec.name):
+        raise InputError(
+            f"{spec.name}: already used in the database of the study, by a search whose folder is not {folder.path}; "
+            "expected a new name, or the --storage of that search"
+        )
     corpus = checked_corpus(spec, folder, say)
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
@@ -77,8 +83,15 @@ def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
 
 def _begun(spec: Spec, folder: SearchFolder) -> bool:
     try:
-        Study.open(folder.study_storage(), spec.name)
-    except (InputError, KeyError):
+        return _has_study(folder.study_storage(), spec.name)
+    except InputError:  # there is no such folder
+        return False
+
+
+def _has_study(storage: str, name: str) -> bool:
+    try:
+        Study.open(storage, name)
+    except KeyError:
         return False
     return True
 
