@@ -238,10 +238,14 @@ class Search:
         return Mirror(tracking or self.folder.links().tracking, artifact_root=str(self.folder.root / "mlartifacts"))
 
     def sync(self, tracking: str | None = None) -> Synced:
-        """Pushes to MLflow what it lacks of the search, and counts what was written."""
-        from raysearch.search.reading import read_state
+        """Pushes to MLflow what it lacks of the search, and counts what was written.
 
-        return self.mirror(tracking).sync(read_state(self.folder))
+        Raises: InputError if MLflow knows no such kind of address; WorkError if it does not answer or refuses.
+        """
+        from raysearch.search.reading import read_state
+        from raysearch.tracking.once import sync_once
+
+        return sync_once(self.mirror(tracking), read_state(self.folder))
 
     def _with_students(self) -> SearchFolder:
         """The folder, with the students of all trials where they lie at a URI."""

@@ -60,6 +60,8 @@ def test_two_that_create_one_folder_get_it_once(prepared: SearchFolder) -> None:
     assert not prepared.create(spec_with(search={"trials": 9}), LINKS)
     assert prepared.spec() == before
     assert sorted(path.name for path in prepared.path.iterdir()) == ["search.json", "spec.yaml"]
+    # It may hold passwords.
+    assert (prepared.path / "search.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_name_of_a_search_that_never_began_is_free(prepared: SearchFolder) -> None:
