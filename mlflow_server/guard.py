@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -78,9 +79,13 @@ class Guard:
 def _forgery(request: Request) -> Response | None:
     """Refuses a request that a page of another site made its visitor's browser send.
 
-    Such a page can neither read the cookie nor set the header, so the two cannot be equal.
+    Such a page can neither read the cookie nor set the header, so the two cannot be equal. A browser also says where a
+    request comes from, in one header or the other, so that a request which says nothing is not one of our page's.
     """
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is None and origin is None:
+        return problem(403, "origin: missing; expected the header of a browser that shows the page")
+    if site not in (None, "same-origin") or (site is None and urlsplit(origin or "").netloc != request.url.netloc):
         return problem(403, "cross-site request")
     cookie, header = request.cookies.get(TOKEN_COOKIE, ""), request.headers.get(TOKEN_HEADER, "")
     # An ordinary comparison takes longer the more characters are right, which would help to guess the token.

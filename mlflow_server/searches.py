@@ -54,9 +54,24 @@ def _listed(run: dict[str, Any]) -> dict[str, Any]:
         "started_ms": int(info["start_time"]),
         "objectives": tags.get("raysearch.objectives", "").split(","),
         "ended": int(size.get("step", 0)),
-        "front": int(size.get("value", 0)),
-        "hypervolume": metrics.get("search/hypervolume", {}).get("value"),
+        "front": _count(size.get("value", 0)),
+        "hypervolume": _number(metrics.get("search/hypervolume", {}).get("value")),
     }
+
+
+def _count(number: Any) -> int:
+    """A metric as a count. One that is no number counts as none: one odd run must not hide all searches."""
+    found = _number(number)
+    return 0 if found is None else int(found)
+
+
+def _number(number: Any) -> float | None:
+    """A metric as MLflow sends it, which writes NaN and infinities as words; None for these."""
+    try:
+        found = float(number)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if isfinite(found) else None
 
 
 async def _pages(mlflow: Loopback, kind: str, **query: Any) -> list[dict[str, Any]]:

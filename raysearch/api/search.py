@@ -141,6 +141,7 @@ class Search:
         max_error: Mapping[str, float] | None = None,
         objective: str | None = None,
         knee: bool = False,
+        cheapest: bool = False,
         precision: str | Sequence[str] = "fp32",
         threads: int = 1,
         batch: int = 1,
@@ -154,9 +155,10 @@ class Search:
 
         Limits are `max_macs` in GMAC (several give several picks), `max_params` in millions, `max_size` of the export
         in MB, `max_latency` in ms on this machine, and `max_error` in percent on dev, such as `{"per": 20}`. What is
-        chosen has the least `objective`, by default the search's error; with `knee` it lies where more MACs begin to
-        buy less. The latency is that of `batch` recordings of so many `seconds` on so many `threads`. Of several
-        precisions (`fp32`, `fp16`, `int8`) the first one is shipped. `register` names a model in MLflow.
+        chosen has the least `objective`, by default the search's error, and its notes name the cheaper trials that
+        cannot be told from it; `cheapest` takes the cheapest of these in its place. With `knee` it lies where more
+        MACs begin to buy less. The latency is that of `batch` recordings of so many `seconds` on so many `threads`. Of
+        several precisions (`fp32`, `fp16`, `int8`) the first one is shipped. `register` names a model in MLflow.
         Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
         """
         from raysearch.deploy.latency import Load
@@ -171,6 +173,7 @@ class Search:
             errors={metric.removeprefix("eval/"): bound for metric, bound in (max_error or {}).items()},
             objective=objective,
             knee=knee,
+            cheapest=cheapest,
             precisions=choices("--precision", precision, get_args(Precision)),
             load=Load(threads=threads, batch=batch, seconds=seconds),
             model=register,
@@ -235,10 +238,14 @@ class Search:
         return Mirror(tracking or self.folder.links().tracking, artifact_root=str(self.folder.root / "mlartifacts"))
 
     def sync(self, tracking: str | None = None) -> Synced:
-        """Pushes to MLflow what it lacks of the search, and counts what was written."""
-        from raysearch.search.reading import read_state
+        """Pushes to MLflow what it lacks of the search, and counts what was written.
 
-        return self.mirror(tracking).sync(read_state(self.folder))
+        Raises: InputError if MLflow knows no such kind of address; WorkError if it does not answer or refuses.
+        """
+        from raysearch.search.reading import read_state
+        from raysearch.tracking.once import sync_once
+
+        return sync_once(self.mirror(tracking), read_state(self.folder))
 
     def _with_students(self) -> SearchFolder:
         """The folder, with the students of all trials where they lie at a URI."""

@@ -22,6 +22,9 @@ def pick(
     max_error: Annotated[list[str] | None, typer.Option("--max", metavar="METRIC=PERCENT", help="On dev.")] = None,
     objective: Annotated[str | None, typer.Option(help="What is least; by default the search's error.")] = None,
     knee: Annotated[bool, typer.Option("--knee", help="Where more MACs begin to buy less.")] = False,
+    cheapest: Annotated[
+        bool, typer.Option("--cheapest", help="The cheapest that cannot be told from the best within the limits.")
+    ] = False,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads, for the latency.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,
@@ -43,6 +46,7 @@ def pick(
         max_error=bounds,
         objective=objective,
         knee=knee,
+        cheapest=cheapest,
         precision=precision or "fp32",
         threads=threads,
         batch=batch,

@@ -23,6 +23,7 @@ from raysearch.cluster.node_report import NodeReport, Question, make_report, rea
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.imports.torchaudio_library import FIX
 from raysearch.errors import InputError
+from raysearch.files.secrets import masked
 from raysearch.storage.provenance import versions
 from raysearch.storage.studies import open_storage
 
@@ -156,10 +157,10 @@ def check_mlflow(tracking: str) -> Finding:
         return Finding("mlflow", True, tracking.partition("://")[0] + ", written by the driver")
     try:
         with urllib.request.urlopen(f"{tracking.rstrip('/')}/health", timeout=10):
-            return Finding("mlflow", True, f"{tracking} answers")
+            return Finding("mlflow", True, f"{masked(tracking)} answers")
     except (urllib.error.URLError, OSError) as err:
         fix = "start it, or go on without: `raysearch sync NAME` completes it later"
-        return Finding("mlflow", False, f"{tracking}: {getattr(err, 'reason', err)}", fix)
+        return Finding("mlflow", False, f"{masked(tracking)}: {masked(getattr(err, 'reason', err))}", fix)
 
 
 def check_study(study: str) -> Finding:

@@ -10,7 +10,7 @@ from math import isfinite
 
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
-from raysearch.front.front import Front, Mark
+from raysearch.front.front import Front
 from raysearch.front.objective import COSTS, axes, header, interval, value
 from raysearch.front.trials import TrialRecord
 from raysearch.settings import Settings
@@ -97,43 +97,64 @@ def exports_within(
 
 
 def choose_candidate(
-    document: SearchDocument, members: Sequence[TrialRecord], limits: Limits, objective: str | None, knee: bool
+    document: SearchDocument,
+    members: Sequence[TrialRecord],
+    limits: Limits,
+    objective: str | None,
+    *,
+    knee: bool = False,
+    cheapest: bool = False,
 ) -> Candidate:
     """The member with the least `objective` (the search's error by default), or the knee of the front.
 
-    The knee is the point beyond which more cost begins to buy less. A member whose lead over a cheaper one is within
-    noise is passed over for the cheaper one, and is named in the notes.
-    Raises: InputError if no trial of the search has the objective.
+    The knee is the point beyond which more cost begins to buy less. The notes name the cheaper members that cannot be
+    told from the one that was chosen. With `cheapest`, the cheapest of these is chosen in its place.
+    Raises: InputError if no trial of the search has the objective, or both the knee and the cheapest are asked for.
     """
-    front = Front.of(members, document.objectives)
-    marks = front.marks()
-    noisy = [member for member in members if marks[member.number] is Mark.FRONT_WITHIN_NOISE]
     objective = objective or axes(document.objectives)[1]
     if objective not in COSTS and not any(isfinite(value(member, objective)) for member in members):
         raise InputError(f"--objective: {objective}; expected a cost or an error that {document.name} measured")
+    if knee and cheapest:
+        raise InputError("--knee: given with --cheapest; expected one of the two")
     if knee:
-        best = front.knee()
+        best = Front.of(members, document.objectives).knee()
         assert best is not None  # `members_within` lets no empty front through
     else:
-        # Where every member is within noise of a cheaper one, none is passed over.
-        clear = [member for member in members if member not in noisy]
-        best = min(clear or members, key=lambda member: (value(member, objective), member.cost.macs_g))
-    notes = [_told_apart(best, other, objective) for other in noisy if other.number != best.number]
-    if best in noisy:
-        notes.insert(0, f"trial {best.number} cannot be told from a cheaper trial within their intervals")
-    return Candidate(trial=best.number, limits=limits, notes=[note for note in notes if note])
+        best = min(members, key=lambda member: (value(member, objective), member.cost.macs_g))
+    like_it = _cheaper_alike(best, members, document, objective)
+    if not cheapest:
+        return Candidate(
+            trial=best.number, limits=limits, notes=[_told_apart(other, best, objective) for other in like_it]
+        )
+    chosen = like_it[0] if like_it else best
+    notes = [_told_apart(chosen, best, objective)] if chosen is not best else []
+    return Candidate(trial=chosen.number, limits=limits, notes=notes)
 
 
-def _told_apart(best: TrialRecord, other: TrialRecord, objective: str) -> str:
+def _cheaper_alike(
+    best: TrialRecord, members: Sequence[TrialRecord], document: SearchDocument, objective: str
+) -> list[TrialRecord]:
+    """The members that cost less than the best one and cannot be told from it, the cheapest first."""
     # Costs are exact: two of them can always be told apart.
     if objective in COSTS:
-        return ""
-    (low, high), (other_low, other_high) = interval(best, objective), interval(other, objective)
-    if other_low > high or low > other_high:
-        return ""
+        return []
+    cost, _ = axes(document.objectives)
+    low, high = interval(best, objective)
+    bounds = {member.number: interval(member, objective) for member in members}
+    alike = [
+        member
+        for member in members
+        if value(member, cost) < value(best, cost)
+        and bounds[member.number][0] <= high
+        and low <= bounds[member.number][1]
+    ]
+    return sorted(alike, key=lambda member: value(member, cost))
+
+
+def _told_apart(cheaper: TrialRecord, best: TrialRecord, objective: str) -> str:
     name = header(objective)
     return (
-        f"trial {other.number} ({name} {value(other, objective):.2f}, {other.cost.macs_g:.4g} GMAC) "
-        f"cannot be told from trial {best.number} ({name} {value(best, objective):.2f}, "
-        f"{best.cost.macs_g:.4g} GMAC): intervals overlap"
+        f"trial {cheaper.number} ({name} {value(cheaper, objective):.2f}, {cheaper.cost.macs_g:.4g} GMAC) is cheaper "
+        f"and cannot be told from trial {best.number} ({name} {value(best, objective):.2f}, "
+        f"{best.cost.macs_g:.4g} GMAC): their intervals overlap"
     )

@@ -37,6 +37,8 @@ class PickRequest(Settings):
     """What the candidate must be best in. None stands for the search's error."""
     knee: bool
     """Whether to take the knee of the front in place of the best member."""
+    cheapest: bool = False
+    """Whether to take the cheapest member that cannot be told from the best one."""
     precisions: list[Any]
     """Precisions of the ONNX files."""
     load: Load
@@ -114,7 +116,7 @@ def _choose(exports: MeasuredExports, limits: Limits, request: PickRequest) -> C
     members = members_within(document, limits)
     if limits.need_export:
         members = exports_within(members, limits, {member.number: exports.cost(member.number) for member in members})
-    return choose_candidate(document, members, limits, request.objective, request.knee)
+    return choose_candidate(document, members, limits, request.objective, knee=request.knee, cheapest=request.cheapest)
 
 
 def _ship(

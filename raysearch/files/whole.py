@@ -23,14 +23,17 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.write_bytes(_as_bytes(content))
 
 
-def write_new(path: Path, content: str | bytes) -> None:
+def write_new(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
     """Writes a file that is not there yet. Of several writers at once exactly one succeeds.
 
+    `mode` says who may read and write it. By default the rules of the process do.
     Raises: FileExistsError if there is such a file.
     """
     part = _beside(path)
     try:
-        part.write_bytes(_as_bytes(content))
+        # The file is opened with its mode, so that nobody else can read it even for a moment.
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT, 0o666 if mode is None else mode), "wb") as file:
+            file.write(_as_bytes(content))
         _to_disk(part)
         # Making a link fails if the name exists. A rename would replace what is there.
         os.link(part, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
+from raysearch.files.secrets import PRIVATE
 from raysearch.front.document import SearchDocument
 from raysearch.lanes.lane import LaneSetup, train_on_workers
 from raysearch.lanes.tune import run_lanes
@@ -54,6 +56,12 @@ def start_search(
     folder.fetch()
     if _begun(spec, folder):
         raise _used(spec, folder)
+    # Of a study in a database the folder knows nothing: it may be that of a search in another folder.
+    if study_url and _has_study(study_url, spec.name):
+        raise InputError(
+            f"{spec.name}: already used in the database of the study, by a search whose folder is not {folder.path}; "
+            "expected a new name, or the --storage of that search"
+        )
     corpus = checked_corpus(spec, folder, say)
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
@@ -77,8 +85,15 @@ def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
 
 def _begun(spec: Spec, folder: SearchFolder) -> bool:
     try:
-        Study.open(folder.study_storage(), spec.name)
-    except (InputError, KeyError):
+        return _has_study(folder.study_storage(), spec.name)
+    except InputError:  # there is no such folder
+        return False
+
+
+def _has_study(storage: str, name: str) -> bool:
+    try:
+        Study.open(storage, name)
+    except KeyError:
         return False
     return True
 
@@ -268,8 +283,12 @@ def _start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:
     # In a session of its own it outlives Ctrl-C, which is sent to a whole group of processes. It ends when its input is
     # closed, which happens even if this process is killed.
     command = [sys.executable, "-m", "raysearch.cli", "sync", folder.name, "--storage", str(folder.root), "--follow"]
-    log = (folder.path / "mirror.log").open("ab")
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+    # Libraries may write addresses with their passwords there, and the folder may be shared by a whole cluster.
+    log = os.open(folder.path / "mirror.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+    finally:
+        os.close(log)
 
 
 def _end_mirror(mirror: subprocess.Popen[bytes], name: str, say: Callable[[str], None]) -> None:

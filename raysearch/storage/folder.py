@@ -26,6 +26,7 @@ import yaml
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
+from raysearch.files.secrets import PRIVATE
 from raysearch.files.whole import whole_file, write_new
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import parse_spec
@@ -164,7 +165,7 @@ class SearchFolder:
                 part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
                 # Of two drivers that start at once, only one can write this file, and it gets the name. The document
                 # appears afterwards, when the block ends, and only for that driver.
-                write_new(self.path / "search.json", json.dumps(asdict(links), indent=2))
+                write_new(self.path / "search.json", json.dumps(asdict(links), indent=2), mode=PRIVATE)
         except FileExistsError:
             return False
         if remote := self.remote:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
+from raysearch.files.secrets import masked
+
 if TYPE_CHECKING:
     from raysearch.tracking.mirror import Mirror
     from raysearch.tracking.state import SearchState
@@ -90,7 +92,7 @@ class _Attempts:
             self._complain(err)
             return False
         if self.failures:
-            log.warning("MLflow at %s answers again; all is mirrored", self.mirror.tracking_uri)
+            log.warning("MLflow at %s answers again; all is mirrored", masked(self.mirror.tracking_uri))
         self.failures = 0
         return True
 
@@ -100,8 +102,8 @@ class _Attempts:
         self.complained_at = self.clock()
         log.warning(
             "MLflow at %s: sync failed, %d in a row (%s: %s); the search goes on, what is missing is sent later",
-            self.mirror.tracking_uri,
+            masked(self.mirror.tracking_uri),
             self.failures,
             type(err).__name__,
-            str(err).partition("\n")[0],
+            masked(str(err).partition("\n")[0]),
         )

@@ -15,10 +15,24 @@ def serve(root: Path, host: str, port: int) -> None:
     root.mkdir(parents=True, exist_ok=True)
     # The page needs none of MLflow's background jobs, which would be two more processes. Deprecation warnings of
     # MLflow's libraries are of no use to whoever starts the server.
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"} | os.environ
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONWARNINGS": "ignore",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(names(host, port)),
+    } | os.environ
     # `execve` drops what is still in the buffer.
     sys.stdout.flush()
     os.execve(sys.executable, command(root, host, port), environment)
+
+
+def names(host: str, port: int) -> list[str]:
+    """Names under which a browser may ask for the server: this machine's own, and the address it listens on.
+
+    MLflow would also answer to every name that begins like a private address, such as 10.evil.example, which lets a
+    stranger's page read it through the visitor's browser. `MLFLOW_SERVER_ALLOWED_HOSTS` names others.
+    """
+    own = dict.fromkeys(["localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host])
+    return [name for one in own for name in (one, f"{one}:{port}")]
 
 
 def command(root: Path, host: str, port: int) -> list[str]:

@@ -34,20 +34,41 @@ def search() -> SearchDocument:
     return document("made-up", OBJECTIVES, trials, [400.0, 100.0])
 
 
-def pick(search: SearchDocument, objective: str | None = None, knee: bool = False, **limits):
+def pick(search: SearchDocument, objective: str | None = None, knee: bool = False, cheapest: bool = False, **limits):
     asked = Limits(**limits)
-    return choose_candidate(search, members_within(search, asked), asked, objective, knee)
+    return choose_candidate(search, members_within(search, asked), asked, objective, knee=knee, cheapest=cheapest)
 
 
 def test_least_error_within_each_budget(search: SearchDocument) -> None:
     assert [pick(search, macs_g=budget).trial for budget in (10, 50, 1000)] == [0, 1, 3]
 
 
-def test_lead_within_noise_is_passed_over_and_named(search: SearchDocument) -> None:
+def test_best_within_the_limits_is_taken_and_cheaper_ones_like_it_are_named(search: SearchDocument) -> None:
     found = pick(search, macs_g=100)
+    assert found.trial == 2
+    assert found.notes == [
+        "trial 1 (PER % 30.00, 40 GMAC) is cheaper and cannot be told from trial 2 (PER % 29.00, 90 GMAC): "
+        "their intervals overlap"
+    ]
+
+
+def test_cheapest_is_taken_of_those_that_cannot_be_told_from_the_best(search: SearchDocument) -> None:
+    found = pick(search, macs_g=100, cheapest=True)
     assert found.trial == 1
-    assert len(found.notes) == 1
-    assert "trial 2 (PER % 29.00, 90 GMAC) cannot be told from trial 1 (PER % 30.00, 40 GMAC)" in found.notes[0]
+    assert "cannot be told from trial 2" in found.notes[0]
+    assert pick(search, cheapest=True).trial == 3
+    assert pick(search, macs_g=10, cheapest=True).notes == []
+
+
+def test_cheapest_of_several_alike_is_the_cheapest_of_all() -> None:
+    trials = [trial(0, 10, 33, 5), trial(1, 20, 31, 5), trial(2, 30, 30, 5)]
+    found = pick(document("made-up", OBJECTIVES, trials, [400.0, 100.0]), cheapest=True)
+    assert found.trial == 0
+
+
+def test_knee_and_cheapest_together_are_refused(search: SearchDocument) -> None:
+    with pytest.raises(InputError, match="--knee: given with --cheapest"):
+        pick(search, knee=True, cheapest=True)
 
 
 def test_params_and_errors_limit_too(search: SearchDocument) -> None:

@@ -77,6 +77,7 @@ class Visitor(requests.Session):
     def __init__(self, server: Server, auth: tuple[str, str] | None = None) -> None:
         super().__init__()
         self.page, self.auth = server.page, auth
+        self.headers["sec-fetch-site"] = "same-origin"
         self.home = self.get(server.page, timeout=240)
         self.headers["x-raysearch-token"] = self.cookies.get("raysearch-token", "")
 

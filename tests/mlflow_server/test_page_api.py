@@ -88,13 +88,28 @@ def test_wrong_candidate_is_refused_in_one_line(visitor, body, line):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"x-raysearch-token": ""}, {"x-raysearch-token": "x" * 32}, {"sec-fetch-site": "cross-site"}]
+    "headers",
+    [
+        {"x-raysearch-token": ""},
+        {"x-raysearch-token": "x" * 32},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": None},
+        {"sec-fetch-site": None, "origin": "http://elsewhere.example"},
+        {"sec-fetch-site": None, "origin": "null"},
+    ],
 )
 def test_post_without_the_pages_token_or_from_another_site_is_refused(server, headers):
     visitor = Visitor(server)
     search_id = visitor.search("an4")["id"]
     visitor.headers.update(headers)
     assert visitor.register(search_id, trial=0, model="forged", alias="a").status_code == 403
+
+
+def test_post_of_an_older_browser_that_says_its_origin_passes(server):
+    visitor = Visitor(server)
+    visitor.headers.update({"sec-fetch-site": None, "origin": server.url})
+    search_id = visitor.search("an4")["id"]
+    assert visitor.register(search_id, trial=99, model="none", alias="a").status_code == 400
 
 
 def test_state_is_not_changed_by_get(visitor):

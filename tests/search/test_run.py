@@ -60,6 +60,8 @@ def test_two_that_create_one_folder_get_it_once(prepared: SearchFolder) -> None:
     assert not prepared.create(spec_with(search={"trials": 9}), LINKS)
     assert prepared.spec() == before
     assert sorted(path.name for path in prepared.path.iterdir()) == ["search.json", "spec.yaml"]
+    # It may hold passwords.
+    assert (prepared.path / "search.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_name_of_a_search_that_never_began_is_free(prepared: SearchFolder) -> None:
@@ -77,6 +79,17 @@ def test_name_of_a_search_that_is_being_prepared_is_not(prepared: SearchFolder) 
 
 def test_name_of_a_search_that_began_is_used(used: SearchFolder) -> None:
     assert not claim(spec_with(search={"trials": 9}), used, LINKS)
+
+
+def test_name_that_a_search_of_another_folder_has_in_the_database_is_refused(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'studies.db'}"
+    study = Study.create(database, "tiny", ["macs", "per"], {})
+    with pytest.raises(InputError, match="tiny: already used in the database of the study"):
+        start_search(
+            spec_with(), SearchFolder(tmp_path, "tiny"), study_url=database, tracking="", address=None, say=print
+        )
+    assert study.records() == []
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest() -> None:

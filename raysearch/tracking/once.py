@@ -1,0 +1,42 @@
+"""One sync for someone who waits for it. What goes wrong is told in one line."""
+
+from __future__ import annotations
+
+import logging
+
+import requests
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+from sqlalchemy.exc import SQLAlchemyError
+
+from raysearch.errors import InputError, WorkError
+from raysearch.files.secrets import masked
+from raysearch.tracking.follow import fail_fast
+from raysearch.tracking.mirror import Mirror, Synced
+from raysearch.tracking.state import SearchState
+
+MOST_SHOWN = 200
+"""Characters of a library's own words that a message holds, at most."""
+
+
+def sync_once(mirror: Mirror, state: SearchState) -> Synced:
+    """Writes what MLflow lacks of a search.
+
+    Raises: InputError if MLflow knows no such kind of address; WorkError if the server or the database does not answer
+    or refuses. The study keeps all that is missing, whatever was written before the failure.
+    """
+    fail_fast()
+    # Of a server that is away the HTTP library warns once for each of several threads.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    where, name = masked(mirror.tracking_uri), state.document.name
+    try:
+        return mirror.sync(state)
+    except UnsupportedModelRegistryStoreURIException as err:
+        expected = "an address that begins with http://, https://, sqlite:/// or postgresql://"
+        raise InputError(f"--tracking: {where}; expected {expected}") from err
+    except ImportError as err:
+        raise InputError(f"--tracking: {where}: {err}; expected the driver of this database to be installed") from err
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as err:
+        words = masked(" ".join(str(err).split()))[:MOST_SHOWN]
+        safe = f"nothing is lost: the study holds all, send it later with: raysearch sync {name}"
+        raise WorkError(f"MLflow at {where}: {words}; {safe}") from err

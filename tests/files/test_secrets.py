@@ -1,0 +1,27 @@
+"""What of an address may be shown."""
+
+import pytest
+
+from raysearch.files.secrets import masked
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://alice:s3cret@host:5000/a", "http://alice:***@host:5000/a"),
+        ("postgresql+psycopg2://u:p%40w@db/x failed", "postgresql+psycopg2://u:***@db/x failed"),
+        ("http://:token@host", "http://:***@host"),
+        ("http://a:b:c@host", "http://a:***@host"),
+        ("http://a:p@ss@host", "http://a:***@host"),
+        ("two: http://a:b@c and http://d:e@f", "two: http://a:***@c and http://d:***@f"),
+        ("http://alice@host:5000/x@y", "http://alice@host:5000/x@y"),
+        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
+        ("http://host:5000/path", "http://host:5000/path"),
+    ],
+)
+def test_passwords_of_addresses_are_hidden_and_nothing_else(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_whatever_has_words_is_masked() -> None:
+    assert masked(OSError("http://a:b@c is away")) == "http://a:***@c is away"

@@ -1,0 +1,39 @@
+"""One sync that somebody waits for: what it says when the server is away."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from raysearch.errors import InputError, WorkError
+from raysearch.tracking.mirror import Mirror
+from raysearch.tracking.once import sync_once
+from tests.tracking.made_up_states import record, state
+
+pytestmark = pytest.mark.mlflow
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sync sets for this process goes again after the test."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+def told(uri: str, tmp_path: Path, kind: type[Exception]) -> str:
+    with pytest.raises(kind) as raised:
+        sync_once(Mirror(uri, artifact_root=str(tmp_path)), state([record(0)]))
+    return str(raised.value)
+
+
+def test_dead_server_is_one_line_without_the_password(tmp_path: Path) -> None:
+    line = told("http://alice:s3cret@127.0.0.1:9", tmp_path, WorkError)
+    assert line.startswith("MLflow at http://alice:***@127.0.0.1:9: ")
+    assert line.endswith("; nothing is lost: the study holds all, send it later with: raysearch sync an4")
+    assert "s3cret" not in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("uri", ["foo://alice:s3cret@x", "oracle://alice:s3cret@x/db"])
+def test_unknown_kind_of_address_is_the_users_fault(tmp_path: Path, uri: str) -> None:
+    line = told(uri, tmp_path, InputError)
+    assert line.startswith(f"--tracking: {uri.replace('s3cret', '***')}; expected")
