@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
+
+from raysearch.storage.lock import JournalLock
 
 Entry = dict[str, Any]
+CHUNK = 65_536
+"""Bytes that are looked at together for the last whole line. The file's end is a newline nearly always."""
+
+_log = logging.getLogger(__name__)
 
 
 class Journal(JournalStorage):
@@ -31,7 +40,8 @@ class Journal(JournalStorage):
 
 class _File(JournalFileBackend):
     def __init__(self, path: str) -> None:
-        self._mine = _Reentrant(path)
+        self._mine = JournalLock(path)
+        self._path = Path(path)
         super().__init__(path, self._mine)
         self._held: list[Entry] | None = None
         self._on_disk = 0
@@ -49,18 +59,49 @@ class _File(JournalFileBackend):
             finally:
                 held, self._held = self._held, None
                 if held:
-                    super().append_logs(held)
+                    self.append_logs(held)
                     # Now their places are known, and the next reading need not look for them from the file's start.
                     self._count()
         finally:
             self._mine.release()
 
     def append_logs(self, logs: list[Entry]) -> None:
-        if self._held is None:
-            super().append_logs(logs)
-        else:
+        """Writes entries whole or not at all.
+
+        Raises: OSError if the disk is full. The file is then as it was.
+        """
+        if self._held is not None:
             # As they will be read back: JSON knows no tuples.
             self._held += json.loads(json.dumps(logs))
+            return
+        self._mine.acquire()
+        try:
+            size = self._cut_back()
+            try:
+                super().append_logs(logs)
+            except OSError:
+                os.truncate(self._path, size)
+                raise
+        finally:
+            self._mine.release()
+
+    def _cut_back(self) -> int:
+        """The file's size once what a killed writer left after the last whole line is gone."""
+        with self._path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            end = size
+            while end:
+                begin = max(0, end - CHUNK)
+                file.seek(begin)
+                newline = file.read(end - begin).rfind(b"\n")
+                if newline >= 0:
+                    end = begin + newline + 1
+                    break
+                end = begin
+            if end < size:
+                _log.warning("%s: %d bytes of a line that was never finished are cut off", self._path, size - end)
+                file.truncate(end)
+            return end
 
     def read_logs(self, log_number_from: int) -> Iterator[Entry]:  # type: ignore[override]
         if self._held is None or log_number_from < self._on_disk:
@@ -72,20 +113,3 @@ class _File(JournalFileBackend):
         """Entries of the file."""
         known = len(self._log_number_offset) - 1
         return known + sum(1 for _ in super().read_logs(known))
-
-
-class _Reentrant(JournalFileSymlinkLock):
-    """A lock that its holder may take again."""
-
-    _depth = 0
-
-    def acquire(self) -> bool:
-        if not self._depth:
-            super().acquire()
-        self._depth += 1
-        return True
-
-    def release(self) -> None:
-        self._depth -= 1
-        if not self._depth:
-            super().release()

@@ -9,48 +9,19 @@ gone and stops: the lease is its own fencing token.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from raysearch.errors import InputError, WorkError
+from raysearch.storage.holder import SILENCE_S, Holder
 
 BEAT_S = 15.0
 """Between two signs of life of a driver."""
-SILENCE_S = 60.0
-"""A driver on another host that has been silent for so long is dead. One on this host is looked up by its pid."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who drives: enough to ask the host whether it still lives."""
-
-    host: str
-    pid: int
-    born: int
-    """When the process started, in the kernel's ticks: a pid alone may have been given to another since."""
-    since_s: int
-    """Unix time."""
-
-    @classmethod
-    def here(cls, now_s: float) -> Holder:
-        return cls(socket.gethostname(), os.getpid(), _born(os.getpid()) or 0, int(now_s))
-
-    def __str__(self) -> str:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since_s))
-        return f"pid {self.pid} on {self.host}, since {since}"
-
-    def is_dead(self, silent_s: float) -> bool:
-        if self.host == socket.gethostname():
-            return _born(self.pid) != self.born
-        return silent_s > SILENCE_S
 
 
 class Lease:
@@ -138,25 +109,3 @@ def _holder(search: str, name: str) -> Holder | None:
     if len(parts) != 7 or parts[:2] != [search, "driver"]:
         return None
     return Holder(parts[2], *(int(part) for part in parts[3:6]))
-
-
-def _born(pid: int) -> int | None:
-    """Start of a process in ticks since boot; 0 where the system does not say; None if it is dead or a zombie."""
-    try:
-        # The command, in parentheses, may hold blanks; state is the first field after it and the start the 20th.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return _alive_without_proc(pid)
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _alive_without_proc(pid: int) -> int | None:
-    if Path("/proc/self/stat").exists():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass  # another user's, and alive
-    return 0

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from raysearch.errors import InputError, WorkError
 from raysearch.storage.folder import SearchFolder
-from raysearch.storage.lease import SILENCE_S, Holder
+from raysearch.storage.holder import SILENCE_S, Holder
 
 BEAT_S = 10.0
 """Seconds between two beats: at each, the driver shows that it lives and copies what has changed."""

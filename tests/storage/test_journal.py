@@ -1,5 +1,6 @@
 """A journal in which entries are written together: what Optuna's own storage reads, and what a killed writer leaves."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,12 +8,15 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from raysearch.storage import lock
 from raysearch.storage.journal import Journal
+from raysearch.storage.lock import JournalLock
 
 
 def add_trial(study: optuna.Study, x: float) -> int:
@@ -86,21 +90,108 @@ def test_error_within_keeps_what_was_written_before_it(path: Path, journal: Jour
     assert add_trial(study, 2.0) == 1
 
 
+# Kills itself at the n-th line that it runs of the lock, the journal or Optuna's file, while it writes trials.
 KILLED = """
 import os, signal, sys
 import optuna
 from raysearch.storage.journal import Journal
 journal = Journal(sys.argv[1])
 study = optuna.load_study(storage=journal, study_name="s")
-with journal.together():
-    study.tell(study.ask(), 1.0)
-    os.kill(os.getpid(), signal.SIGKILL)
+left = int(sys.argv[2])
+def count(frame, event, _):
+    global left
+    if not frame.f_code.co_filename.endswith(("storage/lock.py", "storage/journal.py", "journal/_file.py")):
+        return None
+    left -= event == "line"
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count
+sys.settrace(count)
+while True:
+    with journal.together():
+        trial = study.ask()
+        trial.suggest_float("x", 1.0, 1.0)
+        study.tell(trial, 1.0)
+    study.set_user_attr("told", trial.number)
 """
 
 
-def test_killed_within_then_nothing_of_it_is_there(path: Path, journal: Journal, study: optuna.Study) -> None:
+@pytest.mark.parametrize("seed", range(20))
+def test_killed_writer_keeps_nobody_waiting_and_leaves_whole_lines(
+    path: Path, journal: Journal, study: optuna.Study, seed: int
+) -> None:
+    add_trial(study, 0.0)
+    lines = int(np.random.default_rng(seed).integers(1, 2_000))
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path), str(lines)], cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    add_trial(optuna.load_study(storage=Journal(str(path)), study_name="s"), 2.0)
+    numbers = [number for number, _ in told(path)]
+    assert numbers == list(range(len(numbers)))
+    assert told(path)[0] == (0, 0.0)
+    assert told(path)[-1][1] == 2.0
+    assert not path.with_name("study.journal.lock").is_symlink()
+
+
+def test_lock_of_a_living_holder_is_waited_for_and_not_broken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = JournalLock(str(path)), JournalLock(str(path))
+    theirs.acquire()
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 100:
+            theirs.release()
+
+    monkeypatch.setattr(lock.time, "sleep", nap)
+    mine.acquire()
+    assert len(naps) >= 100
+
+
+def test_lock_left_on_another_host_is_broken_once_it_has_stood_unchanged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = path.with_name("study.journal.lock")
+    link.symlink_to("elsewhere/1/2/3/abcd")
+    now_s = 0.0
+
+    def nap(seconds: float) -> None:
+        nonlocal now_s
+        now_s += 1.0
+
+    monkeypatch.setattr(lock.time, "sleep", nap)
+    monkeypatch.setattr(lock.time, "monotonic", lambda: now_s)
+    JournalLock(str(path)).acquire()
+    assert lock.GRACE_S <= now_s <= lock.GRACE_S + 3
+    assert [record.getMessage().partition(": ")[2][:20] for record in caplog.records] == [
+        "waiting for its hold",
+        "its holder died (els",
+    ]
+
+
+def test_interrupted_while_it_takes_the_lock_then_the_lock_is_free(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = JournalLock(str(path))
+    monkeypatch.setattr(one, "_take", lambda: (JournalLock._take(one), (_ for _ in ()).throw(KeyboardInterrupt))[0])
+    with pytest.raises(KeyboardInterrupt):
+        one.acquire()
+    assert JournalLock(str(path))._take()
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code":', b'{"op_code": 4, "worker_id": "x"}', b"\x00" * 100_000])
+def test_torn_last_line_is_cut_off_before_the_next(path: Path, journal: Journal, study: optuna.Study, torn) -> None:
     add_trial(study, 1.0)
     before = path.read_bytes()
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=Path(__file__).parents[2])
-    assert killed.returncode == -signal.SIGKILL
+    path.write_bytes(before + torn)
+    assert told(path) == [(0, 1.0)]
+    add_trial(optuna.load_study(storage=Journal(str(path)), study_name="s"), 2.0)
+    assert path.read_bytes().startswith(before)
+    assert told(path) == [(0, 1.0), (1, 2.0)]
+
+
+def test_full_disk_leaves_the_journal_as_it_was(path: Path, journal: Journal, study: optuna.Study) -> None:
+    add_trial(study, 1.0)
+    before = path.read_bytes()
+    with patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")), pytest.raises(OSError):
+        study.set_user_attr("a", 1)
     assert path.read_bytes() == before
+    add_trial(study, 2.0)
+    assert told(path) == [(0, 1.0), (1, 2.0)]

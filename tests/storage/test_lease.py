@@ -10,8 +10,9 @@ import optuna
 import pytest
 
 from raysearch.errors import InputError, WorkError
-from raysearch.storage import lease as lease_module
-from raysearch.storage.lease import SILENCE_S, Lease
+from raysearch.storage import holder
+from raysearch.storage.holder import SILENCE_S
+from raysearch.storage.lease import Lease
 from raysearch.storage.studies import open_storage
 
 ELSEWHERE = """
@@ -65,7 +66,7 @@ def test_other_searches_of_the_storage_do_not_matter(study_storage: str) -> None
 def test_killed_driver_on_this_host_gives_way_at_once(journal: str) -> None:
     dead = driver(journal)
     dead.kill()  # not waited for: a zombie is as dead
-    while lease_module._born(dead.pid) is not None:
+    while holder._born(dead.pid) is not None:
         time.sleep(0.01)
     Lease.take(open_storage(journal), "tiny").check()
     dead.wait()
@@ -82,9 +83,9 @@ def test_living_driver_on_this_host_is_never_replaced(journal: str) -> None:
 def test_sleeper_elsewhere_is_replaced_after_silence_and_stopped(
     study_storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_module.socket, "gethostname", lambda: "far")
+    monkeypatch.setattr(holder.socket, "gethostname", lambda: "far")
     sleeper = Lease.take(open_storage(study_storage), "tiny", clock=lambda: 1000.0)
-    monkeypatch.setattr(lease_module.socket, "gethostname", lambda: "near")
+    monkeypatch.setattr(holder.socket, "gethostname", lambda: "near")
     with pytest.raises(InputError, match="on far, since"):
         Lease.take(open_storage(study_storage), "tiny", clock=lambda: 1000.0 + SILENCE_S - 1)
     Lease.take(open_storage(study_storage), "tiny", clock=lambda: 1000.0 + SILENCE_S + 1)
@@ -96,11 +97,11 @@ def test_sleeper_elsewhere_is_replaced_after_silence_and_stopped(
 
 def test_beat_keeps_a_driver_elsewhere_alive(study_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(lease_module.socket, "gethostname", lambda: "far")
+    monkeypatch.setattr(holder.socket, "gethostname", lambda: "far")
     held = Lease.take(open_storage(study_storage), "tiny", clock=lambda: now[0])
     now[0] += SILENCE_S
     held.beat()
-    monkeypatch.setattr(lease_module.socket, "gethostname", lambda: "near")
+    monkeypatch.setattr(holder.socket, "gethostname", lambda: "near")
     now[0] += SILENCE_S - 1
     with pytest.raises(InputError):
         Lease.take(open_storage(study_storage), "tiny", clock=lambda: now[0])
