@@ -26,7 +26,7 @@ class Learner(Protocol):
         """The loss of a batch of cuts with so many frames each, in nats."""
 
 
-class Supervised(nn.Module):
+class EncoderUnderHead(nn.Module):
     """An encoder under the head of a task: what methods train that learn the task itself."""
 
     def __init__(self, student: Encoder | GatedEncoder, learner: Learner) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
 
 
-class KeptHead(Protocol):
+class SavableHead(Protocol):
     """A trained head, and the encoder if it was trained with it."""
 
     def save(self, folder: Path) -> None: ...
@@ -34,7 +34,7 @@ class Evaluated:
     `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing). Of classes and
     slots: `labels` (cuts whose labels were used). Of speakers: `min_dcf_pX`, the least detection cost on dev where a
     target's prior is X."""
-    head: KeptHead | None = field(default=None, compare=False)
+    head: SavableHead | None = field(default=None, compare=False)
     """The head whose errors these are, for those who want to keep it."""
     draw: Callable[[Path], None] | None = field(default=None, compare=False)
     """Draws the errors into a PNG, where a task has a picture of them."""

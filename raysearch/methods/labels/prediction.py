@@ -1,4 +1,4 @@
-"""Masked prediction of a label set: the objective that HuBERT and its descendants share.
+"""Masked prediction of a label set: the loss that HuBERT and its descendants share.
 
 Shapes: B batch, S samples, T frames, D width, P projection, K labels.
 """

@@ -12,7 +12,7 @@ from raysearch.encoder.gates import GatedEncoder
 from raysearch.tasks.ctc.tokens import ctc_loss
 
 
-class CtcObjective(nn.Module):
+class EncoderUnderCtc(nn.Module):
     """CTC through one linear layer on the last block."""
 
     def __init__(self, student: Encoder | GatedEncoder, symbols: int) -> None:

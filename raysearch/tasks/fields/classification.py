@@ -11,7 +11,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.tasks.fields.counted import Counts, counted_interval, macro_f1, share
 from raysearch.tasks.fields.fields import Values, label_values
-from raysearch.tasks.fields.task import FieldTask, Readings
+from raysearch.tasks.fields.task import FieldReadings, FieldTask
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import ClassificationSettings
 
@@ -37,14 +37,14 @@ class Classification(FieldTask):
             chosen |= {own[index].id for index in order[: ceil(self.settings.labels * len(own))]}
         return [cut for cut in cuts if cut.id in chosen]
 
-    def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
+    def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
         return {
             "accuracy": counted_interval([each.right for each in readings], share, seed=seed),
             "macro_f1": counted_interval([_by_class(each) for each in readings], macro_f1, seed=seed),
         }
 
 
-def _by_class(readings: Readings) -> Counts:
+def _by_class(readings: FieldReadings) -> Counts:
     """Of each cut: true positives, then false positives, then false negatives, each by class."""
     classes = readings.fields.values["label"]
     wanted, read = (

@@ -9,7 +9,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.tasks.fields.counted import Counts, counted_interval, f1, share
 from raysearch.tasks.fields.fields import ABSENT, Values, request_values
-from raysearch.tasks.fields.task import FieldTask, Readings
+from raysearch.tasks.fields.task import FieldReadings, FieldTask
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import IntentSettings
 
@@ -30,7 +30,7 @@ class Intent(FieldTask):
             return values
         return {name: value for name, value in values.items() if name == "intent" or name in slots}
 
-    def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
+    def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
         """`intent_accuracy`; with slots also `slot_f1` and `exact_match`, intent and all slots right."""
         figures = {"intent_accuracy": counted_interval([_intents(each) for each in readings], share, seed=seed)}
         if any(len(each.fields.values) > 1 for each in readings):
@@ -39,7 +39,7 @@ class Intent(FieldTask):
         return figures
 
 
-def slot_counts(readings: Readings) -> Counts:
+def slot_counts(readings: FieldReadings) -> Counts:
     """Of each cut: slots read right, read wrongly or though absent, and missed or read wrongly."""
     slots = [name for name in readings.fields.values if name != "intent"]
     counts = []
@@ -51,7 +51,7 @@ def slot_counts(readings: Readings) -> Counts:
     return np.array(counts, dtype=float)
 
 
-def _intents(readings: Readings) -> Counts:
+def _intents(readings: FieldReadings) -> Counts:
     """1 for each cut whose intent is right, beside 1 for each cut."""
     pairs = zip(readings.references, readings.hypotheses, strict=True)
     return np.array([[ref["intent"] == hyp["intent"], 1] for ref, hyp in pairs], dtype=float)

@@ -32,7 +32,7 @@ from raysearch.tasks.task import Evaluated
 
 
 @dataclass(frozen=True)
-class Readings:
+class FieldReadings:
     """What one head made of a split, cut by cut."""
 
     fields: Fields
@@ -67,14 +67,14 @@ class _Learned:
     part: _Part
     fields: Fields
     trained: Trained
-    dev: dict[float, Readings]
+    dev: dict[float, FieldReadings]
     """By learning rate."""
     lr: float
     """The one that dev chose."""
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _PartHeads:
     """The heads of all parts, and what they confuse."""
 
     heads: Mapping[str, ChosenHead]
@@ -112,7 +112,7 @@ class FieldTask:
         """The fields of a cut; None if it has no label."""
         raise NotImplementedError
 
-    def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
+    def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
         """What is reported beside the error; one reading a corpus."""
         raise NotImplementedError
 
@@ -132,7 +132,7 @@ class FieldTask:
         # Of test alone: as long as only dev is read there are none.
         confusions = {name: found for name, read in zip(names, tested, strict=False) if (found := _confusion(read))}
         test_score = self._score(names, tested, seed) if test else None
-        kept = _Kept(heads, confusions)
+        kept = _PartHeads(heads, confusions)
         return Evaluated(self._score(names, dev, seed), test_score, details, kept, kept.draw)
 
     def learner(self, corpus: Corpus) -> FieldLearner:
@@ -178,8 +178,8 @@ class FieldTask:
 
     def _read(
         self, trained: Trained, part: _Part, split: str, fields: Fields, corpus: Corpus, device: torch.device
-    ) -> dict[float, Readings]:
-        readings = {lr: Readings(fields, [], []) for lr in trained.heads}
+    ) -> dict[float, FieldReadings]:
+        readings = {lr: FieldReadings(fields, [], []) for lr in trained.heads}
         for cut, x_LTD in encode(trained.encoder, part.cuts[split], corpus.audio, device):
             for lr, head in trained.heads.items():
                 assert isinstance(head, FieldHead)
@@ -189,11 +189,11 @@ class FieldTask:
                 readings[lr].hypotheses.append(fields.decode(best_F))
         return readings
 
-    def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> Readings:
+    def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> FieldReadings:
         chosen = replace(one.trained, heads={one.lr: one.trained.heads[one.lr]})
         return self._read(chosen, one.part, "test", one.fields, corpus, device)[one.lr]
 
-    def _score(self, names: Sequence[str], readings: Sequence[Readings], seed: int) -> Score:
+    def _score(self, names: Sequence[str], readings: Sequence[FieldReadings], seed: int) -> Score:
         errors = [each.errors for each in readings]
         others = self.figures(readings, seed)
         if len(names) > 1:
@@ -219,7 +219,7 @@ class FieldTask:
         return ChosenHead(config, head, one.trained.encoder if one.trained.encoder is not encoder else None)
 
 
-def _confusion(readings: Readings) -> Confusion | None:
+def _confusion(readings: FieldReadings) -> Confusion | None:
     """Of the first field, if there is something to confuse."""
     name, classes = next(iter(readings.fields.values.items()))
     if len(classes) < 2:

@@ -28,9 +28,9 @@ from raysearch.tasks.score import Score
 from raysearch.tasks.settings import SpeakerSettings
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cosines
 from raysearch.tasks.speaker.det_plot import draw_det
 from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
-from raysearch.tasks.speaker.scoring import as_norm, cohort, cohort_moments, cosines
 from raysearch.tasks.task import Evaluated
 
 DRAWN_PAIRS = 1_000
