@@ -26,7 +26,7 @@ from raysearch.targets.store import Store
 from raysearch.tasks.fields.counted import counted_interval, f1, share
 from raysearch.tasks.fields.fields import ABSENT, Fields, request_values
 from raysearch.tasks.fields.intent import slot_counts
-from raysearch.tasks.fields.task import Readings
+from raysearch.tasks.fields.task import FieldReadings
 
 SPEC = Path(__file__).parent.parent / "search_spaces" / "hjpruning-coffee.yaml"
 
@@ -39,7 +39,7 @@ def guessing(corpus: Corpus) -> dict[str, float]:
         name: Counter(values.get(name, ABSENT) for values in splits["train"]).most_common(1)[0][0]
         for name in fields.values
     }
-    readings = Readings(fields, splits["test"], [often] * len(splits["test"]))
+    readings = FieldReadings(fields, splits["test"], [often] * len(splits["test"]))
     errors = readings.errors
     exact = np.stack([errors[:, 1] - errors[:, 0], errors[:, 1]], axis=1)
     return {

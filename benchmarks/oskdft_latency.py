@@ -21,8 +21,8 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import macs, params
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
-from raysearch.methods.speaker.inheritance import kept_config, kept_student
-from raysearch.methods.speaker.settings import AdapterSettings, KeptSettings
+from raysearch.methods.speaker.inheritance import inherited_config, inherited_student
+from raysearch.methods.speaker.settings import AdapterSettings, InheritedSettings
 
 TEACHER = Path(__file__).parent.parent / "encoders" / "xlsr-53.yaml"
 RATIOS = (1.0, 0.75, 0.5, 0.375)
@@ -58,9 +58,9 @@ def main() -> None:
 
 def student_of(teacher: Encoder, ratio: float) -> Encoder:
     """OS-KDFT's student of the teacher, with this share of the front end's channels."""
-    kept, adapter = KeptSettings(blocks=4, channels_ratio=ratio), AdapterSettings()
-    student = kept_student(teacher, kept, adapter, dropout=0.0).eval().requires_grad_(False)
-    assert student.config == kept_config(teacher.config, kept, adapter)
+    kept, adapter = InheritedSettings(blocks=4, channels_ratio=ratio), AdapterSettings()
+    student = inherited_student(teacher, kept, adapter, dropout=0.0).eval().requires_grad_(False)
+    assert student.config == inherited_config(teacher.config, kept, adapter)
     return student
 
 

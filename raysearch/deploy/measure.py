@@ -18,8 +18,8 @@ from raysearch.tasks.ctc.recognition import Reading
 from raysearch.tasks.ctc.tokens import Unit, is_labelled, reference
 from raysearch.tasks.fields.counted import counted_interval, share
 from raysearch.tasks.fields.fields import ABSENT, Values, label_values, request_values
+from raysearch.tasks.speaker.cosines import cosines
 from raysearch.tasks.speaker.detection import eer_score
-from raysearch.tasks.speaker.scoring import cosines
 from raysearch.tasks.speaker.task import draw_pairs
 
 LEAST_CUTS = 2

@@ -1,4 +1,7 @@
-"""The contract of a method: one published way from teacher to student. It knows nothing of searches, Ray or MLflow."""
+"""The contract of a method, which is one published way from a teacher to a student.
+
+Methods know nothing of searches, Ray or MLflow.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,27 @@ from raysearch.training.report import Report
 
 
 class Method(Protocol[S]):
-    """A class in a folder of this room, and a line in `METHODS`. `S` is the model of its settings.
+    """A method is a class with these four members, in a folder of this room, and a line in `METHODS`.
 
-    Stopping: the caller closes the iterator between two reports. Resuming: a new `run` with the same folder starts from
-    the checkpoint there and repeats no update before it.
+    `S` is the model of its settings.
     """
 
     name: ClassVar[str]
+    """Name of the method in a search document."""
     Settings: ClassVar[type[AnySettings]]
+    """The model of its settings, whose fields are groups such as `student` and `training`."""
 
     @staticmethod
     def student(settings: S, teacher: AnyConfig) -> AnyConfig:
-        """The student's architecture: pure and fast, so that cost is known before a trial is paid for."""
+        """The student's architecture. This is pure and fast, so that cost is known before a trial is paid for.
 
-    def run(self, trial: Trial[S]) -> Iterator[Report]: ...
+        Raises: InputError if the settings do not go with this teacher.
+        """
+
+    def run(self, trial: Trial[S]) -> Iterator[Report]:
+        """Trains the student and reports at each rung.
+
+        The caller stops a trial by closing the iterator between two reports. To resume it, it calls `run` again with
+        the same folder: training goes on from the checkpoint there and repeats no update before that.
+        """
+        ...

@@ -1,6 +1,7 @@
-"""The student's shape as settings, and the numbers of blocks that other settings name. No torch here.
+"""Settings of the student's shape, and the numbers of the blocks that other settings name.
 
-A search space names settings by group and field: `student.depth`, `training.lr`.
+A search space names a setting by its group and its field, such as `student.depth` or `training.lr`. This file does not
+import torch, because documents are checked without it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from raysearch.settings import Settings
 
 
 def block_numbers(layers: list[int], depth: int, first: int = 1) -> list[int]:
-    """Blocks counted from 1, of which `layers` may count some from the last, -1. With `first` 0, 0 may be among them.
+    """The numbers of blocks, counted from 1. `layers` may also count from the end, where the last block is -1.
+
+    With `first` 0 they may hold 0, which is the input of the first block.
 
     Raises: ValueError if there is no such block.
     """
@@ -26,7 +29,7 @@ def block_numbers(layers: list[int], depth: int, first: int = 1) -> list[int]:
 
 
 def checked_blocks(key: str, layers: list[int], depth: int, first: int = 1) -> list[int]:
-    """As `block_numbers`, of a teacher; `key` is the setting that names them.
+    """The numbers of a teacher's blocks, as `block_numbers` gives them. `key` is the setting that names them.
 
     Raises: InputError if the teacher has no such block.
     """
@@ -40,25 +43,27 @@ class StudentSettings(Settings):
     """The student's shape."""
 
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
-    """`waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's, at 25 or 50 Hz."""
+    """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's
+    convolutions over log-mel bins, at 25 or 50 Hz."""
     channels: PositiveInt = 512
     """Channels of every convolution of the front end. In a waveform front end they cost most of the MACs."""
     depth: int = Field(12, ge=1)
-    """Transformer blocks."""
+    """Number of transformer blocks."""
     width: PositiveInt = 384
-    """Width of the transformer; a multiple of heads and of 16."""
+    """Width of the transformer, a multiple of heads and of 16."""
     heads: PositiveInt = 6
     """Attention heads of each block."""
     ffn_ratio: float = Field(4.0, gt=0)
     """Hidden units of the feed-forward sub-layer, as a multiple of width."""
     norm: Literal["post", "pre"] = "pre"
-    """LayerNorm before each sub-layer trains more stably; after is HuBERT Base's."""
+    """Place of LayerNorm. `pre`: before each sub-layer, which trains more stably; `post`: after it, as in HuBERT
+    Base."""
     position_kernel: PositiveInt = 128
     """Kernel of the position convolution, in frames."""
     centred: bool = False
-    """Whether a log-mel front end subtracts each bin's mean over the recording; a waveform one has no bins."""
+    """Whether a log-mel front end subtracts each bin's mean over the recording. A waveform front end has no bins."""
     range_db: float = Field(0.0, ge=0)
-    """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence;
+    """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence.
     0 keeps levels as they are. Short, quiet or noisy recordings want 30 to 50."""
 
     @model_validator(mode="after")
@@ -69,6 +74,7 @@ class StudentSettings(Settings):
         return self
 
     def encoder(self) -> EncoderConfig:
+        """The architecture that these settings describe."""
         return EncoderConfig(
             front_end=self._front_end(),
             width=self.width,
@@ -84,7 +90,7 @@ class StudentSettings(Settings):
 
     def _front_end(self) -> LogMel | Waveform:
         if self.front_end == "waveform":
-            # LayerNorm in every convolution: GroupNorm's statistics would span the padding of a batch.
+            # Not HuBERT Base's GroupNorm, whose statistics would span the padding of a batch.
             return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
         strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
         return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred, range_db=self.range_db)

@@ -1,4 +1,4 @@
-"""What every method does with its student: build it for a trial, and train it through the trial's rungs."""
+"""What methods share: they build a trial's student, and train it through the trial's rungs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def student_for(trial: Trial[Any], config: AnyConfig, training: TrainingSettings
 
 
 def report_untrained(trial: Trial[Any], encoder: Encoder) -> Iterator[Report]:
-    """The one report, at the last rung, of a student that is taken as it is."""
+    """Yields one report, at the last rung, for a student that is taken as it is."""
     metrics: Mapping[str, float] = {}
     if rank() == 0:
         save_encoder(encoder, trial.folder / "student")
@@ -45,9 +45,9 @@ def train_student(
     *,
     more: More = nothing_more,
 ) -> Iterator[Report]:
-    """Trains `module` on the corpus's training split; see `fit` for reports, resuming and errors.
+    """Trains `module` on the corpus's training split. `fit` describes the reports, resuming and errors.
 
-    `rows` are what batches are made of, where it is not audio. `more` gives metrics beside the student's errors.
+    Batches are made of audio, or of `rows` where these are given. `more` gives metrics beside the student's errors.
     """
     batches, settings = batches_for(trial, module, prepare, settings, rows)
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
@@ -57,9 +57,10 @@ def train_student(
 def batches_for(
     trial: Trial[Any], module: nn.Module, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
 ) -> tuple[TrainingBatches, TrainingSettings]:
-    """The training split in batches of the seconds that the settings say, and the settings.
+    """The training split in batches of as many seconds as the settings say, and the settings.
 
-    On a GPU batches are halved until one fits, and the settings then accumulate as many of them into an update.
+    On a GPU batches are halved until one fits into its memory. The settings that come back then add up the gradients of
+    as many batches as one was divided into, so that an update sees the same seconds of audio.
     """
     cuts = trial.corpus.splits["train"]
 

@@ -1,4 +1,4 @@
-"""The one table of methods: name -> where its class lives, imported on use."""
+"""The table of all methods. It says where the class of each lives, which is imported only when it is used."""
 
 from __future__ import annotations
 

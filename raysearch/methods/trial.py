@@ -1,4 +1,4 @@
-"""What a method is given to work with: one trial, typed by the method's own settings."""
+"""The trial that a method is given to work with. Its type names the method's own settings."""
 
 from __future__ import annotations
 
@@ -25,36 +25,44 @@ S = TypeVar("S", bound=Settings)
 
 
 class LabelSets(Protocol):
-    """Where a trial gets its label sets from."""
+    """A function that gives a trial its label sets."""
 
     def __call__(self, settings: TargetSettings, /, teacher: Teacher | None = None) -> LabelSet:
-        """The label set that the settings describe, from the store or made now. A teacher that is given takes the
-        place of the trial's own."""
+        """The label set that the settings describe, from the store or made now.
+
+        A teacher that is given takes the place of the trial's own.
+        """
 
 
 @dataclass(frozen=True)
 class Trial(Generic[S]):
-    """All that a method is given. Everything it writes goes to `folder`; a later run with the same folder resumes."""
+    """All that a method is given to train one configuration."""
 
     number: int
+    """Number of the trial in its search."""
     settings: S
-    """The method's own settings, validated."""
+    """The method's own settings, already validated."""
     corpus: Corpus
     teacher: Teacher
+    """The teacher, frozen and in eval mode."""
     label_set: LabelSets
     evaluate: Evaluate
+    """The function that judges a student by the search's tasks."""
     rungs: tuple[int, ...]
-    """Updates after which to report; the last one is the budget."""
+    """Numbers of updates after which to report. The last one is the budget."""
     folder: Path
+    """Folder for everything that the method writes. A later run with the same folder resumes."""
     device: torch.device
     seed: int
     precision: str = "fp32"
-    """`fp32`, `bf16` or `fp16`."""
+    """Number format of the training: `fp32`, `bf16` or `fp16`."""
     readers: int = 0
-    """Processes that make batches ahead of this one."""
+    """Number of processes that make batches ahead of the one that trains."""
     pseudo_labels: Callable[[PseudoLabelSettings], PseudoLabels] | None = None
-    """One label for each whole recording or piece of one, from the store or made now."""
+    """Function that gives one label for each training cut or piece of one, from the store or made now."""
     mels: Callable[[int], Rows | None] = lambda bins: None
-    """The training split's log-mel bins in place of its audio, where they are kept."""
+    """Function from the number of log-mel bins to those of the training split. None where they are not kept, and then
+    batches are made of audio."""
     learner: Callable[[], Learner | None] = lambda: None
-    """What the task teaches, for methods that train a student for it; None where the task reads symbols."""
+    """Function that gives the task's learner, for methods that train a student for the task. None where the task reads
+    symbols."""

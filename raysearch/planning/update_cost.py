@@ -16,7 +16,7 @@ from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.pruning.budget import start_config
 from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.methods.speaker.settings import SpeakerTraining
-from raysearch.methods.speaker.steps import FinetuneSettings, Plan
+from raysearch.methods.speaker.steps import FinetuneSettings, Steps
 
 PLANNED = 100
 """Updates in which the plan of a speaker student is followed to find its mean cost. What the plan does depends on the
@@ -43,7 +43,7 @@ def update_cost(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: 
     audio_s = training.accumulate * training.batch_s / (workers if isinstance(training, SpeakerTraining) else 1)
     if isinstance(settings, FinetuneSettings):
         assert isinstance(student, EncoderConfig)  # the settings of speaker students allow no other kind
-        return UpdateCost(audio_s, audio_s * _planned_macs(settings.plan(PLANNED), student, teacher))
+        return UpdateCost(audio_s, audio_s * _planned_macs(settings.steps(PLANNED), student, teacher))
     trained = macs_per_s(student)
     pruning = getattr(settings, "pruning", None)
     if isinstance(pruning, PruningSettings) and isinstance(teacher, EncoderConfig):
@@ -53,12 +53,12 @@ def update_cost(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: 
     return UpdateCost(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
 
 
-def _planned_macs(plan: Plan, student: EncoderConfig, teacher: AnyConfig) -> float:
+def _planned_macs(steps: Steps, student: EncoderConfig, teacher: AnyConfig) -> float:
     """MACs of an update for each second of audio, by the mean of `PLANNED` updates.
 
     The teacher takes part only in the updates that imitate it.
     """
-    updates = [plan.at(step) for step in range(PLANNED)]
+    updates = [steps.at(step) for step in range(PLANNED)]
     passes = Counter((now.kd_weight > 0, now.verifies, now.detached) for now in updates)
     routes = sum(count * routes_macs(*losses, student, SUPERB_SAMPLES) for losses, count in passes.items())
     asked = sum(now.kd_weight > 0 for now in updates) * macs_per_s(teacher)

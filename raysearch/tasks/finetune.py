@@ -1,6 +1,7 @@
-"""A copy of an encoder, trained whole under a head.
+"""Fine-tuning: a copy of an encoder is trained together with a head on it.
 
-The head learns faster than the encoder: with one rate for both, a good encoder is wrecked before its head is of use.
+The head learns at a higher rate than the encoder. With one rate for both, a good encoder is wrecked before its head is
+of use.
 
 Shapes: L layers, T frames, D width.
 """
@@ -34,12 +35,15 @@ def finetune(
     device: torch.device,
     seed: int,
 ) -> Trained:
-    """The given encoder stays as it is. The one head is filed under the encoder's rate."""
+    """A tuned copy of the encoder with its one head, which is filed under the encoder's learning rate.
+
+    The given encoder stays as it is.
+    """
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
     head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
-    # Dropout draws from the global generator: seed it here and give it back as it was.
+    # Dropout draws from torch's global generator. It is seeded here and given back as it was.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for step, batch in enumerate(islice(batches, settings.updates)):

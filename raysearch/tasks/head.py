@@ -1,6 +1,7 @@
-"""The head that dev chose, kept beside its student: `head.json` and `head.safetensors`, and the encoder if it is tuned.
+"""The folder of a task's head: `head.json`, `head.safetensors`, and the encoder if it was tuned with the head.
 
-A search's trial keeps one such folder a task, `head-phonemes` for one: with it a student is a whole model.
+A trial keeps one such folder for each of its tasks, for example `head-phonemes`. Student and head together are a model
+that can be shipped.
 
 Shapes: L layers, V symbols, D width.
 """
@@ -33,16 +34,17 @@ class CtcHeadConfig(Settings):
 
     kind: Literal["ctc"] = "ctc"
     unit: Unit
-    """What a symbol is."""
+    """What a symbol is: a phone or a character."""
     symbols: list[str]
-    """Symbol i has token i + 1; 0 is the blank."""
+    """The symbols. Symbol i has token i + 1, because token 0 is the blank."""
     layers: PositiveInt
-    """Hidden states that it mixes: the front end's and each block's."""
+    """Number of hidden states that the head mixes: the front end's output and each block's."""
     width: PositiveInt
     """Width of the encoder."""
 
     @property
     def tokens(self) -> Tokens:
+        """The symbols, with their tokens."""
         return Tokens(self.unit, tuple(self.symbols))
 
     def build(self) -> CtcHead:
@@ -50,16 +52,16 @@ class CtcHeadConfig(Settings):
 
 
 class SpeakerHeadConfig(Settings):
-    """What a back end reads and emits."""
+    """What a speaker back end reads, and the score from which on two cuts are taken for one speaker."""
 
     kind: Literal["speaker"] = "speaker"
     backend: BackendSettings
     layers: PositiveInt
-    """Hidden states of the encoder: the front end's and each block's."""
+    """Number of hidden states of the encoder: the front end's output and each block's."""
     width: PositiveInt
     """Width of the encoder."""
     threshold: float
-    """The cosine at which dev has as many misses as false acceptances."""
+    """The cosine at which the dev split has as many misses as false acceptances."""
 
     def build(self) -> SpeakerBackend:
         return SpeakerBackend(self.backend, self.width, self.layers)
@@ -70,13 +72,13 @@ class FieldHeadConfig(Settings):
 
     kind: Literal["fields"] = "fields"
     fields: dict[str, list[str]]
-    """Values of each field, in the order of the head's outputs."""
+    """The values of each field, in the order of the head's outputs."""
     pooling: Literal["attention", "mean+max"]
-    """Of frames."""
+    """How the frames of a cut become one vector."""
     segments: PositiveInt = 1
-    """Equal stretches of a cut whose means and maxima are taken."""
+    """Number of equal stretches of a cut whose means and maxima are taken."""
     layers: PositiveInt
-    """Hidden states that it mixes: the front end's and each block's."""
+    """Number of hidden states that the head mixes: the front end's output and each block's."""
     width: PositiveInt
     """Width of the encoder."""
 
@@ -108,23 +110,27 @@ _CONFIGS: dict[str, type[HeadConfig]] = {
 
 @dataclass(frozen=True)
 class ChosenHead:
+    """The head that the dev split chose."""
+
     config: HeadConfig
     module: nn.Module
     tuned: Encoder | None
-    """The encoder that was trained with the head; None where the head sits on the student as it is."""
+    """The encoder that was trained with the head. None if the head sits on the student as it is."""
 
     @classmethod
     def of(cls, head: CtcHead, tokens: Tokens, tuned: Encoder | None) -> ChosenHead:
+        """A CTC head for these tokens."""
         layers, width = len(head.mix_L), head.weight_VD.shape[1]
         config = CtcHeadConfig(unit=tokens.unit, symbols=list(tokens.symbols), layers=layers, width=width)
         return cls(config, head, tuned)
 
     def save(self, folder: Path) -> None:
+        """Writes the folder that `load_head` reads."""
         save_head(folder, self.config, self.module, self.tuned)
 
 
 def save_head(folder: Path, config: Settings, module: nn.Module, tuned: Encoder | None) -> None:
-    """Each file is replaced whole or not at all."""
+    """Writes a head's document and weights, and the encoder if it was tuned. No file is ever half written."""
     folder.mkdir(parents=True, exist_ok=True)
     if tuned is not None:
         save_encoder(tuned, folder)
@@ -134,12 +140,15 @@ def save_head(folder: Path, config: Settings, module: nn.Module, tuned: Encoder 
 
 
 def head_folder(trial: Path, task: str) -> Path:
-    """Where a trial keeps the head of a task."""
+    """The folder in which a trial keeps the head of a task."""
     return trial / f"head-{task}"
 
 
 def load_head(folder: Path) -> ChosenHead:
-    """Raises: InputError if a file is missing or unreadable, or if the weights are not those of the document."""
+    """The head in a folder that `save_head` wrote.
+
+    Raises: InputError if a file is missing or unreadable, or if the weights are not those of the document.
+    """
     file = folder / DOCUMENT_NAME
     try:
         document = file.read_bytes()

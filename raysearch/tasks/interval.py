@@ -1,4 +1,4 @@
-"""How far a corpus error rate would move if other cuts had been drawn."""
+"""How far the error rate of a corpus would move if other cuts had been drawn."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ RESAMPLES = 2_000
 
 
 def rate_interval(errors_C: ArrayLike, lengths_C: ArrayLike, *, level: float = 0.95, seed: int) -> Score:
-    """The corpus error rate (sum of errors over sum of lengths) in percent, with a percentile bootstrap interval.
+    """The error rate of a corpus in percent, sum of errors over sum of lengths, with a percentile bootstrap interval.
 
-    C cuts; errors are substitutions + deletions + insertions, lengths the words or phones of the references. Cuts are
-    resampled because the words within one are not independent. Cuts of one speaker are not independent either, so with
-    few speakers the interval is too narrow for a claim about other speakers. One cut tells nothing about spread: its
-    interval runs from 0 to 100, or to the value itself if that is higher.
+    Of each of C cuts, `errors_C` holds the substitutions, deletions and insertions together, and `lengths_C` the words
+    or phones of the reference. Cuts are resampled, because the words within one are not independent. Cuts of one
+    speaker are not independent either, so with few speakers the interval is too narrow for a claim about other
+    speakers. One cut tells nothing about spread: its interval runs from 0 to 100, or to the value itself if that is
+    higher.
 
     Raises: ValueError if the references are empty: the rate is undefined then, not zero.
     Source: Bisani and Ney, ICASSP 2004.
@@ -44,5 +45,5 @@ def rate_interval(errors_C: ArrayLike, lengths_C: ArrayLike, *, level: float = 0
 
 
 def _rate(errors: NDArray[np.float64], lengths: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    # A resample of nothing but wordless cuts has no rate; counting one word keeps the percentiles finite.
+    # A resample of nothing but wordless cuts has no rate. Counting one word keeps the percentiles finite.
     return 100 * errors.sum(axis=axis) / np.maximum(lengths.sum(axis=axis), 1)

@@ -1,4 +1,4 @@
-"""What a head sees: the LayerNormed hidden states of an encoder, cut by cut and without padding.
+"""What a head reads: the LayerNormed hidden states of an encoder, cut by cut and without padding.
 
 Shapes: L layers (the front end's output and each block's), B cuts, S samples, T frames, D width.
 """
@@ -22,18 +22,19 @@ from raysearch.encoder.gates import GatedEncoder
 KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
 ENCODE_BATCH_S = 60.0
-"""Seconds of audio that pass the encoder at once, without gradients."""
+"""Seconds of audio that pass the encoder at once where no gradients are needed."""
 
 
 def hidden_layers(encoder: Encoder, batch: Batch, device: torch.device) -> list[Tensor]:
-    """One `x_LTD` a cut, each frame normalised to mean 0 and variance 1; differentiable."""
+    """One `x_LTD` for each cut, in which each frame has mean 0 and variance 1. Gradients reach the encoder."""
     return normalised_layers(encoder, batch.audio_BS.to(device), batch.samples_B.to(device))
 
 
 def normalised_layers(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
-    """As `hidden_layers`, of audio on the encoder's device."""
+    """The same as `hidden_layers`, from audio that is on the encoder's device."""
     if encoder.config.pads_freely:
         return _normalised(encoder, audio_BS, samples_B)
+    # Padding would change the hidden states of this encoder, so each cut passes it alone.
     alone = (_normalised(encoder, audio_BS[i : i + 1, :n], samples_B[i : i + 1]) for i, n in enumerate(samples_B))
     return [x_LTD for one in alone for x_LTD in one]
 
@@ -47,7 +48,7 @@ def _normalised(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Te
 
 @contextmanager
 def at_rest(module: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients inside; the module's own mode again after."""
+    """Inside, the module is in eval mode and no gradients are taken. Afterwards it has its own mode again."""
     training = module.training
     module.eval()
     try:
@@ -60,7 +61,10 @@ def at_rest(module: nn.Module) -> Iterator[None]:
 def encode(
     encoder: Encoder, cuts: Sequence[MonoCut], store: AudioStore, device: torch.device
 ) -> Iterator[tuple[MonoCut, Tensor]]:
-    """Each cut with its `x_LTD` in half precision (values are near 1), in the order that pads least."""
+    """Each cut with its `x_LTD`, in the order that pads least.
+
+    The hidden states are in half precision, which does for values near 1.
+    """
     for batch in evaluation_batches(cuts, store, ENCODE_BATCH_S):
         with at_rest(encoder):
             layers = hidden_layers(encoder, batch, device)
@@ -69,7 +73,7 @@ def encode(
 
 
 class FrozenLayers:
-    """Hidden states of an encoder that does not change, looked up by cut."""
+    """The hidden states of an encoder that does not change. They are looked up by cut."""
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class FrozenLayers:
             self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encode(encoder, cuts, store, device)}
 
     def of(self, cuts: Sequence[MonoCut]) -> list[Tensor]:
-        """One `x_LTD` a cut, in the order asked."""
+        """One `x_LTD` for each cut, in the order of the cuts."""
         found = self._kept
         if not found:
             found = {cut.id: x_LTD for cut, x_LTD in encode(self._encoder, cuts, self._store, self._device)}

@@ -1,4 +1,6 @@
-"""What a task teaches a head, whatever the encoder below it: the part in which tasks differ while they train.
+"""How a head learns a task, and an encoder that learns together with its head.
+
+Tasks differ only in their learner while they train. Probing, fine-tuning and pruning are the same for all of them.
 
 Shapes: B cuts, S samples, L layers, T frames, N frames of several cuts end to end, D width.
 """
@@ -19,15 +21,17 @@ from raysearch.tasks.layers import normalised_layers
 
 
 class Learner(Protocol):
+    """What a head needs to learn a task: the head itself, and its loss. It knows the labels of the training cuts."""
+
     def head(self, layers: int, width: int) -> nn.Module:
-        """A new head on an encoder with so many hidden states."""
+        """A new head, for an encoder with so many hidden states of this width."""
 
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
-        """The loss of a batch of cuts with so many frames each, in nats."""
+        """The loss of a batch in nats. Its cuts lie end to end and have so many frames each."""
 
 
-class Supervised(nn.Module):
-    """An encoder under the head of a task: what methods train that learn the task itself."""
+class EncoderUnderHead(nn.Module):
+    """An encoder under the head of a task, which learns together with it. Methods that prune for a task train it."""
 
     def __init__(self, student: Encoder | GatedEncoder, learner: Learner) -> None:
         super().__init__()
@@ -41,4 +45,5 @@ class Supervised(nn.Module):
 
     @staticmethod
     def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
+        """The arguments of `forward` for a batch."""
         return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "cuts": batch.cuts}

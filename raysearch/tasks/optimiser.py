@@ -1,4 +1,7 @@
-"""Adam with one peak rate a module, raised over the first twelfth of the updates and then lowered to zero in a line."""
+"""The optimiser of heads: Adam, with a peak learning rate for each module.
+
+Rates rise over the first twelfth of the updates and then fall to zero in a straight line.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,24 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 WARMUP = 1 / 12
+"""Share of the updates over which rates rise."""
 
 
 def ramp(step: int, updates: int) -> float:
-    """Share of the peak rate at an update, counted from 0: above zero at each of them."""
+    """The share of the peak rate at an update, counted from 0. It is above zero at each of them."""
     warmup = max(1.0, WARMUP * updates)
     return min((step + 1) / warmup, (updates - step) / max(updates - warmup, 1), 1.0)
 
 
 class Optimiser:
+    """Adam over several modules, each with its own peak learning rate."""
+
     def __init__(self, rates: Sequence[tuple[nn.Module, float]], updates: int) -> None:
         self._adam = Adam([{"params": list(module.parameters()), "lr": lr} for module, lr in rates], betas=(0.9, 0.98))
         self._schedule = LambdaLR(self._adam, lambda step: ramp(step, updates))
 
     def update(self, loss: Tensor) -> None:
+        """One step of all modules down the gradient of this loss."""
         self._adam.zero_grad()
         loss.backward()
         self._adam.step()

@@ -1,7 +1,7 @@
-"""A frozen encoder, judged by linear heads on its hidden states: one head for each learning rate tried.
+"""Probing: linear heads are trained on the hidden states of a frozen encoder, one head for each learning rate.
 
-Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep stays:
-with one rate, an order of encoders is an order of how well that rate suits them.
+Source: SUPERB (Yang et al., Interspeech 2021), cut down to a linear head and a few hundred updates. The sweep over
+learning rates stays, because with one rate encoders would be ranked by how well that rate suits them.
 Shapes: L layers, T frames, N frames of several cuts end to end, D width.
 """
 
@@ -29,7 +29,7 @@ class Trained:
 
     encoder: Encoder
     heads: dict[float, nn.Module]
-    """By learning rate, ascending."""
+    """The heads by their learning rates, in ascending order."""
 
 
 def probe(
@@ -41,7 +41,7 @@ def probe(
     device: torch.device,
     seed: int,
 ) -> Trained:
-    """Trains all heads on the same batches; `seed` draws the batches."""
+    """Trains all heads on the same batches. `seed` draws the batches."""
     frozen = FrozenLayers(encoder, cuts, store, device)
     layers, width = encoder.config.depth + 1, encoder.config.width
     heads = {lr: learner.head(layers, width).to(device) for lr in settings.lrs}
@@ -51,12 +51,16 @@ def probe(
         frames = [x_LTD.shape[1] for x_LTD in xs]
         x_LND = torch.cat(xs, dim=1)
         losses = [learner.loss(head, x_LND, frames, drawn) for head in heads.values()]
+        # Heads share no parameters, so the gradient of the sum is each head's own.
         optimiser.update(torch.stack(losses).sum())
     return Trained(encoder, heads)
 
 
 def draw(cuts: Sequence[MonoCut], batch_s: float, updates: int, seed: int) -> Iterator[list[MonoCut]]:
-    """`updates` batches of about `batch_s` seconds: every cut once, in a new order, before any comes again."""
+    """Yields `updates` batches of about `batch_s` seconds of audio each.
+
+    Every cut comes once, in a new order, before any comes again.
+    """
     rng = np.random.default_rng(seed)
     batch: list[MonoCut] = []
     while True:

@@ -1,4 +1,7 @@
-"""What a student is judged on, as a search document writes it under `task:`. No torch here."""
+"""Settings of tasks: what a student is judged on, as a search document says it under `task:`.
+
+This file does not import torch, because documents are checked without it.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,23 @@ from raysearch.settings import Settings
 
 
 class HeadSettings(Settings):
-    """Fields of every task that trains a linear head on the encoder's hidden states."""
+    """Settings of every task that trains a linear head on the encoder's hidden states."""
 
     mode: Literal["probe", "finetune"] = "probe"
-    """`probe`: the encoder is frozen and only the head is trained; `finetune`: a copy of the encoder is trained too."""
+    """What is trained. `probe`: the head alone, on a frozen encoder; `finetune`: the head and a copy of the encoder."""
     updates: PositiveInt = 400
-    """Updates of the head. A finetune update costs about three encoder passes, a probe update none."""
+    """Updates of the head. In `finetune` an update costs about three passes of the encoder, in `probe` none."""
     batch_s: float = Field(30.0, gt=0)
     """Seconds of audio in a batch."""
     lrs: list[float] = Field([3e-2, 1e-1, 3e-1], min_length=1)
-    """Peak learning rates of a probe's head, ascending: each trains a head, and the dev split chooses among them."""
+    """Peak learning rates of heads in `probe`, ascending. Each trains a head, and the dev split chooses among them."""
     head_lr: float = Field(1e-2, gt=0)
     """Peak learning rate of the head in `finetune`."""
     encoder_lr: float = Field(5e-4, gt=0)
-    """Peak learning rate of the encoder in `finetune`; well below the head's, or the encoder forgets what it knew."""
+    """Peak learning rate of the encoder in `finetune`. It is well below the head's, or the encoder forgets what it
+    knew."""
     speed: float = Field(0.0, ge=0, lt=1)
-    """Share by which `finetune` plays each cut faster or slower, drawn anew each time: stands in for more voices."""
+    """Share by which `finetune` plays each cut faster or slower, drawn anew each time. It stands in for more voices."""
 
     @field_validator("lrs")
     @classmethod
@@ -37,18 +41,18 @@ class HeadSettings(Settings):
 
 
 class CtcSettings(HeadSettings):
-    """Fields of every task that reads symbols from frames with a linear CTC head."""
+    """Settings of every task that reads symbols from frames with a linear CTC head."""
 
 
 class AsrSettings(CtcSettings):
-    """Words, read as characters."""
+    """Recognition of words, which are read character by character."""
 
     kind: Literal["asr"] = "asr"
     metric: ClassVar[str] = "wer"
 
 
 class PhonemesSettings(CtcSettings):
-    """Phones, as the corpus lists them in `custom.phones`."""
+    """Recognition of phones, as the corpus lists them in `custom.phones`."""
 
     kind: Literal["phonemes"] = "phonemes"
     metric: ClassVar[str] = "per"
@@ -58,41 +62,43 @@ class BackendSettings(Settings):
     """What turns an encoder's frames into one embedding of the speaker."""
 
     kind: Literal["ecapa", "linear"] = "ecapa"
-    """`ecapa`: ECAPA-TDNN; `linear`: mean and deviation over time, then one linear layer, as in an x-vector's end."""
+    """Kind of back end. `ecapa`: ECAPA-TDNN; `linear`: mean and deviation over time, then one linear layer, as at the
+    end of an x-vector."""
     channels: int = Field(512, ge=8, multiple_of=8)
-    """Channels C of ECAPA-TDNN; a linear back end has none."""
+    """Channels C of ECAPA-TDNN. A linear back end has none."""
     embedding: PositiveInt = 192
     """Width of the embedding."""
     layers: Literal["last", "sum"] = "last"
-    """`last`: the encoder's output; `sum`: a learned average of all LayerNormed hidden states."""
+    """What the back end reads. `last`: the encoder's output; `sum`: a learned average of all LayerNormed hidden
+    states."""
 
 
 class AamSettings(Settings):
-    """Additive angular margin softmax over the training speakers."""
+    """Additive angular margin (AAM) softmax over the training speakers."""
 
     margin: float = Field(0.2, ge=0, lt=1)
     """Radians by which a cut must be nearer to its own speaker than to any other."""
     margin_warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the updates over which the margin rises from 0."""
     scale: float = Field(30.0, gt=0)
-    """Factor on the cosines."""
+    """Factor on the cosines, before the softmax."""
 
     def margin_at(self, progress: float) -> float:
-        """The margin after this share of the updates."""
+        """The margin in radians after this share of the updates."""
         return self.margin * (min(1.0, progress / self.margin_warmup) if self.margin_warmup else 1.0)
 
 
 class SpeakerSettings(Settings):
-    """Whether one person speaks in two cuts. A method that trains a back end of its own is judged by that one; for
-    other students a back end is trained here on their frozen hidden states."""
+    """Speaker verification: whether one person speaks in two cuts. A method that trains a back end of its own is judged
+    by that one. For other students a back end is trained here, on their frozen hidden states."""
 
     kind: Literal["speaker"] = "speaker"
     metric: ClassVar[str] = "eer"
     p_target: float = Field(0.05, gt=0, lt=1)
-    """Prior of a target pair in minDCF."""
+    """Prior of a target pair in the least detection cost (minDCF)."""
     as_norm: int = Field(0, ge=0)
-    """Cohort speakers nearest to either side that scores are normalised by; 0 leaves cosines as they are. The cohort
-    are up to 600 training speakers."""
+    """Number of cohort speakers, those nearest to either cut of a pair, by which scores are normalised. 0 leaves
+    cosines as they are. The cohort is up to 600 training speakers."""
     backend: BackendSettings = BackendSettings(kind="linear", layers="sum")
     """The back end trained here."""
     aam: AamSettings = AamSettings()
@@ -102,24 +108,24 @@ class SpeakerSettings(Settings):
     batch: PositiveInt = 64
     """Crops in an update."""
     crop_s: float = Field(2.0, gt=0)
-    """Length of a crop."""
+    """Length of a crop in seconds."""
     lr: float = Field(3e-3, gt=0)
     """Peak learning rate of the back end trained here."""
 
 
 class ClassificationSettings(HeadSettings):
-    """One class a recording, as the corpus says it in `custom.label`. Of several corpora joined, each has its own head,
-    and figures are means over them (the LAPE benchmark's way)."""
+    """One class for each recording, as the corpus says it in `custom.label`. Where several corpora are joined, each has
+    a head of its own, and figures are means over them, as in the LAPE benchmark."""
 
     kind: Literal["classification"] = "classification"
     metric: ClassVar[str] = "error"
     pooling: Literal["attention", "mean+max"] = "mean+max"
-    """How frames become one vector: their mean and maximum, or an attention of each value's own, which finds words in a
-    long recording."""
+    """How frames become one vector. `mean+max`: their mean and maximum; `attention`: each value attends to frames of
+    its own, which finds words in a long recording."""
     segments: PositiveInt = 1
-    """Equal stretches of a cut whose means and maxima are taken: more than one keeps the order of sounds."""
+    """Number of equal stretches of a cut whose means and maxima are taken. More than one keeps the order of sounds."""
     labels: float = Field(1.0, gt=0, le=1)
-    """Share of the training split's labels that is used: as much of each class, and at least one cut."""
+    """Share of the training split's labels that is used. Each class gives that share, and at least one cut."""
 
 
 class IntentSettings(HeadSettings):
@@ -128,12 +134,12 @@ class IntentSettings(HeadSettings):
     kind: Literal["intent"] = "intent"
     metric: ClassVar[str] = "error"
     pooling: Literal["attention", "mean+max"] = "attention"
-    """How frames become one vector: their mean and maximum, or an attention of each value's own, which finds words in a
-    long recording."""
+    """How frames become one vector. `mean+max`: their mean and maximum; `attention`: each value attends to frames of
+    its own, which finds words in a long recording."""
     segments: PositiveInt = 1
-    """Equal stretches of a cut whose means and maxima are taken: more than one keeps the order of sounds."""
+    """Number of equal stretches of a cut whose means and maxima are taken. More than one keeps the order of sounds."""
     slots: list[str] | None = None
-    """Slots to read, each from the values that train has for it; by default all. `[]` reads the intent alone."""
+    """Slots to read, each from the values that it has in train. By default all are read; `[]` reads only the intent."""
 
 
 TaskSettings = Annotated[

@@ -1,4 +1,4 @@
-"""The one table of tasks, and the flat form of their errors."""
+"""The table of all tasks, and the evaluation of a student on several of them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ TASKS = {
 
 
 def load_task(settings: TaskSettings) -> Task:
-    """The task that these settings describe; keep it between evaluations, since it keeps decoded audio."""
+    """The task that these settings describe."""
     module, name = TASKS[settings.kind].split(":")
     task: Task = getattr(import_module(module), name)(settings)
     return task
 
 
 def learner_of(tasks: Iterable[Task], corpus: Corpus) -> Learner | None:
-    """What the first task with fields teaches; None if all read symbols."""
+    """The learner of the first task that decides fields. None if no task does."""
     from raysearch.tasks.fields.task import FieldTask
 
     return next((task.learner(corpus) for task in tasks if isinstance(task, FieldTask)), None)
@@ -52,10 +52,13 @@ def evaluate_all(
     keep: Path | None = None,
     trained: Mapping[str, nn.Module] | None = None,
 ) -> dict[str, float]:
-    """Errors in percent: `eval/per`, `eval/per_low`, `eval/per_high`, `eval/per_lr`, ...; `test/per`, ... if asked.
+    """The errors of an encoder on all tasks, in percent, by their names in reports.
 
-    `keep`: a trial's folder, which gets the head of each task, `head-phonemes` for one, and its picture.
-    `trained`: heads by task that were trained with the encoder, and are judged in place of new ones.
+    An error on dev is called `eval/per`, the ends of its interval `eval/per_low` and `eval/per_high`, and its details
+    for example `eval/per_lr`. With `test` there are also `test/per` and the ends of its interval.
+
+    `keep` is the folder of a trial, which gets the head of each task, for example in `head-phonemes`, and its picture.
+    `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones.
     """
     metrics: dict[str, float] = {}
     for task in tasks:

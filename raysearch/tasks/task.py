@@ -1,4 +1,4 @@
-"""The contract of a task: what a student is judged on. Knows nothing of searches, Ray or MLflow."""
+"""The contract of a task, which is what a student is judged on. This file knows nothing of searches, Ray or MLflow."""
 
 from __future__ import annotations
 
@@ -17,37 +17,48 @@ if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
 
 
-class KeptHead(Protocol):
-    """A trained head, and the encoder if it was trained with it."""
+class SavableHead(Protocol):
+    """A trained head that can be written to a folder, together with the encoder if that was trained with it."""
 
     def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Errors of one encoder. Dev chose whatever there was to choose; test only reports."""
+    """The errors of one encoder. The dev split chose whatever there was to choose, and test only reports."""
 
     dev: Score
     test: Score | None
+    """The error on the test split. None if it was not asked for."""
     details: Mapping[str, float] = field(default_factory=dict)
-    """Of CTC: `lr` (chosen), `lr_at_edge` and `collapsed` (0 or 1), `at_lr_X` (dev error of each rate); of train,
-    `unlabelled` (cuts left out) and `infeasible` (cuts too short for their targets: they teach nothing). Of classes and
-    slots: `labels` (cuts whose labels were used). Of speakers: `min_dcf_pX`, the least detection cost on dev where a
-    target's prior is X."""
-    head: KeptHead | None = field(default=None, compare=False)
+    """Figures beside the errors, by name.
+
+    Tasks with CTC heads: `lr` is the chosen learning rate, and `lr_at_edge` is 1 if it is the lowest or the highest.
+    `collapsed` is 1 if the head reads nothing but blanks. `at_lr_X` is the dev error with the rate X. `unlabelled`
+    counts the training cuts that were left out, and `infeasible` those that teach nothing, as they are too short for
+    their targets.
+
+    Classification and intent: `lr`, `lr_at_edge` and `at_lr_X` as above, and `labels`, the number of cuts whose labels
+    were used.
+
+    Speaker verification: `min_dcf_pX` is the least detection cost on dev, where the prior of a target pair is X.
+    """
+    head: SavableHead | None = field(default=None, compare=False)
     """The head whose errors these are, for those who want to keep it."""
     draw: Callable[[Path], None] | None = field(default=None, compare=False)
-    """Draws the errors into a PNG, where a task has a picture of them."""
+    """Draws the errors into a PNG. None if the task has no picture of them."""
 
 
 class Task(Protocol):
+    """What a student is judged on: it trains a head on the student's hidden states and measures the head's error."""
+
     name: ClassVar[str]
-    """As a search document calls it: `asr`, `phonemes`, ..."""
+    """Name of the task in a search document, for example `asr` or `phonemes`."""
     metric: ClassVar[str]
-    """Name of the error in reports: `wer`, `per`, `eer`, ..."""
+    """Name of the error in reports, for example `wer`, `per` or `eer`."""
 
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
-        """Trains a head on the train split and scores it on dev, and on test if asked. The encoder is left as it was.
+        """Trains a head on the train split and scores it on dev, and on test if asked. The encoder stays as it was.
 
         Raises: InputError if a split that is needed is missing or lacks what the task reads.
         """
@@ -59,4 +70,5 @@ class Judge(Protocol):
 
     def judge(
         self, encoder: Encoder, head: Any, corpus: Corpus, *, test: bool, device: torch.device, seed: int
-    ) -> Evaluated: ...
+    ) -> Evaluated:
+        """The errors of the encoder with this head. Nothing is trained."""

@@ -15,7 +15,7 @@ from raysearch.corpora.batches import Batch, TrainingBatches, evaluation_batches
 from raysearch.corpora.corpus import Corpus
 from raysearch.errors import InputError
 from raysearch.tasks.ctc.recognition import Reading
-from raysearch.tasks.ctc.supervised import CtcObjective
+from raysearch.tasks.ctc.supervised import EncoderUnderCtc
 from raysearch.tasks.ctc.tokens import Tokens, Unit, greedy, is_labelled, reference
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.training.initial import initial_encoder
@@ -37,7 +37,7 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
         raise InputError(f"teacher.method: ctc: corpus {corpus.name} has no transcripts; expected some to train on")
     tokens = Tokens.from_cuts(cuts, unit)
     encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
-    module = CtcObjective(encoder, tokens.count)
+    module = EncoderUnderCtc(encoder, tokens.count)
     batches = TrainingBatches(cuts, corpus.audio, settings.batch_s, settings.seed)
 
     def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
@@ -71,7 +71,7 @@ def _has_phones(corpus: Corpus) -> bool:
 
 
 @torch.inference_mode()
-def _error(module: CtcObjective, corpus: Corpus, split: str, tokens: Tokens, settings: TrainedTeacher) -> float:
+def _error(module: EncoderUnderCtc, corpus: Corpus, split: str, tokens: Tokens, settings: TrainedTeacher) -> float:
     device = module.head.weight.device
     reading = Reading([], [])
     for batch in evaluation_batches(corpus.splits[split], corpus.audio, settings.batch_s):

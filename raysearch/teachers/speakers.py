@@ -12,7 +12,7 @@ from raysearch.corpora.crops import SpeakerCrops
 from raysearch.corpora.settings import AugmentationSettings
 from raysearch.methods.speaker.settings import SharedSettings, SpeakerTraining, VerificationSettings
 from raysearch.methods.speaker.steps import TwoSteps
-from raysearch.methods.speaker.verification import Imitated, Verification
+from raysearch.methods.speaker.verification import ImitationBatches, Verification
 from raysearch.tasks.settings import BackendSettings, SpeakerSettings
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
@@ -38,7 +38,7 @@ def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, devic
     # The encoder starts from nothing: it has as long a ramp as the margin.
     shared = SharedSettings(lr_scale=settings.lr / settings.head_lr, lr_warmup=0.1)
     verification = VerificationSettings(margin_warmup=MARGIN_WARMUP)
-    plan = TwoSteps(settings.updates, 0, 0.0, shared, verification, training)
+    steps = TwoSteps(settings.updates, 0, 0.0, shared, verification, training)
     crops = SpeakerCrops(
         [cut for cut in corpus.splits["train"] if cut.supervisions[0].speaker is not None],
         corpus.audio,
@@ -50,7 +50,7 @@ def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, devic
     encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
     backend = SpeakerBackend(BACKEND, encoder.config.width, encoder.config.depth + 1)
     aam = AamSoftmax(len(crops.speakers), BACKEND.embedding, verification.scale)
-    module = Verification(encoder, backend, aam, plan)
+    module = Verification(encoder, backend, aam, steps)
     run = Run(
         folder,
         device,
@@ -58,11 +58,11 @@ def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, devic
         settings.precision,
         (settings.updates,),
         training,
-        groups=(Group("student.", settings.head_lr, plan.shared_rate, training.clip),),
-        schedule=plan.backend_rate,
+        groups=(Group("student.", settings.head_lr, steps.shared_rate, training.clip),),
+        schedule=steps.backend_rate,
     )
     # Nothing is imitated: the encoder stands in for a teacher that is never asked.
-    prepare = Imitated(encoder, plan, device, settings.precision)
+    prepare = ImitationBatches(encoder, steps, device, settings.precision)
     for _ in fit(run, Recipe(module, crops, prepare)):
         pass
     found = task.judge(encoder.eval(), backend, corpus, test="test" in corpus.splits, device=device, seed=settings.seed)

@@ -15,7 +15,7 @@ from raysearch.encoder.cost import SUPERB_SAMPLES, cost_parts
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.methods.speaker.oskdft import Oskdft
 from raysearch.methods.speaker.settings import FirstKdSettings, KdSettings, VerificationSettings
-from raysearch.methods.speaker.steps import FinetuneSettings, Now, OskdftSettings, TwoStepSettings
+from raysearch.methods.speaker.steps import FinetuneSettings, OskdftSettings, TwoStepSettings, UpdateLosses
 from raysearch.methods.speaker.verification import Verification
 from raysearch.planning.update_cost import SUPERB_S, macs_per_s, routes_macs, update_cost
 
@@ -45,10 +45,10 @@ def student(norm: str) -> EncoderConfig:
     )
 
 
-def counted_macs(config: EncoderConfig, now: Now) -> float:
+def counted_macs(config: EncoderConfig, losses: UpdateLosses) -> float:
     """Of one cut: an update with plain matrix products in place of fused attention, which no counter sees."""
     backend = Productless()
-    plan = SimpleNamespace(at=lambda step: now)
+    plan = SimpleNamespace(at=lambda step: losses)
     module = Verification(Encoder(config, attention="explicit"), backend, backend, plan)  # type: ignore[arg-type]
     audio_BS, samples_B = torch.randn(CUTS, SAMPLES), torch.full((CUTS,), SAMPLES)
     targets_BTD = torch.zeros(CUTS, int(module.student.frames(SAMPLES)), config.width)
@@ -71,7 +71,7 @@ def counted_macs(config: EncoderConfig, now: Now) -> float:
 )
 def test_routes_cost_what_an_update_executes(norm: str, imitates: bool, verifies: bool, detached: bool) -> None:
     config = student(norm)
-    counted = counted_macs(config, Now(float(imitates), verifies, detached, 0.0))
+    counted = counted_macs(config, UpdateLosses(float(imitates), verifies, detached, 0.0))
     # Nobody asks for the gradient of the audio: the first convolution that is trained lacks one of its three passes.
     first = Waveform(channels=[6], kernels=[10], strides=[5])
     unasked = cost_parts(config.model_copy(update={"front_end": first}), SAMPLES)["front_end"]

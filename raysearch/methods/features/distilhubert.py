@@ -1,4 +1,7 @@
-"""DistilHuBERT as a method: a student whose last block predicts a teacher's hidden states. No torch until it runs."""
+"""The method `distilhubert`: a student whose last block predicts a teacher's hidden states.
+
+torch is imported only when the method runs, because documents are checked without it.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ from raysearch.training.report import Report
 class DistilHubert:
     """Trains a student from nothing: linear heads on its last block predict some of the teacher's hidden states.
 
-    The teacher runs in every update. Where frame rates differ, the faster one's surplus frames are passed over.
+    The teacher runs in every update. Where the two have different frame rates, the surplus frames of the faster one are
+    passed over.
 
-    Cannot: mask, or supervise the student's inner blocks.
+    Cannot: mask frames; train the student's inner blocks on targets of their own.
     Source: DistilHuBERT, Chang et al., ICASSP 2022, section 2 (L1 and log-sigmoid cosine loss). Deviations: targets are
-    LayerNormed without gain or bias, so that blocks of any scale count the same; the student is not initialised from
-    the teacher's first blocks, since it may differ in every size.
+    LayerNormed without gain or bias, so that blocks of any scale count the same; the student does not start from the
+    teacher's first blocks, since it may differ in every size.
     """
 
     name: ClassVar[str] = "distilhubert"
@@ -29,11 +33,15 @@ class DistilHubert:
 
     @staticmethod
     def student(settings: DistilHubertSettings, teacher: EncoderConfig) -> EncoderConfig:
-        """Raises: InputError if `distillation.layers` names no block of the teacher."""
+        """The student's architecture.
+
+        Raises: InputError if `distillation.layers` names no block of the teacher.
+        """
         checked_blocks("distillation.layers", settings.distillation.layers, teacher.depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial[DistilHubertSettings]) -> Iterator[Report]:
+        """Trains the student and reports at each rung."""
         from raysearch.methods.features.regression import FeatureRegression, TeacherBatches
         from raysearch.methods.student import student_for, train_student
 

@@ -1,7 +1,6 @@
-"""Regression of a student's last block onto a teacher's hidden states, the teacher running beside it.
+"""Regression of a student's last block onto the hidden states of a teacher that runs beside it.
 
-Shapes: B batch, S samples, T student frames, D student width, U teacher frames, L teacher layers, W teacher
-width.
+Shapes: B batch, S samples, T student frames, D student width, U teacher frames, L teacher layers, W teacher width.
 """
 
 from __future__ import annotations
@@ -20,7 +19,11 @@ from raysearch.training.process import mean_over_processes
 
 
 class FeatureRegression(nn.Module):
-    """L1 distance plus -log sigmoid(cosine): means over real frames, dimensions and teacher blocks."""
+    """A student with a linear head for each teacher block, trained to predict that block's hidden states.
+
+    The loss is the L1 distance plus -log sigmoid(cosine). Both are means over real frames, dimensions and teacher
+    blocks.
+    """
 
     def __init__(self, student: Encoder, teacher_width: int, settings: DistillationSettings) -> None:
         super().__init__()
@@ -29,7 +32,7 @@ class FeatureRegression(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(student.config.width, teacher_width) for _ in settings.layers)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and the mean cosine."""
+        """The loss, and the mean cosine as a metric."""
         encoded = self.student(audio_BS, samples_B)
         predicted_LBTW = torch.stack([head(encoded.output_BTD) for head in self.heads]).float()
         l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
@@ -41,9 +44,10 @@ class FeatureRegression(nn.Module):
 
 
 class TeacherBatches:
-    """Prepares batches of the teacher's hidden states on the student's frames: LayerNormed, or with `raw` as they are.
+    """Prepares batches: audio, and the teacher's hidden states on the student's frames.
 
-    Only with `raw` may layer 0 be among them, which enters the first block.
+    The hidden states are LayerNormed, or with `raw` left as they are. Only with `raw` may layer 0 be among them, which
+    is the input of the first block.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class TeacherBatches:
         return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_TLBW.movedim(0, 2)}
 
     def _hidden(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
-        """Outputs of the supervised blocks (L, B, U, W)."""
+        """The outputs of the chosen teacher blocks (L, B, U, W)."""
         front_end = self._teacher.config.front_end
         if front_end.kind == "waveform" and front_end.norm == "group":
             return self._hidden_row_by_row(audio_BS, samples_B)
@@ -79,7 +83,7 @@ class TeacherBatches:
         return torch.stack([hidden[block] for block in self._blocks])
 
     def _hidden_row_by_row(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
-        # The statistics of a GroupNorm would span the padding and change the features.
+        # A GroupNorm would take its statistics over the padding too, and so change the features.
         width = int(self._teacher.frames(audio_BS.shape[1]))
         rows = []
         for audio_S, samples in zip(audio_BS, samples_B.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Settings of the methods that regress onto a teacher's hidden states. No torch here."""
+"""Settings of the methods that regress onto a teacher's hidden states. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class DistillationSettings(Settings):
     """Regression of a student's last block onto the teacher's hidden states (DistilHuBERT)."""
 
     layers: list[int] = Field([4, 8, 12], min_length=1)
-    """Teacher blocks to predict, one linear head each: 1 is the first, -1 the last."""
+    """Teacher blocks to predict, with one linear head each: 1 is the first block, -1 the last."""
     l1_weight: float = Field(1.0, ge=0)
-    """Weight of the mean absolute difference."""
+    """Weight of the mean absolute difference in the loss."""
     cosine_weight: float = Field(1.0, ge=0)
-    """Weight of -log sigmoid(cosine similarity)."""
+    """Weight of -log sigmoid(cosine similarity) in the loss."""
 
 
 class DistilHubertSettings(Settings):
@@ -26,6 +26,6 @@ class DistilHubertSettings(Settings):
     student: StudentSettings = StudentSettings()
     """The student's shape."""
     distillation: DistillationSettings = DistillationSettings()
-    """Teacher blocks and loss."""
+    """Teacher blocks to predict, and the loss."""
     training: TrainingSettings = TrainingSettings()
     """Optimiser and batches."""

@@ -1,4 +1,4 @@
-"""What masked prediction is fed: batches with their labels on the student's frames.
+"""Batches for masked prediction: audio, labels on the student's frames, and masks.
 
 Shapes: B batch, S samples, T frames.
 """
@@ -20,7 +20,7 @@ from raysearch.training.process import generator
 
 
 class LabelledBatches:
-    """Prepares batches for `MaskedPrediction`: labels on the student's frames, and a new mask for every batch."""
+    """Prepares batches for `MaskedPrediction`: audio, labels on the student's frames, and a new mask every time."""
 
     def __init__(self, student: Encoder, label_set: LabelSet, settings: PredictionSettings, seed: int) -> None:
         self._config = student.config
@@ -37,6 +37,7 @@ class LabelledBatches:
         for labels_T, cut, count in zip(labels_BT, batch.cuts, frames, strict=True):
             own_T = self._label_set.labels(cut.id)
             labels_T[:count] = align_frames(own_T, self._label_set.hop_samples, self._config.hop_samples, count)
+        # The draw depends on the batch's number alone, so a resumed trial masks as an uninterrupted one.
         rng = generator(self._seed, batch.number)
         mask_BT = span_mask(np.array(frames), width, self._settings.mask_prob, self._span, rng)
         return {

@@ -1,9 +1,12 @@
-"""Masked prediction as methods: of MFCC clusters, or of a teacher's (Dice-, Fast-HuBERT). No torch before `run`."""
+"""The methods `hubert`, `dicehubert` and `fasthubert`: masked prediction of the clusters of MFCCs or of a teacher.
+
+torch is imported only when a method runs, because documents are checked without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from raysearch.encoder.config import EncoderConfig
 from raysearch.methods.labels.settings import FastHubertSettings, HubertSettings, LabelPredictionSettings
@@ -12,19 +15,22 @@ from raysearch.methods.trial import Trial
 from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
 
-if TYPE_CHECKING:
-    pass
-
 
 class _LabelPrediction:
+    """What the three methods share. They differ in their settings."""
+
     @staticmethod
     def student(settings: LabelPredictionSettings, teacher: EncoderConfig) -> EncoderConfig:
-        """Raises: InputError if `targets.layer` is no block of the teacher."""
+        """The student's architecture.
+
+        Raises: InputError if `targets.layer` is no block of the teacher.
+        """
         if settings.targets.source == "teacher":
             checked_blocks("targets.layer", [settings.targets.layer], teacher.depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial[LabelPredictionSettings]) -> Iterator[Report]:
+        """Trains the student and reports at each rung."""
         from raysearch.methods.labels.batches import LabelledBatches
         from raysearch.methods.labels.prediction import MaskedPrediction
         from raysearch.methods.labels.refresh import RefreshedBatches
@@ -35,6 +41,7 @@ class _LabelPrediction:
         label_set = trial.label_set(settings.targets)
         student = student_for(trial, config, settings.training)
         module = MaskedPrediction(student, label_set.clusters, settings.prediction)
+        # A log-mel student reads its bins from the store where they are kept, and never sees the audio.
         rows = trial.mels(config.front_end.bins) if config.front_end.kind == "logmel" else None
         if not settings.targets.refresh:
             prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed)
@@ -46,14 +53,16 @@ class _LabelPrediction:
 
 
 class Hubert(_LabelPrediction):
-    """Trains an encoder by masked prediction of MFCC clusters: HuBERT's first iteration. The teacher is not asked.
+    """Trains an encoder by masked prediction of the clusters of MFCCs, as HuBERT's first iteration does.
 
-    A second iteration is `dicehubert` with the first one's encoder as teacher, or `targets.refresh` within one trial.
+    The teacher is not asked. For a second iteration take `dicehubert` with the first one's encoder as teacher, or
+    `targets.refresh` within one trial.
 
     Cannot: copy weights from a teacher.
-    Source: HuBERT, Hsu et al. 2021, section II. Deviations: pre-norm log-mel students unless told otherwise; no penalty
-    on the outputs of waveform convolutions, no scaling of their gradients, no layer drop; waveform students take
-    LayerNorm for GroupNorm; batches are padded, not cropped to their shortest cut, and rows keep their own mask counts.
+    Source: HuBERT, Hsu et al. 2021, section II. Deviations: students are pre-norm and log-mel unless told otherwise;
+    there is no penalty on the outputs of waveform convolutions, no scaling of their gradients, and no layer drop;
+    waveform students have LayerNorm in place of GroupNorm; batches are padded, not cropped to their shortest cut, and
+    each row keeps its own number of masked spans.
     """
 
     name: ClassVar[str] = "hubert"
@@ -61,11 +70,14 @@ class Hubert(_LabelPrediction):
 
 
 class DiceHubert(_LabelPrediction):
-    """Trains a student from nothing by masked prediction of clusters of one teacher layer. The teacher is asked once.
+    """Trains a student from nothing by masked prediction of the clusters of one teacher layer.
 
-    Cannot: use soft targets, or copy weights from the teacher.
-    Source: DiceHuBERT, Interspeech 2025 (arXiv 2507.02911). The public recipe clusters block 9 of a 12-block teacher,
-    K = 500, for a waveform student 12 x 384; its loss is HuBERT's. Deviations: those of `hubert`.
+    The teacher is asked once, to make the label set.
+
+    Cannot: use soft targets; copy weights from the teacher.
+    Source: DiceHuBERT, Interspeech 2025 (arXiv 2507.02911). The public recipe clusters block 9 of a teacher with 12
+    blocks into K = 500, for a waveform student with 12 blocks of width 384. Its loss is HuBERT's. Deviations: those of
+    `hubert`.
     """
 
     name: ClassVar[str] = "dicehubert"
@@ -73,11 +85,13 @@ class DiceHubert(_LabelPrediction):
 
 
 class FastHubert(_LabelPrediction):
-    """Trains a log-mel 25 Hz student by masked prediction of clusters, with a second head a third of the way up.
+    """Trains a log-mel student at 25 Hz by masked prediction of clusters, with a second head a third of the way up.
 
-    Cannot: copy weights from a teacher. Labels at 50 Hz are picked where the student's frames lie.
+    Of labels at 50 Hz it takes those where its own frames lie.
+
+    Cannot: copy weights from a teacher.
     Source: Fast-HuBERT, ASRU 2023 (arXiv 2309.13860). Deviations: a linear head has no temperature; the heads' losses
-    are averaged, each over its own frames; masks and padding are exact at every length; those of `hubert`.
+    are averaged, each over its own frames; masks and padding are exact at every length; and those of `hubert`.
     """
 
     name: ClassVar[str] = "fasthubert"

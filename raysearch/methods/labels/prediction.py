@@ -1,4 +1,4 @@
-"""Masked prediction of a label set: the objective that HuBERT and its descendants share.
+"""Masked prediction of a label set: the loss that HuBERT and its descendants share.
 
 Shapes: B batch, S samples, T frames, D width, P projection, K labels.
 """
@@ -14,14 +14,16 @@ from raysearch.methods.labels.settings import PredictionSettings
 from raysearch.training.process import mean_over_processes
 
 PADDING = -100
-"""Label of frames that are none."""
+"""The label of padding, which is no frame at all."""
 PROJECTION = 256
+"""Width of the space in which a cosine head compares frames with the codes of labels."""
 
 
 class MaskedPrediction(nn.Module):
-    """Cross-entropy of the labels at masked frames; each supervised block counts the same.
+    """A student with a head on each block that predicts labels. The loss is their cross-entropy at masked frames.
 
-    Source: HuBERT, Hsu et al. 2021, section II. Without its penalty on the outputs of waveform convolutions.
+    Each such block counts the same.
+    Source: HuBERT, Hsu et al. 2021, section II, without its penalty on the outputs of waveform convolutions.
     """
 
     def __init__(self, student: Encoder, labels: int, settings: PredictionSettings) -> None:
@@ -31,13 +33,16 @@ class MaskedPrediction(nn.Module):
         width = student.config.width
         self.blocks = settings.blocks(student.config.depth)
         self.heads = nn.ModuleList(_head(width, labels, settings) for _ in self.blocks)
-        # Without masking there is no such parameter: it would never get a gradient.
+        # Without masking there is no such parameter, because it would never get a gradient.
         self.mask_D = nn.Parameter(torch.rand(width)) if settings.mask_prob else None
 
     def forward(
         self, audio_BS: Tensor, samples_B: Tensor, labels_BT: Tensor, mask_BT: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and the share of right labels at the masked frames (at all frames if nothing is ever masked)."""
+        """The loss, and as a metric the share of masked frames whose label is predicted rightly.
+
+        If nothing is ever masked, both are taken over all frames.
+        """
         x_BTD, frames_B = self.student.features(audio_BS, samples_B)
         real_BT = labels_BT != PADDING
         if self.mask_D is None:
@@ -64,10 +69,11 @@ class MaskedPrediction(nn.Module):
 
 
 class CosineHead(nn.Module):
-    """Cosine of a projected frame and one learned code a label, over a temperature.
+    """A head whose logits are cosines of a projected frame with one learned code for each label, over a temperature.
 
-    Scored as one matrix product: gathering each frame's code and its distractors gives the same loss, hundreds of times
-    slower. Source: HuBERT, Hsu et al. 2021, equation 3.
+    They are computed as one matrix product. To gather the code of each frame and its distractors gives the same loss,
+    hundreds of times slower.
+    Source: HuBERT, Hsu et al. 2021, equation 3.
     """
 
     def __init__(self, width: int, labels: int, temperature: float) -> None:

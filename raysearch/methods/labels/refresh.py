@@ -1,7 +1,7 @@
-"""Labels that are made anew while a student learns them: clusters of its own middle block.
+"""Labels that are made anew while a student learns them, as clusters of the student's own middle block.
 
-Beside a trial's checkpoints lie `refreshed/<updates>/`, the encoder whose clusters a checkpoint's labels are, and
-`refreshed.json`, the seconds that each refresh took.
+Two things lie beside a trial's checkpoints. `refreshed/<updates>/` is the encoder whose clusters are the labels from
+that update on. `refreshed.json` holds the seconds that each refresh took.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from raysearch.methods.trial import Trial
 from raysearch.targets.label_set import LabelSet
 from raysearch.training.process import rank
 
+# Two checkpoints are kept, since the newest may be damaged. Each needs the encoder that its labels were made of.
 _KEPT = 2
-"""As many as checkpoints: the newest of those may be damaged."""
 
 _log = logging.getLogger(__name__)
 
 
 class RefreshedBatches:
-    """`LabelledBatches` whose label set is built of the student itself after every `targets.refresh` updates.
+    """Prepares batches like `LabelledBatches`. After every `targets.refresh` updates the student makes a new label set.
 
-    HuBERT's iterations in one run: weights, heads and schedule go on, only the labels change. A resumed trial has the
-    labels that it had.
-    Source: HuBERT, Hsu et al. 2021, section II-D, which trains from nothing in each iteration.
+    These are HuBERT's iterations in one run: only the labels change, while weights, heads and schedule go on. A resumed
+    trial goes on with the labels that it had.
+    Source: HuBERT, Hsu et al. 2021, section II-D. Deviation: there each iteration trains from nothing.
     """
 
     def __init__(self, trial: Trial[LabelPredictionSettings], student: Encoder, first: LabelSet) -> None:
         self._trial, self._student, self._settings = trial, student, trial.settings
         self._labelled = self._of(first)
         self._since = 0
-        """Updates after which the labels in use were made."""
+        """Number of updates after which the labels in use were made."""
         self._folder = trial.folder / "refreshed"
         self._file = trial.folder / "refreshed.json"
         self._seconds: dict[str, float] = json.loads(self._file.read_text()) if self._file.exists() else {}
@@ -59,17 +59,21 @@ class RefreshedBatches:
         return self._labelled(step, batch)
 
     def metrics(self) -> Mapping[str, float]:
-        """Seconds that all refreshes took, those before a resume included."""
+        """The seconds that all refreshes took, those before a resume included."""
         return {"cost/refresh_s": sum(s for since, s in self._seconds.items() if int(since) <= self._since)}
 
     def _of(self, label_set: LabelSet) -> LabelledBatches:
         return LabelledBatches(self._student, label_set, self._settings.prediction, self._trial.seed)
 
     def _refreshed(self, since: int, now: bool) -> LabelSet:
-        """Of the student as it was after `since` updates: as it is now, or as it lies on disk."""
+        """The label set of the student as it was after `since` updates.
+
+        That is the student as it is `now`, or where a trial was resumed the one that lies on disk.
+        """
         began_s = time.perf_counter()
         path = self._folder / f"{since:09d}"
         if now:
+            # A copy, because a label set is made with a frozen encoder in eval mode.
             encoder = build_encoder(self._student.config).to(self._trial.device)
             encoder.load_state_dict(self._student.state_dict())
             if rank() == 0:
@@ -87,7 +91,10 @@ class RefreshedBatches:
         return label_set
 
     def _drop_others(self, newest: Path) -> None:
-        """Later ones, too: they are of a run that died and will be made again."""
+        """Removes all encoders but the two newest.
+
+        Later ones than `newest` go too: they are left from a run that died, and will be made again.
+        """
         others = sorted(self._folder.iterdir())
         kept = [path for path in others if path.name <= newest.name][-_KEPT:]
         for path in set(others) - set(kept):

@@ -1,4 +1,4 @@
-"""Settings of the methods that predict label sets. No torch here."""
+"""Settings of the methods that predict label sets. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class PredictionSettings(Settings):
     """Masked prediction of a label set (HuBERT)."""
 
     mask_prob: float = Field(0.8, ge=0, le=1)
-    """Expected spans x span length / frames: 0.8 masks about 57 % of the frames, 0 masks none and counts all frames."""
+    """Expected number of spans times their length, over the number of frames. 0.8 masks about 57 % of the frames, since
+    spans overlap. 0 masks none, and the loss then counts all frames."""
     mask_ms: PositiveInt = 200
     """Length of a masked span in milliseconds: 200 is ten frames at 50 Hz."""
     unmasked_weight: float = Field(0.0, ge=0)
@@ -24,16 +25,18 @@ class PredictionSettings(Settings):
     layers: list[int] = Field([-1], min_length=1)
     """Student blocks that predict the labels: 1 is the first, -1 the last, which must be among them."""
     intermediate: float = Field(0.0, ge=0, lt=1)
-    """One more block that predicts them, as a share of the depth, so that depth can be searched; 0: none."""
+    """Where one more block predicts the labels, as a share of the depth, so that depth can be searched. 0 means
+    nowhere."""
     head: Literal["linear", "cosine"] = "cosine"
-    """`cosine`: similarity of a projection to one learned code a label (HuBERT); `linear`: one linear layer."""
+    """What predicts the labels. `cosine`: similarity of a projected frame to one learned code for each label (HuBERT);
+    `linear`: one linear layer."""
     temperature: float = Field(0.1, gt=0)
-    """Divides the cosines; a linear head has none."""
+    """Divisor of the cosines. A linear head has none."""
 
     def blocks(self, depth: int) -> list[int]:
-        """The student's blocks that predict, from the first.
+        """The numbers of the student's blocks that predict, in ascending order.
 
-        Raises: ValueError if a layer does not exist or is named twice, or the last block is not among them.
+        Raises: ValueError if a layer does not exist or is named twice, or if the last block is not among them.
         """
         found = block_numbers(self.layers, depth)
         if depth not in found or len(set(found)) < len(found):
@@ -64,7 +67,7 @@ class LabelPredictionSettings(Settings):
 
     @model_validator(mode="after")
     def _refreshed_at_checkpoints(self) -> LabelPredictionSettings:
-        # What a resumed trial's labels were made of is on disk with its checkpoints.
+        # The encoder that a resumed trial's labels were made of must be on disk beside its checkpoint.
         if self.targets.refresh % self.training.checkpoint_updates:
             every = self.training.checkpoint_updates
             raise ValueError(
@@ -77,9 +80,11 @@ class MfccTargets(TargetSettings):
     """The label set of HuBERT's first iteration."""
 
     source: Literal["teacher", "mfcc"] = "mfcc"
-    """`teacher`: hidden states of one layer; `mfcc`: 39 MFCCs with deltas, HuBERT's first iteration."""
+    """Features to cluster: `teacher` is the hidden states of one layer, `mfcc` 39 MFCCs with deltas, as in HuBERT's
+    first iteration."""
     clusters: int = Field(100, ge=2)
-    """Label set size K. May not exceed the corpus's frames. Costs k-means time once, not training time."""
+    """Number of clusters K. It may not exceed the corpus's frames. More clusters cost k-means time once, but no
+    training time."""
 
 
 class HubertSettings(LabelPredictionSettings):
@@ -90,14 +95,16 @@ class HubertSettings(LabelPredictionSettings):
 
 
 class FastPrediction(PredictionSettings):
-    """Fast-HuBERT's prediction."""
+    """Masked prediction of a label set at two depths (Fast-HuBERT)."""
 
     mask_ms: PositiveInt = 400
     """Length of a masked span in milliseconds: 400 is ten frames at 25 Hz."""
     intermediate: float = Field(1 / 3, ge=0, lt=1)
-    """One more block that predicts them, as a share of the depth, so that depth can be searched; 0: none."""
+    """Where one more block predicts the labels, as a share of the depth, so that depth can be searched. 0 means
+    nowhere."""
     head: Literal["linear", "cosine"] = "linear"
-    """`linear`: one linear layer and plain cross-entropy; `cosine`: HuBERT's similarity to codes."""
+    """What predicts the labels. `linear`: one linear layer with plain cross-entropy; `cosine`: similarity of a
+    projected frame to one learned code for each label (HuBERT)."""
 
 
 class FastHubertSettings(LabelPredictionSettings):

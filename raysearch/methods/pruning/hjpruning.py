@@ -51,13 +51,13 @@ class HJPruning:
 
     def run(self, trial: Trial[HJPruningSettings]) -> Iterator[Report]:
         from raysearch.methods.pruning.phases import prune
-        from raysearch.tasks.ctc.supervised import CtcObjective
+        from raysearch.tasks.ctc.supervised import EncoderUnderCtc
         from raysearch.tasks.ctc.tokens import Tokens, is_labelled
 
         settings = trial.settings
         lr_scales = {"head.": settings.ctc.head_lr / settings.training.lr}
         if learner := trial.learner():
-            return prune(trial, settings.pruning, settings.training, supervised(learner), lr_scales)
+            return prune(trial, settings.pruning, settings.training, under_head(learner), lr_scales)
         cuts = trial.corpus.splits["train"]
         unit = settings.ctc.unit
         if unit == "auto":
@@ -69,16 +69,16 @@ class HJPruning:
             return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "targets": targets}
 
         def build(student: GatedEncoder) -> tuple[nn.Module, Prepare]:
-            return CtcObjective(student, tokens.count), prepare
+            return EncoderUnderCtc(student, tokens.count), prepare
 
         return prune(trial, settings.pruning, settings.training, build, lr_scales)
 
 
-def supervised(learner: Learner) -> Callable[[GatedEncoder], tuple[nn.Module, Prepare]]:
-    """The objective of a task that is not read symbol by symbol."""
-    from raysearch.tasks.learner import Supervised
+def under_head(learner: Learner) -> Callable[[GatedEncoder], tuple[nn.Module, Prepare]]:
+    """The loss module of a task that is not read symbol by symbol."""
+    from raysearch.tasks.learner import EncoderUnderHead
 
-    return lambda student: (Supervised(student, learner), Supervised.prepare)
+    return lambda student: (EncoderUnderHead(student, learner), EncoderUnderHead.prepare)
 
 
 class DPHubert:

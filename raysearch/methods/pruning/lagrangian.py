@@ -1,4 +1,4 @@
-"""Learning gates under budgets: a Lagrangian whose target falls along a ramp, and the objective it is added to.
+"""Learning gates under budgets: a Lagrangian whose target falls along a ramp, and the loss it is added to.
 
 Shapes: G budgets.
 """
@@ -71,12 +71,13 @@ class Lagrangian(nn.Module):
 
 
 class Pruning(nn.Module):
-    """An objective of a gated student, and the Lagrangian of its gates. The reported loss is the objective's alone."""
+    """The loss of a gated student, and the Lagrangian of its gates. The reported loss is the student's alone."""
 
-    def __init__(self, objective: nn.Module, lagrangian: Lagrangian) -> None:
-        """`objective(**inputs)` gives a loss and metrics; its attribute `student` is a `GatedEncoder`."""
+    def __init__(self, loss_module: nn.Module, lagrangian: Lagrangian) -> None:
+        """`loss_module(**inputs)` gives a loss and metrics; its attribute `student` is a `GatedEncoder`."""
         super().__init__()
-        self.objective = objective
+        # The attribute is named in the checkpoints of trials that are under way.
+        self.objective = loss_module
         self.lagrangian = lagrangian
 
     @property

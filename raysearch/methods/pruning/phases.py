@@ -1,7 +1,7 @@
 """The two phases of a pruning trial: gates and weights learn together, then the sliced student recovers.
 
 A trial's folder holds, beside what every trial's does, `pruning/` (the first phase, until the trial ends), `sliced/`
-(the student right after slicing, with the objective's heads) and `left.json` (units left and before, layer by layer).
+(the student right after slicing, with the loss module's heads) and `left.json` (units left and before, layer by layer).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def prune(
 
     With a ratio of 1 nothing has gates, and the same updates train the dense student.
 
-    `build(student)` gives the objective, whose attribute `student` is the student, and what prepares its batches;
-    `lr_scales` are factors on the rates of the objective's parameters. Every report carries what the student really
+    `build(student)` gives the loss module, whose attribute `student` is the student, and what prepares its batches;
+    `lr_scales` are factors on the rates of the loss module's parameters. Every report carries what the student really
     costs, as `cost/macs_g` and `cost/params_m`.
     """
     torch.manual_seed(trial.seed)
@@ -62,19 +62,19 @@ def prune(
     goals = budgets(pruning, teacher, start)
     units = [] if all(goal.ratio == 1 for goal in goals) else pruning.units
     gates = GateSet(start, units, pruning.drop, pruning.ffn_drop, pruning.temperature)
-    objective, prepare = build(GatedEncoder(_copy(trial, pruning, start, training.dropout), gates))
-    _take_heads(objective, pruning)
-    objective.to(trial.device)
-    batches, training = batches_for(trial, objective, prepare, training)
-    phases = _Phases(trial, pruning, training, objective, batches, prepare, lr_scales)
+    loss_module, prepare = build(GatedEncoder(_copy(trial, pruning, start, training.dropout), gates))
+    _take_heads(loss_module, pruning)
+    loss_module.to(trial.device)
+    batches, training = batches_for(trial, loss_module, prepare, training)
+    phases = _Phases(trial, pruning, training, loss_module, batches, prepare, lr_scales)
     sliced = trial.folder / "sliced"
     if (sliced / CONFIG_NAME).exists():
         student = load_encoder(sliced, trial.device)
-        objective.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
+        loss_module.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
     else:
         student = phases.learn_gates(goals)
         if rank() == 0:
-            _save(objective, student, sliced)
+            _save(loss_module, student, sliced)
             _note_what_is_left(teacher, student.config, trial.folder / "left.json")
     yield from phases.recover(student)
 
@@ -86,7 +86,7 @@ class _Phases:
     trial: Trial[Any]
     pruning: PruningSettings
     training: TrainingSettings
-    objective: nn.Module
+    loss_module: nn.Module
     batches: TrainingBatches
     prepare: Prepare
     lr_scales: Mapping[str, float]
@@ -102,7 +102,7 @@ class _Phases:
         trial, pruning = self.trial, self.pruning
         # The multipliers climb in every pass, of which an update has several; the gap stays the same in it.
         rate = pruning.multiplier_lr / self.training.accumulate
-        module = Pruning(self.objective, Lagrangian(goals, round(pruning.ramp * self.end), rate, pruning.stiffness))
+        module = Pruning(self.loss_module, Lagrangian(goals, round(pruning.ramp * self.end), rate, pruning.stiffness))
         run = Run(
             trial.folder / "pruning",
             trial.device,
@@ -124,7 +124,7 @@ class _Phases:
         """The second phase: the sliced student takes the gated one's place, and learns on."""
         trial, training = self.trial, self.training
         _set_dropout(student, training.dropout)
-        self.objective.student = student
+        self.loss_module.student = student
         run = Run(
             trial.folder,
             trial.device,
@@ -136,7 +136,7 @@ class _Phases:
             start=self.end,
         )
         recipe = Recipe(
-            self.objective, self.batches, self.prepare, trial.evaluate, more=lambda encoder: _cost(encoder.config)
+            self.loss_module, self.batches, self.prepare, trial.evaluate, more=lambda encoder: _cost(encoder.config)
         )
         for report in fit(run, recipe):
             if report.final and rank() == 0:
@@ -153,27 +153,27 @@ def _copy(trial: Trial[Any], settings: PruningSettings, config: EncoderConfig, d
     return student
 
 
-def _take_heads(objective: nn.Module, settings: PruningSettings) -> None:
+def _take_heads(loss_module: nn.Module, settings: PruningSettings) -> None:
     """Those of the trial that is continued; new ones stay if it had other ones, as another method has."""
     if settings.continue_from is None:
         return
     found = load_weights(Path(settings.continue_from), torch.device("cpu"))
     mine, theirs = (
         {name: x for name, x in weights.items() if not name.startswith("student.")}
-        for weights in (objective.state_dict(), found)
+        for weights in (loss_module.state_dict(), found)
     )
     if {name: x.shape for name, x in mine.items()} == {name: x.shape for name, x in theirs.items()}:
-        objective.load_state_dict(theirs, strict=False)
+        loss_module.load_state_dict(theirs, strict=False)
 
 
 def _with_step(prepare: Prepare) -> Prepare:
     return lambda step, batch: {**prepare(step, batch), "step": step}
 
 
-def _save(objective: nn.Module, student: Encoder, folder: Path) -> None:
+def _save(loss_module: nn.Module, student: Encoder, folder: Path) -> None:
     """The encoder's config is written last: where it is, all is."""
     folder.mkdir(parents=True, exist_ok=True)
-    heads = {name: x.cpu() for name, x in objective.state_dict().items() if not name.startswith("student.")}
+    heads = {name: x.cpu() for name, x in loss_module.state_dict().items() if not name.startswith("student.")}
     with whole_file(folder / HEADS_NAME) as part:
         save_file(heads, part)
     save_encoder(student, folder)

@@ -84,7 +84,7 @@ class SizePruning(PruningSettings):
     """What is held to its share: MACs, parameters, or the parameters of front end and transformer each."""
 
 
-class CtcSettings(Settings):
+class PruningCtcSettings(Settings):
     """Supervision of a student that is pruned for one task."""
 
     unit: Literal["auto", "phones", "characters"] = "auto"
@@ -116,7 +116,7 @@ class HJPruningSettings(Settings):
 
     pruning: PruningSettings = PruningSettings()
     """Gates, target and the two phases."""
-    ctc: CtcSettings = CtcSettings()
+    ctc: PruningCtcSettings = PruningCtcSettings()
     """The task."""
     training: PruningTraining = PruningTraining()
     """Optimiser and batches."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from raysearch.encoder.config import Adapter, AnyConfig, ConvConfig, EncoderConfig
 from raysearch.encoder.cost import Sizes, sized, sizes_of
 from raysearch.errors import InputError
-from raysearch.methods.speaker.settings import AdapterSettings, KeptSettings
+from raysearch.methods.speaker.settings import AdapterSettings, InheritedSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
 
 
-def kept_config(teacher: AnyConfig, kept: KeptSettings, adapter: AdapterSettings) -> EncoderConfig:
+def inherited_config(teacher: AnyConfig, kept: InheritedSettings, adapter: AdapterSettings) -> EncoderConfig:
     """The student's shape, adapters included.
 
     Raises: InputError if the teacher has fewer blocks, none at all, or adapters of its own.
@@ -33,7 +33,7 @@ def kept_config(teacher: AnyConfig, kept: KeptSettings, adapter: AdapterSettings
     )
 
 
-def kept_student(teacher: Encoder, kept: KeptSettings, adapter: AdapterSettings, dropout: float) -> Encoder:
+def inherited_student(teacher: Encoder, kept: InheritedSettings, adapter: AdapterSettings, dropout: float) -> Encoder:
     """The student with its teacher's weights; its adapters add nothing yet."""
     import torch
 
@@ -54,20 +54,20 @@ def kept_student(teacher: Encoder, kept: KeptSettings, adapter: AdapterSettings,
     )
     whole = torch.ones(config.depth, device=teacher.projection.weight.device)
     sliced, _ = slice_encoder(shallow, GateValues(channels, heads, ffn, whole, whole))
-    student = Encoder(kept_config(teacher.config, kept, adapter), dropout=dropout)
+    student = Encoder(inherited_config(teacher.config, kept, adapter), dropout=dropout)
     fresh = {name: tensor for name, tensor in student.state_dict().items() if ".adapter." in name}
     student.load_state_dict({**sliced.state_dict(), **fresh})
     return student
 
 
-def _cut(teacher: EncoderConfig, kept: KeptSettings) -> EncoderConfig:
+def _cut(teacher: EncoderConfig, kept: InheritedSettings) -> EncoderConfig:
     if any(block.adapter for block in teacher.block_list):
         raise InputError("teacher: has adapters; expected an encoder without, since the student gets its own")
     blocks = [teacher.block_list[index] for index in _blocks(teacher.depth, kept)]
     return teacher.model_copy(update={"blocks": blocks})
 
 
-def _blocks(depth: int, kept: KeptSettings) -> list[int]:
+def _blocks(depth: int, kept: InheritedSettings) -> list[int]:
     if kept.blocks > depth:
         raise InputError(f"student.blocks: {kept.blocks}; expected at most the teacher's {depth}")
     if kept.which == "first":
@@ -75,7 +75,7 @@ def _blocks(depth: int, kept: KeptSettings) -> list[int]:
     return [index * depth // kept.blocks for index in range(kept.blocks)]
 
 
-def _sizes(config: EncoderConfig, kept: KeptSettings) -> Sizes:
+def _sizes(config: EncoderConfig, kept: InheritedSettings) -> Sizes:
     full = sizes_of(config)
     ratios = (kept.channels_ratio, kept.heads_ratio, kept.ffn_ratio)
     # A sub-layer that pruning emptied already stays empty.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
-from raysearch.methods.speaker.inheritance import kept_config
+from raysearch.methods.speaker.inheritance import inherited_config
 from raysearch.methods.speaker.steps import FinetuneSettings, OskdftSettings, TwoStepSettings
 from raysearch.methods.trial import Trial
 from raysearch.settings import Settings as AnySettings
@@ -26,7 +26,7 @@ class _SpeakerStudent:
     @staticmethod
     def student(settings: FinetuneSettings, teacher: AnyConfig) -> EncoderConfig:
         """Raises: InputError if the teacher has fewer blocks than are kept, or none at all."""
-        return kept_config(teacher, settings.student, settings.adapter)
+        return inherited_config(teacher, settings.student, settings.adapter)
 
     @staticmethod
     def backend(settings: FinetuneSettings) -> BackendSettings:
@@ -34,11 +34,11 @@ class _SpeakerStudent:
         return settings.backend
 
     def run(self, trial: Trial[FinetuneSettings]) -> Iterator[Report]:
-        from raysearch.methods.speaker.training import train_speakers
+        from raysearch.methods.speaker.training import train_speaker_student
 
         settings = trial.settings
-        plan = settings.plan(trial.rungs[-1])
-        return train_speakers(trial, plan, more=lambda encoder: _total_cost(settings.backend, encoder.config))
+        steps = settings.steps(trial.rungs[-1])
+        return train_speaker_student(trial, steps, more=lambda encoder: _total_cost(settings.backend, encoder.config))
 
 
 class Oskdft(_SpeakerStudent):

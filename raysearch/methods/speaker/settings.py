@@ -14,7 +14,7 @@ from raysearch.tasks.settings import AamSettings
 from raysearch.training.settings import TrainingSettings
 
 
-class KeptSettings(Settings):
+class InheritedSettings(Settings):
     """What the student keeps of its teacher, weights and all."""
 
     blocks: PositiveInt = 4

@@ -1,6 +1,6 @@
 """What a student is trained for at each update, and how fast: one step, two steps, or no imitation. Pure functions.
 
-A plan's rates are factors on `training.lr`.
+The rates of steps are factors on `training.lr`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from raysearch.corpora.settings import AugmentationSettings
 from raysearch.methods.speaker.settings import (
     AdapterSettings,
     FirstKdSettings,
+    InheritedSettings,
     KdSettings,
-    KeptSettings,
     SharedSettings,
     SpeakerTraining,
     VerificationSettings,
@@ -24,7 +24,7 @@ from raysearch.tasks.settings import BackendSettings
 
 
 @dataclass(frozen=True)
-class Now:
+class UpdateLosses:
     """The losses of one update."""
 
     kd_weight: float
@@ -35,8 +35,8 @@ class Now:
     margin: float
 
 
-class Plan(Protocol):
-    def at(self, step: int) -> Now: ...
+class Steps(Protocol):
+    def at(self, step: int) -> UpdateLosses: ...
 
     def backend_rate(self, step: int) -> float: ...
 
@@ -53,11 +53,12 @@ class OneStep:
     verification: VerificationSettings
     training: SpeakerTraining
 
-    def at(self, step: int) -> Now:
+    def at(self, step: int) -> UpdateLosses:
         progress = step / self.updates
         reach, after = self.verification.reach, self.verification.detach_after
         detached = reach == "detach" or (reach == "detach-after" and progress >= after)
-        return Now(self.kd.weight * falling(self.kd, progress), True, detached, self.verification.margin_at(progress))
+        margin = self.verification.margin_at(progress)
+        return UpdateLosses(self.kd.weight * falling(self.kd, progress), True, detached, margin)
 
     def backend_rate(self, step: int) -> float:
         return cosine_rate(self.training, step, self.updates)
@@ -81,11 +82,11 @@ class TwoSteps:
     verification: VerificationSettings
     training: SpeakerTraining
 
-    def at(self, step: int) -> Now:
+    def at(self, step: int) -> UpdateLosses:
         if step < self.first:
-            return Now(self.kd_weight, False, False, 0.0)
+            return UpdateLosses(self.kd_weight, False, False, 0.0)
         progress = (step - self.first) / (self.updates - self.first)
-        return Now(0.0, True, False, self.verification.margin_at(progress))
+        return UpdateLosses(0.0, True, False, self.verification.margin_at(progress))
 
     def backend_rate(self, step: int) -> float:
         if step < self.first:
@@ -119,7 +120,7 @@ def falling(kd: KdSettings, progress: float) -> float:
 class FinetuneSettings(Settings):
     """Train what is kept of the teacher to tell speakers apart."""
 
-    student: KeptSettings = KeptSettings()
+    student: InheritedSettings = InheritedSettings()
     """What is kept of the teacher."""
     adapter: AdapterSettings = AdapterSettings()
     """The adapters."""
@@ -134,7 +135,7 @@ class FinetuneSettings(Settings):
     distillation: SharedSettings = SharedSettings()
     """The student's rate; nothing is imitated."""
 
-    def plan(self, updates: int) -> Plan:
+    def steps(self, updates: int) -> Steps:
         """What each of so many updates trains the student for."""
         return TwoSteps(updates, 0, 0.0, self.distillation, self.verification, self.training)
 
@@ -145,7 +146,7 @@ class OskdftSettings(FinetuneSettings):
     distillation: KdSettings = KdSettings()
     """Imitation beside verification."""
 
-    def plan(self, updates: int) -> Plan:
+    def steps(self, updates: int) -> Steps:
         return OneStep(updates, self.distillation, self.verification, self.training)
 
 
@@ -155,7 +156,7 @@ class TwoStepSettings(FinetuneSettings):
     distillation: FirstKdSettings = FirstKdSettings()
     """Imitation before verification."""
 
-    def plan(self, updates: int) -> Plan:
+    def steps(self, updates: int) -> Steps:
         kd = self.distillation
         first = max(1, min(updates - 1, round(kd.share * updates)))
         return TwoSteps(updates, first, kd.weight, kd, self.verification, self.training)

@@ -11,9 +11,9 @@ from raysearch.corpora.augmentation import Augmenter
 from raysearch.corpora.crops import SpeakerCrops
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
-from raysearch.methods.speaker.inheritance import kept_student
-from raysearch.methods.speaker.steps import Plan, TwoSteps
-from raysearch.methods.speaker.verification import Imitated, Verification
+from raysearch.methods.speaker.inheritance import inherited_student
+from raysearch.methods.speaker.steps import Steps, TwoSteps
+from raysearch.methods.speaker.verification import ImitationBatches, Verification
 from raysearch.methods.trial import Trial
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from raysearch.methods.speaker.steps import FinetuneSettings
 
 
-def train_speakers(trial: Trial[FinetuneSettings], plan: Plan, more: More) -> Iterator[Report]:
+def train_speaker_student(trial: Trial[FinetuneSettings], steps: Steps, more: More) -> Iterator[Report]:
     """See `fit` for reports, resuming and errors. Rungs at which no speaker was seen yet are passed over.
 
     Raises: InputError if train names fewer than two speakers.
@@ -51,35 +51,35 @@ def train_speakers(trial: Trial[FinetuneSettings], plan: Plan, more: More) -> It
             f"corpus {trial.corpus.name}: train names {len(crops.speakers)} speakers; expected two at least"
         )
     teacher = trial.teacher.encoder.to(trial.device)
-    module = build(trial.seed, teacher, settings, plan, len(crops.speakers))
+    module = build(trial.seed, teacher, settings, steps, len(crops.speakers))
     run = Run(
         trial.folder,
         trial.device,
         trial.seed,
         trial.precision,
-        tuple(rung for rung in trial.rungs if not isinstance(plan, TwoSteps) or rung > plan.first),
+        tuple(rung for rung in trial.rungs if not isinstance(steps, TwoSteps) or rung > steps.first),
         training,
-        groups=groups(module, settings, plan),
-        schedule=plan.backend_rate,
+        groups=groups(module, settings, steps),
+        schedule=steps.backend_rate,
     )
-    prepare = Imitated(teacher, plan, trial.device, trial.precision)
+    prepare = ImitationBatches(teacher, steps, trial.device, trial.precision)
     return fit(run, Recipe(module, crops, prepare, trial.evaluate, {"speaker": module.backend}, more))
 
 
-def build(seed: int, teacher: Encoder, settings: FinetuneSettings, plan: Plan, speakers: int) -> Verification:
+def build(seed: int, teacher: Encoder, settings: FinetuneSettings, steps: Steps, speakers: int) -> Verification:
     """The module that is trained, the same for the same seed."""
     torch.manual_seed(seed)
-    student = kept_student(teacher, settings.student, settings.adapter, settings.training.dropout)
+    student = inherited_student(teacher, settings.student, settings.adapter, settings.training.dropout)
     backend = SpeakerBackend(settings.backend, student.config.width, student.config.depth + 1)
     aam = AamSoftmax(speakers, settings.backend.embedding, settings.verification.scale)
-    return Verification(student, backend, aam, plan)
+    return Verification(student, backend, aam, steps)
 
 
-def groups(module: Verification, settings: FinetuneSettings, plan: Plan) -> tuple[Group, ...]:
+def groups(module: Verification, settings: FinetuneSettings, steps: Steps) -> tuple[Group, ...]:
     """Rates of their own for adapters and for the student's other weights; the back end has the run's."""
     lr, clip = settings.training.lr, settings.training.clip
     adapters = [
-        Group(f"student.blocks.{index}.adapter.", lr * settings.adapter.lr_scale, plan.backend_rate, clip)
+        Group(f"student.blocks.{index}.adapter.", lr * settings.adapter.lr_scale, steps.backend_rate, clip)
         for index in range(module.student.config.depth)
     ]
-    return (*adapters, Group("student.", lr, plan.shared_rate, clip))
+    return (*adapters, Group("student.", lr, steps.shared_rate, clip))

@@ -17,43 +17,43 @@ from torch.nn.functional import mse_loss
 from raysearch.corpora.batches import Batch
 from raysearch.corpora.crops import Crops
 from raysearch.encoder.encoder import Encoded, Encoder
-from raysearch.methods.speaker.steps import Plan
+from raysearch.methods.speaker.steps import Steps
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
 from raysearch.training.precision import autocast
 
 
 class Verification(nn.Module):
-    """`kd weight x MSE of the plain route + AAM of the adapted route`, as the plan has them at an update.
+    """`kd weight x MSE of the plain route + AAM of the adapted route`, as the steps have them at an update.
 
     A loss of weight 0 is not computed. Parameters without a loss get gradients of zero: with several processes, each
     must have the same ones.
     """
 
-    def __init__(self, student: Encoder, backend: SpeakerBackend, aam: AamSoftmax, plan: Plan) -> None:
+    def __init__(self, student: Encoder, backend: SpeakerBackend, aam: AamSoftmax, steps: Steps) -> None:
         super().__init__()
         self.student, self.backend, self.aam = student, backend, aam
-        self.plan = plan
+        self.steps = steps
 
     def forward(
         self, audio_BS: Tensor, samples_B: Tensor, targets_BTD: Tensor | None, speakers_B: Tensor, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """`targets_BTD`: the teacher's output; None where the plan does not ask for it."""
-        now = self.plan.at(step)
-        plain, adapted = self._routes(audio_BS, samples_B, now.kd_weight > 0, now.verifies, now.detached)
+        """`targets_BTD`: the teacher's output; None where the steps do not ask for it."""
+        losses = self.steps.at(step)
+        plain, adapted = self._routes(audio_BS, samples_B, losses.kd_weight > 0, losses.verifies, losses.detached)
         loss = audio_BS.new_zeros(())
         metrics: dict[str, Tensor] = {}
         if plain is not None:
             assert targets_BTD is not None
             kd = mse_loss(plain.output_BTD.float(), targets_BTD.float())
-            loss = loss + now.kd_weight * kd
+            loss = loss + losses.kd_weight * kd
             metrics["kd"] = kd.detach()
         if adapted is not None:
-            loss_B, right_B = self.aam(self.backend(adapted), speakers_B, now.margin)
+            loss_B, right_B = self.aam(self.backend(adapted), speakers_B, losses.margin)
             loss = loss + loss_B.mean()
             metrics |= {"verification": loss_B.mean().detach(), "accuracy": right_B.mean()}
         return loss + self._idle(
-            plain is not None, adapted is not None and not now.detached, adapted is not None
+            plain is not None, adapted is not None and not losses.detached, adapted is not None
         ), metrics
 
     def _routes(
@@ -92,11 +92,11 @@ def _nothing(parameters: Iterable[nn.Parameter], like: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Imitated:
+class ImitationBatches:
     """Prepares batches: the student hears disturbed crops, the teacher the clean ones."""
 
     teacher: Encoder
-    plan: Plan
+    steps: Steps
     device: torch.device
     precision: str
 
@@ -105,7 +105,7 @@ class Imitated:
         assert isinstance(batch, Crops)
         samples_B = batch.samples_B.to(self.device)
         targets_BTD = None
-        if self.plan.at(step).kd_weight > 0:
+        if self.steps.at(step).kd_weight > 0:
             with autocast(self.device, self.precision):
                 targets_BTD = self.teacher(batch.audio_BS.to(self.device, non_blocking=True), samples_B).output_BTD
         return {

@@ -1,5 +1,6 @@
-"""What ASR and phoneme recognition share: train, let dev choose, count errors.
+"""What the recognition of words and of phones share: train heads, let the dev split choose one, count its errors.
 
+Both use connectionist temporal classification (CTC): a symbol or a blank is read from each frame.
 Shapes: C cuts, L layers, T frames, N frames of several cuts end to end, D width, V symbols.
 """
 
@@ -40,21 +41,25 @@ from raysearch.tasks.task import Evaluated
 
 @dataclass(frozen=True)
 class Reading:
-    """What one head made of a split, cut by cut."""
+    """What one head read in a split, cut by cut."""
 
     references: list[list[str]]
+    """Words or phones that were said in each cut."""
     hypotheses: list[list[str]]
+    """Words or phones that the head read in each cut."""
 
     @property
     def collapsed(self) -> bool:
-        """Nothing but blanks: every error is a deletion, and the rate is 100 whatever the encoder."""
+        """Whether the head read nothing but blanks. Then every error is a deletion, and the rate is 100 whatever the
+        encoder."""
         return not any(self.hypotheses)
 
     def score(self, item: str, seed: int) -> Score:
-        """The corpus error rate; `item` names in the counts what is counted, `words` or `phones`."""
+        """The error rate of the corpus. `item` is the name of what is counted: `words` or `phones`."""
         aligned = jiwer.process_words(
             [" ".join(items) for items in self.references], [" ".join(items) for items in self.hypotheses]
         )
+        # jiwer counts the errors of the whole corpus. The interval needs those of each cut.
         errors_C = [
             sum(
                 max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
@@ -74,7 +79,7 @@ class Reading:
 
 
 class CtcLearner:
-    """Teaches a CTC head what these cuts say."""
+    """Teaches a CTC head what is said in the given cuts."""
 
     def __init__(self, tokens: Tokens, cuts: Iterable[MonoCut]) -> None:
         self._tokens = tokens
@@ -88,18 +93,22 @@ class CtcLearner:
 
 
 class CtcTask:
-    """Trains CTC heads on train, chooses the learning rate on dev, reads test only when asked.
+    """Trains CTC heads on the train split, chooses the learning rate on dev, and reads test only when asked.
 
-    Cuts without a transcript are left out of every split; `unlabelled` counts those of train, the `cuts` of a score say
-    how many it rests on.
+    Cuts without a transcript are left out of every split. The detail `unlabelled` counts those of train, and the count
+    `cuts` of a score says how many cuts it rests on.
 
     Cannot: use a language model; score a corpus without a dev split.
     """
 
     name: ClassVar[str]
+    """Name of the task in a search document."""
     metric: ClassVar[str]
+    """Name of the error in reports."""
     unit: ClassVar[Unit]
+    """What the head reads: `characters` or `phones`."""
     item: ClassVar[str]
+    """What the error rate counts: `words` or `phones`."""
 
     def __init__(self, settings: CtcSettings) -> None:
         self.settings = settings
@@ -112,6 +121,7 @@ class CtcTask:
         trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed)
         readings = self._read(trained, tokens, corpus, dev, device)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
+        # Of rates with the same error the lowest is taken, so that the choice depends on no order.
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
         details = {
             "lr": best,
@@ -125,6 +135,7 @@ class CtcTask:
         if test:
             chosen = replace(trained, heads={best: trained.heads[best]})
             test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
+        # A probe leaves the student as it is, so only a fine-tuned copy is kept beside the head.
         tuned = trained.encoder if trained.encoder is not encoder else None
         head = trained.heads[best]
         assert isinstance(head, CtcHead)

@@ -1,4 +1,6 @@
-"""An encoder under a linear CTC head, trained to read a corpus's symbols: a teacher, or a student that is pruned.
+"""An encoder under a linear CTC head, which learns together with it to read a corpus's symbols.
+
+Teachers are trained so, and students that are pruned for a task.
 
 Shapes: B batch, S samples, T frames, V symbols.
 """
@@ -12,8 +14,8 @@ from raysearch.encoder.gates import GatedEncoder
 from raysearch.tasks.ctc.tokens import ctc_loss
 
 
-class CtcObjective(nn.Module):
-    """CTC through one linear layer on the last block."""
+class EncoderUnderCtc(nn.Module):
+    """An encoder with one linear layer on its last block, trained by the CTC loss."""
 
     def __init__(self, student: Encoder | GatedEncoder, symbols: int) -> None:
         super().__init__()
@@ -23,11 +25,11 @@ class CtcObjective(nn.Module):
     def forward(
         self, audio_BS: Tensor, samples_B: Tensor, targets: list[list[int]]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss per symbol."""
+        """The loss per symbol, in nats, and no metrics. `targets` are the tokens of each row."""
         logits_BTV, frames_B = self.logits(audio_BS, samples_B)
         return ctc_loss(logits_BTV, frames_B, targets), {}
 
     def logits(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, V) and the frames of each row."""
+        """The logits (B, T, V) and the number of frames of each row."""
         encoded = self.student(audio_BS, samples_B)
         return self.head(encoded.output_BTD), encoded.frames_B

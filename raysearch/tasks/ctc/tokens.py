@@ -1,5 +1,7 @@
-"""Linear CTC: the symbols of a corpus, the loss, the greedy reading, and the head over all layers of an encoder.
+"""The parts of linear CTC: a corpus's symbols, the loss, greedy reading, and a head over all layers of an encoder.
 
+Connectionist temporal classification (CTC) reads a symbol or a blank from each frame, so that no one need say when a
+symbol is spoken.
 Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, V symbols with the blank at 0.
 Source: Graves et al., ICML 2006.
 """
@@ -23,13 +25,15 @@ from raysearch.errors import InputError
 
 Unit = Literal["phones", "characters"]
 BLANK = 0
+"""The token that means: no symbol."""
 BOUNDARY = " "
+"""The symbol between two words."""
 
 
 def reference(cut: MonoCut, unit: Unit) -> list[str]:
-    """What was said, in the items that an error rate counts: phones, or words where the unit is characters.
+    """What was said in a cut, as a list of what the error rate counts: phones, or words where the unit is characters.
 
-    Raises: InputError if the cut is not labelled so.
+    Raises: InputError if the cut has no such label.
     """
     if not is_labelled(cut, unit):
         key = "custom.phones" if unit == "phones" else "text"
@@ -39,6 +43,7 @@ def reference(cut: MonoCut, unit: Unit) -> list[str]:
 
 
 def is_labelled(cut: MonoCut, unit: Unit) -> bool:
+    """Whether it is known what was said in the cut, in phones or in characters."""
     supervision = cut.supervisions[0]
     if unit == "phones":
         return (supervision.custom or {}).get("phones") is not None
@@ -47,28 +52,32 @@ def is_labelled(cut: MonoCut, unit: Unit) -> bool:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The symbols that a head can emit. Symbol i has token i + 1, for 0 is the blank."""
+    """The symbols that a head can emit. Symbol i has token i + 1, because token 0 is the blank."""
 
     unit: Unit
+    """What a symbol is: a phone or a character."""
     symbols: tuple[str, ...]
 
     @classmethod
     def from_cuts(cls, cuts: Iterable[MonoCut], unit: Unit) -> Tokens:
-        """The symbols of these cuts, sorted: give it the training split only."""
+        """The symbols of these cuts, sorted. Give it cuts of the training split only, or a head would know others."""
         return cls(unit, tuple(sorted({symbol for cut in cuts for symbol in _spell(reference(cut, unit), unit)})))
 
     @property
     def count(self) -> int:
-        """Outputs of a head: the symbols and the blank."""
+        """The number of outputs of a head: one for each symbol, and one for the blank."""
         return len(self.symbols) + 1
 
     def encode(self, cut: MonoCut) -> list[int]:
-        """The cut's tokens. A symbol without a token is left out: no head can emit it, so it scores as an error."""
+        """The tokens of what was said in the cut. A symbol that has no token is left out.
+
+        No head can emit such a symbol, so it scores as an error all the same.
+        """
         index = {symbol: token for token, symbol in enumerate(self.symbols, start=1)}
         return [index[symbol] for symbol in _spell(reference(cut, self.unit), self.unit) if symbol in index]
 
     def decode(self, tokens: Sequence[int]) -> list[str]:
-        """Phones, or the words between boundaries."""
+        """The phones that these tokens spell, or the words between their boundaries."""
         symbols = [self.symbols[token - 1] for token in tokens]
         return symbols if self.unit == "phones" else "".join(symbols).split()
 
@@ -78,19 +87,22 @@ def _spell(items: list[str], unit: Unit) -> list[str]:
 
 
 def frames_needed(target: Sequence[int]) -> int:
-    """Fewest frames that can emit `target`: repeats need a blank between them. With fewer the loss is infinite."""
+    """The fewest frames that can emit `target`. With fewer the loss is infinite.
+
+    A symbol that follows itself needs a blank between, or the two would be read as one.
+    """
     return len(target) + sum(a == b for a, b in pairwise(target))
 
 
 def count_infeasible(config: AnyConfig, cuts: Iterable[MonoCut], tokens: Tokens) -> int:
-    """Cuts that this encoder gives too few frames: they teach nothing, and cannot be read without error."""
+    """The number of cuts that have too few frames in this encoder. They teach nothing and cannot be read rightly."""
     return sum(frames(config, cut.num_samples) < frames_needed(tokens.encode(cut)) for cut in cuts)
 
 
 def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
-    """Mean loss per target token, in nats, over all cuts of the batch.
+    """The mean loss of a target token over all cuts of the batch, in nats.
 
-    A cut whose target does not fit its frames adds no loss and no gradient; `count_infeasible` finds such cuts.
+    A cut whose target does not fit into its frames adds no loss and no gradient. `count_infeasible` finds such cuts.
     """
     lengths_B = torch.tensor([len(target) for target in targets])
     tokens = torch.tensor([token for target in targets for token in target], dtype=torch.long)
@@ -108,16 +120,17 @@ def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[in
 
 
 def greedy(logits_BTV: Tensor, frames_B: Tensor) -> list[list[int]]:
-    """The likeliest token of each frame, repeats merged, blanks dropped."""
+    """Each row's reading: the likeliest token of every frame, with repeats merged and blanks dropped."""
     best_BT = logits_BTV.argmax(-1).cpu()
     merged = (torch.unique_consecutive(best_T[:n]) for best_T, n in zip(best_BT, frames_B.tolist(), strict=True))
     return [[token for token in row.tolist() if token != BLANK] for row in merged]
 
 
 class CtcHead(nn.Module):
-    """A learned softmax-weighted sum of LayerNormed hidden states, then one linear layer.
+    """A weighted sum of LayerNormed hidden states, whose weights are learned through a softmax, and one linear layer.
 
-    Weights start at zero: the problem is convex in the linear layer, and a head then depends on no random draw.
+    All weights start at zero, so that a head depends on no random draw. That is safe, because the problem is convex in
+    the linear layer.
     Source: the weighted sum is SUPERB's (Yang et al., Interspeech 2021).
     """
 
@@ -128,11 +141,11 @@ class CtcHead(nn.Module):
         self.bias_V = nn.Parameter(torch.zeros(symbols))
 
     def forward(self, x_LND: Tensor) -> Tensor:
-        """Logits of each frame, `(N, V)`."""
+        """The logits of each frame, `(N, V)`."""
         mixed_ND = torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND)
         return F.linear(mixed_ND, self.weight_VD, self.bias_V)
 
 
 def pad(logits_NV: Tensor, frames: Sequence[int]) -> Tensor:
-    """Frames of several cuts, from end to end to one row a cut, `(B, T, V)`."""
+    """Frames of several cuts that lie end to end, laid out as one row a cut, `(B, T, V)`, and padded with zeros."""
     return pad_sequence(list(logits_NV.split(list(frames))), batch_first=True)

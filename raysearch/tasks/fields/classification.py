@@ -1,4 +1,4 @@
-"""One class a recording: error rate, accuracy and macro F1."""
+"""The task `classification`: one class for each recording, judged by error rate, accuracy and macro F1."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from lhotse.cut import MonoCut
 
 from raysearch.tasks.fields.counted import Counts, counted_interval, macro_f1, share
 from raysearch.tasks.fields.fields import Values, label_values
-from raysearch.tasks.fields.task import FieldTask, Readings
+from raysearch.tasks.fields.task import FieldReadings, FieldTask
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import ClassificationSettings
 
 
 class Classification(FieldTask):
+    """The choice of one class for each recording. Its only field is `label`."""
+
     name = "classification"
     key = "label"
     settings: ClassificationSettings
@@ -25,7 +27,10 @@ class Classification(FieldTask):
         return label_values(cut)
 
     def used(self, cuts: list[MonoCut], values: Mapping[str, Values], seed: int) -> list[MonoCut]:
-        """The share `labels` of each class, rounded up; a smaller share of the same seed is part of a larger."""
+        """The cuts whose labels are used: the share `labels` of each class, rounded up.
+
+        With the same seed a smaller share is part of a larger one.
+        """
         classes: dict[str, list[MonoCut]] = defaultdict(list)
         for cut in cuts:
             classes[values[cut.id]["label"]].append(cut)
@@ -37,15 +42,16 @@ class Classification(FieldTask):
             chosen |= {own[index].id for index in order[: ceil(self.settings.labels * len(own))]}
         return [cut for cut in cuts if cut.id in chosen]
 
-    def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
+    def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
+        """The figures `accuracy` and `macro_f1`, in percent."""
         return {
             "accuracy": counted_interval([each.right for each in readings], share, seed=seed),
             "macro_f1": counted_interval([_by_class(each) for each in readings], macro_f1, seed=seed),
         }
 
 
-def _by_class(readings: Readings) -> Counts:
-    """Of each cut: true positives, then false positives, then false negatives, each by class."""
+def _by_class(readings: FieldReadings) -> Counts:
+    """One row for each cut: true positives, then false positives, then false negatives, each by class."""
     classes = readings.fields.values["label"]
     wanted, read = (
         np.array([[values["label"] == label for label in classes] for values in each], dtype=float)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: a table of counts, kept as JSON, and a picture of it."""
+"""The confusion matrix: how often each class is taken for each other. It is kept as JSON, and drawn as a picture."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 DOCUMENT_NAME = "confusion.json"
+# With more classes than this, the numbers in the picture would run into each other.
 _MOST_NUMBERS = 20
 
 
 @dataclass(frozen=True)
 class Confusion:
+    """The confusion matrix of one field."""
+
     field: str
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
-    """Row: what was said; column: what was read."""
+    """Counts of cuts. A row is a class that was said, and a column is a class that was read."""
 
     @classmethod
     def of(cls, field: str, classes: Sequence[str], pairs: Iterable[tuple[str, str]]) -> Confusion:
-        """`pairs` of what was said and what was read; what is said outside `classes` is left out."""
+        """The confusion in these `pairs` of what was said and what was read.
+
+        A pair whose first class is not among `classes` is left out.
+        """
         index = {name: position for position, name in enumerate(classes)}
         counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
         for said, read in pairs:
@@ -32,11 +38,16 @@ class Confusion:
         return cls(field, tuple(classes), counts)
 
     def save(self, folder: Path) -> None:
+        """Writes the matrix to `confusion.json` in the folder."""
         document = {"field": self.field, "classes": self.classes, "counts": self.counts.tolist()}
         (folder / DOCUMENT_NAME).write_text(json.dumps(document), encoding="utf-8")
 
     def draw(self, path: Path) -> None:
-        """Rows are shaded by their shares, so that rare classes show as well; numbers are counts."""
+        """Draws the matrix into a picture. Its numbers are counts.
+
+        Shades are shares of a row, so that rare classes show as well.
+        """
+        # matplotlib is slow to import, and most evaluations draw nothing.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

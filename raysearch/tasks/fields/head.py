@@ -1,7 +1,7 @@
-"""The heads that decide fields, and what teaches them.
+"""The heads that decide fields, and the learner that trains them.
 
 Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, F fields, V values of all fields,
-X what is pooled.
+X inputs of the last linear layer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from raysearch.tasks.fields.fields import UNKNOWN, Fields
 
 
 class FieldHead(nn.Module):
-    """Logits of every value of every field, from a learned sum of LayerNormed hidden states.
+    """A head that gives logits of every value of every field. It reads a learned sum of LayerNormed hidden states.
 
     All weights start at zero, so that a head depends on no random draw.
     """
@@ -27,7 +27,7 @@ class FieldHead(nn.Module):
     weight_VX: nn.Parameter
 
     def __init__(self, layers: int, width: int, sizes: Sequence[int], pooled: int) -> None:
-        """`sizes`: values of each field; `pooled`: inputs of the last linear layer."""
+        """Builds the head. `sizes` are the numbers of values of each field, `pooled` the inputs of the last layer."""
         super().__init__()
         self.layers, self.width, self.sizes = layers, width, list(sizes)
         self.mix_L = nn.Parameter(torch.zeros(layers))
@@ -35,29 +35,29 @@ class FieldHead(nn.Module):
         self.bias_V = nn.Parameter(torch.zeros(sum(sizes)))
 
     def forward(self, x_LND: Tensor, frames: Sequence[int]) -> Tensor:
-        """Logits, field after field (B, V), of cuts with so many frames each."""
+        """The logits (B, V), field after field, of cuts that lie end to end and have so many frames each."""
         x_BTD = pad(torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND), frames)
         return self.read(x_BTD, torch.tensor(frames, device=x_BTD.device))
 
     def read(self, x_BTD: Tensor, frames_B: Tensor) -> Tensor:
-        """Logits (B, V) of rows with so many frames, the rest of which is padding."""
+        """The logits (B, V) of padded rows that have so many frames each."""
         return self.score(x_BTD, valid_mask(frames_B, x_BTD.shape[1])) + self.bias_V
 
     def log_probs(self, logits_BV: Tensor) -> Tensor:
-        """Each field's own (B, V)."""
+        """The log probabilities (B, V). Those of each field sum to 1 on their own, before the logarithm."""
         return torch.cat([logits.log_softmax(-1) for logits in logits_BV.split(self.sizes, -1)], dim=-1)
 
     def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
-        """(B, V); frames that are not real are padding."""
+        """The logits (B, V) without their bias. Frames that are not real are padding."""
         raise NotImplementedError
 
     def best(self, logits_BV: Tensor) -> Tensor:
-        """Index of each field's likeliest value (B, F)."""
+        """The index of each field's likeliest value (B, F)."""
         return torch.stack([logits.argmax(-1) for logits in logits_BV.split(self.sizes, -1)], dim=1)
 
 
 class StatisticsHead(FieldHead):
-    """One linear layer on the mean and the maximum over each of equal stretches of time."""
+    """A head with one linear layer, on the mean and the maximum of the frames in each of several equal stretches."""
 
     def __init__(self, layers: int, width: int, sizes: Sequence[int], segments: int = 1) -> None:
         super().__init__(layers, width, sizes, 2 * segments * width)
@@ -72,19 +72,24 @@ class StatisticsHead(FieldHead):
         return F.linear(torch.cat(pooled, dim=-1), self.weight_VX)
 
     def _stretches(self, real_BT: Tensor) -> Iterator[Tensor]:
-        """The frames of each (B, T): at least one, also of a cut with fewer frames than stretches."""
+        """Which frames lie in each stretch (B, T).
+
+        A stretch has at least one frame. In a cut with fewer frames than stretches, neighbours share a frame.
+        """
         frames_B1 = real_BT.sum(1, keepdim=True)
         time_T = torch.arange(real_BT.shape[1], device=real_BT.device)
         for number in range(self.segments):
+            # The start is rounded down and the end up, so that no stretch is empty.
             first_B1 = number * frames_B1 // self.segments
             end_B1 = ((number + 1) * frames_B1 + self.segments - 1) // self.segments
             yield (time_T >= first_B1) & (time_T < end_B1)
 
 
 class AttentionHead(FieldHead):
-    """Every value attends to its own frames: it is a word or a few, said somewhere in the cut.
+    """A head in which every value attends to frames of its own, because it is a word or a few, somewhere in the cut.
 
-    Its logit is the mean of a linear score of frames, weighted by a softmax over time of another one.
+    The logit of a value is a weighted mean over time of a linear score of each frame. The weights are the softmax over
+    time of another linear score.
     """
 
     def __init__(self, layers: int, width: int, sizes: Sequence[int]) -> None:
@@ -97,16 +102,20 @@ class AttentionHead(FieldHead):
 
 
 def build_field_head(layers: int, width: int, sizes: Sequence[int], pooling: str, segments: int) -> FieldHead:
+    """A new head. `pooling` is `attention` or `mean+max`, as `task.pooling` says."""
     if pooling == "attention":
         return AttentionHead(layers, width, sizes)
     return StatisticsHead(layers, width, sizes, segments)
 
 
 class FieldLearner:
-    """Teaches a head the fields of these cuts: cross-entropy summed over fields, mean over cuts."""
+    """Teaches a head the fields of the given cuts. The loss is the cross-entropy, a sum over fields, a mean over cuts.
+
+    A value that does not occur in train adds nothing.
+    """
 
     def __init__(self, fields: Fields, values: Mapping[str, Mapping[str, str]], pooling: str, segments: int) -> None:
-        """`values`: each field's value by cut id."""
+        """Remembers what the head is to read. `values` holds each field's value, by the id of the cut."""
         self.fields = fields
         self._wanted = {cut: fields.encode(own) for cut, own in values.items()}
         self._pooling, self._segments = pooling, segments

@@ -1,4 +1,7 @@
-"""Intent and slots of a spoken request. The error is the share of requests of which anything was read wrong."""
+"""The task `intent`: intent and slots of a spoken request, such as "play jazz in the kitchen".
+
+The error is the share of requests in which anything was read wrongly.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from lhotse.cut import MonoCut
 
 from raysearch.tasks.fields.counted import Counts, counted_interval, f1, share
 from raysearch.tasks.fields.fields import ABSENT, Values, request_values
-from raysearch.tasks.fields.task import FieldTask, Readings
+from raysearch.tasks.fields.task import FieldReadings, FieldTask
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import IntentSettings
 
 
 class Intent(FieldTask):
-    """Each slot is a choice among the values that train has for it, absence being one of them.
+    """The choice of an intent, and of a value for each slot, among those in train. One of the values is absence.
 
     Cannot: read a slot's words one by one, as an open vocabulary needs.
     """
@@ -30,8 +33,11 @@ class Intent(FieldTask):
             return values
         return {name: value for name, value in values.items() if name == "intent" or name in slots}
 
-    def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
-        """`intent_accuracy`; with slots also `slot_f1` and `exact_match`, intent and all slots right."""
+    def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
+        """The figure `intent_accuracy`, and with slots also `slot_f1` and `exact_match`, in percent.
+
+        `exact_match` is the share of requests whose intent and slots are all right.
+        """
         figures = {"intent_accuracy": counted_interval([_intents(each) for each in readings], share, seed=seed)}
         if any(len(each.fields.values) > 1 for each in readings):
             figures["slot_f1"] = counted_interval([slot_counts(each) for each in readings], f1, seed=seed)
@@ -39,8 +45,11 @@ class Intent(FieldTask):
         return figures
 
 
-def slot_counts(readings: Readings) -> Counts:
-    """Of each cut: slots read right, read wrongly or though absent, and missed or read wrongly."""
+def slot_counts(readings: FieldReadings) -> Counts:
+    """One row for each cut: slots read rightly, slots read wrongly or though absent, slots missed or read wrongly.
+
+    These are the true positives, false positives and false negatives of F1. A wrong value is both of the latter.
+    """
     slots = [name for name in readings.fields.values if name != "intent"]
     counts = []
     for wanted, read in zip(readings.references, readings.hypotheses, strict=True):
@@ -51,7 +60,7 @@ def slot_counts(readings: Readings) -> Counts:
     return np.array(counts, dtype=float)
 
 
-def _intents(readings: Readings) -> Counts:
-    """1 for each cut whose intent is right, beside 1 for each cut."""
+def _intents(readings: FieldReadings) -> Counts:
+    """One row for each cut: 1 if its intent is right and else 0, and beside it 1 for the cut itself."""
     pairs = zip(readings.references, readings.hypotheses, strict=True)
     return np.array([[ref["intent"] == hyp["intent"], 1] for ref, hyp in pairs], dtype=float)

@@ -1,4 +1,6 @@
-"""What classification and intents share: train, let dev choose, count what was read right, field by field.
+"""What classification and intents share: train heads, let the dev split choose one, count right readings by field.
+
+A corpus may be several that were joined. Each of them then has a head of its own, and figures are means over them.
 
 Shapes: C cuts, F fields, L layers, T frames, D width.
 """
@@ -32,50 +34,56 @@ from raysearch.tasks.task import Evaluated
 
 
 @dataclass(frozen=True)
-class Readings:
-    """What one head made of a split, cut by cut."""
+class FieldReadings:
+    """What one head read in a split, cut by cut."""
 
     fields: Fields
     references: list[Values]
+    """The values that each cut has."""
     hypotheses: list[Values]
+    """The values that the head read in each cut."""
 
     @property
     def errors(self) -> Counts:
-        """1 for each cut of which any field is wrong, beside 1 for each cut."""
+        """One row for each cut: 1 if any field is wrong and else 0, and beside it 1 for the cut itself."""
         pairs = zip(self.references, self.hypotheses, strict=True)
         names = list(self.fields.values)
         return np.array([[any(ref.get(n, ABSENT) != hyp[n] for n in names), 1] for ref, hyp in pairs], dtype=float)
 
     @property
     def right(self) -> Counts:
-        """1 for each cut of which every field is right, beside 1 for each cut."""
+        """One row for each cut: 1 if every field is right and else 0, and beside it 1 for the cut itself."""
         wrong_C, cuts_C = self.errors.T
         return np.stack([cuts_C - wrong_C, cuts_C], axis=1)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A corpus, or one of several joined: the labelled cuts of each split, and their fields' values."""
+    """A corpus, or one of several that were joined."""
 
     name: str
     cuts: Mapping[str, list[MonoCut]]
+    """The labelled cuts of each split. Once a head is trained, `used` holds those of train that it was trained on."""
     values: Mapping[str, Values]
+    """The fields' values of each cut, by its id."""
 
 
 @dataclass(frozen=True)
 class _Learned:
+    """The heads that were trained on one part, and how they did on its dev split."""
+
     part: _Part
     fields: Fields
     trained: Trained
-    dev: dict[float, Readings]
-    """By learning rate."""
+    dev: dict[float, FieldReadings]
+    """What each head read in the dev split, by the head's learning rate."""
     lr: float
-    """The one that dev chose."""
+    """The learning rate that the dev split chose."""
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """The heads of all parts, and what they confuse."""
+class _PartHeads:
+    """The chosen heads of all parts, and what they confuse. It can be saved and drawn."""
 
     heads: Mapping[str, ChosenHead]
     confusions: Mapping[str, Confusion]
@@ -88,32 +96,34 @@ class _Kept:
                 self.confusions[name].save(own)
 
     def draw(self, file: Path) -> None:
-        """Of several parts one picture each, beside the file."""
+        """Draws the confusion into the file. If there are several parts, each has a picture beside that file."""
         for name, confusion in self.confusions.items():
             confusion.draw(file if len(self.heads) == 1 else file.with_stem(f"{file.stem}-{name}"))
 
 
 class FieldTask:
-    """Trains a head on train, chooses the learning rate on dev, reads test only when asked.
+    """Trains a head on the train split, chooses the learning rate on dev, and reads test only when asked.
 
-    Cannot: read a value that train has not; such a one in dev or test is an error of every encoder. Be exported where
+    Cannot: read a value that train lacks, which is then an error of every encoder in dev and test; be exported where
     several corpora were joined.
     """
 
     name: ClassVar[str]
+    """Name of the task in a search document."""
     metric: ClassVar[str] = "error"
+    """Name of the error in reports."""
     key: ClassVar[str]
-    """The custom field of a supervision without which a cut has no label."""
+    """Name of the custom entry of a supervision without which a cut has no label."""
 
     def __init__(self, settings: ClassificationSettings | IntentSettings) -> None:
         self.settings = settings
 
     def values(self, cut: MonoCut) -> Values | None:
-        """The fields of a cut; None if it has no label."""
+        """The value of each field of a cut. None if the cut has no label."""
         raise NotImplementedError
 
-    def figures(self, readings: Sequence[Readings], seed: int) -> dict[str, Score]:
-        """What is reported beside the error; one reading a corpus."""
+    def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
+        """The figures that are reported beside the error. There is one reading for each joined corpus."""
         raise NotImplementedError
 
     def used(self, cuts: list[MonoCut], values: Mapping[str, Values], seed: int) -> list[MonoCut]:
@@ -129,16 +139,16 @@ class FieldTask:
             details |= self._choices(one, f"{one.part.name}_" if len(learned) > 1 else "")
         names = [one.part.name for one in learned]
         heads = dict(zip(names, (self._head(one, encoder) for one in learned), strict=True))
-        # Of test alone: as long as only dev is read there are none.
+        # Confusions are those of the test split, so there are none as long as only dev is read.
         confusions = {name: found for name, read in zip(names, tested, strict=False) if (found := _confusion(read))}
         test_score = self._score(names, tested, seed) if test else None
-        kept = _Kept(heads, confusions)
+        kept = _PartHeads(heads, confusions)
         return Evaluated(self._score(names, dev, seed), test_score, details, kept, kept.draw)
 
     def learner(self, corpus: Corpus) -> FieldLearner:
-        """What teaches all labels of train, for methods that learn the task themselves.
+        """The learner of all labels in train, for methods that train a student for the task.
 
-        Raises: InputError if the corpus is several.
+        Raises: InputError if the corpus is several joined ones.
         """
         (part, *others) = self._parts(corpus, test=False)
         if others:
@@ -174,12 +184,13 @@ class FieldTask:
         trained = learn(encoder, used, learner, self.settings, corpus.audio, device, seed)
         dev = self._read(trained, part, "dev", fields, corpus, device)
         errors = {lr: float(share(readings.errors.sum(0))) for lr, readings in dev.items()}
+        # Of rates with the same error the lowest is taken, so that the choice depends on no order.
         return _Learned(part, fields, trained, dev, min(errors, key=lambda lr: (errors[lr], lr)))
 
     def _read(
         self, trained: Trained, part: _Part, split: str, fields: Fields, corpus: Corpus, device: torch.device
-    ) -> dict[float, Readings]:
-        readings = {lr: Readings(fields, [], []) for lr in trained.heads}
+    ) -> dict[float, FieldReadings]:
+        readings = {lr: FieldReadings(fields, [], []) for lr in trained.heads}
         for cut, x_LTD in encode(trained.encoder, part.cuts[split], corpus.audio, device):
             for lr, head in trained.heads.items():
                 assert isinstance(head, FieldHead)
@@ -189,11 +200,11 @@ class FieldTask:
                 readings[lr].hypotheses.append(fields.decode(best_F))
         return readings
 
-    def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> Readings:
+    def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> FieldReadings:
         chosen = replace(one.trained, heads={one.lr: one.trained.heads[one.lr]})
         return self._read(chosen, one.part, "test", one.fields, corpus, device)[one.lr]
 
-    def _score(self, names: Sequence[str], readings: Sequence[Readings], seed: int) -> Score:
+    def _score(self, names: Sequence[str], readings: Sequence[FieldReadings], seed: int) -> Score:
         errors = [each.errors for each in readings]
         others = self.figures(readings, seed)
         if len(names) > 1:
@@ -219,8 +230,8 @@ class FieldTask:
         return ChosenHead(config, head, one.trained.encoder if one.trained.encoder is not encoder else None)
 
 
-def _confusion(readings: Readings) -> Confusion | None:
-    """Of the first field, if there is something to confuse."""
+def _confusion(readings: FieldReadings) -> Confusion | None:
+    """The confusion of the first field. None if the field has fewer than two values."""
     name, classes = next(iter(readings.fields.values.items()))
     if len(classes) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Additive angular margin softmax: a cut must be nearer to its speaker by an angle.
+"""Additive angular margin (AAM) softmax: a cut must be nearer to its own speaker than to any other, by an angle.
 
 Shapes: B batch, E width of an embedding, S speakers.
 """
@@ -13,7 +13,10 @@ from torch.nn import functional as F
 
 
 class AamSoftmax(nn.Module):
-    """Source: Deng et al., ArcFace, CVPR 2019, section 2.1, with its guard past pi."""
+    """The loss that trains embeddings of speakers, with one learned direction for each training speaker.
+
+    Source: Deng et al., ArcFace, CVPR 2019, section 2.1, with its guard past pi.
+    """
 
     def __init__(self, speakers: int, embedding: int, scale: float) -> None:
         super().__init__()
@@ -22,7 +25,8 @@ class AamSoftmax(nn.Module):
         nn.init.xavier_normal_(self.weight_SE)
 
     def forward(self, embedding_BE: Tensor, speakers_B: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-        """Each cut's loss (B), in nats, and whether its own speaker is the nearest (B), margin aside."""
+        """The loss of each cut (B) in nats, and whether its own speaker is the nearest (B), without the margin."""
+        # In half precision the cosines of near directions could not be told apart.
         with torch.autocast(embedding_BE.device.type, enabled=False):
             cosine_BS = F.linear(F.normalize(embedding_BE.float()), F.normalize(self.weight_SE.float()))
             own_B1 = cosine_BS.gather(1, speakers_B[:, None])
@@ -32,10 +36,13 @@ class AamSoftmax(nn.Module):
 
 
 def with_margin(cosine: Tensor, margin: float) -> Tensor:
-    """cos(angle + margin), and past pi - margin, where that would rise again, a line that goes on falling."""
+    """The cosine of the angle plus the margin.
+
+    Past pi - margin that cosine would rise again. There its place is taken by a line that goes on falling.
+    """
     if margin == 0:
         return cosine
-    # The root's slope is infinite at cosines of 1 and -1.
+    # The slope of the root is infinite at cosines of 1 and -1.
     sine = (1 - cosine.square()).clamp(min=1e-12).sqrt()
     turned = cosine * math.cos(margin) - sine * math.sin(margin)
     return torch.where(cosine > -math.cos(margin), turned, cosine - margin * math.sin(margin))

@@ -1,4 +1,6 @@
-"""Back ends of speaker verification: from an encoder's frames to an embedding of who speaks. Frames are never padded.
+"""Back ends of speaker verification, which turn an encoder's frames into an embedding of who speaks.
+
+A batch holds cuts or crops of one length, so its frames are never padded.
 
 Shapes: B batch, T frames, D width of the encoder, L hidden states, C channels, E width of the embedding.
 """
@@ -16,10 +18,10 @@ from raysearch.tasks.speaker.batch_norm import BatchNorm
 
 
 class SpeakerBackend(nn.Module):
-    """Hidden states in, embedding (B, E) out; not scaled to length 1."""
+    """A back end that turns hidden states into embeddings (B, E). They are not scaled to length 1."""
 
     def __init__(self, settings: BackendSettings, width: int, hidden: int) -> None:
-        """`hidden`: hidden states of the encoder, one more than it has blocks."""
+        """Builds the back end. `hidden` is the number of the encoder's hidden states, one more than it has blocks."""
         super().__init__()
         self.settings, self.width, self.hidden = settings, width, hidden
         if settings.layers == "sum":
@@ -35,18 +37,22 @@ class SpeakerBackend(nn.Module):
         return self.of_layers(encoded.normalised_LBTD)
 
     def of_layers(self, x_LBTD: Tensor) -> Tensor:
-        """Of LayerNormed hidden states."""
+        """The embeddings (B, E) from LayerNormed hidden states."""
         if self.settings.layers == "last":
             return self.of_frames(x_LBTD[-1])
         return self.of_frames(torch.einsum("l,lbtd->btd", self.mix_L.softmax(0), x_LBTD))
 
     def of_frames(self, x_BTD: Tensor) -> Tensor:
+        """The embeddings (B, E) from the frames that the body reads."""
         embedding_BE: Tensor = self.body(x_BTD.transpose(1, 2))
         return embedding_BE
 
 
 class LinearBackend(nn.Module):
-    """Mean and deviation over time, a linear layer, BatchNorm. Source: OS-KDFT's public code, its VoxCeleb1 variant."""
+    """Mean and deviation over time, a linear layer, and BatchNorm.
+
+    Source: OS-KDFT's public code, its VoxCeleb1 variant.
+    """
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
@@ -58,8 +64,11 @@ class LinearBackend(nn.Module):
 
 
 class Ecapa(nn.Module):
-    """ECAPA-TDNN. Source: Desplanques et al., Interspeech 2020; convolution, ReLU, norm in this order, as in its public
-    reimplementations; the InstanceNorm in front is OS-KDFT's."""
+    """ECAPA-TDNN: three convolutional blocks with squeeze and excitation, and attentive pooling over time.
+
+    Source: Desplanques et al., Interspeech 2020. Convolution, ReLU and norm come in this order, as in its public
+    reimplementations. The InstanceNorm in front is OS-KDFT's.
+    """
 
     def __init__(self, width: int, channels: int, embedding: int) -> None:
         super().__init__()
@@ -81,7 +90,7 @@ class Ecapa(nn.Module):
         x_BCT = self.enter(F.instance_norm(x_BDT))
         outputs: list[Tensor] = []
         for block in self.blocks:
-            # Each block reads the sum of all that came before it.
+            # Each block reads the sum of all outputs that came before it, as the paper has it.
             outputs.append(block(sum(outputs, x_BCT)))
         x_BCT = F.relu(self.join(torch.cat(outputs, dim=1)))
         mean_BC, std_BC = _moments(x_BCT)
@@ -92,7 +101,7 @@ class Ecapa(nn.Module):
 
 
 class TdnnLayer(nn.Sequential):
-    """Convolution over time, ReLU, BatchNorm."""
+    """A convolution over time, a ReLU and BatchNorm."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
         conv = nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=dilation * (kernel // 2))
@@ -100,7 +109,11 @@ class TdnnLayer(nn.Sequential):
 
 
 class SeRes2Block(nn.Module):
-    """Channels in eighths, each convolved after the one before was added to it; then squeeze and excitation."""
+    """A block of ECAPA-TDNN: a Res2Net convolution, then squeeze and excitation.
+
+    The channels come in eighths. To each but the first the convolved eighth before it is added; then it is convolved
+    too, except for the last eighth, which passes unchanged.
+    """
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -122,7 +135,7 @@ class SeRes2Block(nn.Module):
 
 
 def _moments(x_BCT: Tensor, weights_BCT: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean and deviation over time; a variance below 1e-5 is raised to it, so that its root has a gradient."""
+    """Mean and deviation over time. A variance below 1e-5 is raised to that, so that its root has a gradient."""
     if weights_BCT is None:
         mean_BC, square_BC = x_BCT.mean(-1), x_BCT.square().mean(-1)
     else:

@@ -1,4 +1,6 @@
-"""BatchNorm whose batch is that of all processes together, on a CPU too: torch's SyncBatchNorm is for GPUs alone.
+"""BatchNorm whose statistics are those of all processes together, on CPUs too.
+
+torch's SyncBatchNorm does the same, but on GPUs alone.
 
 Shapes: B batch of this process, C channels, T frames.
 """
@@ -12,11 +14,15 @@ from torch import Tensor, distributed, nn
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """(B, C) or (B, C, T). With one process it is torch's; with several, each must have as many rows and frames."""
+    """BatchNorm of tensors (B, C) or (B, C, T). With one process it is torch's own.
+
+    With several processes, all must have the same number of rows and frames.
+    """
 
     def forward(self, x_BCT: Tensor) -> Tensor:
         if not (self.training and distributed.is_initialized() and distributed.get_world_size() > 1):
             return super().forward(x_BCT)
+        # Sums over many frames would lose digits in half precision.
         with torch.autocast(x_BCT.device.type, enabled=False):
             return self._over_processes(x_BCT.float())
 
@@ -32,6 +38,7 @@ class BatchNorm(nn.BatchNorm1d):
         momentum = 0.1 if self.momentum is None else self.momentum
         with torch.no_grad():
             self.running_mean.lerp_(mean_C, momentum)
+            # The running variance is the unbiased one, as in torch's BatchNorm.
             self.running_var.lerp_(variance_C * (count / (count - 1)), momentum)
             self.num_batches_tracked.add_(1)
         normed_BCT = centred_BCT * _beside(torch.rsqrt(variance_C + self.eps), x_BCT)
@@ -43,7 +50,7 @@ def _beside(x_C: Tensor, like_BCT: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """Over all processes; each process's loss depends on every process's part, and so does its gradient."""
+    """The sum over all processes. Every process's loss depends on it, so gradients are summed on the way back, too."""
 
     @staticmethod
     def forward(ctx: Any, x_C: Tensor) -> Tensor:

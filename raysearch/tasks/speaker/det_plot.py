@@ -1,4 +1,6 @@
-"""The trade of misses for false acceptances, as a PNG on normal deviate axes: Gaussian scores give straight lines.
+"""The picture of a detection error trade-off (DET): misses against false acceptances, over all thresholds.
+
+Its axes are normal deviates, on which Gaussian scores give straight lines.
 
 Source: Martin et al., The DET curve in assessment of detection task performance, Eurospeech 1997.
 Shapes: N pairs, K thresholds.
@@ -24,13 +26,13 @@ INK, GRID = "#22272f", "#e3e6ea"
 
 
 def draw_det(found: Mapping[str, tuple[Score, tuple[NDArray[np.float64], NDArray[np.bool_]]]], path: Path) -> None:
-    """One curve a split, from its error and the scores of its pairs; 960 x 880 pixels."""
+    """Draws a PNG of 960 x 880 pixels. Each split has a curve, from its error and the scores of its pairs."""
     figure = Figure(figsize=(6, 5.5), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     low, high = norm.ppf(TICKS[0] / 100), norm.ppf(TICKS[-1] / 100)
     for split, (score, (scores_N, same_N)) in found.items():
         misses_K, alarms_K = det_curve(scores_N[same_N], scores_N[~same_N])
-        # Rates of 0 and 1 lie at infinity: they are drawn at the edge.
+        # Rates of 0 and 1 lie at infinity on these axes. They are drawn at the edge.
         shown = [np.clip(norm.ppf(rates_K), low, high) for rates_K in (alarms_K, misses_K)]
         pairs = f"{score.counts['targets']} + {score.counts['impostors']} pairs"
         label = f"{split}: EER {score.value:.1f} % ({score.low:.1f} - {score.high:.1f}), {pairs}"

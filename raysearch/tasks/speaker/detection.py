@@ -1,6 +1,8 @@
-"""Errors of a detector of speakers: equal error rate, detection cost, and how far the first would move with others.
+"""Errors of speaker verification: the equal error rate (EER) with its interval, and the detection cost.
 
-Scores are higher where one person is likelier. A threshold accepts all scores at or above it.
+Two cuts of one speaker are a target pair, two cuts of two speakers an impostor pair. The score of a pair is higher
+where one speaker is likelier. A threshold accepts all scores at or above it.
+
 Shapes: P target pairs, Q impostor pairs, N pairs of both kinds, K thresholds, R resamples, S speakers.
 """
 
@@ -16,11 +18,11 @@ from raysearch.tasks.score import Score
 Floats = NDArray[np.float64]
 RESAMPLES = 1_000
 _MOST_WEIGHTS = 2_000_000
-"""Resamples times pairs that are worked out at once."""
+"""Resamples times pairs that are worked out at once, so that memory stays small with long trial lists."""
 
 
 def eer(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
-    """Equal error rate in percent, where the linearly interpolated ROC has as many misses as false acceptances.
+    """The equal error rate in percent: where the linearly interpolated ROC has as many misses as false acceptances.
 
     Raises: ValueError if either kind of pair is missing.
     """
@@ -29,18 +31,18 @@ def eer(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
 
 
 def eer_threshold(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
-    """The score from which on to accept, so that misses and false acceptances are nearest to each other.
+    """The score at which to start accepting, so that misses and false acceptances are nearest to each other.
 
     Raises: ValueError as `eer`.
     """
     misses_K, alarms_K = det_curve(targets_P, impostors_Q)
-    # The first threshold accepts nothing, and is no score.
+    # The first threshold of the curve accepts nothing and is no score, so it is left out.
     scores_K = np.unique(np.concatenate([np.asarray(targets_P), np.asarray(impostors_Q)]))[::-1]
     return float(scores_K[np.abs(misses_K - alarms_K)[1:].argmin()])
 
 
 def det_curve(targets_P: ArrayLike, impostors_Q: ArrayLike) -> tuple[Floats, Floats]:
-    """Shares of missed targets and of accepted impostors, by falling threshold: from (1, 0) to (0, 1).
+    """The shares of missed targets and of accepted impostors, while the threshold falls: from (1, 0) to (0, 1).
 
     Raises: ValueError if either kind of pair is missing.
     """
@@ -54,9 +56,12 @@ def det_curve(targets_P: ArrayLike, impostors_Q: ArrayLike) -> tuple[Floats, Flo
 
 
 def min_dcf(targets_P: ArrayLike, impostors_Q: ArrayLike, p_target: float) -> float:
-    """Least detection cost over all thresholds, both kinds of error costing 1, relative to not listening at all.
+    """The least detection cost over all thresholds, where a miss and a false acceptance both cost 1.
 
-    Source: NIST SRE; the cost depends on `p_target`, which belongs beside every number.
+    It is given relative to the cost of deciding without listening. It depends on the prior of a target pair,
+    `p_target`, which belongs beside every number.
+
+    Source: NIST SRE.
     Raises: ValueError as `eer`.
     """
     misses_K, alarms_K = det_curve(targets_P, impostors_Q)
@@ -67,11 +72,11 @@ def min_dcf(targets_P: ArrayLike, impostors_Q: ArrayLike, p_target: float) -> fl
 def eer_score(
     scores_N: ArrayLike, same_N: ArrayLike, speakers_N: Sequence[tuple[str, str]], *, level: float = 0.95, seed: int
 ) -> Score:
-    """The equal error rate with a percentile bootstrap interval over speakers.
+    """The equal error rate, with a percentile bootstrap interval over speakers.
 
-    Speakers are drawn with replacement: a pair of one speaker counts as often as that one is drawn, a pair of two as
-    often as both together. Pairs share speakers, so that resampling pairs would give far too narrow an interval. A
-    resample without either kind of pair says nothing and is left out.
+    Speakers are drawn with replacement. A pair of one speaker counts as often as the speaker is drawn, and a pair of
+    two counts the product of how often each is drawn. Pairs share speakers, so resampling pairs would give far too
+    narrow an interval. A resample that lacks one kind of pair says nothing and is left out.
 
     Raises: ValueError as `eer`.
     """
@@ -94,9 +99,9 @@ def eer_score(
 
 
 def _curves(scores_N: Floats, same_N: Floats, weights_RN: Floats) -> tuple[Floats, Floats]:
-    """Misses and false acceptances (R, K) at every threshold that parts two different scores."""
+    """Misses and false acceptances (R, K), at every threshold that lies between two different scores."""
     order_N = np.argsort(-scores_N, kind="stable")
-    # Equal scores are accepted together: thresholds lie behind the last of each.
+    # Equal scores are accepted together, so thresholds lie behind the last of each.
     last_K = np.flatnonzero(np.diff(scores_N[order_N], append=-np.inf))
     ordered_RN, same = weights_RN[:, order_N], same_N[order_N]
 
@@ -110,7 +115,10 @@ def _curves(scores_N: Floats, same_N: Floats, weights_RN: Floats) -> tuple[Float
 
 
 def _crossing(misses_RK: Floats, alarms_RK: Floats) -> Floats:
-    """Where misses and false acceptances are equal, in percent: misses fall along K, false acceptances rise."""
+    """The error rate in percent at which misses and false acceptances are equal.
+
+    Along K misses fall and false acceptances rise.
+    """
     gap_RK = misses_RK - alarms_RK
     after_R = (gap_RK <= 0).argmax(axis=1)
     rows = np.arange(len(gap_RK))

@@ -1,4 +1,4 @@
-"""Speaker verification: does one person speak in two cuts?
+"""The task `speaker`, speaker verification: does one person speak in two cuts?
 
 Shapes: L hidden states, B cuts, S samples, T frames, D width of the encoder, E width of an embedding, N pairs, M cuts
 that they compare, C speakers of a cohort.
@@ -28,23 +28,23 @@ from raysearch.tasks.score import Score
 from raysearch.tasks.settings import SpeakerSettings
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cosines
 from raysearch.tasks.speaker.det_plot import draw_det
 from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
-from raysearch.tasks.speaker.scoring import as_norm, cohort, cohort_moments, cosines
 from raysearch.tasks.task import Evaluated
 
 DRAWN_PAIRS = 1_000
-"""Of each kind, where a corpus has no trial list."""
+"""Pairs of one speaker, and as many of two, that are drawn where a corpus has no trial list."""
 
 COHORT_SPEAKERS, COHORT_CUTS = 600, 5
-"""Most training speakers that scores are normalised by, and cuts of each."""
+"""The most training speakers by which scores are normalised, and the most cuts of each."""
 
 Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
-"""Scores of pairs, and which are of one speaker."""
+"""The scores of pairs, and which of the pairs are of one speaker."""
 
 
 class Speaker:
-    """Cosine scoring of whole cuts on the corpus's trial lists, or on pairs drawn from a split's speakers.
+    """Scores whole cuts by their cosines, on the corpus's trial lists or on pairs drawn from a split's speakers.
 
     Cannot: score a split of one speaker; segment or pad cuts.
     """
@@ -66,7 +66,7 @@ class Speaker:
     def judge(
         self, encoder: Encoder, head: SpeakerBackend, corpus: Corpus, *, test: bool, device: torch.device, seed: int
     ) -> Evaluated:
-        """Errors of an encoder with its back end, as they are. Nothing is chosen on dev."""
+        """The errors of an encoder and the back end that was trained with it. Nothing is chosen on dev."""
         splits = ["dev", "test"] if test else ["dev"]
         cohort_CE = self._cohort(encoder, head, corpus, device)
         found, thresholds = {}, {}
@@ -122,9 +122,13 @@ class Speaker:
         device: torch.device,
         seed: int,
     ) -> tuple[tuple[Score, Scored], float]:
-        """The error, what it rests on, and the threshold of plain cosines."""
+        """The error of a split, the scores that it rests on, and the threshold of plain cosines.
+
+        The threshold is for a shipped model, which has no cohort to normalise by.
+        """
         cuts = {cut.id: cut for cut in _spoken(corpus, split)}
         pairs = corpus.pairs.get(split) or draw_pairs(list(cuts.values()))
+        # Each cut is embedded once, though it may be in thousands of pairs.
         wanted = list(dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other)))
         place = {key: index for index, key in enumerate(wanted)}
         one_N, other_N = (np.array([place[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))
@@ -153,7 +157,7 @@ class Speaker:
 def embed(
     encoder: Encoder, backend: SpeakerBackend, cuts: Sequence[MonoCut], corpus: Corpus, device: torch.device
 ) -> NDArray[np.float32]:
-    """(M, E): each cut whole and alone, since padding would change its statistics."""
+    """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics."""
     found = []
     with at_rest(encoder), at_rest(backend):
         for cut in cuts:
@@ -164,7 +168,11 @@ def embed(
 
 
 def draw_pairs(cuts: Sequence[MonoCut]) -> tuple[Pair, ...]:
-    """At most `DRAWN_PAIRS` of either kind; the same for the same cuts. Empty of a kind that there is not."""
+    """Pairs of one speaker, at most `DRAWN_PAIRS`, and as many of two speakers. None of two if there is one speaker.
+
+    The same cuts always give the same pairs.
+    """
+    # The seed is not the trial's: all trials must be judged on the same pairs.
     rng = np.random.default_rng(0)
     by_speaker: dict[str, list[str]] = {}
     for cut in cuts:
@@ -181,7 +189,10 @@ def draw_pairs(cuts: Sequence[MonoCut]) -> tuple[Pair, ...]:
 
 
 def _spoken(corpus: Corpus, split: str) -> list[MonoCut]:
-    """Raises: InputError if nobody is named in the split, or one person only."""
+    """The cuts of a split that name a speaker.
+
+    Raises: InputError if they name fewer than two speakers, or if no speaker has two cuts.
+    """
     cuts = [cut for cut in corpus.splits.get(split, []) if cut.supervisions[0].speaker is not None]
     speakers = {speaker_of(cut) for cut in cuts}
     if len(speakers) < 2 or len(speakers) == len(cuts):
@@ -194,7 +205,7 @@ def _spoken(corpus: Corpus, split: str) -> list[MonoCut]:
 
 
 def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:
-    """The first cuts of the first speakers, by id."""
+    """The cuts that make the cohort: the first ones of the first speakers, in the order of their ids."""
     by_speaker: dict[str, list[MonoCut]] = {}
     for cut in sorted(cuts, key=lambda cut: (speaker_of(cut), cut.id)):
         by_speaker.setdefault(speaker_of(cut), []).append(cut)
@@ -204,6 +215,6 @@ def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:
 def _crop(x_LTD: Tensor, frames: int, rng: np.random.Generator) -> Tensor:
     length = x_LTD.shape[1]
     start = int(rng.integers(max(1, length - frames + 1)))
-    # A shorter cut is repeated, as crops of audio are.
+    # A cut that is too short is repeated, as crops of audio are.
     index_T = (torch.arange(frames, device=x_LTD.device) + start) % length
     return x_LTD[:, index_T]

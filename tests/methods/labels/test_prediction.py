@@ -17,7 +17,7 @@ LABELS = 7
 SAMPLES_B = torch.tensor([16_000, 9_000])
 
 
-def objective(**settings):
+def prediction(**settings):
     torch.manual_seed(0)
     return MaskedPrediction(Encoder(CONFIG), LABELS, PredictionSettings(**settings))
 
@@ -45,7 +45,7 @@ def nce(head, x_ND, labels_N):
 
 
 def test_cosine_loss_then_equals_the_gathered_nce_with_its_gradients():
-    module, batch = objective(head="cosine"), inputs()
+    module, batch = prediction(head="cosine"), inputs()
     loss, metrics = module(**batch)
     own = torch.autograd.grad(loss, module.heads[0].codes_KP, retain_graph=True)[0]
     x_BTD, frames_B = module.student.features(batch["audio_BS"], batch["samples_B"])
@@ -61,24 +61,24 @@ def test_cosine_loss_then_equals_the_gathered_nce_with_its_gradients():
 
 
 def test_loss_when_unmasked_labels_change_then_it_does_not():
-    module, batch = objective(unmasked_weight=0.0), inputs()
+    module, batch = prediction(unmasked_weight=0.0), inputs()
     other = batch["labels_BT"].clone()
     seen_BT = ~batch["mask_BT"] & (other != PADDING)
     other[seen_BT] = (other[seen_BT] + 1) % LABELS
     assert torch.equal(module(**batch)[0], module(**batch | {"labels_BT": other})[0])
-    weighted = objective(unmasked_weight=0.5)
+    weighted = prediction(unmasked_weight=0.5)
     assert not torch.equal(weighted(**batch)[0], weighted(**batch | {"labels_BT": other})[0])
 
 
 def test_loss_when_masked_audio_is_hidden_then_its_features_do_not_matter():
-    module, batch = objective(), inputs()
+    module, batch = prediction(), inputs()
     batch["mask_BT"][:] = True
     silence = batch | {"audio_BS": torch.zeros(2, 16_000)}
     assert torch.allclose(module(**batch)[0], module(**silence)[0])
 
 
 def test_loss_with_unmasked_weight_then_means_over_each_kind_add_up():
-    masked, both, batch = objective(), objective(unmasked_weight=0.5), inputs()
+    masked, both, batch = prediction(), prediction(unmasked_weight=0.5), inputs()
     logits = {}
     both.heads[0].register_forward_hook(lambda head, x, y: logits.update(out=y))
     loss = both(**batch)[0]
@@ -89,7 +89,7 @@ def test_loss_with_unmasked_weight_then_means_over_each_kind_add_up():
 
 
 def test_loss_without_masking_then_all_real_frames_count_and_padding_does_not():
-    module, batch = objective(mask_prob=0.0, head="linear"), inputs()
+    module, batch = prediction(mask_prob=0.0, head="linear"), inputs()
     batch["mask_BT"][:] = False
     logits = {}
     module.heads[0].register_forward_hook(lambda head, x, y: logits.update(out=y))
@@ -104,7 +104,7 @@ def test_loss_without_masking_then_all_real_frames_count_and_padding_does_not():
 @pytest.mark.parametrize("mask_prob", [0.0, 0.8])
 @pytest.mark.parametrize("layers", [[-1], [1, -1]])
 def test_every_parameter_then_has_a_gradient(head, mask_prob, layers):
-    module = objective(head=head, mask_prob=mask_prob, layers=layers)
+    module = prediction(head=head, mask_prob=mask_prob, layers=layers)
     module(**inputs())[0].backward()
     assert [name for name, parameter in module.named_parameters() if parameter.grad is None] == []
 

@@ -18,7 +18,7 @@ from raysearch.methods.pruning.matching import LayerMatching
 from raysearch.methods.pruning.settings import MatchingSettings, PruningSettings
 from raysearch.methods.settings import StudentSettings
 from raysearch.methods.trial import Trial
-from raysearch.teachers.ctc import CtcObjective
+from raysearch.teachers.ctc import EncoderUnderCtc
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.meter import TIMINGS
 from raysearch.training.recipe import not_evaluated
@@ -211,20 +211,20 @@ def test_ratio_of_one_then_the_dense_student_trained_for_as_long(trial, small_te
 def test_continued_trial_then_it_starts_as_the_earlier_one_ended(trial, small_teacher, monkeypatch):
     list(HJPruning().run(trial("half", macs_ratio=0.6)))
     earlier = trial("half").folder
-    objectives, starts, targets = [], [], []
+    modules, starts, targets = [], [], []
     forward = Lagrangian.forward
 
     def build(student, symbols):
-        objectives.append(CtcObjective(student, symbols))
-        return objectives[-1]
+        modules.append(EncoderUnderCtc(student, symbols))
+        return modules[-1]
 
     def watched(self, expected, step):
-        starts.append({name: x.clone() for name, x in objectives[0].state_dict().items()})
+        starts.append({name: x.clone() for name, x in modules[0].state_dict().items()})
         penalty, values = forward(self, expected, step)
         targets.append((values["sparsity"] - values["sparsity_gap"]).item())
         return penalty, values
 
-    monkeypatch.setattr("raysearch.tasks.ctc.supervised.CtcObjective", build)
+    monkeypatch.setattr("raysearch.tasks.ctc.supervised.EncoderUnderCtc", build)
     monkeypatch.setattr(Lagrangian, "forward", watched)
     *_, last = HJPruning().run(trial("less", macs_ratio=0.4, continue_from=str(earlier)))
 

@@ -6,7 +6,7 @@ from raysearch.corpora.augmentation import Augmenter
 from raysearch.corpora.crops import SpeakerCrops
 from raysearch.methods.speaker.steps import OneStep, OskdftSettings
 from raysearch.methods.speaker.training import build
-from raysearch.methods.speaker.verification import Imitated
+from raysearch.methods.speaker.verification import ImitationBatches
 
 UPDATES = 10
 
@@ -22,7 +22,7 @@ def settings_of(**changes):
     return OskdftSettings.model_validate({**document, **changes})
 
 
-def plan_of(settings, updates=UPDATES):
+def steps_of(settings, updates=UPDATES):
     return OneStep(updates, settings.distillation, settings.verification, settings.training)
 
 
@@ -42,9 +42,9 @@ def crops_of(corpus, settings, rank=0, world_size=1, batch=4):
 def made(corpus, teacher, settings=None):
     """The module, and the inputs of an update."""
     settings = settings or settings_of()
-    plan = plan_of(settings)
-    module = build(0, teacher.encoder, settings, plan, speakers=2)
-    prepare = Imitated(teacher.encoder, plan, torch.device("cpu"), "fp32")
+    steps = steps_of(settings)
+    module = build(0, teacher.encoder, settings, steps, speakers=2)
+    prepare = ImitationBatches(teacher.encoder, steps, torch.device("cpu"), "fp32")
 
     def inputs(step):
         return prepare(step, next(crops_of(corpus, settings).from_step(step)))

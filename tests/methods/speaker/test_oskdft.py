@@ -7,11 +7,11 @@ from raysearch.encoder.config import Blocks, ConvConfig, EncoderConfig, LogMel, 
 from raysearch.encoder.cost import macs_superb, params
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
-from raysearch.methods.speaker.inheritance import kept_config, kept_student
-from raysearch.methods.speaker.settings import AdapterSettings, KeptSettings
+from raysearch.methods.speaker.inheritance import inherited_config, inherited_student
+from raysearch.methods.speaker.settings import AdapterSettings, InheritedSettings
 from raysearch.methods.speaker.steps import TwoSteps
 from raysearch.methods.speaker.verification import is_adapter
-from tests.methods.speaker.speaker_module import made, plan_of, settings_of, stir
+from tests.methods.speaker.speaker_module import made, settings_of, steps_of, stir
 
 DETACHED = {"reach": "detach"}
 
@@ -25,7 +25,7 @@ def gradients(module, loss):
 
 def parts(module, inputs):
     """Both losses, with their graphs, as the module has them."""
-    plain, adapted = module._routes(inputs["audio_BS"], inputs["samples_B"], True, True, module.plan.at(0).detached)
+    plain, adapted = module._routes(inputs["audio_BS"], inputs["samples_B"], True, True, module.steps.at(0).detached)
     kd = (plain.output_BTD - inputs["targets_BTD"]).square().mean()
     return kd, module.aam(module.backend(adapted), inputs["speakers_B"], 0.1)[0].mean()
 
@@ -113,7 +113,7 @@ def test_imitation_is_unchanged_by_updates_of_adapters_and_back_end(tones, small
 def test_every_parameter_has_a_gradient_in_each_phase(tones, small_teacher):
     settings = settings_of()
     module, inputs = made(tones, small_teacher, settings)
-    module.plan = TwoSteps(10, 5, 2.0, settings.distillation, settings.verification, settings.training)
+    module.steps = TwoSteps(10, 5, 2.0, settings.distillation, settings.verification, settings.training)
     for step in (0, 7):
         module.zero_grad()
         given = {**inputs(0), "step": step}
@@ -137,26 +137,26 @@ def test_rates_follow_the_paper():
     settings = settings_of(
         distillation={"weight": 100.0, "lr_warmup": 0.1, "lr_decay": 0.93}, training={"lr": 1e-4, "floor": 0.01}
     )
-    plan = plan_of(settings, updates=100)
-    assert plan.at(0).kd_weight == 100
-    assert plan.at(99).kd_weight == pytest.approx(1.0)
-    assert plan.backend_rate(0) == 1.0
-    assert plan.backend_rate(99) == pytest.approx(0.01, abs=1e-3)
-    assert plan.shared_rate(4) == pytest.approx(5 / 11)
-    assert plan.shared_rate(30) == pytest.approx(0.93**20)
+    steps = steps_of(settings, updates=100)
+    assert steps.at(0).kd_weight == 100
+    assert steps.at(99).kd_weight == pytest.approx(1.0)
+    assert steps.backend_rate(0) == 1.0
+    assert steps.backend_rate(99) == pytest.approx(0.01, abs=1e-3)
+    assert steps.shared_rate(4) == pytest.approx(5 / 11)
+    assert steps.shared_rate(30) == pytest.approx(0.93**20)
 
 
 @pytest.mark.parametrize(
     ("schedule", "weights"), [("constant", [1, 1, 1]), ("cosine", [1, 0.5, 0.25]), ("cut", [1, 0, 0])]
 )
 def test_imitation_falls_as_its_schedule_says(schedule, weights):
-    plan = plan_of(settings_of(distillation={"weight": 1.0, "schedule": schedule}), updates=6)
-    assert [plan.at(step).kd_weight for step in (0, 3, 4)] == pytest.approx(weights)
+    steps = steps_of(settings_of(distillation={"weight": 1.0, "schedule": schedule}), updates=6)
+    assert [steps.at(step).kd_weight for step in (0, 3, 4)] == pytest.approx(weights)
 
 
 def test_detach_after_detaches_after():
-    plan = plan_of(settings_of(verification={"reach": "detach-after", "detach_after": 0.5}), updates=4)
-    assert [plan.at(step).detached for step in range(4)] == [False, False, True, True]
+    steps = steps_of(settings_of(verification={"reach": "detach-after", "detach_after": 0.5}), updates=4)
+    assert [steps.at(step).detached for step in range(4)] == [False, False, True, True]
 
 
 TEACHERS = {
@@ -176,12 +176,12 @@ TEACHERS = {
 
 
 @pytest.mark.parametrize("name", TEACHERS)
-def test_kept_student_has_the_shape_and_blocks_that_were_promised(name):
+def test_inherited_student_has_the_shape_and_blocks_that_were_promised(name):
     torch.manual_seed(0)
     teacher = Encoder(TEACHERS[name])
-    kept = KeptSettings(blocks=2, which="spread", channels_ratio=0.5, heads_ratio=0.5, ffn_ratio=0.25)
-    student = kept_student(teacher, kept, AdapterSettings(width=3), dropout=0.0)
-    config = kept_config(teacher.config, kept, AdapterSettings(width=3))
+    kept = InheritedSettings(blocks=2, which="spread", channels_ratio=0.5, heads_ratio=0.5, ffn_ratio=0.25)
+    student = inherited_student(teacher, kept, AdapterSettings(width=3), dropout=0.0)
+    config = inherited_config(teacher.config, kept, AdapterSettings(width=3))
     assert student.config == config
     assert params(config) == sum(p.numel() for p in student.parameters())
     assert [(b.heads, b.ffn, b.adapter.width) for b in config.block_list] == [(2, 6, 3)] * 2
@@ -194,11 +194,11 @@ def test_kept_student_has_the_shape_and_blocks_that_were_promised(name):
 
 def test_more_blocks_than_the_teacher_has_are_refused():
     with pytest.raises(InputError, match=r"student\.blocks: 5; expected at most the teacher's 4"):
-        kept_config(TEACHERS["base"], KeptSettings(blocks=5), AdapterSettings())
+        inherited_config(TEACHERS["base"], InheritedSettings(blocks=5), AdapterSettings())
 
 
 def test_teacher_without_a_transformer_is_refused():
     with pytest.raises(
         InputError, match=r"teacher\.source: an encoder without a transformer; expected one with blocks"
     ):
-        kept_config(ConvConfig(channels=[4]), KeptSettings(), AdapterSettings())
+        inherited_config(ConvConfig(channels=[4]), InheritedSettings(), AdapterSettings())

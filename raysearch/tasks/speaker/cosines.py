@@ -1,4 +1,4 @@
-"""From embeddings to scores of pairs: cosine, and its normalisation by a cohort of other speakers.
+"""Scores of pairs from their embeddings: cosines, and their normalisation by a cohort of other speakers.
 
 Shapes: N pairs, C speakers of a cohort, M embeddings, E width of an embedding, K nearest of the cohort.
 """
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 def unit(x_ME: NDArray[np.floating]) -> Floats:
-    """Embeddings of length 1."""
+    """The embeddings, scaled to length 1. One of zeros stays zeros."""
     x = np.asarray(x_ME, np.float64)
     lengths: Floats = np.linalg.norm(x, axis=-1, keepdims=True)
     scaled: Floats = x / np.maximum(lengths, 1e-12)
@@ -20,20 +20,21 @@ def unit(x_ME: NDArray[np.floating]) -> Floats:
 
 
 def cosines(one_NE: NDArray[np.floating], other_NE: NDArray[np.floating]) -> Floats:
-    """Of each pair, in [-1, 1]."""
+    """The cosine of each pair, in [-1, 1]."""
     found: Floats = (unit(one_NE) * unit(other_NE)).sum(-1)
     return found
 
 
 def cohort_moments(embeddings_ME: NDArray[np.floating], cohort_CE: Floats, nearest: int) -> Floats:
-    """Mean and deviation (M, 2) of each embedding's cosines with its nearest cohort speakers."""
+    """The mean and the deviation (M, 2) of each embedding's cosines with its nearest cohort speakers."""
     top_MK = np.sort(unit(embeddings_ME) @ unit(cohort_CE).T, axis=1)[:, -nearest:]
     return np.stack([top_MK.mean(axis=1), np.maximum(top_MK.std(axis=1), 1e-12)], axis=1)
 
 
 def as_norm(scores_N: Floats, one_N2: Floats, other_N2: Floats) -> Floats:
-    """Adaptive symmetric normalisation: scores, measured by what either side scores with its own nearest cohort.
+    """Scores after adaptive symmetric normalisation: each is measured by what its two sides score with their cohorts.
 
+    `one_N2` and `other_N2` are the `cohort_moments` of the first and the second side of each pair.
     Source: Matejka et al., Interspeech 2017, section 2 (AS-norm1).
     """
     halves = [(scores_N - side_N2[:, 0]) / side_N2[:, 1] for side_N2 in (one_N2, other_N2)]
@@ -42,7 +43,7 @@ def as_norm(scores_N: Floats, one_N2: Floats, other_N2: Floats) -> Floats:
 
 
 def cohort(embeddings_ME: NDArray[np.floating], speakers_M: list[str]) -> Floats:
-    """One embedding (C, E) a speaker: the mean of the speaker's embeddings, each scaled to length 1 first."""
+    """One embedding (C, E) for each speaker: the mean of the speaker's embeddings, each scaled to length 1 first."""
     names, index_M = np.unique(speakers_M, return_inverse=True)
     sums_CE = np.zeros((len(names), np.shape(embeddings_ME)[1]))
     np.add.at(sums_CE, index_M, unit(embeddings_ME))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raysearch.tasks.speaker.scoring import as_norm, cohort, cohort_moments, cosines
+from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cosines
 
 
 @pytest.fixture
