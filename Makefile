@@ -20,8 +20,9 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 search: install
 	$(BIN)/raysearch search search_spaces/quickstart.yaml --name $(NAME)
 
+# As many processes as there are cores, at most four: each takes more than a gigabyte of memory.
 test: install
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow
