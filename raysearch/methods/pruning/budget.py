@@ -1,4 +1,8 @@
-"""How much of an encoder may stay, and how integer unit counts are chosen that cost just that. Needs no torch."""
+"""How much of an encoder may stay, and how whole numbers of units are chosen that cost just that.
+
+A unit is a channel of a convolution, an attention head or a hidden unit of a feed-forward network (FFN). This file does
+not import torch.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from raysearch.errors import InputError
 from raysearch.methods.pruning.settings import PruningSettings
 
 TOLERANCE = 0.01
-"""Furthest that a pruned encoder may be from its target, as a share of it."""
+"""The furthest that a pruned encoder may be from its target, as a share of the target."""
 SHAPING = {
     "target",
     "macs_ratio",
@@ -26,42 +30,46 @@ SHAPING = {
     "multiple",
     "continue_from",
 }
-"""The settings of pruning that a student's shape depends on; the others are rates."""
+"""Names of the pruning settings that a student's shape depends on. The others only say how it is trained."""
+# A gap below this share of the target is near enough, and no layer is changed any more.
 _NEAR = 5e-4
+# So many halvings narrow the widest interval that is searched here to less than 1e-10.
 _HALVINGS = 40
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the encoder, or a part of it, may cost."""
+    """What the encoder, or a part of it, may cost: MACs or parameters."""
 
     name: str
+    """Name of the setting that says the ratio, such as `macs_ratio`."""
     units: frozenset[str]
-    """The kinds of units that are chosen to meet it: `channels`, `heads`, `ffn`."""
+    """The kinds of units that are chosen to meet the budget, of `channels`, `heads` and `ffn`."""
     measure: Callable[[Sizes], Any]
-    """Cost of so many units: of integers, or differentiably of tensors."""
+    """Function that gives the cost of so many units. Numbers of units may be integers, or tensors with gradients."""
     full: int
-    """The teacher's."""
+    """Cost of the teacher."""
     before: int
-    """The student's before it is pruned: the teacher's, or less where an earlier trial is continued."""
+    """Cost of the student before it is pruned. It is the teacher's, or less where an earlier trial is continued."""
     ratio: float
-    """The share of the teacher's that stays."""
+    """Share of the teacher's cost that stays."""
     multiple: int
-    """Channels and FFN units are left in multiples of it, or all of a layer."""
+    """Number of which the channels and FFN units left in a layer are a multiple, unless all of them are left."""
 
     @property
     def target(self) -> float:
+        """The cost to be met."""
         return self.full * self.ratio
 
     def gap(self, sizes: Sizes) -> float:
-        """Distance from the target, as a share of it."""
+        """The distance of the cost of so many units from the target, as a share of the target."""
         return abs(float(self.measure(sizes)) / self.target - 1)
 
 
 def start_config(settings: PruningSettings, teacher: EncoderConfig) -> EncoderConfig:
-    """The student before it is pruned: the teacher, or the student of the trial that is continued.
+    """The architecture before pruning: the teacher's, or that of the student whose trial is continued.
 
-    Raises: InputError if that trial has none, or one that was not cut from this teacher.
+    Raises: InputError if that trial has no student, or one that was not cut from this teacher.
     """
     if settings.continue_from is None:
         return teacher
@@ -73,14 +81,14 @@ def start_config(settings: PruningSettings, teacher: EncoderConfig) -> EncoderCo
 
 
 def student_folder(trial: str) -> Path:
-    """Where a trial keeps its student."""
+    """The folder in which a trial keeps its student."""
     return Path(trial) / "student"
 
 
 def budgets(settings: PruningSettings, teacher: EncoderConfig, start: EncoderConfig) -> list[Budget]:
     """One budget, or with `separate-sizes` two, in the order in which they are to be met.
 
-    Raises: InputError if `start` without its gated units costs more than the target already, or whole less.
+    Raises: InputError if `start` costs more than the target even without its gated units, or less with all of them.
     """
     units = frozenset(settings.units)
 
@@ -106,9 +114,11 @@ def budgets(settings: PruningSettings, teacher: EncoderConfig, start: EncoderCon
 
 
 def promised(settings: PruningSettings, teacher: AnyConfig) -> EncoderConfig:
-    """Every layer's units scaled alike, to the targets: what a pruned student costs, known before it is pruned.
+    """An encoder that costs what the pruned student will cost, so that the cost is known before anything is trained.
 
-    Raises: InputError, as `budgets` and `check_met`.
+    The units of every layer are scaled alike to the targets. Which units the student really keeps is learned.
+
+    Raises: InputError where `budgets` or `check_met` do, or if the teacher has no transformer.
     """
     if isinstance(teacher, ConvConfig):
         raise InputError("teacher.source: an encoder without a transformer; expected one whose units have gates")
@@ -117,9 +127,12 @@ def promised(settings: PruningSettings, teacher: AnyConfig) -> EncoderConfig:
 
 @lru_cache(maxsize=10_000)
 def _promised(asked: str, of: str) -> EncoderConfig:
-    """A search asks the same of hundreds of candidates that differ in rates only; documents are what can be hashed."""
+    """The same as `promised`, from the JSON of settings and teacher, so that answers are kept.
+
+    A search asks this of hundreds of configurations, many of which differ only in how they are trained.
+    """
     settings, teacher = PruningSettings.model_validate_json(asked), EncoderConfig.model_validate_json(of)
-    # Costs are asked for a hundred times, and each would write the blocks out anew.
+    # The cost is computed a hundred times below, and each time the list of blocks would be made anew.
     teacher = teacher.model_copy(update={"blocks": teacher.block_list})
     start = start_config(settings, teacher)
     full = sizes = sizes_of(start)
@@ -131,7 +144,10 @@ def _promised(asked: str, of: str) -> EncoderConfig:
 
 
 def solve(budget: Budget, shrink: Callable[[float], Sizes], low: float, high: float) -> float:
-    """The argument between `low` and `high` for which `shrink`, which grows with it, costs nearest to the target."""
+    """The argument between `low` and `high` at which the sizes that `shrink` gives cost nearest to the target.
+
+    The sizes must grow with the argument.
+    """
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if budget.measure(shrink(middle)) <= budget.target else (low, middle)
@@ -139,9 +155,9 @@ def solve(budget: Budget, shrink: Callable[[float], Sizes], low: float, high: fl
 
 
 def polish(budget: Budget, sizes: Sizes, full: Sizes) -> Sizes:
-    """Adds or drops units of one layer at a time as long as that comes nearer to the target.
+    """Adds or drops units of one layer at a time, as long as the cost comes nearer to the target.
 
-    A convolution keeps a channel; a sub-layer that is empty stays empty.
+    A convolution keeps at least one channel. A sub-layer that is empty stays empty.
     """
     while (gap := budget.gap(sizes)) > _NEAR:
         nearest = min(_neighbours(budget, sizes, full), key=budget.gap)
@@ -152,7 +168,10 @@ def polish(budget: Budget, sizes: Sizes, full: Sizes) -> Sizes:
 
 
 def check_met(budget: Budget, sizes: Sizes) -> None:
-    """Raises: InputError if so many units are not within `TOLERANCE` of the target."""
+    """Refuses numbers of units that miss the target.
+
+    Raises: InputError if their cost is not within `TOLERANCE` of the target.
+    """
     if budget.gap(sizes) > TOLERANCE:
         found = budget.measure(sizes) / budget.full
         raise InputError(
@@ -162,7 +181,7 @@ def check_met(budget: Budget, sizes: Sizes) -> None:
 
 
 def combined(units: frozenset[str], chosen: Sizes, others: Sizes) -> Sizes:
-    """The counts of `units` from the one, of the rest from the other."""
+    """Numbers of units: those of the kinds in `units` from `chosen`, and the rest from `others`."""
     pairs = zip(Sizes._fields, chosen, others, strict=True)
     return Sizes(*(mine if unit in units else theirs for unit, mine, theirs in pairs))
 
@@ -180,14 +199,14 @@ def _scaled_beside(others: Sizes, budget: Budget, full: Sizes, share: float) -> 
 
 
 def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
-    """These counts, and all of another cost that differ by one step in one layer."""
+    """These numbers of units, and all that differ from them by one step in one layer."""
     found = [sizes]
     for unit in sorted(budget.units & set(Sizes._fields)):
         counts, limits = getattr(sizes, unit), getattr(full, unit)
         step = 1 if unit == "heads" else budget.multiple
         seen: set[tuple[int, int]] = set()
         for layer, (count, limit) in enumerate(zip(counts, limits, strict=True)):
-            # Blocks of as many units cost the same to change: the first stands for all that are alike.
+            # Blocks with the same number of units cost the same to change, so the first stands for all of them.
             if unit != "channels" and (count, limit) in seen:
                 continue
             seen.add((count, limit))

@@ -1,6 +1,6 @@
-"""Pruning of a whole encoder, front end included, as methods: for one task, or by its teacher's hidden states.
+"""The methods `hjpruning` and `dphubert`, which prune a whole encoder: for one task, or to match its teacher's states.
 
-No torch until they run.
+torch is imported only when a method runs, because documents are checked without it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 
 
 class HJPruning:
-    """Prunes a copy of the teacher while it learns the task (CTC, or intent and slots), then slices it and trains on.
+    """Prunes a copy of the teacher, front end included, while it learns a task, then slices it and trains it further.
 
-    Its cost is the target's to 1 %, whichever units are left. No rung is reported before the slice. A ratio of 1 prunes
-    nothing and gives the dense model to compare with; `pruning.continue_from` goes on where an earlier trial ended.
+    The task is one read by CTC, or one that decides fields, such as intent and slots. The student's cost is within 1 %
+    of the target, whichever units are left. No rung is reported before the slice. A ratio of 1 prunes nothing and gives
+    the dense model to compare with. `pruning.continue_from` goes on where an earlier trial ended.
 
-    Cannot: take over a teacher's task head; it learns its own.
+    Cannot: take over the task head of a teacher, so that it learns a head of its own.
     Source: HJ-Pruning, Peng et al., ICASSP 2023 (arXiv 2302.14132). Deviations: the multipliers climb by plain gradient
-    ascent from a stiff penalty, the gates' rate is constant at first and then falls to zero, and gradients are clipped
-    each for themselves; counts are moved to the target when slicing; the gate of the last convolution lies behind the
-    LayerNorm that follows it, and such norms count open channels only.
+    ascent from a stiff penalty; the gates' rate is constant at first and then falls to zero; the gradients of gates and
+    of weights are clipped separately; numbers of units are moved to the target when slicing; the gate of the last
+    convolution lies behind the LayerNorm that follows it, and such norms count open channels only.
     """
 
     name: ClassVar[str] = "hjpruning"
@@ -43,13 +44,14 @@ class HJPruning:
 
     @staticmethod
     def student(settings: HJPruningSettings, teacher: EncoderConfig) -> EncoderConfig:
-        """The teacher with every layer's units scaled alike to the target: the cost of the student, not its shape.
+        """The teacher with the units of every layer scaled alike to the target: the student's cost, not its shape.
 
         Raises: InputError if the target cannot be met.
         """
         return promised(settings.pruning, teacher)
 
     def run(self, trial: Trial[HJPruningSettings]) -> Iterator[Report]:
+        """Prunes, slices, trains the student further and reports at each rung from the slice on."""
         from raysearch.methods.pruning.phases import prune
         from raysearch.tasks.ctc.supervised import EncoderUnderCtc
         from raysearch.tasks.ctc.tokens import Tokens, is_labelled
@@ -75,16 +77,16 @@ class HJPruning:
 
 
 def under_head(learner: Learner) -> Callable[[GatedEncoder], tuple[nn.Module, Prepare]]:
-    """The loss module of a task that is not read symbol by symbol."""
+    """A function that makes the loss module of a task that has a learner, and what prepares the module's batches."""
     from raysearch.tasks.learner import EncoderUnderHead
 
     return lambda student: (EncoderUnderHead(student, learner), EncoderUnderHead.prepare)
 
 
 class DPHubert:
-    """Prunes a copy of the teacher while its hidden states stay near the teacher's, then slices it and trains on.
+    """Prunes a copy of the teacher while its hidden states stay near the teacher's, then slices it and trains it on.
 
-    Cannot: prune for a task; what it makes serves any.
+    Cannot: prune for one task, so that its student serves any.
     Source: DPHuBERT, Peng et al., Interspeech 2023 (arXiv 2305.17651). Deviations: those of `hjpruning`; layer 0 is
     matched after the position convolution, not before it; batches are padded, not cropped.
     """
@@ -94,14 +96,15 @@ class DPHubert:
 
     @staticmethod
     def student(settings: DPHubertSettings, teacher: EncoderConfig) -> EncoderConfig:
-        """As of `HJPruning`.
+        """The teacher with the units of every layer scaled alike to the target: the student's cost, not its shape.
 
-        Raises: InputError if the target cannot be met, or `distillation.layers` names no layer of the teacher.
+        Raises: InputError if the target cannot be met, or if `distillation.layers` names no layer of the teacher.
         """
         _layers(settings.distillation, teacher)
         return promised(settings.pruning, teacher)
 
     def run(self, trial: Trial[DPHubertSettings]) -> Iterator[Report]:
+        """Prunes, slices, trains the student further and reports at each rung from the slice on."""
         from raysearch.methods.features.regression import TeacherBatches
         from raysearch.methods.pruning.matching import LayerMatching
         from raysearch.methods.pruning.phases import prune
@@ -109,7 +112,7 @@ class DPHubert:
         settings = trial.settings
         teacher = trial.teacher.encoder.to(trial.device)
         layers = _layers(settings.distillation, teacher.config)
-        # A copy has the teacher's frames, before it is sliced and after.
+        # The teacher stands for the student here: a copy has its frames, before it is sliced and after.
         prepare = TeacherBatches(teacher, teacher, layers, trial.precision, raw=True)
 
         def build(student: GatedEncoder) -> tuple[nn.Module, Prepare]:

@@ -1,4 +1,6 @@
-"""Learning gates under budgets: a Lagrangian whose target falls along a ramp, and the loss it is added to.
+"""How gates learn under budgets: a Lagrangian, whose target falls along a ramp, is added to a loss.
+
+The Lagrangian punishes the distance between the cost that the gates expect and the cost that is asked for.
 
 Shapes: G budgets.
 """
@@ -20,43 +22,47 @@ from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.training.trainer import Group
 
 WINDUP = 0.05
-"""Gap beyond which l1 grows no faster."""
+"""The gap of sparsity beyond which the multiplier l1 grows no faster."""
 GATE_CLIP = 1.0
-"""Norm above which the gates' gradients are scaled down."""
+"""The norm above which the gates' gradients are scaled down."""
 _FURTHEST = 40.0
-"""Shift of log alpha that opens or closes any gate."""
+"""A shift of log alpha that opens or closes any gate."""
 
 
 class Lagrangian(nn.Module):
-    """`l1 g + l2 g^2` for each budget, g the gap between the expected sparsity and the target of the update.
+    """The penalty `l1 g + l2 g^2` of each budget, where g is the gap between expected sparsity and its present target.
 
-    Minimised over gates, by their optimiser, and maximised over l1 and l2: an equality constraint. The ascent is plain,
-    a step of rate x gradient after each training pass, and is part of this module's state. AdamW, as published, moves
-    multipliers at one speed however small the gap is; in some hundred updates they swing without end.
+    It is minimised over the gates by their optimiser, and maximised over the multipliers l1 and l2, which makes it an
+    equality constraint. The ascent of the multipliers is plain, a step of rate x gradient after each training pass, and
+    they are part of this module's state. The published AdamW moves multipliers at one speed however small the gap is,
+    and in some hundred updates they swing without end.
     Source: Wang et al., EMNLP 2020, section 3.3; the ramp as in Xia et al., ACL 2022.
     """
 
     multipliers: Tensor
 
     def __init__(self, budgets: Sequence[Budget], ramp: int, rate: float, stiffness: float) -> None:
-        """`ramp`: updates until the target is reached; `stiffness`: where l2 starts, l1 starts at zero."""
+        """Builds the penalty. `ramp` is the number of updates until the target stands at its ratio.
+
+        `rate` is that of the multipliers. l2 starts at `stiffness`, and l1 at zero.
+        """
         super().__init__()
         self.budgets, self.ramp, self.rate = budgets, ramp, rate
         self.register_buffer("multipliers", torch.tensor([[0.0, stiffness]] * len(budgets)))
 
     def forward(self, expected: Sizes, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The penalty at update `step`, counted from 0, and per budget the sparsity, its gap and the multipliers."""
+        """The penalty at update `step`, counted from 0. The metrics are each budget's sparsity, gap and multipliers."""
         done = min(1.0, (step + 1) / self.ramp) if self.ramp else 1.0
         sparsity_G = torch.stack([1 - budget.measure(expected) / budget.full for budget in self.budgets])
         shares = ((budget.before / budget.full, budget.ratio) for budget in self.budgets)
         targets_G = sparsity_G.new_tensor([1 - before - done * (ratio - before) for before, ratio in shares])
         gap_G = sparsity_G - targets_G
-        # A copy: the ascent must not change what the penalty's gradient is made of.
+        # A copy, because the ascent below must not change the numbers that the penalty's gradient is made of.
         l1_G, l2_G = self.multipliers.clone().unbind(1)
         penalty = (l1_G * gap_G + l2_G * gap_G.square()).sum()
         if self.training:
             seen_G = gap_G.detach()
-            # Far from the target, in the ramp above all, l1 would wind up and overshoot.
+            # Far from the target, above all in the ramp, l1 would wind up and overshoot.
             ascent_G2 = torch.stack([seen_G.clamp(-WINDUP, WINDUP), seen_G.square()], dim=1)
             self.multipliers += self.rate * ascent_G2
         values = {"sparsity": sparsity_G.detach(), "sparsity_gap": gap_G.detach(), "lambda1": l1_G, "lambda2": l2_G}
@@ -71,17 +77,18 @@ class Lagrangian(nn.Module):
 
 
 class Pruning(nn.Module):
-    """The loss of a gated student, and the Lagrangian of its gates. The reported loss is the student's alone."""
+    """The loss of a gated student plus the Lagrangian of its gates. The reported loss leaves the Lagrangian out."""
 
     def __init__(self, loss_module: nn.Module, lagrangian: Lagrangian) -> None:
-        """`loss_module(**inputs)` gives a loss and metrics; its attribute `student` is a `GatedEncoder`."""
+        """Joins the two. `loss_module(**inputs)` gives a loss and metrics, and its `student` is a `GatedEncoder`."""
         super().__init__()
-        # The attribute is named in the checkpoints of trials that are under way.
+        # The attribute's name is in the checkpoints of trials that are under way, so it stays.
         self.objective = loss_module
         self.lagrangian = lagrangian
 
     @property
     def gated(self) -> GatedEncoder:
+        """The student with its gates."""
         gated = self.objective.student
         assert isinstance(gated, GatedEncoder)
         return gated
@@ -92,13 +99,17 @@ class Pruning(nn.Module):
         return self.gated.encoder
 
     def forward(self, step: int, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss with the penalty, and the metrics of both."""
         loss, metrics = self.objective(**inputs)
         penalty, more = self.lagrangian(self.gated.gates.expected(), step)
         return loss + penalty, {**metrics, **more, "loss": loss.detach()}
 
 
 def gate_group(settings: PruningSettings, updates: int) -> Group:
-    """The gates' own rate: constant for half the pruning, then falling to zero, so that the gates settle."""
+    """The gates' own learning rate: constant for half of the pruning updates, then falling to zero.
+
+    The gates settle while it falls.
+    """
 
     def schedule(step: int) -> float:
         return min(1.0, 2 * (updates - step) / updates)
@@ -107,12 +118,13 @@ def gate_group(settings: PruningSettings, updates: int) -> Group:
 
 
 def settle(gates: GateSet, budgets: Sequence[Budget]) -> OpenUnits:
-    """The units that stay: those that the gates expect to keep, moved together until the budgets are met.
+    """The units that stay: as many of each layer as its gates expect to keep, moved until the budgets are met.
 
-    The constraint need not have converged, and rounding costs as well: all log alphas are shifted alike until the
-    counts cost nearly the target, then steps in single layers make up the rest. Within a layer the likeliest stay.
+    The numbers must be moved, because the constraint may not have converged and because they are rounded. First all log
+    alphas are shifted alike until the cost is near the target. Steps in single layers then make up the rest. Within a
+    layer the likeliest units stay.
 
-    Raises: InputError, as `check_met`.
+    Raises: InputError where `check_met` does.
     """
     settled = gates.open_units(multiple=budgets[0].multiple)
     for budget in budgets:

@@ -1,4 +1,4 @@
-"""Matching of a student's hidden states with those of the same layers of its teacher, the teacher running beside it.
+"""Matching of a student's hidden states with those of the same layers in a teacher that runs beside it.
 
 Shapes: B batch, S samples, T frames, L layers, D width.
 """
@@ -14,14 +14,16 @@ from raysearch.training.process import mean_over_processes
 
 
 class LayerMatching(nn.Module):
-    """L1 distance minus cosine: means over real frames, dimensions and layers.
+    """A student whose projected hidden states are to match its teacher's.
 
-    Layer 0 has a projection of its own, the others share one; both start as the identity, so that a copy of the teacher
-    starts without error. Source: DPHuBERT, Peng et al., Interspeech 2023, section 2.3.
+    The loss is the L1 distance plus 1 - cosine. Both are means over real frames, dimensions and layers. Layer 0 has a
+    projection of its own, and the others share one. Both start as the identity, so that a copy of the teacher starts
+    without error.
+    Source: DPHuBERT, Peng et al., Interspeech 2023, section 2.3.
     """
 
     def __init__(self, student: nn.Module, width: int, layers: list[int], settings: MatchingSettings) -> None:
-        """`layers` counted from 0, which enters the first block."""
+        """Builds the projections. `layers` are numbers of layers, where 0 is the input of the first block."""
         super().__init__()
         self.student = student
         self.layers = layers
@@ -29,7 +31,7 @@ class LayerMatching(nn.Module):
         self.heads = nn.ModuleDict({name: _identity(width) for name in sorted({_head(layer) for layer in layers})})
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and the mean cosine."""
+        """The loss, and the mean cosine as a metric."""
         encoded = self.student(audio_BS, samples_B)
         projected = [self.heads[_head(layer)](encoded.hidden[layer]) for layer in self.layers]
         predicted_LBTW = torch.stack(projected).float()

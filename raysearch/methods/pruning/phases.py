@@ -1,7 +1,8 @@
 """The two phases of a pruning trial: gates and weights learn together, then the sliced student recovers.
 
-A trial's folder holds, beside what every trial's does, `pruning/` (the first phase, until the trial ends), `sliced/`
-(the student right after slicing, with the loss module's heads) and `left.json` (units left and before, layer by layer).
+To slice is to remove the units whose gates are closed. Beside what every trial's folder holds, that of a pruning trial
+holds `pruning/` with the first phase until the trial ends, `sliced/` with the student right after slicing and the heads
+of its loss module, and `left.json` with the units of each layer that are left and that there were before.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ def prune(
     build: Callable[[GatedEncoder], tuple[nn.Module, Prepare]],
     lr_scales: Mapping[str, float],
 ) -> Iterator[Report]:
-    """Both phases. Rungs before the slice are passed over: inside the ramp, trials cannot be compared.
+    """Runs both phases. Rungs before the slice are passed over, because trials cannot be compared inside the ramp.
 
     With a ratio of 1 nothing has gates, and the same updates train the dense student.
 
-    `build(student)` gives the loss module, whose attribute `student` is the student, and what prepares its batches;
-    `lr_scales` are factors on the rates of the loss module's parameters. Every report carries what the student really
-    costs, as `cost/macs_g` and `cost/params_m`.
+    `build(student)` gives the loss module, whose attribute `student` is the student, and what prepares its batches.
+    `lr_scales` are factors on the learning rates of the loss module's parameters. Every report carries what the student
+    really costs, as `cost/macs_g` and `cost/params_m`.
     """
     torch.manual_seed(trial.seed)
     teacher = trial.teacher.encoder.config
@@ -68,6 +69,7 @@ def prune(
     batches, training = batches_for(trial, loss_module, prepare, training)
     phases = _Phases(trial, pruning, training, loss_module, batches, prepare, lr_scales)
     sliced = trial.folder / "sliced"
+    # The config is written last, so where it is the first phase is done and the sliced student is whole.
     if (sliced / CONFIG_NAME).exists():
         student = load_encoder(sliced, trial.device)
         loss_module.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
@@ -81,7 +83,7 @@ def prune(
 
 @dataclass(frozen=True)
 class _Phases:
-    """What gates and recovery have in common."""
+    """The two phases, and what they have in common."""
 
     trial: Trial[Any]
     pruning: PruningSettings
@@ -93,14 +95,14 @@ class _Phases:
 
     @property
     def end(self) -> int:
-        """Updates until the slice; at least one is left for the recovery."""
+        """The number of updates until the slice. At least one is left for the recovery."""
         last = self.trial.rungs[-1]
         return max(1, min(last - 1, round(self.pruning.share * last)))
 
     def learn_gates(self, goals: Sequence[Budget]) -> Encoder:
-        """The first phase: weights and gates together. The student that the open gates leave, sliced."""
+        """Trains weights and gates together, which is the first phase, and gives the sliced student."""
         trial, pruning = self.trial, self.pruning
-        # The multipliers climb in every pass, of which an update has several; the gap stays the same in it.
+        # The multipliers climb in every pass, but an update may have several, in all of which the gap is the same.
         rate = pruning.multiplier_lr / self.training.accumulate
         module = Pruning(self.loss_module, Lagrangian(goals, round(pruning.ramp * self.end), rate, pruning.stiffness))
         run = Run(
@@ -121,7 +123,7 @@ class _Phases:
         return student
 
     def recover(self, student: Encoder) -> Iterator[Report]:
-        """The second phase: the sliced student takes the gated one's place, and learns on."""
+        """Trains the sliced student in the gated one's place, which is the second phase, and reports at each rung."""
         trial, training = self.trial, self.training
         _set_dropout(student, training.dropout)
         self.loss_module.student = student
@@ -145,7 +147,7 @@ class _Phases:
 
 
 def _copy(trial: Trial[Any], settings: PruningSettings, config: EncoderConfig, dropout: float) -> Encoder:
-    """Of the teacher, or of the student that an earlier trial has left."""
+    """A copy of the teacher, or of the student that an earlier trial has left."""
     earlier = settings.continue_from
     weights = trial.teacher.encoder if earlier is None else load_encoder(student_folder(earlier), trial.device)
     student = Encoder(config, dropout=dropout)
@@ -154,7 +156,10 @@ def _copy(trial: Trial[Any], settings: PruningSettings, config: EncoderConfig, d
 
 
 def _take_heads(loss_module: nn.Module, settings: PruningSettings) -> None:
-    """Those of the trial that is continued; new ones stay if it had other ones, as another method has."""
+    """Takes over the heads of the trial that is continued.
+
+    New heads stay if that trial had others, as one of another method has.
+    """
     if settings.continue_from is None:
         return
     found = load_weights(Path(settings.continue_from), torch.device("cpu"))
@@ -171,7 +176,7 @@ def _with_step(prepare: Prepare) -> Prepare:
 
 
 def _save(loss_module: nn.Module, student: Encoder, folder: Path) -> None:
-    """The encoder's config is written last: where it is, all is."""
+    """Writes the sliced student and the heads. The encoder's config comes last: where it is, everything is."""
     folder.mkdir(parents=True, exist_ok=True)
     heads = {name: x.cpu() for name, x in loss_module.state_dict().items() if not name.startswith("student.")}
     with whole_file(folder / HEADS_NAME) as part:

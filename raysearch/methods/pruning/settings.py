@@ -1,4 +1,4 @@
-"""Settings of the methods that prune. No torch here."""
+"""Settings of the methods that prune. This file does not import torch, because documents are checked without it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class PruningSettings(Settings):
     """How gates learn what to drop (HJ-Pruning)."""
 
     target: Literal["macs", "size", "separate-sizes"] = "macs"
-    """What is held to its share: MACs, parameters, or the parameters of front end and transformer each."""
+    """What is held to its share. `macs`: the MACs; `size`: the parameters; `separate-sizes`: the parameters of the
+    front end and those of the transformer, each to its own share."""
     macs_ratio: float = Field(0.5, gt=0, le=1)
-    """Share of the teacher's MACs that stays, on SUPERB's 32 utterances. 1 prunes nothing: the dense model to compare
-    with, trained as the others are."""
+    """Share of the teacher's MACs that stays, on SUPERB's 32 utterances. 1 prunes nothing and gives the dense model to
+    compare with, trained as the others are."""
     size_ratio: float = Field(0.25, gt=0, le=1)
     """Share of the teacher's parameters that stays."""
     front_end_ratio: float = Field(0.5, gt=0, le=1)
@@ -27,32 +28,33 @@ class PruningSettings(Settings):
     transformer_ratio: float = Field(0.25, gt=0, le=1)
     """Share of all other parameters that stays, with `separate-sizes`."""
     units: list[Literal["channels", "heads", "ffn", "attention_layers", "ffn_layers"]] = ["channels", "heads", "ffn"]
-    """What has gates: convolution channels, attention heads, FFN units, whole sub-layers. In a search space one word,
-    joined by `+`: `heads+ffn` prunes the transformer only."""
+    """What has gates: channels of convolutions, attention heads, hidden units of the feed-forward network (FFN), whole
+    sub-layers. A search space joins them by `+` to one word: `heads+ffn` prunes the transformer only."""
     multiple: PositiveInt = 1
-    """Channels and FFN units left in a layer are a multiple of this: hardware likes 8 or 16, see
-    `benchmarks/slice_speedup.py`. Too coarse a multiple misses the target and is refused."""
+    """Number of which the channels and FFN units left in a layer are a multiple. Hardware likes 8 or 16, as
+    `benchmarks/slice_speedup.py` shows. Too coarse a multiple misses the target and is refused."""
     continue_from: str | None = None
-    """Folder of a finished pruning trial of the same teacher, absolute. The student starts as that trial's, and the
-    target, still a share of the teacher, falls from what is left there."""
+    """Absolute path to the folder of a finished pruning trial of the same teacher. The student starts as that trial's.
+    The target is still a share of the teacher, and falls from what that trial has left."""
     share: float = Field(2 / 3, gt=0, lt=1)
-    """Share of the updates that learns gates; the rest trains the sliced student. No trial is compared before."""
+    """Share of the updates that learns gates. The rest trains the sliced student, and no trial is compared before."""
     ramp: float = Field(0.1, ge=0, le=1)
     """Share of the pruning updates over which the target falls linearly from the whole teacher to its ratio."""
     recovery_lr: float = Field(0.5, gt=0)
-    """Peak rates after slicing, as a share of those before."""
+    """Peak learning rates after slicing, as a share of those before."""
     gate_lr: float = Field(0.1, gt=0)
-    """Peak rate of the gates' own AdamW. A gate needs about 8 / rate updates from open to closed."""
+    """Peak learning rate of the gates' own AdamW. A gate needs about 8 / rate updates from open to closed."""
     multiplier_lr: float = Field(3.0, gt=0)
     """Rate of the Lagrange multipliers' own gradient ascent."""
     stiffness: float = Field(50.0, ge=0)
-    """Where the multiplier of the squared gap starts. Stiffer finds the target sooner, but hears less of the loss."""
+    """Value at which the multiplier of the squared gap starts. A higher one finds the target sooner, but lets the loss
+    say less about which units stay."""
     drop: float = Field(0.01, gt=0, lt=1)
-    """Rate at which channels, heads and sub-layers are dropped at the start."""
+    """Probability with which channels, heads and sub-layers are dropped at the start."""
     ffn_drop: float = Field(0.5, gt=0, lt=1)
-    """Rate at which FFN units are dropped at the start."""
+    """Probability with which FFN units are dropped at the start."""
     temperature: float = Field(2 / 3, gt=0)
-    """Temperature of the gates' hard-concrete distribution: the lower, the nearer to 0 and 1 they are drawn."""
+    """Temperature of the gates' hard-concrete distribution. The lower it is, the nearer to 0 and 1 gates are drawn."""
 
     @field_validator("units", mode="before")
     @classmethod
@@ -81,34 +83,35 @@ class SizePruning(PruningSettings):
     """How gates learn what to drop (DPHuBERT)."""
 
     target: Literal["macs", "size", "separate-sizes"] = "size"
-    """What is held to its share: MACs, parameters, or the parameters of front end and transformer each."""
+    """What is held to its share. `macs`: the MACs; `size`: the parameters; `separate-sizes`: the parameters of the
+    front end and those of the transformer, each to its own share."""
 
 
 class PruningCtcSettings(Settings):
-    """Supervision of a student that is pruned for one task."""
+    """The head of a student that is pruned for one task."""
 
     unit: Literal["auto", "phones", "characters"] = "auto"
-    """What the head reads; `auto`: phones if the corpus has them, else characters."""
+    """What a CTC head reads. `auto`: phones if all cuts have them, else characters."""
     head_lr: float = Field(1e-2, gt=0)
-    """Peak rate of the linear head, which starts from nothing while the student does not."""
+    """Peak learning rate of the task's head, which starts from nothing while the student does not."""
 
 
 class MatchingSettings(DistillationSettings):
     """Matching of a pruned student's hidden states with its teacher's (DPHuBERT)."""
 
     layers: list[int] = Field([0, 4, 8, 12], min_length=1)
-    """Layers to match: 0 enters the first block, 1 leaves it, -1 is the last."""
+    """Layers to match: 0 is the input of the first block, 1 is its output, -1 is the last block's output."""
     cosine_weight: float = Field(1.0, ge=0)
-    """Weight of 1 - cosine similarity."""
+    """Weight of 1 - cosine similarity in the loss."""
 
 
 class PruningTraining(TrainingSettings):
-    """How a student is trained that starts as a copy of its teacher."""
+    """How a student that starts as a copy of its teacher is trained."""
 
     lr: float = Field(2e-4, gt=0)
     """Peak learning rate of AdamW for the student's weights."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout of the student while it trains: its gates disturb it enough."""
+    """Dropout of the student while it trains. Its gates disturb it enough already."""
 
 
 class HJPruningSettings(Settings):
@@ -117,7 +120,7 @@ class HJPruningSettings(Settings):
     pruning: PruningSettings = PruningSettings()
     """Gates, target and the two phases."""
     ctc: PruningCtcSettings = PruningCtcSettings()
-    """The task."""
+    """The task's head."""
     training: PruningTraining = PruningTraining()
     """Optimiser and batches."""
 
@@ -128,6 +131,6 @@ class DPHubertSettings(Settings):
     pruning: SizePruning = SizePruning()
     """Gates, target and the two phases."""
     distillation: MatchingSettings = MatchingSettings()
-    """Layers and loss."""
+    """Layers to match, and the loss."""
     training: PruningTraining = PruningTraining()
     """Optimiser and batches."""

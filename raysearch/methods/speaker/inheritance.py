@@ -1,6 +1,9 @@
-"""A student that is what it keeps of its teacher: the shape, which needs no torch, and the weights.
+"""A student that inherits from its teacher: first its shape, which needs no torch, then its weights.
 
-Shapes: U units of one layer.
+It keeps some of the teacher's blocks, and of these some of the units. A unit is a channel of a convolution, an
+attention head or a hidden unit of a feed-forward network (FFN).
+
+Shapes: U units of one layer, X weights that read a unit.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def inherited_config(teacher: AnyConfig, kept: InheritedSettings, adapter: AdapterSettings) -> EncoderConfig:
-    """The student's shape, adapters included.
+    """The student's architecture, adapters included.
 
-    Raises: InputError if the teacher has fewer blocks, none at all, or adapters of its own.
+    Raises: InputError if the teacher has fewer blocks than are kept, no blocks at all, or adapters of its own.
     """
     if isinstance(teacher, ConvConfig):
         raise InputError("teacher.source: an encoder without a transformer; expected one with blocks to keep")
@@ -34,7 +37,7 @@ def inherited_config(teacher: AnyConfig, kept: InheritedSettings, adapter: Adapt
 
 
 def inherited_student(teacher: Encoder, kept: InheritedSettings, adapter: AdapterSettings, dropout: float) -> Encoder:
-    """The student with its teacher's weights; its adapters add nothing yet."""
+    """The student with the weights of its teacher. Its adapters add nothing yet."""
     import torch
 
     from raysearch.encoder.encoder import Encoder
@@ -42,6 +45,7 @@ def inherited_student(teacher: Encoder, kept: InheritedSettings, adapter: Adapte
     from raysearch.encoder.slicing import slice_encoder
 
     config = _cut(teacher.config, kept)
+    # On the meta device no weights are drawn: the teacher's take their place at once.
     with torch.device("meta"):
         shallow = Encoder(config)
     weights = _renumbered(teacher.state_dict(), _blocks(teacher.config.depth, kept))
@@ -96,7 +100,7 @@ def _renumbered(weights: dict[str, Tensor], blocks: list[int]) -> dict[str, Tens
 
 
 def _importances(encoder: Encoder) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Of each channel, head and FFN unit: the length of the weights that read it."""
+    """The importance of each channel, head and FFN unit of each layer: the length of the weights that read it."""
     weights = encoder.state_dict()
     convs = [weights[f"front_end.convs.{layer}.weight"] for layer in range(1, len(encoder.config.front_end.channels))]
     channels = [_lengths(weight.transpose(0, 1)) for weight in (*convs, encoder.projection.weight.detach()[..., None])]
@@ -114,7 +118,7 @@ def _importances(encoder: Encoder) -> tuple[list[Tensor], list[Tensor], list[Ten
 
 
 def _lengths(reader_UX: Tensor) -> Tensor:
-    """Of all that reads each unit."""
+    """The length of the weights that read each unit."""
     return reader_UX.flatten(1).norm(dim=1)
 
 

@@ -1,12 +1,14 @@
-"""OS-KDFT and the two ways it is compared with, as methods: one step, two steps, or fine-tuning alone.
+"""The methods `oskdft`, `kd-then-ft` and `ft-only`: distil and fine-tune in one step, in two steps, or only fine-tune.
 
-All three end with the same student: what it keeps of the teacher, adapters, and a back end. No torch until they run.
+All three end with the same kind of student: what it keeps of the teacher, adapters, and a back end for speakers. The
+last two are what OS-KDFT's paper compares it with. torch is imported only when a method runs, because documents are
+checked without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
@@ -18,22 +20,25 @@ from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
 from raysearch.training.report import Report
 
-if TYPE_CHECKING:
-    pass
-
 
 class _SpeakerStudent:
+    """What the three methods share. They differ in the losses of each update, as their settings say."""
+
     @staticmethod
     def student(settings: FinetuneSettings, teacher: AnyConfig) -> EncoderConfig:
-        """Raises: InputError if the teacher has fewer blocks than are kept, or none at all."""
+        """The student's architecture.
+
+        Raises: InputError if the teacher has fewer blocks than are kept, or none at all.
+        """
         return inherited_config(teacher, settings.student, settings.adapter)
 
     @staticmethod
     def backend(settings: FinetuneSettings) -> BackendSettings:
-        """What is shipped behind the student, for `macs_total`."""
+        """The back end that is shipped behind the student. Its cost is part of `macs_total`."""
         return settings.backend
 
     def run(self, trial: Trial[FinetuneSettings]) -> Iterator[Report]:
+        """Trains student, adapters and back end, and reports at each rung at which there is an error to report."""
         from raysearch.methods.speaker.training import train_speaker_student
 
         settings = trial.settings
@@ -42,13 +47,16 @@ class _SpeakerStudent:
 
 
 class Oskdft(_SpeakerStudent):
-    """Distils and fine-tunes in one step: without its adapters a student imitates the teacher, with them it verifies
-    speakers, both in one forward pass.
+    """Distils and fine-tunes in one step, for speaker verification.
+
+    Without its adapters the student imitates the teacher. With them it verifies speakers. Both happen in one forward
+    pass.
 
     Cannot: change the teacher's width; judge any task but `speaker` by the back end that it trains.
     Source: OS-KDFT, Heo et al., Interspeech 2023 (arXiv 2305.17394). Deviations: an adapter has no residual of its own,
-    so that both routes start as one; epochs are shares of the updates, and moments are not reset between them; classes
-    are not weighted; no time-frequency masks in front of the back end; gradients are clipped.
+    so that both routes start as one; epochs are shares of the updates, and the optimiser's moments are not reset
+    between them; classes are not weighted; there are no time-frequency masks in front of the back end; gradients are
+    clipped.
     """
 
     name: ClassVar[str] = "oskdft"
@@ -56,10 +64,12 @@ class Oskdft(_SpeakerStudent):
 
 
 class KdThenFt(_SpeakerStudent):
-    """Distils first and fine-tunes then: the two steps that OS-KDFT makes one. Student and back end are the same.
+    """Distils first and fine-tunes afterwards, which are the two steps that OS-KDFT makes one.
 
-    Cannot: as `oskdft`; nor be compared at a rung within its first step: those are passed over.
-    Source: the baseline of OS-KDFT's paper; its settings there are not public.
+    Student and back end are the same as in `oskdft`.
+
+    Cannot: do what `oskdft` cannot; be compared at a rung within its first step, since those rungs are passed over.
+    Source: the baseline of OS-KDFT's paper. Its settings there are not public.
     """
 
     name: ClassVar[str] = "kd-then-ft"
@@ -69,7 +79,7 @@ class KdThenFt(_SpeakerStudent):
 class FtOnly(_SpeakerStudent):
     """Fine-tunes what is kept of the teacher, and imitates nothing.
 
-    Cannot: as `oskdft`.
+    Cannot: do what `oskdft` cannot.
     Source: the other baseline of OS-KDFT's paper.
     """
 

@@ -1,6 +1,8 @@
-"""What a student is trained for at each update, and how fast: one step, two steps, or no imitation. Pure functions.
+"""The steps of a speaker student's training: which losses each update has, and at which rates weights learn.
 
-The rates of steps are factors on `training.lr`.
+There is one step, in which a student imitates its teacher and verifies speakers at once, or two steps, in which it does
+one after the other, or verification alone. Everything here is a pure function of the update's number. Rates are factors
+on `training.lr`.
 """
 
 from __future__ import annotations
@@ -28,25 +30,34 @@ class UpdateLosses:
     """The losses of one update."""
 
     kd_weight: float
-    """0: the teacher is not asked."""
+    """Weight of imitation (knowledge distillation, KD). With 0 the teacher is not asked."""
     verifies: bool
+    """Whether there is a verification loss."""
     detached: bool
-    """Whether the verification loss stops at the adapters."""
+    """Whether the verification loss trains only adapters and back end, and no shared weights."""
     margin: float
+    """Margin of the verification loss in radians."""
 
 
 class Steps(Protocol):
-    def at(self, step: int) -> UpdateLosses: ...
+    """The losses and rates of every update. Updates are counted from 0."""
 
-    def backend_rate(self, step: int) -> float: ...
+    def at(self, step: int) -> UpdateLosses:
+        """The losses of an update."""
+        ...
+
+    def backend_rate(self, step: int) -> float:
+        """The rate of the back end. That of the adapters is this times a factor."""
+        ...
 
     def shared_rate(self, step: int) -> float:
-        """Of the student's weights without its adapters, which have the back end's times a factor."""
+        """The rate of the shared weights, which are all of the student's weights but those of its adapters."""
+        ...
 
 
 @dataclass(frozen=True)
 class OneStep:
-    """Imitates and verifies in every update, ever more the latter."""
+    """Every update imitates and verifies, and imitation weighs ever less unless its schedule is `constant`."""
 
     updates: int
     kd: KdSettings
@@ -73,10 +84,11 @@ class OneStep:
 
 @dataclass(frozen=True)
 class TwoSteps:
-    """Imitates for `first` updates, then verifies: rates start anew with the second."""
+    """The first step imitates, the second verifies. Rates start anew with the second."""
 
     updates: int
     first: int
+    """Number of updates in the first step. With 0 nothing is imitated."""
     kd_weight: float
     shared: SharedSettings
     verification: VerificationSettings
@@ -100,7 +112,7 @@ class TwoSteps:
 
 
 def cosine_rate(training: SpeakerTraining, step: int, updates: int) -> float:
-    """Up to 1 over the warm-up, then down to the floor as half a cosine."""
+    """A rate that rises to 1 over the warm-up and then falls to the floor along half a cosine."""
     rising = round(training.warmup * updates)
     if step < rising:
         return (step + 1) / (rising + 1)
@@ -109,7 +121,7 @@ def cosine_rate(training: SpeakerTraining, step: int, updates: int) -> float:
 
 
 def falling(kd: KdSettings, progress: float) -> float:
-    """Factor on the weight of imitation."""
+    """The factor on the weight of imitation after this share of the updates, as the schedule says."""
     if kd.schedule == "constant":
         return 1.0
     if kd.schedule == "cut":
@@ -125,7 +137,7 @@ class FinetuneSettings(Settings):
     adapter: AdapterSettings = AdapterSettings()
     """The adapters."""
     backend: BackendSettings = BackendSettings()
-    """From frames to embeddings."""
+    """The back end, which turns frames into an embedding of the speaker."""
     verification: VerificationSettings = VerificationSettings()
     """The loss on speakers."""
     augmentation: AugmentationSettings = AugmentationSettings()
@@ -133,15 +145,15 @@ class FinetuneSettings(Settings):
     training: SpeakerTraining = SpeakerTraining()
     """Optimiser and batches."""
     distillation: SharedSettings = SharedSettings()
-    """The student's rate; nothing is imitated."""
+    """How fast the shared weights learn. Nothing is imitated."""
 
     def steps(self, updates: int) -> Steps:
-        """What each of so many updates trains the student for."""
+        """The losses and rates of so many updates."""
         return TwoSteps(updates, 0, 0.0, self.distillation, self.verification, self.training)
 
 
 class OskdftSettings(FinetuneSettings):
-    """The same while it imitates the teacher."""
+    """Train what is kept of the teacher to tell speakers apart, while it also imitates the teacher."""
 
     distillation: KdSettings = KdSettings()
     """Imitation beside verification."""
@@ -151,12 +163,13 @@ class OskdftSettings(FinetuneSettings):
 
 
 class TwoStepSettings(FinetuneSettings):
-    """The same after it has imitated the teacher."""
+    """Train what is kept of the teacher to tell speakers apart, after it has imitated the teacher."""
 
     distillation: FirstKdSettings = FirstKdSettings()
     """Imitation before verification."""
 
     def steps(self, updates: int) -> Steps:
         kd = self.distillation
+        # Each step has at least one update, however few there are.
         first = max(1, min(updates - 1, round(kd.share * updates)))
         return TwoSteps(updates, first, kd.weight, kd, self.verification, self.training)

@@ -1,4 +1,4 @@
-"""Trains a speaker student through its trial's rungs: crops, module, groups of rates."""
+"""Trains a speaker student through its trial's rungs: makes its crops, its module, and its groups of learning rates."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
 
 def train_speaker_student(trial: Trial[FinetuneSettings], steps: Steps, more: More) -> Iterator[Report]:
-    """See `fit` for reports, resuming and errors. Rungs at which no speaker was seen yet are passed over.
+    """Trains the student and reports at each rung. `fit` describes the reports, resuming and errors.
 
-    Raises: InputError if train names fewer than two speakers.
+    Rungs before the first update that verifies speakers are passed over. `more` gives metrics beside the student's
+    errors.
+
+    Raises: InputError if the training split names fewer than two speakers.
     """
     settings = trial.settings
     training = settings.training
@@ -67,7 +70,7 @@ def train_speaker_student(trial: Trial[FinetuneSettings], steps: Steps, more: Mo
 
 
 def build(seed: int, teacher: Encoder, settings: FinetuneSettings, steps: Steps, speakers: int) -> Verification:
-    """The module that is trained, the same for the same seed."""
+    """The module that is trained. The same seed gives the same one."""
     torch.manual_seed(seed)
     student = inherited_student(teacher, settings.student, settings.adapter, settings.training.dropout)
     backend = SpeakerBackend(settings.backend, student.config.width, student.config.depth + 1)
@@ -76,7 +79,11 @@ def build(seed: int, teacher: Encoder, settings: FinetuneSettings, steps: Steps,
 
 
 def groups(module: Verification, settings: FinetuneSettings, steps: Steps) -> tuple[Group, ...]:
-    """Rates of their own for adapters and for the student's other weights; the back end has the run's."""
+    """Groups of parameters with rates of their own: each block's adapter, and the student's shared weights.
+
+    The back end has the rate of the run.
+    """
+    # A parameter belongs to the first group that its name fits, so the adapters come before all of the student.
     lr, clip = settings.training.lr, settings.training.clip
     adapters = [
         Group(f"student.blocks.{index}.adapter.", lr * settings.adapter.lr_scale, steps.backend_rate, clip)

@@ -1,4 +1,6 @@
-"""One update of a student that learns to imitate and to tell speakers apart, together or one after the other.
+"""The loss of a student that imitates its teacher and tells speakers apart, at once or one after the other.
+
+There are two routes through a student: the plain one passes by its adapters, the adapted one goes through them.
 
 Shapes: B crops, S samples, T frames, D width.
 """
@@ -24,10 +26,11 @@ from raysearch.training.precision import autocast
 
 
 class Verification(nn.Module):
-    """`kd weight x MSE of the plain route + AAM of the adapted route`, as the steps have them at an update.
+    """A student with its back end. The loss is `kd weight x MSE of the plain route + AAM of the adapted route`.
 
-    A loss of weight 0 is not computed. Parameters without a loss get gradients of zero: with several processes, each
-    must have the same ones.
+    MSE is the mean squared difference from the teacher's output, and AAM the additive angular margin softmax over
+    speakers. `steps` says which of the two an update has, and no other is computed. Parameters that no loss reaches get
+    gradients of zero, because with several processes all must have gradients for the same ones.
     """
 
     def __init__(self, student: Encoder, backend: SpeakerBackend, aam: AamSoftmax, steps: Steps) -> None:
@@ -38,7 +41,10 @@ class Verification(nn.Module):
     def forward(
         self, audio_BS: Tensor, samples_B: Tensor, targets_BTD: Tensor | None, speakers_B: Tensor, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """`targets_BTD`: the teacher's output; None where the steps do not ask for it."""
+        """The loss of update `step`, and the metrics `kd`, `verification` and `accuracy` as far as it has them.
+
+        `targets_BTD` is the teacher's output. None where the update does not imitate.
+        """
         losses = self.steps.at(step)
         plain, adapted = self._routes(audio_BS, samples_B, losses.kd_weight > 0, losses.verifies, losses.detached)
         loss = audio_BS.new_zeros(())
@@ -59,6 +65,7 @@ class Verification(nn.Module):
     def _routes(
         self, audio_BS: Tensor, samples_B: Tensor, plain: bool, adapted: bool, detached: bool
     ) -> tuple[Encoded | None, Encoded | None]:
+        # Both routes share the front end, so one pass is cheaper than two. With detached weights it must be run anew.
         if plain and adapted and not detached:
             return self.student.routes(audio_BS, samples_B)
         of_plain = of_adapted = None
@@ -73,7 +80,7 @@ class Verification(nn.Module):
         return {name: x.detach() for name, x in self.student.named_parameters() if not is_adapter(name)}
 
     def _idle(self, plain: bool, shared_verifies: bool, verifies: bool) -> Tensor:
-        """Zero, with a gradient of zero for every parameter that no loss has."""
+        """Zero, with a gradient of zero for every parameter that no loss reaches."""
         idle: list[nn.Parameter] = []
         if not verifies:
             idle += [*self.backend.parameters(), *self.aam.parameters()]
@@ -84,6 +91,7 @@ class Verification(nn.Module):
 
 
 def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name belongs to an adapter."""
     return ".adapter." in name
 
 
@@ -93,7 +101,7 @@ def _nothing(parameters: Iterable[nn.Parameter], like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ImitationBatches:
-    """Prepares batches: the student hears disturbed crops, the teacher the clean ones."""
+    """Prepares batches for `Verification`: the student hears the disturbed crops, the teacher the clean ones."""
 
     teacher: Encoder
     steps: Steps

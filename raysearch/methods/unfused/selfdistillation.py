@@ -1,4 +1,6 @@
-"""Self-distillation of a multi-exit student on pseudo-labels: its deepest exit teaches the shallow ones.
+"""Self-distillation of a student on pseudo-labels: it has several exits, and the deepest one teaches the shallow ones.
+
+An exit is a small classifier of a cut's pseudo-label, on what the student has computed up to some depth.
 
 Shapes: B batch, S samples, T frames, X features of an exit, K clusters.
 """
@@ -22,10 +24,10 @@ from raysearch.training.process import generator
 
 
 class SelfDistillation(nn.Module):
-    """Cross-entropy at every exit; each shallow exit also follows the deepest one's distribution and direction.
+    """A student with its exits. The loss is every exit's cross-entropy, and what shallow exits learn from the deepest.
 
-    Shallow exits are means over time of what each stage or block gives, with two hidden layers of K units; the deepest
-    is the mean plus the maximum over time of the last hidden state, with one linear layer.
+    A shallow exit reads the mean over time of what a stage or block gives, and has two hidden layers of K units. The
+    deepest exit reads the mean plus the maximum over time of the last hidden state, and has one linear layer.
     Source: Zhang et al., Be Your Own Teacher, ICCV 2019; UnFuSeD, ICASSP 2023 workshops (arXiv 2303.05668).
     """
 
@@ -38,7 +40,7 @@ class SelfDistillation(nn.Module):
         self.deepest = nn.Linear(student.config.width, clusters)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor, labels_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and the share of pseudo-labels that the deepest exit gets right."""
+        """The loss, and as a metric the share of pseudo-labels that the deepest exit gets right."""
         states, (last_BTD, frames_B) = _states(self.student, audio_BS, samples_B)
         pooled_BD = _mean(last_BTD, frames_B) + _max(last_BTD, frames_B)
         deepest_BK = self.deepest(pooled_BD).float()
@@ -53,7 +55,8 @@ def distillation_loss(
 ) -> Tensor:
     """`CE(deepest) + sum over exits of alpha CE + beta t^2 KL(deepest || exit) + gamma (2 - 2 cos)`, mean over cuts.
 
-    The KL is of distributions at temperature t, the cosine of logits. With `detach` neither moves the deepest exit.
+    CE is the cross-entropy with the pseudo-label. KL is the divergence between distributions at temperature t, and cos
+    the cosine between logits. With `detach` neither of the latter two moves the deepest exit.
     """
     loss = F.cross_entropy(deepest_BK, labels_B)
     followed_BK = deepest_BK.detach() if settings.detach else deepest_BK
@@ -70,7 +73,7 @@ def distillation_loss(
 
 
 class ClusteredWindows:
-    """Prepares batches for `SelfDistillation`: a new window of each cut in every batch, and its pseudo-label."""
+    """Prepares batches for `SelfDistillation`: each cut's pseudo-label, and a window of it at a new random place."""
 
     def __init__(self, labels: Mapping[str, int], settings: SelfDistillationSettings, seed: int) -> None:
         self._labels, self._settings, self._seed = labels, settings, seed
@@ -85,7 +88,7 @@ class ClusteredWindows:
 
 
 def _exit(width: int, clusters: int) -> nn.Sequential:
-    # LayerNorm, where the source has batch norm: a cut's loss then depends on no other cut.
+    # The source has batch norm here. With LayerNorm a cut's loss depends on no other cut.
     return nn.Sequential(
         nn.Linear(width, clusters, bias=False),
         nn.LayerNorm(clusters),
@@ -106,7 +109,7 @@ def _exit_widths(student: Encoder) -> list[int]:
 def _states(
     student: Encoder, audio_BS: Tensor, samples_B: Tensor
 ) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
-    """What enters each shallow exit, and the deepest: (B, T, X) and valid frames."""
+    """The inputs of each shallow exit and of the deepest one: hidden states (B, T, X) and numbers of valid frames."""
     if isinstance(student, ConvEncoder):
         stages = student.stages(audio_BS, samples_B)
         encoded = student.encode(*student.project(*stages[-1]))

@@ -1,4 +1,4 @@
-"""Settings of UnFuSeD. No torch here."""
+"""Settings of UnFuSeD. This file does not import torch, because documents are checked without it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ class UnfusedStudent(StudentSettings):
     """The student's shape."""
 
     kind: Literal["conv", "transformer"] = "conv"
-    """`conv`: convolutions over a log-mel picture and two linear layers, in which `depth` stages of `channels` halve
-    time and frequency and `width` is the linear layers'; `transformer`: as other students."""
+    """Kind of encoder. `conv`: convolutions over a log-mel picture, in `depth` stages that each halve time and
+    frequency, and two linear layers; `transformer`: a front end and a transformer, as other students have."""
     depth: int = Field(3, ge=1)
-    """Stages of convolution, or transformer blocks."""
+    """Number of stages of convolution, or of transformer blocks."""
     channels: PositiveInt = 64
     """Channels of every convolution."""
     width: PositiveInt = 2048
-    """Width of the linear layers or of the transformer; a multiple of heads and of 16."""
+    """Width of the linear layers or of the transformer, a multiple of heads and of 16."""
     heads: PositiveInt = 8
-    """Attention heads of each block of a transformer."""
+    """Attention heads of each transformer block."""
 
     def encoder(self) -> AnyConfig:  # type: ignore[override]
+        """The architecture that these settings describe."""
         if self.kind == "transformer":
             return super().encoder()
         return ConvConfig(
@@ -37,27 +38,29 @@ class UnfusedStudent(StudentSettings):
 
 
 class SelfDistillationSettings(Settings):
-    """What a student learns of pseudo-labels, and of itself (UnFuSeD)."""
+    """What a student learns from pseudo-labels, and from itself (UnFuSeD)."""
 
     control: Literal["none", "random", "ssl", "shuffled", "oracle"] = "none"
-    """`random`: the student stays as drawn; `ssl`: the teacher itself takes its place; `shuffled`: pseudo-labels dealt
-    out at random, which must hurt; `oracle`: true classes, the upper bound."""
+    """Control experiment in place of the method. `random`: the student stays as it was drawn; `ssl`: the teacher itself
+    takes its place; `shuffled`: pseudo-labels are dealt out at random, which must hurt; `oracle`: true classes are
+    learned, which is the upper bound."""
     window_s: float = Field(0.95, ge=0)
-    """Seconds of each cut that an update sees, at a new random place; 0 takes all of it."""
+    """Seconds of each cut that an update sees, at a new random place. 0 takes all of it."""
     speed: float = Field(0.0, ge=0, lt=1)
     """Share by which each cut is played faster or slower, drawn anew for every update."""
     exits: int = Field(3, ge=0)
-    """Shallow exits, the deepest ones of those there are: one after each convolution stage, or before each block."""
+    """Number of shallow exits. There can be one after each convolution stage, or before each transformer block. The
+    deepest of them are taken."""
     alpha: float = Field(0.7, ge=0)
-    """Weight of the shallow exits' cross-entropy beside the deepest one's 1."""
+    """Weight of the shallow exits' cross-entropy. That of the deepest exit has weight 1."""
     beta: float = Field(0.3, ge=0)
     """Weight of the divergence of each shallow exit's distribution from the deepest one's."""
     gamma: float = Field(0.003, ge=0)
     """Weight of 2 - 2 x cosine between the logits of each shallow exit and the deepest one's."""
     temperature: float = Field(1.0, gt=0)
-    """Divides the logits whose distributions are compared."""
+    """Divisor of the logits whose distributions are compared."""
     detach: bool = False
-    """Whether the deepest exit is left alone by the shallow ones; the published code lets them pull it."""
+    """Whether the shallow exits leave the deepest one alone. The published code lets them pull it."""
 
 
 class UnfusedSettings(Settings):

@@ -1,13 +1,13 @@
-"""UnFuSeD as a method: clusters of recordings or of their pieces, learned by a student that teaches itself.
+"""The method `unfused` (UnFuSeD): a student that teaches itself learns clusters of recordings or of their pieces.
 
-Torch only to run.
+torch is imported only when the method runs, because documents are checked without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError
@@ -17,36 +17,36 @@ from raysearch.methods.unfused.settings import UnfusedSettings
 from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
 
-if TYPE_CHECKING:
-    pass
-
 
 class Unfused:
-    """Trains a student from nothing on clusters of the corpus's training audio; the teacher is asked once.
+    """Trains a student from nothing on clusters of the corpus's training audio. The teacher is asked once.
 
-    It sees no label, unless the control says so: labels are for the task, whose mode `finetune` is the method's last
-    step.
-
-    A corpus's recordings without labels are learned from as well, and long ones in pieces (`targets.piece_s`).
+    The student sees no label, unless the control says so. Labels are for the task, whose mode `finetune` is the last
+    step of the method. Recordings without labels are learned from as well, and long ones in pieces
+    (`targets.piece_s`).
 
     Cannot: cluster anew while it trains; mix cuts up, as the published augmentation does.
-    Source: UnFuSeD, Seth et al., ICASSP 2023 workshops (arXiv 2303.05668) and its code in LAPE. Deviations: AdamW for
-    SGD; LayerNorm for batch norm in the exits; the deepest state is embedded, as the paper says, where the code takes
-    the first; a cut's windows differ in every update; `speed` stands in for random resized crops.
+    Source: UnFuSeD, Seth et al., ICASSP 2023 workshops (arXiv 2303.05668) and its code in LAPE. Deviations: AdamW takes
+    the place of SGD, and LayerNorm that of batch norm in the exits; the deepest state is embedded, as the paper says,
+    where the code takes the first; a cut's windows differ in every update; `speed` stands in for random resized crops.
     """
 
     name: ClassVar[str] = "unfused"
     Settings: ClassVar[type[AnySettings]] = UnfusedSettings
     labels_when: ClassVar[Mapping[str, tuple[str, ...]]] = {"distillation.control": ("none", "shuffled")}
-    """Settings, and their values, with which a trial asks for pseudo-labels."""
+    """Settings by their names, with the values for which a trial asks for pseudo-labels."""
 
     @staticmethod
     def student(settings: UnfusedSettings, teacher: AnyConfig) -> AnyConfig:
-        """Raises: InputError if `targets.layer` is no block of the teacher."""
+        """The student's architecture.
+
+        Raises: InputError if `targets.layer` is no block of the teacher.
+        """
         checked_blocks("targets.layer", [settings.targets.layer], teacher.depth)
         return teacher if settings.distillation.control == "ssl" else settings.student.encoder()
 
     def run(self, trial: Trial[UnfusedSettings]) -> Iterator[Report]:
+        """Trains the student and reports at each rung. Two of the controls train nothing and report once."""
         from raysearch.corpora.pieces import in_pieces
         from raysearch.methods.student import report_untrained, student_for, train_student
         from raysearch.methods.unfused.selfdistillation import ClusteredWindows, SelfDistillation
@@ -66,7 +66,10 @@ class Unfused:
 
 
 def clustered(trial: Trial[UnfusedSettings]) -> tuple[Mapping[str, int], Mapping[str, float]]:
-    """The pseudo-labels, or with `shuffled` the same dealt out at random, by cut; and their quality before that."""
+    """The pseudo-label of each cut, by its id, and the quality of the pseudo-labels as metrics.
+
+    With the control `shuffled` they are dealt out at random, and the quality is that from before.
+    """
     import numpy as np
 
     assert trial.pseudo_labels is not None
@@ -81,9 +84,9 @@ def clustered(trial: Trial[UnfusedSettings]) -> tuple[Mapping[str, int], Mapping
 
 
 def true_classes(trial: Trial[UnfusedSettings]) -> Mapping[str, int]:
-    """The number of each cut's class.
+    """The number of each cut's class, by the id of the cut.
 
-    Raises: InputError if a cut has none.
+    Raises: InputError if a cut has no class.
     """
     classes = {cut.id: _class(cut.supervisions[0].custom or {}) for cut in trial.corpus.splits["train"]}
     if "" in classes.values():
@@ -93,5 +96,5 @@ def true_classes(trial: Trial[UnfusedSettings]) -> Mapping[str, int]:
 
 
 def _class(custom: Mapping[str, str]) -> str:
-    """A cut's label, one of its corpus where several are joined; empty if it has none."""
+    """A cut's label, with the name of its corpus in front if several are joined. Empty if the cut has no label."""
     return f"{custom.get('corpus', '')}/{custom['label']}" if "label" in custom else ""
