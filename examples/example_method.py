@@ -1,4 +1,4 @@
-"""A method in one file, for docs/adding-a-method.md: a student whose frames resemble each other as the teacher's do.
+"""A whole method in one file, for docs/adding-a-method.md: a student's frames resemble each other as its teacher's do.
 
 Shapes: B batch, S samples, T student frames, L teacher layers (one here), W teacher width.
 """
@@ -41,7 +41,11 @@ class SimilaritySettings(AnySettings):
 
 
 class Similarities(nn.Module):
-    """Mean squared difference between the cosine similarities of all pairs of real frames of a cut."""
+    """A student, trained to relate frames as its teacher does.
+
+    The loss is the mean squared difference between the student's and the teacher's cosine similarities, over all pairs
+    of real frames of a cut.
+    """
 
     def __init__(self, student: Encoder) -> None:
         super().__init__()
@@ -61,10 +65,11 @@ def _similarities(frames_BTD: Tensor) -> Tensor:
 
 
 class Similarity:
-    """Trains a student from nothing: no head is needed, since similarities do not depend on the width.
+    """Trains a student from nothing. It needs no head, since similarities do not depend on the width.
 
     Cannot: mask, or imitate more than one block.
-    Source: similarity-preserving distillation, Tung and Mori, ICCV 2019, here between frames of a cut, not images.
+    Source: similarity-preserving distillation, Tung and Mori, ICCV 2019. Deviation: similarities are those between the
+    frames of a cut, not those between images.
     """
 
     name: ClassVar[str] = "similarity"
@@ -72,9 +77,11 @@ class Similarity:
 
     @staticmethod
     def student(settings: SimilaritySettings, teacher: EncoderConfig) -> EncoderConfig:
+        """The student's architecture, from which its cost is known before it is trained."""
         return settings.student.encoder()
 
     def run(self, trial: Trial[SimilaritySettings]) -> Iterator[Report]:
+        """Trains the student and reports at each rung."""
         settings = trial.settings
         teacher = trial.teacher.encoder
         student = student_for(trial, self.student(settings, teacher.config), settings.training)

@@ -1,4 +1,4 @@
-"""A teacher from supervision: an encoder trained with CTC on a corpus's phones, or on its letters if it has no phones.
+"""The teacher method `ctc`: an encoder is trained to read a corpus's phones, or its characters if it has no phones.
 
 Shapes: B batch, S samples, T frames, D width, V symbols.
 """
@@ -26,9 +26,11 @@ from raysearch.training.trainer import Run
 
 
 def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> dict[str, float]:
-    """Trains in `folder`, leaving the encoder in its `student/`; returns the errors of its own head in percent.
+    """Trains an encoder, leaves it in `folder/student`, and returns the errors of its own head in percent.
 
-    They are named `eval/per` and `test/per`, or `.../wer` where the units are characters.
+    They are named `eval/per` and `test/per`, or `eval/wer` and `test/wer` if the head reads characters.
+
+    Raises: InputError if no cut of the training split has a transcript.
     """
     unit: Unit = "phones" if _has_phones(corpus) else "characters"
     # A corpus may hold cuts without transcripts, for other tasks.

@@ -1,4 +1,4 @@
-"""A teacher without supervision: HuBERT's first two iterations on the corpus."""
+"""The teacher method `hubert`: an encoder is trained without labels, by HuBERT's first two iterations on the corpus."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from raysearch.training.settings import TrainingSettings
 
 
 def train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> dict[str, float]:
-    """Two iterations: clusters of MFCCs, then clusters of the first one's middle block. Without a head, no errors."""
+    """Trains an encoder and leaves it in `work/student`. It has no head, so there are no errors to return.
+
+    The first iteration predicts clusters of MFCCs, the second clusters of the first one's middle block.
+    """
     training = TrainingSettings(lr=settings.lr, batch_s=settings.batch_s)
     labels = LabelStore(work / "labels")
 

@@ -1,7 +1,7 @@
-"""A teacher from its folder, frozen; or one of the right shape that knows nothing.
+"""How a teacher is read from its folder, and frozen.
 
-The folder is an encoder checkpoint with `teacher.json`: the teacher's own errors, and for one that was trained here its
-settings, updates and seconds.
+The folder is the checkpoint of an encoder. One that was trained here also has `teacher.json`, with the teacher's own
+errors, its settings, and the updates and seconds that it took.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ DOCUMENT = "teacher.json"
 
 
 def teacher_metrics(folder: Path) -> dict[str, float]:
-    """The teacher's own errors, in percent; empty where they are not known."""
+    """The teacher's own errors in percent. Empty if they are not known."""
     document = folder / DOCUMENT
     found: dict[str, float] = json.loads(document.read_text(encoding="utf-8"))["metrics"] if document.exists() else {}
     return found
 
 
 def load_teacher(folder: Path, device: torch.device) -> Teacher:
-    """The teacher in `folder`, frozen and in eval mode."""
+    """The teacher in `folder`, frozen and in eval mode. Its key is the digest of its weights."""
     key = content_digest((folder / WEIGHTS_NAME).read_bytes())
     return Teacher(_frozen(load_encoder(folder, device)), key, teacher_metrics(folder))
 
 
 def untrained_teacher(settings: TrainedTeacher, corpus: Corpus) -> Teacher:
-    """A teacher of the right shape that knows nothing."""
+    """A teacher of the right shape that has learned nothing. It stands in where no teacher is asked or trained yet."""
     encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
     return Teacher(_frozen(encoder), key="untrained")
 

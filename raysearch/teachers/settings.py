@@ -1,4 +1,7 @@
-"""Where the teacher comes from. No torch here: documents are checked without it."""
+"""Settings of the teacher, which say where it comes from.
+
+This file does not import torch, because documents are checked without it.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,23 @@ from raysearch.settings import Settings
 
 
 class TrainedTeacher(Settings):
-    """A small teacher trained here, once for a corpus: minutes on a laptop."""
+    """A small teacher that is trained here, once for a corpus. That takes minutes on a laptop."""
 
     source: Literal["train"] = "train"
-    """`train`: it is trained here, on the corpus."""
+    """Where the teacher comes from. `train`: it is trained here, on the corpus."""
     method: Literal["ctc", "speaker", "hubert"] = "ctc"
-    """`ctc`: supervised by the corpus's phones, else its transcripts; `speaker`: by its speakers; `hubert`: two
-    iterations without supervision, which under an hour of speech and a few hundred updates learn nothing useful."""
+    """How it is trained. `ctc`: to read the corpus's phones, or its transcripts if it has no phones; `speaker`: to tell
+    its speakers apart; `hubert`: by two iterations without labels, which learn nothing useful from under an hour of
+    speech and in a few hundred updates."""
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
-    """`waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's, at 25 or 50 Hz."""
+    """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's
+    convolutions over log-mel bins, at 25 or 50 Hz."""
     channels: PositiveInt = 256
     """Channels of every convolution of the front end."""
     depth: int = Field(6, ge=1)
-    """Transformer blocks."""
+    """Number of transformer blocks."""
     width: PositiveInt = 256
-    """Width of the transformer; a multiple of heads and of 16."""
+    """Width of the transformer, a multiple of heads and of 16."""
     heads: PositiveInt = 4
     """Attention heads of each block."""
     position_kernel: PositiveInt = 15
@@ -36,14 +41,14 @@ class TrainedTeacher(Settings):
     centred: bool = False
     """Whether a log-mel front end subtracts each bin's mean over the recording."""
     range_db: float = Field(0.0, ge=0)
-    """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence;
+    """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence.
     0 keeps levels as they are."""
     corpus: CorpusSettings | None = None
-    """Corpus to train it on; by default the search's own."""
+    """Corpus to train the teacher on. By default it is the search's own."""
     clusters: int = Field(100, ge=2)
-    """Label set size of both iterations of `hubert`."""
+    """Number of clusters in both iterations of `hubert`."""
     updates: PositiveInt = 700
-    """Updates, of each iteration."""
+    """Number of updates. `hubert` makes as many in each iteration."""
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate of AdamW."""
     head_lr: float = Field(1e-2, gt=0)
@@ -53,7 +58,7 @@ class TrainedTeacher(Settings):
     seed: int = Field(0, ge=0)
     """Seed of weights and batches."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """bf16 is faster on CPUs that know it."""
+    """Number format of the training. bf16 is faster on CPUs that know it."""
 
     @model_validator(mode="after")
     def _buildable(self) -> TrainedTeacher:
@@ -61,10 +66,11 @@ class TrainedTeacher(Settings):
         return self
 
     def encoder(self) -> EncoderConfig:
+        """The teacher's architecture."""
         return self.shape().encoder()
 
     def shape(self) -> StudentSettings:
-        """The same as a student's settings."""
+        """The teacher's shape, in the form of a student's settings."""
         names = ("front_end", "channels", "depth", "width", "heads", "position_kernel", "centred", "range_db")
         return StudentSettings(**{name: getattr(self, name) for name in names})
 
@@ -73,8 +79,9 @@ class ReadyTeacher(Settings):
     """A teacher that exists already."""
 
     source: str = Field(pattern=r"^(torchaudio:\w+|(hf:|fairseq:)?[^:]+)$")
-    """`torchaudio:HUBERT_BASE` or another of its bundles; `hf:DIR`, a Hugging Face folder of HuBERT, wav2vec 2.0 or
-    WavLM; `fairseq:FILE`; or a folder of ours with `config.json` and `model.safetensors`."""
+    """Where the teacher comes from. `torchaudio:HUBERT_BASE`, or another of torchaudio's bundles; `hf:DIR`, a Hugging
+    Face folder of HuBERT, wav2vec 2.0 or WavLM; `fairseq:FILE`, a checkpoint of fairseq; or else a folder of raysearch
+    with `config.json` and `model.safetensors`."""
 
     @field_validator("source")
     @classmethod

@@ -1,4 +1,4 @@
-"""A teacher from supervision: an encoder trained to tell a corpus's speakers apart."""
+"""The teacher method `speaker`: an encoder is trained to tell a corpus's speakers apart."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ from raysearch.training.recipe import Recipe
 from raysearch.training.trainer import Group, Run
 
 BACKEND = BackendSettings(kind="linear", layers="sum")
+"""The back end that is trained with the encoder, and then thrown away."""
 CROP_S = 2.0
+"""Length of a crop in seconds."""
 MARGIN_WARMUP = 0.5
+"""Share of the updates over which the margin rises from 0."""
 
 
 def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> dict[str, float]:
-    """Trains in `folder`, leaving the encoder in its `student/`; returns the errors of its own back end in percent.
+    """Trains an encoder, leaves it in `folder/student`, and returns the errors of its own back end in percent.
 
     Raises: InputError if a split names fewer than two speakers.
     """
     task = Speaker(SpeakerSettings())
     training = SpeakerTraining(lr=settings.head_lr, batch_s=settings.batch_s, crop_s=CROP_S, warmup=0.05)
-    # The encoder starts from nothing: it has as long a ramp as the margin.
+    # An encoder that starts from nothing needs a longer warm-up than its back end.
     shared = SharedSettings(lr_scale=settings.lr / settings.head_lr, lr_warmup=0.1)
     verification = VerificationSettings(margin_warmup=MARGIN_WARMUP)
     steps = TwoSteps(settings.updates, 0, 0.0, shared, verification, training)
@@ -61,7 +64,7 @@ def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, devic
         groups=(Group("student.", settings.head_lr, steps.shared_rate, training.clip),),
         schedule=steps.backend_rate,
     )
-    # Nothing is imitated: the encoder stands in for a teacher that is never asked.
+    # Nothing is imitated, so the encoder stands in for a teacher that is never asked.
     prepare = ImitationBatches(encoder, steps, device, settings.precision)
     for _ in fit(run, Recipe(module, crops, prepare)):
         pass

@@ -1,4 +1,7 @@
-"""Where teachers are kept: trained here once for a corpus and filed by content, or imported once from elsewhere."""
+"""The store of teachers. Each is trained here once for a corpus, or imported once from elsewhere.
+
+A teacher's key is a digest of its settings and its corpus, or of its source.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from raysearch.training.process import world_size
 
 
 def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Path | None:
-    """The teacher's folder, if it is there already.
+    """The folder of a teacher that is there already. None if it has yet to be made.
 
     Raises: InputError if a ready teacher is not where it should be.
     """
@@ -42,7 +45,7 @@ def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store:
 def prepare_teacher(
     settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore, device: torch.device
 ) -> Path:
-    """The teacher's folder. One trained here is made once for these settings and this corpus, by one process alone.
+    """The teacher's folder, which is made if it is not there. Only one of several processes makes it.
 
     Raises: InputError if a ready teacher is not where it should be.
     """
@@ -87,7 +90,10 @@ def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch
 
 
 def _import(folder: Path, source: str) -> None:
-    """Raises: InputError if the weights cannot be had, or are not of an encoder that we know."""
+    """Reads a teacher from elsewhere and writes it to the folder as an encoder checkpoint.
+
+    Raises: InputError if the weights cannot be had, or are not those of an encoder that we know.
+    """
     try:
         save_encoder(read_encoder(source), folder)
     except InputError as err:
