@@ -54,12 +54,14 @@ class Similarities(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         encoded = self.student(audio_BS, samples_B)
         valid_BT = encoded.valid_BT
+        # Padding holds no speech, so pairs with a frame of it do not count.
         pairs_BTT = (valid_BT[:, :, None] & valid_BT[:, None, :]).float()
         gap_BTT = _similarities(encoded.output_BTD.float()) - _similarities(targets_LBTW[0])
         return (gap_BTT**2 * pairs_BTT).sum() / pairs_BTT.sum(), {}
 
 
 def _similarities(frames_BTD: Tensor) -> Tensor:
+    # Of vectors of length 1 the products are the cosines.
     unit_BTD = normalize(frames_BTD, dim=-1)
     return unit_BTD @ unit_BTD.mT
 

@@ -66,6 +66,7 @@ class StudentSettings(Settings):
     """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence.
     0 keeps levels as they are. Short, quiet or noisy recordings want 30 to 50."""
 
+    # The width of a head is rounded down below, so a student would else be narrower than was asked.
     @model_validator(mode="after")
     def _divisible(self) -> StudentSettings:
         for name, divisor in (("student.heads", self.heads), ("position_conv.groups", 16)):

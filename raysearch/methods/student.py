@@ -31,6 +31,7 @@ def report_untrained(trial: Trial[Any], encoder: Encoder) -> Iterator[Report]:
     """Yields one report, at the last rung, for a student that is taken as it is."""
     metrics: Mapping[str, float] = {}
     if rank() == 0:
+        # What is judged is what lies on disk, as with trained students.
         save_encoder(encoder, trial.folder / "student")
         metrics = trial.evaluate(load_encoder(trial.folder / "student", trial.device).eval(), True)
     yield Report(trial.rungs[-1], metrics, final=True)

@@ -91,7 +91,7 @@ HeadConfig = CtcHeadConfig | SpeakerHeadConfig | FieldHeadConfig
 
 
 class _Kind(Settings):
-    """Which of them a document is; the rest of it is not looked at."""
+    """The kind of head that a document describes. The rest of the document is not looked at."""
 
     model_config = ConfigDict(extra="ignore")
     kind: Literal["ctc", "speaker", "fields"] = "ctc"
@@ -134,6 +134,8 @@ def save_head(folder: Path, config: Settings, module: nn.Module, tuned: Encoder 
     folder.mkdir(parents=True, exist_ok=True)
     if tuned is not None:
         save_encoder(tuned, folder)
+    # Both files are written before either takes its place, and the document takes its place last: a reader who finds a
+    # new one finds the weights that belong to it.
     with whole_file(folder / DOCUMENT_NAME) as document, whole_file(folder / HEAD_WEIGHTS_NAME) as part:
         save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, part)
         document.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -165,6 +167,7 @@ def load_head(folder: Path) -> ChosenHead:
         differ = sorted(key for key in shapes.keys() | expected.keys() if shapes.get(key) != expected.get(key))
         got, wanted = ({key: found.get(key) for key in differ} for found in (shapes, expected))
         raise InputError(f"{folder / HEAD_WEIGHTS_NAME}: {got}; expected {wanted}, as {DOCUMENT_NAME} says")
+    # torch's own complaint about other shapes would name no file and fill a screen.
     head.load_state_dict(weights)
     tuned = load_encoder(folder) if (folder / WEIGHTS_NAME).exists() else None
     return ChosenHead(config, head.eval(), tuned)

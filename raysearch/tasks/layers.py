@@ -86,6 +86,7 @@ class FrozenLayers:
         self._encoder, self._store, self._device = encoder, store, device
         self._kept: dict[str, Tensor] = {}
         if _half_bytes(encoder.config, cuts) <= keep_bytes:
+            # A device has less memory than its host, and the student needs it.
             self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encode(encoder, cuts, store, device)}
 
     def of(self, cuts: Sequence[MonoCut]) -> list[Tensor]:

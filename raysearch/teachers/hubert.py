@@ -51,5 +51,6 @@ def train_hubert(work: Path, settings: TrainedTeacher, corpus: Corpus, device: t
         return load_teacher(folder / "student", device)
 
     first = iterate(MfccTargets(clusters=settings.clusters), untrained_teacher(settings, corpus), work / "first")
+    # HuBERT's second iteration clusters block 6 of 12.
     iterate(TargetSettings(layer=(settings.depth + 1) // 2, clusters=settings.clusters), first, work)
     return {}

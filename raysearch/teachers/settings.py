@@ -62,6 +62,7 @@ class TrainedTeacher(Settings):
 
     @model_validator(mode="after")
     def _buildable(self) -> TrainedTeacher:
+        # A shape that cannot be built is refused when the document is read.
         self.encoder()
         return self
 

@@ -83,6 +83,7 @@ def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch
         "updates": settings.updates * (2 if settings.method == "hubert" else 1),
         "seconds": round(time.perf_counter() - started, 1),
     }
+    # Checkpoints and label sets of the training are of no use to anybody later.
     for file in (work / "student").iterdir():
         file.rename(folder / file.name)
     shutil.rmtree(work)

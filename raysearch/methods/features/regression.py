@@ -34,6 +34,7 @@ class FeatureRegression(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the mean cosine as a metric."""
         encoded = self.student(audio_BS, samples_B)
+        # Differences of numbers that are nearly the same are taken in full precision.
         predicted_LBTW = torch.stack([head(encoded.output_BTD) for head in self.heads]).float()
         l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
         cosine_LBT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1)

@@ -49,10 +49,12 @@ class MaskedPrediction(nn.Module):
             main_BT = real_BT
         else:
             main_BT = mask_BT & real_BT
+            # Under autocast the features are in half precision, and the parameter is not.
             x_BTD = torch.where(mask_BT[..., None], self.mask_D.to(x_BTD.dtype), x_BTD)
         encoded = self.student.encode(x_BTD, frames_B)
         terms = []
         for block, head in zip(self.blocks, self.heads, strict=True):
+            # With `norm: pre` only the output has passed the final LayerNorm, the last hidden state has not.
             last = block == self.student.config.depth
             logits_BTK = head(encoded.output_BTD if last else encoded.hidden[block])
             terms.append(self._loss(logits_BTK, labels_BT, main_BT, real_BT & ~main_BT))

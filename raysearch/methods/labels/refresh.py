@@ -102,6 +102,7 @@ class RefreshedBatches:
 
 
 def _middle(encoder: Encoder) -> int:
+    # HuBERT's second iteration clusters block 6 of 12.
     return (encoder.config.depth + 1) // 2
 
 

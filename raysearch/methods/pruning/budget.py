@@ -210,6 +210,7 @@ def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
             if unit != "channels" and (count, limit) in seen:
                 continue
             seen.add((count, limit))
+            # A number that is no multiple goes to the next one below or above.
             fewer = -(-count // step) * step - step
             more = min(count // step * step + step, limit)
             changed = [fewer] if fewer >= (1 if unit == "channels" else 0) else []
@@ -220,6 +221,7 @@ def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
 
 def _check(budget: Budget, start: EncoderConfig) -> None:
     full = sizes_of(start)
+    # With multiple 1 this is the least that can be left: every convolution keeps one channel.
     least = budget.measure(combined(budget.units, _scaled(full, 0.0, 1), full))
     if least > budget.target:
         raise InputError(

@@ -132,6 +132,7 @@ def settle(gates: GateSet, budgets: Sequence[Budget]) -> OpenUnits:
         shift = solve(budget, shrink, -_FURTHEST, _FURTHEST)
         sizes = polish(budget, shrink(shift), gates.full)
         check_met(budget, sizes)
+        # Whole sub-layers are part of the transformer, as FFN units are, so they go by the same budget.
         layers = gates.open_units(shift, budget.multiple) if "ffn" in budget.units else settled
         settled = layers._replace(sizes=sizes)
     return settled

@@ -72,6 +72,7 @@ def prune(
     # The config is written last, so where it is the first phase is done and the sliced student is whole.
     if (sliced / CONFIG_NAME).exists():
         student = load_encoder(sliced, trial.device)
+        # The file holds the heads alone. The student was read from its own checkpoint.
         loss_module.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
     else:
         student = phases.learn_gates(goals)
@@ -116,6 +117,7 @@ class _Phases:
             groups=(gate_group(pruning, self.end),),
             curve=trial.folder / "curve.jsonl",
         )
+        # The only rung of this phase is its end, where the student is not sliced yet: there is nothing to report.
         for _ in fit(run, Recipe(module, self.batches, _with_step(self.prepare))):
             pass
         gates = module.gated.gates
@@ -125,6 +127,7 @@ class _Phases:
     def recover(self, student: Encoder) -> Iterator[Report]:
         """Trains the sliced student in the gated one's place, which is the second phase, and reports at each rung."""
         trial, training = self.trial, self.training
+        # A sliced encoder is made without dropout.
         _set_dropout(student, training.dropout)
         self.loss_module.student = student
         run = Run(
@@ -142,6 +145,7 @@ class _Phases:
         )
         for report in fit(run, recipe):
             if report.final and rank() == 0:
+                # After the last rung nothing resumes from the first phase any more.
                 shutil.rmtree(trial.folder / "pruning", ignore_errors=True)
             yield report
 

@@ -102,6 +102,7 @@ def _renumbered(weights: dict[str, Tensor], blocks: list[int]) -> dict[str, Tens
 def _importances(encoder: Encoder) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """The importance of each channel, head and FFN unit of each layer: the length of the weights that read it."""
     weights = encoder.state_dict()
+    # The next convolution reads a channel, and the projection reads those of the last one.
     convs = [weights[f"front_end.convs.{layer}.weight"] for layer in range(1, len(encoder.config.front_end.channels))]
     channels = [_lengths(weight.transpose(0, 1)) for weight in (*convs, encoder.projection.weight.detach()[..., None])]
     heads: list[Tensor] = []
@@ -125,5 +126,6 @@ def _lengths(reader_UX: Tensor) -> Tensor:
 def _heaviest(weight_U: Tensor, count: int) -> Tensor:
     """1 for the `count` heaviest units, 0 for the others."""
     value_U = weight_U.new_zeros(len(weight_U))
+    # A stable order keeps the first of equals, on every device.
     value_U[weight_U.detach().argsort(descending=True, stable=True)[:count]] = 1.0
     return value_U

@@ -114,6 +114,7 @@ class TwoSteps:
 def cosine_rate(training: SpeakerTraining, step: int, updates: int) -> float:
     """A rate that rises to 1 over the warm-up and then falls to the floor along half a cosine."""
     rising = round(training.warmup * updates)
+    # The first update, number 0, learns something too.
     if step < rising:
         return (step + 1) / (rising + 1)
     turn = (1 + math.cos(math.pi * (step - rising) / max(1, updates - rising))) / 2

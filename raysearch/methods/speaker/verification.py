@@ -72,6 +72,7 @@ class Verification(nn.Module):
         if plain:
             of_plain = self.student.encode(*self.student.features(audio_BS, samples_B), plain=len(audio_BS))
         if adapted:
+            # The weights are detached for this one call. In the module itself they go on learning from imitation.
             weights = self._detached() if detached else {}
             of_adapted = functional_call(self.student, weights, (audio_BS, samples_B))
         return of_plain, of_adapted

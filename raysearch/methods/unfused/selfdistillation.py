@@ -66,6 +66,7 @@ def distillation_loss(
             loss = loss + settings.alpha * F.cross_entropy(logits_BK, labels_B)
         if settings.beta:
             log_BK, wanted_BK = (logits_BK / t).log_softmax(-1), (followed_BK / t).log_softmax(-1)
+            # The factor t^2 keeps gradients of one size whatever the temperature.
             loss = loss + settings.beta * t**2 * F.kl_div(log_BK, wanted_BK, reduction="batchmean", log_target=True)
         if settings.gamma:
             loss = loss + settings.gamma * (2 - 2 * F.cosine_similarity(logits_BK, followed_BK, dim=-1)).mean()
@@ -121,6 +122,7 @@ def _states(
 
 def _mean(x_BTX: Tensor, frames_B: Tensor) -> Tensor:
     valid_BT1 = valid_mask(frames_B, x_BTX.shape[1])[..., None]
+    # A window too short for one frame has the mean 0.
     return (x_BTX * valid_BT1).sum(1) / frames_B[:, None].clamp(min=1)
 
 

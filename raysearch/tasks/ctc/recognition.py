@@ -116,6 +116,7 @@ class CtcTask:
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         train, dev = self._labelled(corpus, "train"), self._labelled(corpus, "dev")
         held_out = self._labelled(corpus, "test") if test else []
+        # A symbol that only dev or test has cannot be learned, so it must not become an output of the head.
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
         trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed)
@@ -133,6 +134,7 @@ class CtcTask:
         details |= {f"at_lr_{lr:g}": score.value for lr, score in scores.items()}
         test_score = None
         if test:
+            # The other heads never see test, so nothing can be chosen by it.
             chosen = replace(trained, heads={best: trained.heads[best]})
             test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
         # A probe leaves the student as it is, so only a fine-tuned copy is kept beside the head.
@@ -157,6 +159,7 @@ class CtcTask:
         readings = {lr: Reading([], []) for lr in trained.heads}
         for cut, x_LTD in encode(trained.encoder, cuts, corpus.audio, device):
             for lr, head in trained.heads.items():
+                # Hidden states come in half precision, but heads are trained in full.
                 with torch.no_grad():
                     logits_TV = head(x_LTD.float())
                 (read,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))

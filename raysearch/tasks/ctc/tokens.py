@@ -107,6 +107,7 @@ def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[in
     lengths_B = torch.tensor([len(target) for target in targets])
     tokens = torch.tensor([token for target in targets for token in target], dtype=torch.long)
     log_probs_TBV = logits_BTV.float().log_softmax(-1).transpose(0, 1)
+    # torch's own mean would weigh cuts alike, and so weigh the tokens of short cuts more.
     loss = F.ctc_loss(
         log_probs_TBV,
         tokens.to(logits_BTV.device),
@@ -121,6 +122,7 @@ def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[in
 
 def greedy(logits_BTV: Tensor, frames_B: Tensor) -> list[list[int]]:
     """Each row's reading: the likeliest token of every frame, with repeats merged and blanks dropped."""
+    # One transfer from the device, where each row would need its own.
     best_BT = logits_BTV.argmax(-1).cpu()
     merged = (torch.unique_consecutive(best_T[:n]) for best_T, n in zip(best_BT, frames_B.tolist(), strict=True))
     return [[token for token in row.tolist() if token != BLANK] for row in merged]

@@ -53,6 +53,7 @@ class Confusion:
 
         size = float(np.clip(2.5 + 0.45 * len(self.classes), 4, 14))
         figure = Figure(figsize=(size, size), dpi=120, layout="constrained")
+        # Agg draws without a display. pyplot would look for one, and keep every figure in memory.
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         shares = self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)

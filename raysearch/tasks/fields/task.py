@@ -166,6 +166,7 @@ class FieldTask:
             for cut in corpus.splits.get(split, []):
                 own = self.values(cut)
                 if own is not None:
+                    # Where corpora were joined, each cut says which one it is from.
                     name = (cut.supervisions[0].custom or {}).get("corpus", corpus.name)
                     found.setdefault(name, {}).setdefault(split, []).append(cut)
                     values.setdefault(name, {})[cut.id] = own
@@ -201,6 +202,7 @@ class FieldTask:
         return readings
 
     def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> FieldReadings:
+        # The other heads never see test, so nothing can be chosen by it.
         chosen = replace(one.trained, heads={one.lr: one.trained.heads[one.lr]})
         return self._read(chosen, one.part, "test", one.fields, corpus, device)[one.lr]
 

@@ -25,6 +25,7 @@ class SpeakerBackend(nn.Module):
         super().__init__()
         self.settings, self.width, self.hidden = settings, width, hidden
         if settings.layers == "sum":
+            # Only here: a parameter that gets no gradient stops training on several processes.
             self.mix_L = nn.Parameter(torch.zeros(hidden))
         if settings.kind == "ecapa":
             self.body: nn.Module = Ecapa(width, settings.channels, settings.embedding)

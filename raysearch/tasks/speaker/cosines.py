@@ -28,6 +28,7 @@ def cosines(one_NE: NDArray[np.floating], other_NE: NDArray[np.floating]) -> Flo
 def cohort_moments(embeddings_ME: NDArray[np.floating], cohort_CE: Floats, nearest: int) -> Floats:
     """The mean and the deviation (M, 2) of each embedding's cosines with its nearest cohort speakers."""
     top_MK = np.sort(unit(embeddings_ME) @ unit(cohort_CE).T, axis=1)[:, -nearest:]
+    # A single nearest speaker has no deviation to divide by.
     return np.stack([top_MK.mean(axis=1), np.maximum(top_MK.std(axis=1), 1e-12)], axis=1)
 
 

@@ -58,6 +58,7 @@ class Speaker:
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         """Trains a back end on the encoder's frozen hidden states, then judges it."""
         cuts = _spoken(corpus, "train")
+        # The weights of back end and AAM are drawn from torch's global generator.
         torch.manual_seed(seed)
         backend = SpeakerBackend(self.settings.backend, encoder.config.width, encoder.config.depth + 1).to(device)
         self._train(backend, FrozenLayers(encoder, cuts, corpus.audio, device), cuts, encoder, device, seed)
@@ -105,6 +106,7 @@ class Speaker:
         frames = max(1, round(settings.crop_s * encoder.config.frame_hz))
         rng = np.random.default_rng(seed)
         for step in range(settings.updates):
+            # A small corpus has fewer cuts than a batch holds. Then some come twice, as other crops.
             drawn = [cuts[index] for index in rng.choice(len(cuts), settings.batch, replace=settings.batch > len(cuts))]
             crops = [_crop(x_LTD, frames, rng) for x_LTD in frozen.of(drawn)]
             speakers_B = torch.tensor([names[speaker_of(cut)] for cut in drawn], device=device)
