@@ -94,7 +94,9 @@ def test_manifest_missing_is_refused(tmp_path: Path) -> None:
         read_manifests(settings, None)
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"type": "MonoCut"', mtime=0), gzip.compress(b"{}\n", mtime=0)[:-6]])
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b'{"type": "MonoCut"', mtime=0), gzip.compress(b"{}\n", mtime=0)[:-6]]
+)
 def test_manifest_that_is_not_json_lines_is_refused(tmp_path: Path, content: bytes) -> None:
     _, settings = write_manifests(tmp_path)
     settings.splits.dev.write_bytes(content)
