@@ -35,7 +35,8 @@ def _check_free(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as err:
-        raise InputError(f"--port: {port}: {os.strerror(err.errno or 0)} on {host}; expected a port that is free") from err
+        reason = os.strerror(err.errno or 0)
+        raise InputError(f"--port: {port}: {reason} on {host}; expected a port that is free") from err
 
 
 def names(host: str, port: int) -> list[str]:
