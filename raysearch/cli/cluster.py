@@ -45,10 +45,11 @@ def submit(
     import subprocess
     import sys
 
-    from raysearch.cluster.submission import package_lines, packed
+    from raysearch.cluster.submission import check_dashboard, package_lines, packed
 
     if not working_dir.is_dir():
         raise InputError(f"--working-dir: {working_dir}: no such folder; expected the one to send")
+    check_dashboard(address)
     print("\n".join(package_lines(packed(working_dir))), flush=True)
     ray = [str(Path(sys.executable).parent / "ray"), "job", "submit"]
     options = ["--address", address, "--working-dir", str(working_dir), *(["--no-wait"] if no_wait else [])]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 
+from raysearch.errors import InputError
+from raysearch.files.secrets import masked
+
+ANSWER_S = 10.0
+"""Seconds after which a dashboard that has not answered counts as none."""
 LARGEST = 5
 """How many of the largest files are named."""
 
@@ -32,6 +39,23 @@ def _walk(root: Path, folder: Path, excludes: list[Callable[[Path], bool]], foun
             _walk(root, path, excludes, found)
         elif path.is_file():
             found[str(path.relative_to(root))] = path.stat().st_size
+
+
+def check_dashboard(address: str) -> None:
+    """Asks whether something answers where a job is to be sent.
+
+    Raises: InputError if nothing does. Ray itself would say so in ninety lines.
+    """
+    try:
+        urllib.request.urlopen(f"{address.rstrip('/')}/api/version", timeout=ANSWER_S).close()
+    except urllib.error.HTTPError:
+        return  # it answers, and Ray will bring the token that it asks for
+    except (OSError, ValueError) as err:
+        reason = getattr(err, "reason", err)
+        raise InputError(
+            f"--address: {masked(address)}: no Ray dashboard answers ({reason}); expected that of a running cluster, "
+            "such as http://127.0.0.1:8265 after `ray start --head`"
+        ) from err
 
 
 def package_lines(files: dict[str, int]) -> list[str]:

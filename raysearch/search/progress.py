@@ -96,7 +96,9 @@ class Lines:
         reference = self._study.about["reference_point"]
         found = build_document(self._spec.name, self._spec.objectives, records, reference)
         ended = _ended(records)
-        line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {ended}/{self._trials} trials"
+        # A search that is resumed with fewer trials than it has keeps them all.
+        asked = max(ended, self._trials)
+        line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {ended}/{asked} trials"
         # A resumed search has trials that an earlier driver ended: they say nothing about the pace of this one.
         ended_here = ended - self._ended_before
         if ended_here and ended < self._trials:

@@ -142,7 +142,8 @@ def _run(
             teacher = read_config(Path(setup.teacher) / "config.json")
             study = _study(spec, folder, teacher, Path(setup.teacher))
             study.guard = partial(_guard, lease, replica)
-            study.note("trials", trials)
+            # A resumed search may have more trials than it is asked for now. None of them is taken back.
+            study.note("trials", max(trials, sum(record.state != "infeasible" for record in study.records())))
             mirror = _start_mirror(folder)
             searcher = Searcher(spec, study, teacher, trials=trials, say=say)
             progress = make_progress(spec, study, trials, say)

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, did_you_mean
 from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
 from raysearch.files.secrets import PRIVATE
@@ -188,7 +188,8 @@ class SearchFolder:
             return Links(**json.loads((self.path / "search.json").read_text()))
         except FileNotFoundError as err:
             known = ", ".join(self.searches()) or "none yet"
-            raise InputError(f"{self.name}: no such search in {self.place}; expected one of: {known}") from err
+            near = did_you_mean(self.name, self.searches())
+            raise InputError(f"{self.name}: no such search in {self.place}; expected one of: {known}{near}") from err
 
     def study_storage(self) -> str:
         """Database URL of the study, or path of its journal."""

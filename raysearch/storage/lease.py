@@ -21,7 +21,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.storage.holder import SILENCE_S, Holder
 
 BEAT_S = 15.0
-"""Between two signs of life of a driver."""
+"""Seconds between two signs of life of a driver."""
 
 
 class Lease:

@@ -26,6 +26,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
+from raysearch.errors import counted
 from raysearch.front.plots import draw_html, draw_png
 from raysearch.front.pruned_layers import LAYERS_LEFT_FILE, draw_pruned_layers
 from raysearch.front.settings_page import draw_settings
@@ -56,6 +57,10 @@ class Synced:
     params: int = 0
     tags: int = 0
     artifacts: int = 0
+
+    def __str__(self) -> str:
+        written = [counted(count, name.removesuffix("s")) for name, count in vars(self).items() if count]
+        return f"sent to MLflow: {', '.join(written)}" if written else "MLflow has all of the search"
 
 
 @dataclass

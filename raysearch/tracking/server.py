@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
+
+from raysearch.errors import InputError
 
 
 def serve(root: Path, host: str, port: int) -> None:
     """Turns this process into the server, and never returns.
 
     The server's SQLite database and its artifacts are those into which searches write by default.
+    Raises: InputError if the address cannot be listened on, as when another server has the port.
     """
+    _check_free(host, port)
     root.mkdir(parents=True, exist_ok=True)
     # The page needs none of MLflow's background jobs, which would be two more processes. Deprecation warnings of
     # MLflow's libraries are of no use to whoever starts the server.
@@ -23,6 +28,15 @@ def serve(root: Path, host: str, port: int) -> None:
     # `execve` drops what is still in the buffer.
     sys.stdout.flush()
     os.execve(sys.executable, command(root, host, port), environment)
+
+
+def _check_free(host: str, port: int) -> None:
+    # The server that comes in this process's place would only log that it cannot listen, and end as if all were well.
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as err:
+        reason = os.strerror(err.errno or 0)
+        raise InputError(f"--port: {port}: {reason} on {host}; expected a port that is free") from err
 
 
 def names(host: str, port: int) -> list[str]:

@@ -97,6 +97,8 @@ def test_trial_without_a_student_is_refused(root: Path, number: int, fault: str)
 def test_name_that_is_not_there_is_refused(root: Path) -> None:
     with pytest.raises(InputError, match=r"nothing: no such search in .*; expected one of: tiny"):
         raysearch.open_search("nothing", storage=root)
+    with pytest.raises(InputError, match=r"expected one of: tiny \(did you mean tiny\?\)"):
+        raysearch.open_search("tinny", storage=root)
 
 
 def test_storage_is_the_environments_where_none_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from raysearch.search.progress import Lines
 from tests.search.made_up import spec_with
 
 
-def closing_lines(*cuts_per_cluster: float) -> list[str]:
+def closing_lines(*cuts_per_cluster: float, asked: int | None = None) -> list[str]:
     records = [
         TrialRecord(
             number=number,
@@ -20,7 +20,7 @@ def closing_lines(*cuts_per_cluster: float) -> list[str]:
     ]
     study = SimpleNamespace(records=lambda: records, about={"reference_point": [100.0, 100.0]})
     said: list[str] = []
-    Lines(spec_with(), study, len(records), said.append, clock=lambda: 0.0).close()
+    Lines(spec_with(), study, asked or len(records), said.append, clock=lambda: 0.0).close()
     return said
 
 
@@ -31,3 +31,8 @@ def test_few_cuts_a_cluster_then_said_once_with_the_trials():
 
 def test_enough_cuts_a_cluster_then_nothing_is_said():
     assert len(closing_lines(39.0, 60.0)) == 1
+
+
+def test_fewer_trials_asked_for_than_there_are_then_all_are_counted():
+    (line,) = closing_lines(39.0, 60.0, 80.0, asked=1)
+    assert line.endswith("3/3 trials")

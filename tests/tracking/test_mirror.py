@@ -222,3 +222,8 @@ def test_pictures_of_a_trial_are_artifacts_of_its_run(store, client, tmp_path):
     Mirror(*store).sync(state([record(0, checkpoint="trials/0000/student")], "det", folder=tmp_path))
     (run,) = all_runs(client, "det")[1]
     assert "speaker.png" in [artifact.path for artifact in client.list_artifacts(run.info.run_id)]
+
+
+def test_what_was_sent_is_told_as_a_sentence():
+    assert str(Synced(runs=1, metrics=2_000)) == "sent to MLflow: 1 run, 2,000 metrics"
+    assert str(Synced()) == "MLflow has all of the search"
