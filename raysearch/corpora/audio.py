@@ -22,6 +22,12 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.files.whole import write_whole
 
 FULL_SCALE = 32_768
+CACHE_NAME = "verdicts-2.json"
+"""File of verdicts in a folder of ours. It gets a new number when recordings are looked at in another way."""
+LOUDEST = 16.0
+"""Largest sample that is taken for loud speech, of a full scale of 1. Louder ones lie in the range of integers."""
+PIPED = 0x7FFFF000
+"""Bytes of sound in a WAV header from which on they mean that the length was not known."""
 AAC = (".m4a", ".mp4", ".aac")
 """Suffixes of AAC files, which libsndfile cannot read. VoxCeleb2 is published in this format."""
 
@@ -43,10 +49,18 @@ def decode(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarr
 
     Raises: soundfile.LibsndfileError if the file does not decode.
     """
+    return _as_16_bit(_read(file, start, samples))
+
+
+def _read(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarray:
     with soundfile.SoundFile(file) as audio:
         if start:  # a seek that is not needed would hide why a file does not decode
             audio.seek(start)
-        audio_S = audio.read(samples, dtype="float32")
+        audio_S: np.ndarray = audio.read(samples, dtype="float32")
+    return audio_S
+
+
+def _as_16_bit(audio_S: np.ndarray) -> np.ndarray:
     # Samples are read as floats, because libsndfile casts float files to integers without scaling them. This loses
     # nothing of 16-bit files.
     np.rint(audio_S * np.float32(FULL_SCALE), out=audio_S)
@@ -70,6 +84,34 @@ def verdicts_on(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Ve
     return {path: known[str(path)][1] for path in paths}
 
 
+def not_speech(audio_S: np.ndarray) -> str | None:
+    """Why these samples cannot be speech in [-1, 1], None if they can: some are no numbers, or in another range."""
+    if not np.isfinite(audio_S).all():
+        return "samples that are not numbers"
+    peak = float(np.abs(audio_S).max(initial=0.0))
+    # Resampling takes loud speech a little above 1. Samples that were written from integers lie in the thousands.
+    return f"peak {peak:.0f}; expected at most 1" if peak > LOUDEST else None
+
+
+def _cut_off(path: Path, header: soundfile._SoundFileInfo) -> str | None:
+    """Why a WAV file is not whole: libsndfile reads what is there, and forgets what the header promised."""
+    if header.format not in ("WAV", "WAVEX"):
+        return None
+    with path.open("rb") as file:
+        place, content = 12, file.read(4096)
+    while (kind := content[place : place + 4]) != b"data":
+        if len(kind) < 4:
+            return None
+        place += 8 + (int.from_bytes(content[place + 4 : place + 8], "little") + 1) // 2 * 2
+    promised = int.from_bytes(content[place + 4 : place + 8], "little")
+    there = path.stat().st_size - place - 8
+    # Programs that write into a pipe do not know the length, and promise as much as a header can.
+    if promised >= PIPED or promised <= there:
+        return None
+    samples = header.frames * promised // max(there, 1)
+    return f"header says {samples:,} samples, {header.frames:,} there"
+
+
 def _verdict_on(path: Path) -> Verdict:
     try:
         if path.stat().st_size == 0:
@@ -79,13 +121,16 @@ def _verdict_on(path: Path) -> Verdict:
             return Verdict(header.frames, f"{header.samplerate} Hz; expected {SAMPLE_RATE_HZ} Hz")
         if header.channels != 1:
             return Verdict(header.frames, f"{header.channels} channels; expected 1")
-        audio_S = decode(path)
+        audio_S = _read(path)
     except soundfile.LibsndfileError as error:
         if path.suffix.lower() in AAC:
             return Verdict(0, "AAC is not read; convert it: ffmpeg -i IN.m4a -ac 1 -ar 16000 OUT.wav")
         return Verdict(0, f"does not decode: {error.error_string.rstrip('.')}")
     except OSError as error:
         return Verdict(0, f"cannot be read: {error.strerror}")
+    if fault := not_speech(audio_S) or _cut_off(path, header):
+        return Verdict(len(audio_S), fault)
+    audio_S = _as_16_bit(audio_S)
     if not audio_S.any():
         return Verdict(len(audio_S), "silent: every sample is zero" if len(audio_S) else "no samples")
     return Verdict(len(audio_S), None, hashlib.md5(audio_S.tobytes(), usedforsecurity=False).hexdigest())

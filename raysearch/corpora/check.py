@@ -127,9 +127,16 @@ def _shared_speakers(corpus: Corpus) -> list[str]:
 
 
 def _shared_recordings(corpus: Corpus, cache: Path | None) -> list[str]:
-    files = {split: {_file(cut) for cut in cuts} for split, cuts in corpus.splits.items()}
+    # Recordings in archives are not looked at before they are wanted, so they cannot be compared.
+    files = {
+        split: {_file(cut) for cut in cuts if cut.recording.sources[0].type == "file"}
+        for split, cuts in corpus.splits.items()
+    }
     verdicts = verdicts_on(set().union(*files.values()), cache)
-    names = {split: {verdicts[path].digest: path.stem for path in sorted(paths)} for split, paths in files.items()}
+    names = {
+        split: {verdicts[path].digest: path.stem for path in sorted(paths) if verdicts[path].digest}
+        for split, paths in files.items()
+    }
     return [
         f"{one} and {other} share {counted(len(both), 'recording')}: {_first(names[one][digest] for digest in both)}"
         for one, other in combinations(names, 2)

@@ -19,6 +19,7 @@ from typing import Any
 import soundfile
 from scipy.signal import resample_poly
 
+from raysearch.corpora.audio import CACHE_NAME
 from raysearch.corpora.check import Checked, check_corpus
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.readers.commonvoice import listed_clips
@@ -69,7 +70,7 @@ def prepare(settings: CorpusSettings, out: Path) -> Checked | None:
         settings = settings.model_copy(update={"clips": out / "clips"})
     cache = out / "verdicts"
     corpus = read_corpus(settings, cache)
-    checked = check_corpus(corpus, cache / "verdicts.json")
+    checked = check_corpus(corpus, cache / CACHE_NAME)
     _write(corpus, out)
     write_whole(marker, json.dumps({"settings": recipe, **checked.document()}, indent=2, default=str))
     return checked

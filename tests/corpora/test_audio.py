@@ -41,7 +41,8 @@ def test_verdicts_decode_again_only_what_changed(tmp_path: Path, monkeypatch: py
     cache = tmp_path / "cache" / "verdicts.json"
     first = verdicts_on(paths, cache)
     decoded: list[Path] = []
-    monkeypatch.setattr(module, "decode", lambda path: (decoded.append(path), decode(path))[1])
+    read = module._read
+    monkeypatch.setattr(module, "_read", lambda path: (decoded.append(path), read(path))[1])
     assert verdicts_on(paths, cache) == first
     assert decoded == []
     write_flac(paths[1], noise(0.3))
@@ -54,3 +55,26 @@ def test_verdicts_survive_a_torn_cache(tmp_path: Path, torn: str) -> None:
     path, cache = write_flac(tmp_path / "a.flac", noise(0.2)), tmp_path / "verdicts.json"
     cache.write_text(torn)
     assert verdicts_on([path], cache) == verdicts_on([path], None) == verdicts_on([path], cache)
+
+
+@pytest.mark.parametrize(
+    ("sample", "fault"),
+    [
+        (float("nan"), "samples that are not numbers"),
+        (float("inf"), "samples that are not numbers"),
+        (-3_012.0, "peak 3012; expected at most 1"),
+        (1.5, None),
+    ],
+)
+def test_verdict_on_float_samples_that_are_no_speech(tmp_path: Path, sample: float, fault: str | None) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.append(noise(0.2), sample), 16_000, subtype="FLOAT")
+    assert verdicts_on([path], None)[path].fault == fault
+
+
+def test_verdict_on_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(0.3), 16_000, subtype="PCM_16")
+    assert verdicts_on([path], None)[path].fault is None
+    path.write_bytes(path.read_bytes()[: 44 + 4_000])
+    assert verdicts_on([path], None)[path].fault == "header says 4,800 samples, 2,000 there"

@@ -7,14 +7,13 @@ without a word and keeps the rate.
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.listed import Row, read_rows
+from raysearch.corpora.readers.text import read_table, without_punctuation
 from raysearch.corpora.settings import SPLITS, CommonVoiceSettings
 from raysearch.errors import InputError
 
@@ -33,7 +32,7 @@ def read_commonvoice(settings: CommonVoiceSettings, cache: Path | None) -> Corpu
 def listed_clips(settings: CommonVoiceSettings) -> list[Row]:
     """A row for every clip of the three tables, with the file that they name.
 
-    Raises: InputError if a table or column is missing, or a row lacks its path or sentence.
+    Raises: InputError if a table or column is missing, or a row lacks its path.
     """
     clips = settings.clips or settings.root / "clips"
     return [row for split in SPLITS for row in _table(settings.root / f"{split}.tsv", split, clips)]
@@ -46,19 +45,11 @@ def _usable(path: Path) -> Path:
 
 
 def _table(path: Path, split: str, clips: Path) -> Iterator[Row]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            # Some sentences hold quotation marks that open and never close, so these may not quote.
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
-            if missing:
-                raise InputError(f"corpus.root: {path}: no column {missing[0]}; expected {', '.join(_COLUMNS)}")
-            for number, row in enumerate(reader, start=2):
-                if not row["path"] or not row["sentence"]:
-                    raise InputError(f"corpus.root: {path}: line {number}: {row}; expected a path and a sentence")
-                text = re.sub(r"[^\w\s'’-]", " ", row["sentence"])
-                yield Row(Path(row["path"]).stem, clips / row["path"], split, row["client_id"], text)
-    except OSError as err:
-        raise InputError(f"corpus.root: {path}: {err.strerror}; expected a table of {', '.join(_COLUMNS)}") from err
-    except UnicodeDecodeError as err:
-        raise InputError(f"corpus.root: {path}: not UTF-8; expected a table of {', '.join(_COLUMNS)}") from err
+    # Some sentences hold quotation marks that open and never close, so these may not quote.
+    for number, row, fault in read_table(path, "corpus.root", _COLUMNS, "\t", quoted=False):
+        if not row["path"].strip():
+            raise InputError(f"corpus.root: {path}: line {number}: path: empty; expected the name of a clip")
+        # The first tables of Common Voice name their clips without a suffix.
+        clip = clips / (row["path"] if Path(row["path"]).suffix else f"{row['path']}.mp3")
+        text = without_punctuation(row["sentence"])
+        yield Row(clip.stem, clip, split, row["client_id"], text, fault=f"{path.name}: {fault}" if fault else None)

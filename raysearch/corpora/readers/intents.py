@@ -6,13 +6,13 @@ of one kind, the slot holds both in their order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.listed import Row, check_split, read_rows, refuse_unknown
+from raysearch.corpora.readers.text import as_text, json_lines
 from raysearch.corpora.settings import IntentsSettings, SlurpSettings
 from raysearch.errors import InputError
 
@@ -50,40 +50,43 @@ def _checked(corpus: Corpus) -> Corpus:
 def _lines(path: Path, key: str) -> Iterator[tuple[dict[str, Any], str]]:
     """The document on each line, and where that line stands, for messages."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
     except OSError as err:
         raise InputError(f"{key}: {path}: {err.strerror}; expected JSON lines") from err
-    except UnicodeDecodeError as err:
-        raise InputError(f"{key}: {path}: not UTF-8; expected JSON lines") from err
-    for number, line in enumerate(lines, start=1):
+    for number, document in json_lines(content, f"{key}: {path}"):
         where = f"{key}: {path}: line {number}"
-        try:
-            document = json.loads(line)
-        except ValueError as err:
-            raise InputError(f"{where}: {err}; expected a JSON object") from err
         if not isinstance(document, dict):
             raise InputError(f"{where}: {type(document).__name__}; expected a JSON object")
         yield document, where
 
 
 def _row(root: Path, document: Mapping[str, Any], where: str) -> Row:
-    for key in ("path", "intent"):
-        if not isinstance(document.get(key), str):
-            raise InputError(f"{where}: {key}: {document.get(key)!r}; expected a text")
-    slots = document.get("slots", {})
-    if not isinstance(slots, dict) or not all(isinstance(value, str) and value for value in slots.values()):
-        raise InputError(f"{where}: slots: {slots!r}; expected a text for each slot that is there")
-    path = Path(document["path"])
+    path, intent = (_text(document.get(key), where, key) for key in ("path", "intent"))
+    if not path or not intent:
+        key = "intent" if path else "path"
+        raise InputError(f"{where}: {key}: {document.get(key)!r}; expected a text")
+    given = document.get("slots") or {}
+    if not isinstance(given, dict):
+        raise InputError(f"{where}: slots: {given!r}; expected a text for each slot that is there")
+    slots = {name: _text(value, where, f"slots.{name}") for name, value in given.items()}
+    if not all(slots.values()):
+        raise InputError(f"{where}: slots: {given!r}; expected a text for each slot that is there")
+    speaker, text = (_text(document.get(key), where, key) for key in ("speaker", "text"))
     split = check_split(document.get("split"), where)
-    custom = {"intent": document["intent"], "slots": slots}
-    return Row(
-        path.with_suffix("").as_posix(), root / path, split, document.get("speaker"), document.get("text"), custom
-    )
+    custom = {"intent": intent, "slots": slots}
+    return Row(Path(path).with_suffix("").as_posix(), root / path, split, speaker, text, custom)
+
+
+def _text(value: object, where: str, key: str) -> str | None:
+    try:
+        return as_text(value)
+    except ValueError as err:
+        raise InputError(f"{where}: {key}: {err}") from err
 
 
 def _slurp_rows(audio: Path, document: Mapping[str, Any], split: str, where: str) -> Iterator[Row]:
     try:
-        words = [token["surface"] for token in document["tokens"]]
+        words = [as_text(token["surface"]) or "" for token in document["tokens"]]
         slots: dict[str, str] = {}
         for entity in document["entities"]:
             value = " ".join(words[index] for index in entity["span"]).lower()
@@ -91,8 +94,8 @@ def _slurp_rows(audio: Path, document: Mapping[str, Any], split: str, where: str
         custom = {"intent": f"{document['scenario']}_{document['action']}", "slots": slots}
         for recording in document["recordings"]:
             file = Path(recording["file"])
-            yield Row(file.stem, audio / file, split, None, document["sentence"], custom)
-    except (KeyError, TypeError, IndexError) as err:
+            yield Row(file.stem, audio / file, split, None, as_text(document["sentence"]), custom)
+    except (KeyError, TypeError, IndexError, ValueError) as err:
         raise InputError(
             f"{where}: {type(err).__name__} {err}; expected SLURP's keys sentence, scenario, action, tokens, entities, "
             "recordings"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from lhotse.utils import fastcopy
 
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.listed import Row, check_split, read_rows, refuse_unknown, values_of
+from raysearch.corpora.readers.text import is_recording, read_table
 from raysearch.corpora.readers.trial_list import cut_id, read_speakers
 from raysearch.corpora.settings import SPLITS, LabelledSettings, ReadingSettings, SeveralSettings
 from raysearch.errors import InputError
@@ -83,22 +83,15 @@ def _owned(cut: MonoCut, name: str) -> MonoCut:
 
 
 def _table(root: Path, table: Path) -> Iterator[Row]:
-    try:
-        with table.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
-            if missing:
-                raise InputError(f"corpus.table: {table}: no column {missing[0]}; expected {', '.join(_COLUMNS)}")
-            for number, row in enumerate(reader, start=2):
-                where = f"corpus.table: {table}: line {number}"
-                if not row["path"] or not row["label"]:
-                    raise InputError(f"{where}: {row}; expected a path and a label")
-                split = check_split(row["split"], where)
-                yield _row(root, Path(row["path"]), row["label"].strip(), split, row.get("speaker"))
-    except OSError as err:
-        raise InputError(f"corpus.table: {table}: {err.strerror}; expected a CSV of {', '.join(_COLUMNS)}") from err
-    except UnicodeDecodeError as err:
-        raise InputError(f"corpus.table: {table}: not UTF-8; expected a CSV of {', '.join(_COLUMNS)}") from err
+    for number, row, fault in read_table(table, "corpus.table", _COLUMNS):
+        where = f"corpus.table: {table}"
+        if fault:
+            raise InputError(f"{where}: {fault}")
+        where = f"{where}: line {number}"
+        path, label = row["path"].strip(), row["label"].strip()
+        if not path or not label:
+            raise InputError(f"{where}: {row}; expected a path and a label")
+        yield _row(root, Path(path), label, check_split(row["split"].strip(), where), row.get("speaker"))
 
 
 def _folders(root: Path) -> Iterator[Row]:
@@ -109,7 +102,7 @@ def _folders(root: Path) -> Iterator[Row]:
                 "expected a table of splits, or <split>/<label>/<utterance>.flac"
             )
         for path in sorted((root / split).glob("*/*")):
-            if path.suffix in (".flac", ".wav"):
+            if is_recording(path):
                 yield _row(root, path.relative_to(root), path.parent.name, split, None)
 
 

@@ -9,7 +9,7 @@ The root may hold `SPEAKERS.TXT`, with lines `ID | SEX | ...` and comments after
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select, whole_cut
+from raysearch.corpora.readers.text import EMPTY, decoded, is_recording, numbered, read_text, words_of
 from raysearch.corpora.readers.trial_list import pairs_of, read_speaker_lists
 from raysearch.corpora.settings import SPLITS, An4Settings, LibriSpeechSettings, ReadingSettings, TrialList
 from raysearch.errors import InputError
@@ -73,7 +74,12 @@ def read_tree(
     sexes = _read_sexes(root / "SPEAKERS.TXT")
     found, everything = {}, []
     for split, folders in splits.items():
-        pronounced = {key: words for folder in folders if folder in phones for key, words in _lines(phones[folder])}
+        pronounced = {
+            key: words
+            for folder in folders
+            if folder in phones
+            for key, words in _lines(read_text(phones[folder], "corpus.phones", "lines `<utterance> PH PH ...`"))
+        }
         cuts, faults = _read_split([root / folder for folder in folders], sexes, pronounced, cache)
         found[split], left_out = select(split, cuts, faults, settings)
         everything += left_out
@@ -83,8 +89,9 @@ def read_tree(
 def _read_split(
     folders: Iterable[Path], sexes: Mapping[str, str], phones: Mapping[str, list[str]], cache: Path | None
 ) -> tuple[list[MonoCut], list[Fault]]:
-    texts, faults = _read_texts(path for folder in folders for path in sorted(folder.glob("*/*/*.trans.txt")))
-    paths, again = _by_id(path for folder in folders for path in sorted(folder.glob("*/*/*.flac")))
+    texts, faults = _read_texts(path for folder in folders for path in sorted(folder.glob("*/*/[!.]*.trans.txt")))
+    files = (path for folder in folders for path in sorted(folder.glob("*/*/*")))
+    paths, again = _by_id(path for path in files if is_recording(path))
     faults += again
     verdicts = verdicts_on(list(paths.values()), cache)
     cuts = []
@@ -94,14 +101,14 @@ def _read_split(
         elif key not in texts:
             reason = "audio without transcript"
         else:
-            reason = verdicts[paths[key]].fault or (None if texts[key] else "empty transcript")
+            reason = verdicts[paths[key]].fault or (None if texts[key] else EMPTY)
         if reason:
             faults.append(Fault(key, reason))
         else:
             path = paths[key]
             speaker = path.parent.parent.name
             samples = verdicts[path].samples
-            text = " ".join(texts[key]).upper()
+            text = " ".join(texts[key])
             cuts.append(whole_cut(key, path, samples, speaker, text, sexes.get(speaker), phones.get(key)))
     return cuts, faults
 
@@ -122,22 +129,29 @@ def _read_texts(paths: Iterable[Path]) -> tuple[dict[str, list[str]], list[Fault
     faults = []
     for path in paths:
         try:
-            texts.update(_lines(path))
+            lines = list(_lines(decoded(path.read_bytes())))
         except UnicodeDecodeError:
             faults.append(Fault(path.name, "transcript file is not UTF-8"))
+            continue
+        for key, words in lines:
+            if key in texts:
+                faults.append(Fault(key, "transcript twice"))
+            else:
+                texts[key] = words_of(" ".join(words))
     return texts, faults
 
 
-def _lines(path: Path) -> list[tuple[str, list[str]]]:
+def _lines(text: str) -> Iterator[tuple[str, list[str]]]:
     """The id and the words on each line that is not blank."""
-    split = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
-    return [(words[0], words[1:]) for words in split if words]
+    for _, line in numbered(text):
+        key, *words = line.split()
+        yield key, words
 
 
 def _read_sexes(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     rows = [[cell.strip() for cell in line.split("|")] for line in lines if line.strip() and not line.startswith(";")]
     return {row[0]: row[1] for row in rows if len(row) > 1}
 

@@ -16,6 +16,7 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select
+from raysearch.corpora.readers.text import EMPTY, words_of
 from raysearch.corpora.settings import SPLITS, ReadingSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError, counted
@@ -32,6 +33,8 @@ class Row:
     text: str | None = None
     custom: Mapping[str, Any] = field(default_factory=dict)
     """Further facts that the list gives: `label`, or `intent` and `slots`."""
+    fault: str | None = None
+    """Why the row cannot be used, as far as the list shows it."""
 
 
 def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
@@ -46,7 +49,10 @@ def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: 
         cuts, faults, seen = [], [], set()
         for row in (row for row in rows if row.split == split):
             verdict = verdicts[row.path]
-            if reason := verdict.fault or ("listed twice" if row.id in seen else None):
+            reason = row.fault or verdict.fault or ("listed twice" if row.id in seen else None)
+            if not reason and row.text is not None and not words_of(row.text):
+                reason = EMPTY
+            if reason:
                 faults.append(Fault(row.id, reason))
             else:
                 cuts.append(_cut(row, verdict.samples))
@@ -107,7 +113,7 @@ def _cut(row: Row, samples: int) -> MonoCut:
         recording_id=row.id,
         start=0.0,
         duration=seconds,
-        text=" ".join(row.text.split()).upper() if row.text else None,
+        text=None if row.text is None else " ".join(words_of(row.text)),
         speaker=row.speaker or None,
         custom=dict(row.custom),
     )

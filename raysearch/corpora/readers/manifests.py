@@ -8,20 +8,23 @@ pairs of cuts of one speaker. With 0 in place of 1 they name cuts of two speaker
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lhotse.cut import MonoCut
-from lhotse.serialization import load_jsonl
 from lhotse.utils import fastcopy
 
 from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import select
+from raysearch.corpora.readers.text import EMPTY, as_number, as_text, json_lines, numbered, read_text, words_of
 from raysearch.corpora.settings import SPLITS, ManifestSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError
+
+OVERHANG_S = 0.1
+"""Seconds by which a transcript may reach beyond its cut, as rounding and loose borders make them."""
 
 
 def read_manifests(settings: ManifestSettings, cache: Path | None) -> Corpus:
@@ -47,7 +50,7 @@ def pairs_file(manifest: Path) -> Path:
 
 def _pairs(path: Path, known: set[str]) -> Iterator[Pair]:
     """The pairs in a file whose cuts are both among the `known` ones. Others name cuts that were left out."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in numbered(read_text(path, "corpus.splits", "lines `1<TAB>cut<TAB>cut`")):
         same, *ids = line.split("\t")
         if same not in ("0", "1") or len(ids) != 2:
             raise InputError(f"{path}: line {number}: {line!r}; expected 0 or 1 and two cuts, with tabs between")
@@ -58,10 +61,15 @@ def _pairs(path: Path, known: set[str]) -> Iterator[Pair]:
 def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
     described: dict[str, MonoCut] = {}
     faults = []
-    for name, cut in _items(split, path):
-        reason = _unfit(cut) if cut else "not a lhotse MonoCut"
-        if reason or not cut or cut.id in described:
-            faults.append(Fault(name, reason or "cut id used twice"))
+    for number, document in _items(split, path):
+        try:
+            cut = mono_cut(document)
+        except ValueError as err:
+            faults.append(Fault(name_of(document, f"{path.name}:{number}"), str(err)))
+            continue
+        reason = _unfit(cut) or ("cut id used twice" if cut.id in described else None)
+        if reason:
+            faults.append(Fault(cut.id, reason))
         else:
             described[cut.id] = cut
     verdicts = verdicts_on({_file(cut) for cut in described.values()}, cache)
@@ -75,27 +83,74 @@ def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCu
     return cuts, faults
 
 
-def _items(split: str, path: Path) -> Iterator[tuple[str, MonoCut | None]]:
-    """The id and the cut on each line. A line that holds no cut gives its file and number, and None."""
+def _items(split: str, path: Path) -> Iterator[tuple[int, object]]:
+    """The number and the document of each line."""
     if not path.is_file():
         raise InputError(f"corpus.splits.{split}: {path}: no such file; expected a lhotse cut manifest (.jsonl[.gz])")
-    try:
-        for number, document in enumerate(load_jsonl(path), start=1):
-            cut = mono_cut(document)
-            yield cut.id if cut else f"{path.name}:{number}", cut
-    except (ValueError, gzip.BadGzipFile, EOFError) as error:
-        raise InputError(f"corpus.splits.{split}: {path}: {error}; expected JSON lines in UTF-8") from error
+    return json_lines(path.read_bytes(), f"corpus.splits.{split}: {path}")
 
 
-def mono_cut(document: object) -> MonoCut | None:
-    """The cut that a line of a manifest describes. None if it describes no `MonoCut`."""
+def name_of(document: object, where: str) -> str:
+    """The id of a cut that cannot be used, or `where` its line stands if it has none."""
+    name = document.get("id") if isinstance(document, dict) else None
+    return name if isinstance(name, str) and name else where
+
+
+def mono_cut(document: object) -> MonoCut:
+    """The cut that a line of a manifest describes, with texts for numbers where a text belongs.
+
+    Raises: ValueError with the reason why it is none.
+    """
     # lhotse would read other types of cut as a MonoCut, as far as their keys fit.
-    if not isinstance(document, dict) or document.pop("type", None) != "MonoCut":
-        return None
+    if (
+        not isinstance(document, dict)
+        or document.get("type") != "MonoCut"
+        or not {"start", "duration"} <= set(document)
+    ):
+        raise ValueError("not a lhotse MonoCut")
     try:
-        return MonoCut.from_dict(document)
-    except (KeyError, TypeError, ValueError):
-        return None
+        document = {key: value for key, value in document.items() if key != "type"}
+        _check_numbers(document, "start", "duration")
+        _check_numbers(document.get("recording") or {}, "sampling_rate", "num_samples", "duration")
+        supervisions = [_supervision(one) for one in document.get("supervisions") or []]
+        return MonoCut.from_dict({**document, "id": as_text(document["id"]) or "", "supervisions": supervisions})
+    except (KeyError, TypeError, AttributeError) as err:
+        raise ValueError("not a lhotse MonoCut") from err
+
+
+def _check_numbers(document: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        try:
+            number = as_number(document[key])
+        except ValueError as err:
+            raise ValueError(f"{key}: {err}") from err
+        if number < 0 or (number == 0 and key != "start"):
+            raise ValueError(f"{key}: {number}; expected a number above 0")
+
+
+def _supervision(document: dict[str, Any]) -> dict[str, Any]:
+    for key in ("start", "duration"):
+        try:
+            as_number(document[key])
+        except ValueError as err:
+            raise ValueError(f"supervision: {key}: {err}") from err
+    custom = dict(document.get("custom") or {})
+    if isinstance(phones := custom.get("phones"), str):
+        custom["phones"] = phones.split()
+    elif phones is not None and not (isinstance(phones, list) and all(isinstance(one, str) for one in phones)):
+        raise ValueError(f"phones: {str(phones)[:80]}; expected a list of texts")
+    found: dict[str, Any] = {key: _text(key, document[key]) for key in ("text", "speaker") if key in document}
+    custom |= {key: _text(key, custom[key]) for key in ("label", "intent") if custom.get(key) is not None}
+    if isinstance(slots := custom.get("slots"), dict):
+        custom["slots"] = {key: _text(f"slots.{key}", value) for key, value in slots.items()}
+    return {**document, **found, **({"custom": custom} if custom else {})}
+
+
+def _text(key: str, value: object) -> str | None:
+    try:
+        return as_text(value)
+    except ValueError as err:
+        raise ValueError(f"{key}: {err}") from err
 
 
 def _unfit(cut: MonoCut) -> str | None:
@@ -106,8 +161,16 @@ def _unfit(cut: MonoCut) -> str | None:
         return "recording has transforms; expected plain audio"
     if len(cut.supervisions) != 1:
         return f"{len(cut.supervisions)} supervisions; expected 1"
-    if cut.supervisions[0].text is not None and not cut.supervisions[0].text.split():
-        return "empty transcript"
+    return transcript_fault(cut)
+
+
+def transcript_fault(cut: MonoCut) -> str | None:
+    """The reason why the transcript of a cut cannot be used: nothing is said, or it is that of a longer piece."""
+    (supervision,) = cut.supervisions
+    if supervision.text is not None and not words_of(supervision.text):
+        return EMPTY
+    if supervision.start < -OVERHANG_S or supervision.end > cut.duration + OVERHANG_S:
+        return f"transcript of {supervision.duration:.1f} s, cut of {cut.duration:.1f} s"
     return None
 
 
@@ -126,7 +189,7 @@ def upper_case(cut: MonoCut) -> MonoCut:
     supervision = cut.supervisions[0]
     if supervision.text is None:
         return cut
-    return fastcopy(cut, supervisions=[fastcopy(supervision, text=" ".join(supervision.text.split()).upper())])
+    return fastcopy(cut, supervisions=[fastcopy(supervision, text=" ".join(words_of(supervision.text)))])
 
 
 def _plain(cut: MonoCut) -> MonoCut:

@@ -63,15 +63,21 @@ def select(
             kept.append(cut)
     if not kept:
         limits = f"min_s = {settings.min_s:g}, max_s = {settings.max_s:g}"
-        raise InputError(f"corpus: split {split}: no usable cuts of {len(cuts)}; expected at least one ({limits})")
+        # All may be at fault where a check allows any share: then the first reasons say more than the number.
+        first = f"; first {_first(faults)}" if faults else ""
+        total = len(cuts) + len(faults)
+        raise InputError(f"corpus: split {split}: no usable cuts of {total}; expected at least one ({limits}){first}")
     return CutSet.from_cuts(kept), faults + outside
 
 
 def _refuse_too_many(split: str, total: int, faults: Sequence[Fault], max_skipped: float) -> None:
     if len(faults) <= max_skipped * total:
         return
-    first = ", ".join(f"{fault.cut} ({fault.reason})" for fault in faults[:3])
     raise InputError(
         f"corpus.max_skipped: split {split}: {len(faults)} of {total} cuts cannot be used "
-        f"({len(faults) / total:.1%}); expected at most {max_skipped:.1%}; first {first}"
+        f"({len(faults) / total:.1%}); expected at most {max_skipped:.1%}; first {_first(faults)}"
     )
+
+
+def _first(faults: Sequence[Fault]) -> str:
+    return ", ".join(f"{fault.cut} ({fault.reason})" for fault in faults[:3])

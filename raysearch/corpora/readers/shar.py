@@ -7,9 +7,7 @@ at a time. So a recording that does not decode is found only then. It is left ou
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 import logging
 import tarfile
 from collections import OrderedDict
@@ -25,8 +23,9 @@ from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_afte
 from raysearch.corpora.audio import decode
 from raysearch.corpora.batches import AudioStore, UnreadableError
 from raysearch.corpora.corpus import Corpus, Fault
-from raysearch.corpora.readers.manifests import mono_cut, upper_case
+from raysearch.corpora.readers.manifests import mono_cut, name_of, transcript_fault, upper_case
 from raysearch.corpora.readers.reading import select
+from raysearch.corpora.readers.text import json_lines
 from raysearch.corpora.settings import SPLITS, SharSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError, WorkError, counted
@@ -146,11 +145,15 @@ def _read_split(split: str, place: str) -> tuple[list[MonoCut], list[Fault]]:
         raise InputError(f"corpus.splits.{split}: {place}: no cuts.*.jsonl[.gz]; expected a folder of Shar archives")
     for name in sorted(manifests):
         archive = f"{place.rstrip('/')}/recording.{name.split('.')[1]}.tar"
-        for number, document in enumerate(_lines(split, f"{place.rstrip('/')}/{name}"), start=1):
-            cut = mono_cut(document)
-            reason = _unfit(cut) if cut else "not a lhotse MonoCut"
-            if reason or cut is None or cut.id in cuts:
-                faults.append(Fault(cut.id if cut else f"{name}:{number}", reason or "cut id used twice"))
+        for number, document in _lines(split, f"{place.rstrip('/')}/{name}"):
+            try:
+                cut = mono_cut(document)
+            except ValueError as err:
+                faults.append(Fault(name_of(document, f"{name}:{number}"), str(err)))
+                continue
+            reason = _unfit(cut) or ("cut id used twice" if cut.id in cuts else None)
+            if reason:
+                faults.append(Fault(cut.id, reason))
             else:
                 cuts[cut.id] = _in_archive(cut, archive)
     return list(cuts.values()), faults
@@ -162,14 +165,13 @@ def _names(place: str) -> list[str]:
     return [path.name for path in Path(place).glob("*") if path.is_file()]
 
 
-def _lines(split: str, manifest: str) -> Iterator[object]:
+def _lines(split: str, manifest: str) -> Iterator[tuple[int, object]]:
+    where = f"corpus.splits.{split}: {manifest}"
     try:
         content = _fetch(manifest)
-        text = gzip.decompress(content) if manifest.endswith(".gz") else content
-        for line in text.decode().splitlines():
-            yield json.loads(line)
-    except (ValueError, OSError, EOFError) as err:
-        raise InputError(f"corpus.splits.{split}: {manifest}: {err}; expected JSON lines in UTF-8") from err
+    except OSError as err:
+        raise InputError(f"{where}: {err}; expected JSON lines in UTF-8") from err
+    return json_lines(content, where)
 
 
 def _unfit(cut: MonoCut) -> str | None:
@@ -179,7 +181,7 @@ def _unfit(cut: MonoCut) -> str | None:
         return f"manifest says {cut.sampling_rate} Hz; expected {SAMPLE_RATE_HZ} Hz"
     if len(cut.supervisions) != 1:
         return f"{len(cut.supervisions)} supervisions; expected 1"
-    return None
+    return transcript_fault(cut)
 
 
 def _in_archive(cut: MonoCut, archive: str) -> MonoCut:

@@ -8,13 +8,13 @@ archive.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.labelled import labelled_corpus
 from raysearch.corpora.readers.listed import Row
+from raysearch.corpora.readers.text import is_recording, read_text
 from raysearch.corpora.settings import SpeechCommandsSettings
-from raysearch.errors import InputError
 
 _LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
 
@@ -30,16 +30,20 @@ def read_speech_commands(settings: SpeechCommandsSettings, cache: Path | None) -
 
 
 def _listed(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as err:
-        raise InputError(f"corpus.root: {path}: {err}; expected a list of <word>/<file>.wav") from err
+    # Windows writes paths with backslashes.
+    return read_text(path, "corpus.root", "a list of <word>/<file>.wav").replace("\\", "/").split()
 
 
 def _rows(root: Path, held_out: dict[str, str]) -> Iterator[Row]:
-    heard = {path.relative_to(root).as_posix() for path in root.glob("[!_.]*/*.wav")}
+    heard = {path.relative_to(root).as_posix() for path in root.glob("[!_.]*/*") if is_recording(path)}
     # A listed file that is not there becomes a fault. Leaving it out would make the split smaller in secret.
     for name in sorted(heard | held_out.keys()):
         word, _, file = name.partition("/")
         speaker = file.partition("_nohash_")[0]
-        yield Row(name.removesuffix(".wav"), root / name, held_out.get(name, "train"), speaker, custom={"label": word})
+        yield Row(
+            PurePosixPath(name).with_suffix("").as_posix(),
+            root / name,
+            held_out.get(name, "train"),
+            speaker,
+            custom={"label": word},
+        )

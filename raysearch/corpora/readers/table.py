@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from raysearch.corpora.audio import CACHE_NAME
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.settings import CorpusSettings
 
@@ -32,5 +33,5 @@ def read_corpus(settings: CorpusSettings, cache: Path) -> Corpus:
     Raises: InputError if a path is missing, or too much of a split cannot be used.
     """
     module, name = READERS[settings.kind].split(":")
-    corpus: Corpus = getattr(import_module(module), name)(settings, cache / "verdicts.json")
+    corpus: Corpus = getattr(import_module(module), name)(settings, cache / CACHE_NAME)
     return corpus

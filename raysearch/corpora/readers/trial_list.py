@@ -18,6 +18,7 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import whole_cut
+from raysearch.corpora.readers.text import numbered, read_text
 from raysearch.corpora.settings import SpeakerList, TrialList
 from raysearch.errors import InputError
 
@@ -138,16 +139,8 @@ def _refuse_unlike(line: Line) -> None:
 
 def _fields(file: Path, key: str, count: int, form: str) -> Iterator[tuple[str, list[str]]]:
     """The place `FILE:NUMBER` and the words of each line that is not blank."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as err:
-        raise InputError(f"{key}: {file}: {err.strerror}; expected lines `{form}`") from err
-    except UnicodeDecodeError as err:
-        raise InputError(f"{key}: {file}: not UTF-8; expected lines `{form}`") from err
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in numbered(read_text(file, key, f"lines `{form}`")):
         words = line.split()
-        if not words:
-            continue
         if len(words) != count:
             raise InputError(f"{file}:{number}: {line.strip()!r}; expected {form}")
         yield f"{file}:{number}", words

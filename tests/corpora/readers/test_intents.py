@@ -51,7 +51,9 @@ def test_bad_line_is_named(tmp_path, changed, message):
         read_intents(IntentsSettings(root=write_manifest(tmp_path, lines(**changed))), None)
 
 
-@pytest.mark.parametrize(("line", "message"), [("{", "line 4: .*expected a JSON object"), ("[]", "line 4: list;")])
+@pytest.mark.parametrize(
+    ("line", "message"), [("{", "line 4: .*expected JSON lines in UTF-8"), ("[]", "line 4: list;")]
+)
 def test_line_that_is_no_object_is_named(tmp_path, line, message):
     with pytest.raises(InputError, match=message):
         read_intents(IntentsSettings(root=write_manifest(tmp_path, [*lines(), line])), None)

@@ -100,6 +100,7 @@ def write_audio(audio: np.ndarray | bytes, rate_hz: int = 16_000) -> Callable[[P
         (write_audio(np.zeros(8_000)), "silent: every sample is zero"),
         (lambda root: (chapter(root) / f"{VICTIM}.flac").unlink(), "transcript without audio"),
         (edit_line(f"{VICTIM}\n"), "empty transcript"),
+        (edit_line(f"{VICTIM} \u200b ?!\n"), "empty transcript"),
         (edit_line(""), "audio without transcript"),
     ],
 )
@@ -111,6 +112,34 @@ def test_bad_utterance_is_left_out_with_its_reason(tmp_path: Path, damage: Calla
     (fault,) = corpus.faults
     assert fault.cut == VICTIM
     assert re.fullmatch(reason, fault.reason)
+
+
+def test_transcripts_of_windows_and_the_web_are_read_whole(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    text = transcripts(root).read_text().replace("OPEN THE DOOR", "OPEN\u2028THE\u0085DO\u200bOR")
+    transcripts(root).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    corpus = read(root)
+    assert corpus.faults == ()
+    assert {cut.supervisions[0].text for cut in corpus.splits["train"]} == {"OPEN THE DOOR"}
+
+
+def test_transcript_that_stands_twice_is_a_fault(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    edit_line(f"{VICTIM} OPEN THE DOOR\n{VICTIM} CLOSE IT\n")(root)
+    assert read(root).faults == (Fault(VICTIM, "transcript twice"),)
+
+
+def test_wav_files_and_suffixes_in_capitals_are_read_and_files_of_macs_passed_over(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    one, other = (chapter(root) / f"10-1-{number}.flac" for number in ("0000", "0001"))
+    one.rename(one.with_suffix(".FLAC"))
+    other.unlink()
+    soundfile.write(other.with_suffix(".wav"), noise(0.5), 16_000)
+    (chapter(root) / "._10-1-0002.flac").write_bytes(b"a fork")
+    (chapter(root) / "._10-1.trans.txt").write_bytes(b"\xff a fork")
+    corpus = read(root)
+    assert corpus.faults == ()
+    assert len(corpus.splits["train"]) == 10
 
 
 def test_transcript_file_in_another_encoding_is_a_fault(tmp_path: Path) -> None:
@@ -138,6 +167,16 @@ def test_more_faults_than_allowed_are_refused_with_the_first_three(tmp_path: Pat
         "corpus.max_skipped: split train: 4 of 10 cuts cannot be used (40.0%); expected at most 30.0%; "
         f"first 10-1-0000 ({empty}), 10-1-0001 ({empty}), 10-1-0002 ({empty})"
     )
+
+
+def test_split_without_a_usable_cut_is_refused_with_reasons(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    for path in (root / "train").glob("*/*/*.trans.txt"):
+        path.write_bytes("10-1-0000 DÉJÀ VU\n".encode("latin-1"))
+    with pytest.raises(
+        InputError, match=r"no usable cuts of 12; .*; first 10-1.trans.txt \(transcript file is not UTF"
+    ):
+        read(root, max_skipped=1)
 
 
 def test_share_exactly_at_the_limit_is_accepted(tmp_path: Path) -> None:

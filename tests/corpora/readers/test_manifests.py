@@ -46,7 +46,8 @@ def test_manifests_written_by_lhotse_give_the_same_corpus(tmp_path: Path) -> Non
 
 def test_manifest_piece_of_a_recording_is_a_cut(tmp_path: Path) -> None:
     _, settings = write_manifests(tmp_path)
-    edit_train(settings, lambda items: items[0].update(start=0.25, duration=0.25))
+    piece = {"start": 0.25, "duration": 0.25}
+    edit_train(settings, lambda items: (items[0].update(piece), items[0]["supervisions"][0].update(duration=0.25))[0])
     assert read_manifests(settings, None).splits["train"][0].num_samples == 4_000
 
 
@@ -58,6 +59,14 @@ def test_manifest_piece_of_a_recording_is_a_cut(tmp_path: Path) -> None:
         (lambda item: item["recording"]["sources"][0].update(type="url"), "audio is not one file"),
         (lambda item: item.update(supervisions=[]), "0 supervisions; expected 1"),
         (lambda item: item["supervisions"][0].update(text=" "), "empty transcript"),
+        (lambda item: item["supervisions"][0].update(text="\u200b ?"), "empty transcript"),
+        (lambda item: item.update(duration=float("nan")), "duration: NaN; expected a number"),
+        (lambda item: item.update(duration="0.4"), 'duration: "0.4"; expected a number'),
+        (lambda item: item.update(start=None), "start: null; expected a number"),
+        (lambda item: item["supervisions"][0].update(duration=None), "supervision: duration: null; expected a number"),
+        (lambda item: item["supervisions"][0].update(duration=6.8), "transcript of 6.8 s, cut of 0.5 s"),
+        (lambda item: item["supervisions"][0].update(text=["A"]), 'text: ["A"]; expected a text'),
+        (lambda item: item["supervisions"][0].update(custom={"phones": [1]}), "phones: [1]; expected a list of texts"),
         (lambda item: item["recording"].update(sampling_rate=8_000), "manifest says 8000 Hz; expected 16000 Hz"),
         (lambda item: item.update(duration=0.6), "audio ends before the cut does"),
         (lambda item: item["recording"]["sources"][0].update(source="gone.flac"), "cannot be read: No such file"),
@@ -73,6 +82,17 @@ def test_manifest_cut_that_cannot_be_used_is_a_fault(
     assert len(corpus.splits["train"]) == 9
     assert fault.reason.startswith(reason)
     assert fault.cut in ("10-1-0002", "train.jsonl.gz:3")
+
+
+def test_manifest_numbers_are_read_as_text_and_phones_as_a_list(tmp_path: Path) -> None:
+    _, settings = write_manifests(tmp_path)
+    custom = {"label": 0, "phones": "Y EH S", "slots": {"room": 7}}
+    edit_train(settings, lambda items: items[2]["supervisions"][0].update(text=5, speaker=1, custom=custom))
+    corpus = read_manifests(settings, None)
+    supervision = corpus.splits["train"][2].supervisions[0]
+    assert corpus.faults == ()
+    assert (supervision.text, supervision.speaker) == ("5", "1")
+    assert supervision.custom == {"label": "0", "phones": ["Y", "EH", "S"], "slots": {"room": "7"}}
 
 
 def test_manifest_wrong_rate_of_audio_is_not_resampled(tmp_path: Path) -> None:

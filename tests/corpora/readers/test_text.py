@@ -1,0 +1,108 @@
+"""Text as Windows, Excel, Macs and web pages write it, through the one way that readers take it up."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from raysearch.corpora.readers.text import (
+    as_number,
+    as_text,
+    decoded,
+    is_recording,
+    json_lines,
+    numbered,
+    read_table,
+    read_text,
+    without_punctuation,
+    words_of,
+)
+from raysearch.errors import InputError
+
+
+def test_mark_and_windows_line_ends_are_no_part_of_lines() -> None:
+    text = decoded(b"\xef\xbb\xbfa ONE\r\nb TWO\r\n\r\nc THREE")
+    assert list(numbered(text)) == [(1, "a ONE"), (2, "b TWO"), (4, "c THREE")]
+
+
+def test_line_separators_of_the_web_are_white_space_within_a_line() -> None:
+    lines = list(numbered(decoded("a TURN\u2028ON\u0085THE\u00a0LIGHT\n".encode())))
+    assert [line.split() for _, line in lines] == [["a", "TURN", "ON", "THE", "LIGHT"]]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("open\u200b the\ufeff door", ["OPEN", "THE", "DOOR"]),
+        ("\u200b", []),
+        (" ?! ...", []),
+        ("\u00a0", []),
+        ("route 66", ["ROUTE", "66"]),
+    ],
+)
+def test_words_are_those_that_can_be_heard(said: str, words: list[str]) -> None:
+    assert words_of(said) == words
+
+
+@pytest.mark.parametrize("word", ["हिन्दी", "தமிழ்", "বাংলা", "e\u0301te\u0301"])
+def test_combining_marks_are_letters(word: str) -> None:
+    assert without_punctuation(f"«{word}», {word}!").split() == [word, word]
+
+
+def test_latin_1_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("déjà vu".encode("latin-1"))
+    with pytest.raises(InputError, match=r"^corpus.root: .*list.txt: not UTF-8; expected a list$"):
+        read_text(path, "corpus.root", "a list")
+
+
+def test_table_with_a_mark_and_empty_cells_too_many_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbfpath,label\r\na.wav,yes,,\r\n\r\nb.wav\r\n")
+    rows = list(read_table(path, "corpus.table", ("path", "label")))
+    assert rows == [(2, {"path": "a.wav", "label": "yes"}, None), (4, {"path": "b.wav", "label": ""}, None)]
+
+
+def test_tab_too_many_is_a_fault_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "train.tsv"
+    path.write_text("path\tsentence\na.mp3\tGO\tSTOP\n")
+    ((_, _, fault),) = read_table(path, "corpus.root", ("path", "sentence"), "\t", quoted=False)
+    assert fault == "line 2: 3 cells; expected 2"
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_json_lines_are_read_with_a_mark_and_packed(pack: type[bytes]) -> None:
+    assert list(json_lines(pack(b'\xef\xbb\xbf{"a": 1}\r\n\r\n[2]'), "x")) == [(1, {"a": 1}), (3, [2])]
+
+
+def test_json_line_that_is_none_is_named() -> None:
+    with pytest.raises(InputError, match=r"^x: line 2: Expecting value; expected JSON lines in UTF-8$"):
+        list(json_lines(b"{}\nno\n", "x"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("a", "a"), (None, None), (42, "42"), (0, "0"), (7.0, "7"), (0.5, "0.5"), (True, "true")]
+)
+def test_numbers_are_read_as_text(value: object, text: str | None) -> None:
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize("value", [float("nan"), [], {}])
+def test_what_is_no_text_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"; expected a text$"):
+        as_text(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.4", True])
+def test_what_is_no_number_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"; expected a number$"):
+        as_number(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("a.flac", True), ("a.FLAC", True), ("a.Wav", True), ("._a.wav", False), ("a.txt", False)]
+)
+def test_recordings_in_folders_are_found_by_their_suffix(name: str, found: bool) -> None:
+    assert is_recording(Path(name)) is found
