@@ -57,6 +57,7 @@ def test_submit_says_what_goes_along_and_gives_back_the_exit_code(raysearch, tmp
         return type("Ended", (), {"returncode": 3})
 
     monkeypatch.setattr("subprocess.run", stand_in)
+    monkeypatch.setattr("raysearch.cluster.submission.check_dashboard", lambda address: None)
     words = ("--address", "http://h:8265", "--working-dir", tmp_path, "--", "raysearch", "search", "s.yaml")
     code, out, _ = raysearch("submit", *words)
     assert code == 3
