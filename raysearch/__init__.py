@@ -7,9 +7,12 @@ that `import raysearch` takes no time and loads neither torch nor Ray.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# The constant of `typing`, which type checkers and editors know by its name: importing it takes longer than all else.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from raysearch.api.clusters import doctor
     from raysearch.api.comparing import Comparison, compare
     from raysearch.api.corpora import check_corpus, prepare_corpus, synthesise_corpus

@@ -27,6 +27,7 @@ def test_tour_is_kept_without_what_it_showed() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(600)
 def test_tour_runs_from_beginning_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
@@ -34,7 +35,7 @@ def test_tour_runs_from_beginning_to_end(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("RAYSEARCH_STORAGE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     tour = nbformat.read(TOUR, as_version=4)
-    NotebookClient(tour, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(tour, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = {kind for cell in tour.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
     # Tables of trials, and the picture that can be hovered over.
     assert {"text/html", "application/vnd.plotly.v1+json"} <= shown

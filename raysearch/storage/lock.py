@@ -35,7 +35,8 @@ class JournalLock(JournalFileSymlinkLock):
         self._link = Path(f"{journal}.lock")
         # Several locks of one process must not be taken for each other.
         self._token = os.urandom(4).hex()
-        self._since_s = time.time()
+        me = Holder.here(time.time())
+        self._mine = f"{me.host}/{me.pid}/{me.born}/{me.since_s}/{self._token}"
         self._depth = 0
 
     def acquire(self) -> bool:
@@ -45,8 +46,7 @@ class JournalLock(JournalFileSymlinkLock):
                 self._wait()
             except BaseException:
                 # Ctrl-C may come between the link and the count of it: nobody would ever release such a lock.
-                if _text(self._link) == self._mine():
-                    self._link.unlink(missing_ok=True)
+                self._give_back()
                 raise
         self._depth += 1
         return True
@@ -55,6 +55,11 @@ class JournalLock(JournalFileSymlinkLock):
         """Gives the lock back once it was released as often as it was acquired."""
         self._depth -= 1
         if not self._depth:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        # Another host may have broken the lock of a holder that slept, and taken it: such a link is not ours to remove.
+        if _text(self._link) == self._mine:
             self._link.unlink(missing_ok=True)
 
     def _wait(self) -> None:
@@ -73,13 +78,9 @@ class JournalLock(JournalFileSymlinkLock):
             time.sleep(nap_s)
             nap_s = min(2 * nap_s, LONGEST_NAP_S)
 
-    def _mine(self) -> str:
-        holder = Holder.here(self._since_s)
-        return f"{holder.host}/{holder.pid}/{holder.born}/{holder.since_s}/{self._token}"
-
     def _take(self) -> bool:
         try:
-            self._link.symlink_to(self._mine())
+            self._link.symlink_to(self._mine)
         except FileExistsError:
             return False
         return True

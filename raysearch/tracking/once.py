@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
@@ -11,7 +9,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from raysearch.errors import InputError, WorkError
 from raysearch.files.secrets import masked
-from raysearch.tracking.follow import fail_fast
 from raysearch.tracking.mirror import Mirror, Synced
 from raysearch.tracking.state import SearchState
 
@@ -25,9 +22,6 @@ def sync_once(mirror: Mirror, state: SearchState) -> Synced:
     Raises: InputError if MLflow knows no such kind of address; WorkError if the server or the database does not answer
     or refuses. The study keeps all that is missing, whatever was written before the failure.
     """
-    fail_fast()
-    # Of a server that is away the HTTP library warns once for each of several threads.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
     where, name = masked(mirror.tracking_uri), state.document.name
     try:
         return mirror.sync(state)

@@ -15,7 +15,7 @@ from raysearch.files.secrets import masked
         ("http://a:p@ss@host", "http://a:***@host"),
         ("two: http://a:b@c and http://d:e@f", "two: http://a:***@c and http://d:***@f"),
         ("http://alice@host:5000/x@y", "http://alice@host:5000/x@y"),
-        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
+        ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
         ("http://host:5000/path", "http://host:5000/path"),
     ],
 )

@@ -25,6 +25,15 @@ DOCUMENT: dict[str, Any] = {
     },
     "search": {"trials": 6, "updates": 100, "rungs": [0.5, 1.0]},
 }
+ABOUT = {
+    "reference_point": [100.0, 100.0],
+    "teacher": {"cost": {"macs_g": 100.0, "params_m": 1.0}, "metrics": {"eval/per": 9.0}},
+    "digest": "ab",
+    "versions": {"torch": "2"},
+    "git_commit": None,
+    "seed": 0,
+}
+"""What the study of a search knows of it as a whole."""
 
 
 def spec_with(**changes: Any) -> Spec:

@@ -11,16 +11,7 @@ from raysearch.front.record import read_record
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.storage.folder import Links, SearchFolder
-from tests.search.made_up import TEACHER, run, spec_with
-
-ABOUT = {
-    "reference_point": [100.0, 100.0],
-    "teacher": {"cost": {"macs_g": 100.0, "params_m": 1.0}, "metrics": {"eval/per": 9.0}},
-    "digest": "ab",
-    "versions": {"torch": "2"},
-    "git_commit": None,
-    "seed": 0,
-}
+from tests.search.made_up import ABOUT, TEACHER, run, spec_with
 
 
 def test_front_of_a_record_is_that_of_its_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

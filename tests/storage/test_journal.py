@@ -168,6 +168,17 @@ def test_lock_left_on_another_host_is_broken_once_it_has_stood_unchanged(
     ]
 
 
+def test_lock_that_was_broken_and_taken_by_another_is_left_to_it(path: Path) -> None:
+    slept, other = JournalLock(str(path)), JournalLock(str(path))
+    slept.acquire()
+    path.with_name("study.journal.lock").unlink()
+    other.acquire()
+    slept.release()
+    assert not slept._take()
+    other.release()
+    assert slept._take()
+
+
 def test_interrupted_while_it_takes_the_lock_then_the_lock_is_free(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = JournalLock(str(path))
     monkeypatch.setattr(one, "_take", lambda: (JournalLock._take(one), (_ for _ in ()).throw(KeyboardInterrupt))[0])
