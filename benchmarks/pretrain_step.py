@@ -4,8 +4,10 @@
 
 A step is the forward pass from the waveform, the loss and the backward pass, without dropout. Every model hears the
 same audio. Labels and masks are drawn at 50 Hz. Fast-HuBERT students get every second label and masks drawn at 25 Hz.
-The models take steps in turn, so that a busy machine slows all of them. Ratios are of medians, and above 1 ours is
-faster. The benchmark needs torch, torchaudio, numpy and pydantic.
+The models take steps in turn, every other round in reverse order, so that a busy machine slows all of them. A ratio is
+taken within each round. Its median is printed with its quartiles, and above 1 ours is faster.
+
+The benchmark needs torch, torchaudio, numpy and pydantic.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,14 @@ from raysearch.training.utilisation import peak_flops, training_flops
 
 PENALTY = 10.0
 """Weight of torchaudio's penalty on the outputs of the convolutions, taken from its recipe."""
+
+PAIRS = {
+    "hubert_vs_torchaudio": ("torchaudio_12x768", "hubert_12x768"),
+    "fast_12x768": ("torchaudio_12x768", "fast_12x768"),
+    "fast_12x384": ("torchaudio_12x384", "fast_12x384"),
+    "fast_12x768_vs_our_hubert": ("hubert_12x768", "fast_12x768"),
+}
+"""For each ratio, the model whose time is divided, and the one by whose time."""
 
 
 class FixedMask(nn.Module):
@@ -151,9 +161,21 @@ class Steps:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
 
-    @property
-    def median_s(self) -> float:
-        return statistics.median(self.seconds)
+
+class Ratio(NamedTuple):
+    """How many times as fast one model is as another, over rounds in which both took a step."""
+
+    median: float
+    low: float
+    """First quartile."""
+    high: float
+    """Third quartile."""
+
+    @classmethod
+    def of(cls, slower_s: list[float], faster_s: list[float]) -> Ratio:
+        paired = [slow / fast for slow, fast in zip(slower_s, faster_s, strict=True)]
+        low, median, high = statistics.quantiles(paired, n=4, method="inclusive")
+        return cls(median, low, high)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -183,18 +205,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         **{name: Steps(student, at_25hz, device, args.precision) for name, student in students.items()},
     }
     for turn in range(args.steps + 1):
-        for steps in models.values():
+        # In reverse every other time: whatever the model before leaves in the caches helps or harms both alike.
+        for steps in list(models.values())[:: 1 if turn % 2 else -1]:
             steps.take()
         if turn == 0:  # the first step claims memory and chooses kernels, and is not counted
             for steps in models.values():
                 steps.seconds.clear()
-    step_s = {name: steps.median_s for name, steps in models.items()}
+    seconds = {name: steps.seconds for name, steps in models.items()}
+    step_s = {name: statistics.median(taken) for name, taken in seconds.items()}
     configs = {"hubert_12x768": probe.config} | {name: student.student.config for name, student in students.items()}
     return {
-        "hubert_vs_torchaudio": step_s["torchaudio_12x768"] / step_s["hubert_12x768"],
-        "fast_12x768": step_s["torchaudio_12x768"] / step_s["fast_12x768"],
-        "fast_12x384": step_s["torchaudio_12x384"] / step_s["fast_12x384"],
-        "fast_12x768_vs_our_hubert": step_s["hubert_12x768"] / step_s["fast_12x768"],
+        "ratios": {
+            name: Ratio.of(seconds[slower], seconds[faster])._asdict() for name, (slower, faster) in PAIRS.items()
+        },
         "loss_difference": difference,
         "step_s": step_s,
         "audio_s_per_s": {name: args.batch * args.seconds / seconds for name, seconds in step_s.items()},
@@ -236,8 +259,8 @@ def show(found: dict[str, Any]) -> None:
     print("{device} {precision}, {batch} x {seconds:g} s of audio, K = {clusters}, {threads} threads".format(**setting))
     for name, seconds in found["step_s"].items():
         print(f"{name:20} {seconds:8.3f} s a step  {found['audio_s_per_s'][name]:9.1f} s of audio a second")
-    for name in ("hubert_vs_torchaudio", "fast_12x768", "fast_12x384", "fast_12x768_vs_our_hubert"):
-        print(f"{name:26} {found[name]:6.2f} times as fast")
+    for name, ratio in found["ratios"].items():
+        print("{:26} {median:6.2f} times as fast (quartiles {low:.2f} to {high:.2f})".format(name, **ratio))
     if found["loss_difference"] is not None:
         print(f"relative difference of the losses of torchaudio's model and ours: {found['loss_difference']:.1e}")
     for name, share in (found["mfu"] or {}).items():
@@ -252,7 +275,7 @@ def main() -> None:
         ("--batch", int, 1),
         ("--seconds", float, 10.0),
         ("--clusters", int, 500),
-        ("--steps", int, 5),
+        ("--steps", int, 9),
         ("--threads", int, 1),
     ]
     for option, kind, default in options:
