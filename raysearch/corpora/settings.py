@@ -25,7 +25,7 @@ class ReadingSettings(Settings):
     """Share of a split's cuts that may be unusable (unreadable, wrong rate, no transcript). More is an error."""
     min_s: Seconds = 0.1
     """Seconds below which cuts are left out of every split, because an encoder needs a few frames."""
-    max_s: Seconds = 30.0
+    max_s: float = Field(30.0, gt=0, le=1e9)
     """Seconds above which cuts are left out of the training split, because one long cut decides how much memory a batch
     needs. Dev and test keep long cuts, so that errors stay comparable."""
 

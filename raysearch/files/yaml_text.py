@@ -60,6 +60,13 @@ def _line(err: yaml.MarkedYAMLError) -> str:
     return f"line {err.problem_mark.line + 1}: " if err.problem_mark else ""
 
 
+def _step(index: yaml.Node | int | None) -> str:
+    """How a key or a place in a list stands in the place of what is below it."""
+    if isinstance(index, int):
+        return f"[{index}]"
+    return f".{clipped(index.value)}" if isinstance(index, yaml.ScalarNode) else ""
+
+
 class _RefusedError(yaml.MarkedYAMLError):
     """What is YAML, and yet is no document. The problem says what was expected."""
 
@@ -80,7 +87,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: yaml.Node | int | None) -> yaml.Node | None:
         event, before = self.peek_event(), self._values
-        self._path.append(f"[{index}]" if isinstance(index, int) else f".{index.value}" if index is not None else "")
+        self._path.append(_step(index))
         if len(self._path) > MOST_DEPTH:
             raise _RefusedError(f"more than {MOST_DEPTH} levels; expected fewer", event.start_mark)
         if isinstance(index, yaml.ScalarNode):

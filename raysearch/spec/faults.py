@@ -13,7 +13,7 @@ from typing import Any
 from raysearch.errors import InputError, clipped, did_you_mean, quoted
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
-from raysearch.spec.space import Distribution, Value, has_setting, setting_keys
+from raysearch.spec.space import Distribution, Space, Value, has_setting, setting_keys
 
 MOST_WIDTH = 65_536
 """Largest width that is worth an example."""
@@ -22,6 +22,7 @@ MOST_WIDTH = 65_536
 def check(spec: Spec) -> None:
     """Checks a document. Raises: InputError for the first fault; its text does not name the file."""
     check_keys(spec.space, spec.methods)
+    Space(spec.methods, spec.space)  # refuses conditions that form a circle
     _check_groups(spec)
     _check_values(spec)
     _check_widths(spec)
@@ -94,13 +95,15 @@ def _check_widths(spec: Spec) -> None:
 
     A search could draw any pair of the two, and pairs that cannot be built would waste suggestions.
     """
-    widths, where = _values(spec, "student.width")
-    heads, _ = _values(spec, "student.heads")
+    given, where = _values(spec, "student.width")
+    # A number may be written as text, with a fraction of zero.
+    widths = [int(float(width)) for width in given]
+    heads = {int(float(count)) for count in _values(spec, "student.heads")[0]}
     # A student's position convolution has 16 groups by default, and its width must be a multiple of them too.
     for position, width in enumerate(widths):
-        for divisor, what in [*((h, "student.heads") for h in heads), (16, "position_conv.groups")]:
-            if int(width) % int(divisor):
-                key, near = where.format(position), _near_multiple(int(width), {int(h) for h in heads} | {16})
+        for divisor, what in [*((count, "student.heads") for count in sorted(heads)), (16, "position_conv.groups")]:
+            if width % divisor:
+                key, near = where.format(position), _near_multiple(width, heads | {16})
                 example = f", e.g. {near}" if near <= MOST_WIDTH else ""
                 raise InputError(f"{key}: {width}; expected a multiple of {what} = {divisor}{example}")
 
