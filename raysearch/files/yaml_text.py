@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from raysearch.errors import InputError, clipped, quoted
 from raysearch.files.stand_ins import refuse_stand_in
@@ -51,7 +52,7 @@ def parse_yaml(text: str | bytes, where: str, expected: str) -> Any:
     except yaml.MarkedYAMLError as err:
         problem = ", ".join(part for part in (err.context, err.problem) if part)
         raise InputError(f"{where}: {_line(err)}not YAML ({clipped(problem)}); expected {expected}") from err
-    except yaml.reader.ReaderError as err:
+    except ReaderError as err:
         problem = f"not YAML (position {err.position}: {err.reason})"
         raise InputError(f"{where}: {problem}; expected {expected}") from err
 
@@ -85,7 +86,8 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
         self._values = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: yaml.Node | int | None) -> yaml.Node | None:
+    # `index` is a place in a list, the node of a key, or None for a key itself and for the whole document.
+    def compose_node(self, parent: Any, index: Any) -> Any:
         event, before = self.peek_event(), self._values
         self._path.append(_step(index))
         if len(self._path) > MOST_DEPTH:
