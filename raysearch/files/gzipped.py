@@ -26,7 +26,7 @@ def read_gzip(path: Path, expected: str) -> bytes:
     Raises: InputError if there is no such file, or it is torn, damaged or larger; `expected` says there what it should
     be.
     """
-    refuse_stand_in(path)
+    refuse_stand_in(path, expected)
     try:
         with gzip.open(path) as file:
             content = file.read(MOST_BYTES + 1)

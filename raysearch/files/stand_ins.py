@@ -11,10 +11,10 @@ POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawse
 PAGES = (b"<!doctype html", b"<html", b"<?xml")
 
 
-def refuse_stand_in(file: Path | str) -> None:
+def refuse_stand_in(file: Path | str, expected: str = "the file itself") -> None:
     """Says what a file is that is not the one which was meant. A file that cannot be opened is left to its reader.
 
-    Raises: InputError if the file is empty, a git-lfs pointer, or a page of the web.
+    Raises: InputError if the file is a git-lfs pointer, a page of the web, or empty. `expected` says what it should be.
     """
     try:
         with open(file, "rb") as opened:
@@ -22,7 +22,7 @@ def refuse_stand_in(file: Path | str) -> None:
     except OSError:
         return
     if not head:
-        raise InputError(f"{file}: empty; expected the file itself")
+        raise InputError(f"{file}: empty; expected {expected}")
     if head.startswith(POINTERS):
         raise InputError(f"{file}: a git-lfs pointer; expected the file itself: git lfs pull")
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(PAGES):

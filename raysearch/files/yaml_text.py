@@ -28,7 +28,7 @@ def read_mapping(file: Path | str, expected: str) -> dict[Any, Any]:
 
     Raises: InputError with the file, and with the line and the key if they are known.
     """
-    refuse_stand_in(file)
+    refuse_stand_in(file, expected)
     try:
         with open(file, "rb") as opened:
             content = opened.read(MOST_BYTES + 1)

@@ -76,6 +76,7 @@ def test_good_yaml_is_what_pyyaml_makes_of_it(text: str) -> None:
     ("content", "told"),
     [
         (b"# nothing\n", "empty; expected a test"),
+        (b"", "empty; expected a test"),
         (b"- 1\n", "list; expected a test"),
         (b"word\n", "str; expected a test"),
         (b"a" * (MOST_BYTES + 1), "more than 1,048,576 bytes; expected a test"),

@@ -85,7 +85,7 @@ def test_good_document_loads(tmp_path: Path) -> None:
                     "training.clip": {"choice": [1], "when": {"training.lr": 1}},
                 }
             },
-            "space.training.lr.when: conditions form a circle; expected none",
+            "space.training.clip.when: conditions form a circle; expected none",
         ),
         ({"student": {"width": "384.0", "heads": "5"}}, "student.width: 384; expected a multiple of student.heads = 5"),
         ({"name": "../up"}, "name: '../up'; expected text of the pattern ^[A-Za"),
