@@ -5,13 +5,15 @@ A model is frozen, takes no unknown keys, and the string below a field is its he
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from raysearch.errors import InputError, did_you_mean
+from raysearch.errors import InputError, clipped, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,11 +21,28 @@ if TYPE_CHECKING:
 Location = Sequence[int | str]
 """Where pydantic found a fault: keys and places in lists, and names of members of unions."""
 
+# Bounds lie far above every value that makes sense. What is beyond them is a slip of the keyboard, or an attack, and
+# would take all memory or time before it failed.
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""Units of a layer: its width, its channels, its heads, the taps of its kernel."""
+Depth = Annotated[int, Field(ge=1, le=1_000)]
+"""Layers of a network."""
+Layer = Annotated[int, Field(ge=-1_000, le=1_000)]
+"""Number of a layer, counted from the first or, below 0, from the last."""
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+"""A number of things that are each kept: trials, clusters, recordings."""
+Updates = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""A number of updates."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""Seed of random numbers. Some libraries take no more than 32 bits."""
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+"""A time in seconds, up to a day."""
+
 
 class Settings(BaseModel):
-    """A settings model that refuses unknown keys and names those that it knows."""
+    """A settings model that refuses unknown keys and names those that it knows. Its numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @classmethod
     def checked(cls, document: object) -> Self:
@@ -55,7 +74,8 @@ class Settings(BaseModel):
             known = cls._keys(given)
             for key in given:
                 if key not in known:
-                    context = {"key": str(key), "known": ", ".join(known), "hint": did_you_mean(str(key), known)}
+                    name = clipped(str(key))
+                    context = {"key": name, "known": ", ".join(known), "hint": did_you_mean(name, known)}
                     raise PydanticCustomError(
                         "unknown_key", "{key}: unknown key; expected one of {known}{hint}", context
                     )
@@ -65,6 +85,26 @@ class Settings(BaseModel):
     def _keys(cls, given: dict[Any, Any]) -> list[str]:
         """The keys that a document of this model may hold."""
         return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+class Outcome(Settings):
+    """What comes of work, and is read from no document of a user. Its numbers need not be finite."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+
+def local_path(given: str | Path) -> Path:
+    """A path that is made absolute at once, because workers run in other folders than the command.
+
+    Raises: ValueError if no file can have such a path, or there is no such user's home.
+    """
+    path = Path(given)
+    if "\0" in str(path) or len(str(path)) > 4_000 or any(len(os.fsencode(part)) > 255 for part in path.parts):
+        raise ValueError(f"{quoted(str(path))}; expected a path that a file can have")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as err:
+        raise ValueError(f"{quoted(str(path))}; expected a user who has a home folder") from err
 
 
 def first_fault(err: ValidationError, model: type[BaseModel]) -> str:
@@ -84,7 +124,10 @@ def first_fault(err: ValidationError, model: type[BaseModel]) -> str:
             return f"{key}: missing; expected a value"
         case "value_error":
             # Our own validators name what lies below the key that pydantic names.
-            return ": ".join(part for part in (key, message) if part)
+            if isinstance(inner := context["error"], ValidationError):
+                message = first_fault(inner, model)
+            got, expected, what = message.partition("; expected")
+            return ": ".join(part for part in (key, f"{clipped(got)}{expected}{what}") if part)
         case "bool_parsing" | "bool_type":
             literals = [one for one in mine if one["type"] == "literal_error" and _dotted(one["loc"], model) == key]
             *words, last = ["true", "false", *(one["ctx"]["expected"].strip("'") for one in literals)]
@@ -92,7 +135,7 @@ def first_fault(err: ValidationError, model: type[BaseModel]) -> str:
         case "union_tag_not_found":
             return f"{key}.kind: missing; expected a value"
         case "union_tag_invalid":
-            return f"{key}.kind: {context['tag']!r}; expected one of {context['expected_tags']}"
+            return f"{key}.kind: {quoted(context['tag'])}; expected one of {context['expected_tags']}"
         case "model_type" | "model_attributes_type" | "dict_type":
             message = "a mapping of keys to values"
         case "tuple_type" | "list_type":
@@ -100,7 +143,7 @@ def first_fault(err: ValidationError, model: type[BaseModel]) -> str:
         case "string_pattern_mismatch":
             message = f"text of the pattern {context['pattern']}"
     got = fault.get("input")
-    shown = type(got).__name__ if isinstance(got, dict | list) else repr(got)
+    shown = type(got).__name__ if isinstance(got, dict | list) else quoted(got)
     # Pydantic says "Input should be ..." and "List should have ..."
     expected = message.partition(" should ")[2].removeprefix("be ").removeprefix("have ") or message
     return ": ".join(part for part in (key, f"{shown}; expected {expected}") if part)
@@ -115,7 +158,7 @@ def _dotted(location: Location, model: type[BaseModel]) -> str:
     schema: Any = model.__pydantic_core_schema__
     found = _keys(location, schema, {one["ref"]: one for one in schema.get("definitions", ())})
     keys = location if found is None else found
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{clipped(key)}" for key in keys).removeprefix(".")
 
 
 def _keys(location: Location, schema: Any, definitions: Mapping[str, Any]) -> list[int | str] | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from raysearch.settings import Settings
+from raysearch.settings import Count, Seconds, Seed, Settings, local_path
 
 SPLITS = ("train", "dev", "test")
 """Names of the splits. Students learn from train, dev chooses among them, and test is only reported on."""
-LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+LocalPath = Annotated[Path, AfterValidator(local_path)]
 """A path that is made absolute at once, because workers run in other folders than the command."""
 
 
@@ -23,9 +23,9 @@ class ReadingSettings(Settings):
 
     max_skipped: float = Field(0.05, ge=0, le=1)
     """Share of a split's cuts that may be unusable (unreadable, wrong rate, no transcript). More is an error."""
-    min_s: float = Field(0.1, gt=0)
+    min_s: Seconds = 0.1
     """Seconds below which cuts are left out of every split, because an encoder needs a few frames."""
-    max_s: float = Field(30.0, gt=0)
+    max_s: float = Field(30.0, gt=0, le=1e9)
     """Seconds above which cuts are left out of the training split, because one long cut decides how much memory a batch
     needs. Dev and test keep long cuts, so that errors stay comparable."""
 
@@ -151,7 +151,7 @@ class SplitArchives(Settings):
     @classmethod
     def _absolute(cls, place: str) -> str:
         # A folder is made absolute, because workers run in other folders than the command. A URI stays as it is.
-        return place if "://" in place else str(Path(place).expanduser().absolute())
+        return place if "://" in place else str(local_path(place))
 
 
 class SharSettings(ReadingSettings):
@@ -165,11 +165,11 @@ class SharSettings(ReadingSettings):
 class SplitCounts(Settings):
     """A number for each split."""
 
-    train: PositiveInt
+    train: Count
     """Number for the training split."""
-    dev: PositiveInt
+    dev: Count
     """Number for the split that chooses."""
-    test: PositiveInt
+    test: Count
     """Number for the split that is reported on."""
 
 
@@ -181,9 +181,9 @@ class SyntheticSettings(ReadingSettings):
     """Voices of each split. No voice is in two splits."""
     utterances: SplitCounts = SplitCounts(train=600, dev=80, test=80)
     """Sentences of each split, dealt out evenly to its voices. 600 are about 20 minutes of speech."""
-    words: int = Field(6, ge=2)
+    words: int = Field(6, ge=2, le=1_000)
     """Largest number of words in a sentence. A second of speech has about two."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of voices, sentences, levels and pauses."""
 
     @model_validator(mode="after")

@@ -13,10 +13,10 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front
 from raysearch.front.objective import COSTS, axes, header, interval, value
 from raysearch.front.trials import TrialRecord
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 
-class Limits(Settings):
+class Limits(Outcome):
     """What a candidate must keep to. None sets no limit."""
 
     macs_g: float | None = None
@@ -36,7 +36,7 @@ class Limits(Settings):
         return self.size_mb is not None or self.latency_ms is not None
 
 
-class Candidate(Settings):
+class Candidate(Outcome):
     """The member of the front that was chosen to ship."""
 
     trial: int
@@ -45,7 +45,7 @@ class Candidate(Settings):
     """Sentences that a reader should know before trusting the choice."""
 
 
-class ExportCost(Settings):
+class ExportCost(Outcome):
     """What a trial costs that is known only once it is exported."""
 
     size_mb: float

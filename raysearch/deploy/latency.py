@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ, Run
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 WARMUP, REPEATS = 3, 20
 """Runs that are not timed, and runs that are."""
 
 
-class Load(Settings):
+class Load(Outcome):
     """The circumstances under which a latency is measured."""
 
     threads: PositiveInt = 1

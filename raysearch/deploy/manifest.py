@@ -11,12 +11,12 @@ from raysearch.deploy.latency import Latency
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME, check_content
 from raysearch.errors import InputError
 from raysearch.files.whole import write_whole
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 CHECKPOINT_NAME = "checkpoint"
 
 
-class Rate(Settings):
+class Rate(Outcome):
     """An error rate with its 95 % interval, in percent."""
 
     value: float
@@ -26,7 +26,7 @@ class Rate(Settings):
     """Cuts that the error was counted on."""
 
 
-class Measured(Settings):
+class Measured(Outcome):
     """One exported file, measured on this machine."""
 
     file: str
@@ -42,7 +42,7 @@ class Measured(Settings):
     latency: Latency
 
 
-class Manifest(Settings):
+class Manifest(Outcome):
     """The content of `export.json`."""
 
     search: str

@@ -16,11 +16,11 @@ from raysearch.deploy.measured_exports import MeasuredExports
 from raysearch.deploy.verify import verify_against
 from raysearch.errors import InputError
 from raysearch.search.reading import read_document
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 from raysearch.storage.folder import SearchFolder
 
 
-class PickRequest(Settings):
+class PickRequest(Outcome):
     """What the user of `raysearch pick` asked for."""
 
     budgets: list[float | None]
@@ -51,7 +51,7 @@ class PickRequest(Settings):
     """Address of the MLflow server. None stands for the search's own."""
 
 
-class ShippedCandidate(Settings):
+class ShippedCandidate(Outcome):
     """A candidate that was exported and measured, as `pick --json` prints it."""
 
     trial: int

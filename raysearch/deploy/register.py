@@ -29,7 +29,7 @@ from raysearch.deploy.verify import Verdict
 from raysearch.errors import WorkError
 from raysearch.front.plots import draw_png
 from raysearch.search.reading import read_document
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 from raysearch.storage.folder import SearchFolder
 
 CARD_NAME = "MODEL_CARD.md"
@@ -39,7 +39,7 @@ RUNTIME = ("__init__.py", "errors.py", "deploy/__init__.py", "deploy/runtime")
 """Files of this package that a registered model runs on, and that are kept with it: the runtime and what it imports."""
 
 
-class Registered(Settings):
+class Registered(Outcome):
     """A version of a registered model, as MLflow names it."""
 
     model: str

@@ -16,7 +16,7 @@ from raysearch.front.trials import TrialRecord
 from raysearch.lanes.workplace import Workplace
 from raysearch.search.reading import open_study
 from raysearch.search.sampler import derived_seed
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.provenance import git_commit, hardware, versions
@@ -26,7 +26,7 @@ OF_THE_MACHINE = (*TIMINGS, "cost/seconds", "system/gpu_memory_gb")
 """Metrics that are expected to differ from machine to machine, and are not compared."""
 
 
-class Difference(Settings):
+class Difference(Outcome):
     """One thing that is not as it was recorded."""
 
     what: str
@@ -34,7 +34,7 @@ class Difference(Settings):
     now: Any
 
 
-class Reproduction(Settings):
+class Reproduction(Outcome):
     """The error of a trial that was run again beside its recorded one, both on dev and in percent."""
 
     search: str

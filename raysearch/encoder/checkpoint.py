@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from raysearch.encoder.build import build_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.files.stand_ins import refuse_stand_in
 from raysearch.files.whole import whole_file
 
 CONFIG_NAME = "config.json"
@@ -70,11 +71,19 @@ def check_weights(encoder: Encoder, weights: dict[str, Tensor], file: Path | str
         raise InputError(f"{file}: {found}; expected the weights that the config describes")
 
 
+def check_finite(weights: Mapping[str, Tensor], file: Path | str) -> None:
+    """Refuses the weights of a training that diverged. Raises: InputError that names those which are not finite."""
+    broken = [key for key, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise InputError(f"{file}: {listed(broken)}: NaN or infinite; expected finite weights")
+
+
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The tensors in a safetensors file, by name.
 
     Raises: InputError if the file is missing, is not whole or is not a safetensors file.
     """
+    refuse_stand_in(file)
     if not file.is_file():
         others = sorted(p.name for p in file.parent.glob("*") if p.suffix in {".pt", ".pth", ".bin", ".ckpt", ".pkl"})
         aside = f" ({', '.join(others)}: pickles are not loaded)" if others else ""

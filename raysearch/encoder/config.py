@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from raysearch.settings import Settings
+from raysearch.settings import Count, Depth, Settings, Width
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -21,11 +21,11 @@ class Waveform(Settings):
     """
 
     kind: Literal["waveform"] = "waveform"
-    channels: list[PositiveInt] = [512] * 7
+    channels: list[Width] = Field([512] * 7, min_length=1, max_length=64)
     """Output channels of each convolution."""
-    kernels: list[PositiveInt] = [10, 3, 3, 3, 3, 2, 2]
+    kernels: list[Width] = Field([10, 3, 3, 3, 3, 2, 2], min_length=1, max_length=64)
     """Kernel size of each convolution, in frames of its input."""
-    strides: list[PositiveInt] = [5, 2, 2, 2, 2, 2, 2]
+    strides: list[Width] = Field([5, 2, 2, 2, 2, 2, 2], min_length=1, max_length=64)
     """Stride of each convolution, in frames of its input."""
     norm: Literal["group", "layer"] = "group"
     """`group` puts one GroupNorm after the first convolution (Base), `layer` a LayerNorm after each (Large)."""
@@ -39,17 +39,17 @@ class LogMel(Settings):
     """Log-mel bins at 100 Hz, then strided convolutions with gated linear units, as in Fast-HuBERT."""
 
     kind: Literal["logmel"] = "logmel"
-    bins: PositiveInt = 80
+    bins: Width = 80
     """Number of mel filters."""
-    channels: list[PositiveInt] = [512, 512]
+    channels: list[Width] = Field([512, 512], min_length=1, max_length=64)
     """Channels after each gated linear unit. The convolution before it makes twice as many."""
-    kernels: list[PositiveInt] = [5, 5]
+    kernels: list[Width] = Field([5, 5], min_length=1, max_length=64)
     """Kernel size of each convolution, in frames. It must be odd, so that frames stay centred."""
-    strides: list[PositiveInt] = [2, 2]
+    strides: list[Width] = Field([2, 2], min_length=1, max_length=64)
     """Stride of each convolution: [2, 2] gives 25 Hz, [2] or [2, 1] gives 50 Hz."""
     centred: bool = False
     """Subtract each bin's mean over the recording. This removes what the microphone and the level add."""
-    range_db: float = Field(0.0, ge=0)
+    range_db: float = Field(0.0, ge=0, le=1_000)
     """Decibels below the recording's loudest value at which values are cut off, so that silence and faint noise look
     the same. Values are then relative to the loudest one. 0 keeps levels as they are."""
 
@@ -66,20 +66,20 @@ FrontEnd = Annotated[Waveform | LogMel, Field(discriminator="kind")]
 class PositionConv(Settings):
     """A grouped convolution over frames, which tells the transformer where each frame stands."""
 
-    kernel: PositiveInt = 128
+    kernel: Width = 128
     """Kernel size in frames. An even kernel makes one frame too many, which is trimmed."""
-    groups: PositiveInt = 16
+    groups: Width = 16
     """Groups of the convolution. Their number must divide the width."""
 
 
 class RelativePositions(Settings):
     """WavLM's relative positions: attention gets a bias that depends on the distance between two frames."""
 
-    buckets: int = Field(320, ge=4, multiple_of=2)
+    buckets: int = Field(320, ge=4, le=65_536, multiple_of=2)
     """Distances that are told apart, counted over both directions together."""
-    distance: PositiveInt = 800
+    distance: Count = 800
     """Distance in frames from which on all distances share one bucket."""
-    heads: PositiveInt
+    heads: Width
     """Attention heads of every block before the encoder was sliced."""
 
     @model_validator(mode="after")
@@ -92,7 +92,7 @@ class RelativePositions(Settings):
 class Adapter(Settings):
     """An adapter beside a feed-forward sub-layer: a LayerNorm, then two linear layers with ReLU between them."""
 
-    width: PositiveInt
+    width: Width
     """Hidden units of the adapter."""
     scale: float = Field(0.1, gt=0)
     """Factor on what the adapter adds."""
@@ -101,11 +101,11 @@ class Adapter(Settings):
 class Block(Settings):
     """One transformer block. A sub-layer with no units left still adds its output bias."""
 
-    heads: int = Field(ge=0)
+    heads: int = Field(ge=0, le=65_536)
     """Attention heads of the block."""
-    head_width: PositiveInt
+    head_width: Width
     """Width of one head. heads x head_width need not equal the encoder's width."""
-    ffn: int = Field(ge=0)
+    ffn: int = Field(ge=0, le=4_194_304)
     """Hidden units of the feed-forward sub-layer."""
     adapter: Adapter | None = None
     """Adapter of the block. An encoder with adapters has two routes, one through them and one past them."""
@@ -114,7 +114,7 @@ class Block(Settings):
 class Blocks(Block):
     """Several equal transformer blocks, written once."""
 
-    count: int = Field(ge=1)
+    count: Depth
     """Number of blocks."""
 
 
@@ -122,15 +122,15 @@ class ConvConfig(Settings):
     """An encoder without a transformer: convolutions over a log-mel picture, then two linear layers (AudioNTT)."""
 
     kind: Literal["conv"] = "conv"
-    bins: PositiveInt = 64
+    bins: Width = 64
     """Number of mel filters. Each stage halves it."""
-    channels: list[PositiveInt] = Field([64, 64, 64], min_length=1)
+    channels: list[Width] = Field([64, 64, 64], min_length=1, max_length=16)
     """Channels of each stage. A stage is a 3 x 3 convolution, batch norm, ReLU, and a halving of time and frequency."""
-    width: PositiveInt = 2048
+    width: Width = 2048
     """Width of both linear layers."""
     centred: bool = False
     """Subtract each bin's mean over the recording. This removes what the microphone and the level add."""
-    range_db: float = Field(0.0, ge=0)
+    range_db: float = Field(0.0, ge=0, le=1_000)
     """Decibels below the recording's loudest value at which values are cut off, so that silence and faint noise look
     the same. Values are then relative to the loudest one. 0 keeps levels as they are."""
 
@@ -165,7 +165,7 @@ class EncoderConfig(Settings):
 
     front_end: FrontEnd
     """The part that turns audio into frames by convolutions over samples (`waveform`) or log-mel bins (`logmel`)."""
-    width: PositiveInt
+    width: Width
     """Width of the transformer."""
     norm: Literal["post", "pre"] = "post"
     """Where the LayerNorms are: after each sub-layer (`post`, Base) or before it (`pre`, Large)."""
@@ -173,7 +173,7 @@ class EncoderConfig(Settings):
     """The convolution that tells the transformer where each frame stands."""
     relative_positions: RelativePositions | None = None
     """Relative positions in attention. WavLM has them, HuBERT and wav2vec 2.0 do not."""
-    blocks: Blocks | list[Block]
+    blocks: Blocks | Annotated[list[Block], Field(max_length=1_000)]
     """The transformer: equal blocks with their `count`, or a list with one entry for each block."""
 
     @model_validator(mode="after")

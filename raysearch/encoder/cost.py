@@ -31,6 +31,10 @@ SUPERB_SAMPLES = (
 sum over these utterances."""
 
 
+MOST_PARAMS = 20_000_000_000
+"""Most parameters of an encoder, ten times those of the largest that is published. More is a slip of the keyboard."""
+
+
 class Sizes(NamedTuple):
     """How many units a front end and its blocks have: integers, or the counts that gates expect to keep, as tensors."""
 
@@ -88,6 +92,12 @@ def params(config: AnyConfig) -> int:
     """Number of parameters of the encoder, without the task's head."""
     found = _conv_param_parts(config) if isinstance(config, ConvConfig) else param_parts(config)
     return sum(found.values())
+
+
+def check_size(config: AnyConfig) -> None:
+    """Refuses an encoder that no machine could hold. Raises: ValueError."""
+    if (count := params(config)) > MOST_PARAMS:
+        raise ValueError(f"{count / 1e6:,.0f} million parameters; expected at most {MOST_PARAMS / 1e6:,.0f} million")
 
 
 def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, Any]:

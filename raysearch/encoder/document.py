@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from raysearch.encoder.config import AnyConfig, config_model
 from raysearch.errors import InputError
+from raysearch.files.yaml_text import read_mapping
 
 
 def read_config(file: Path | str) -> AnyConfig:
@@ -16,17 +15,7 @@ def read_config(file: Path | str) -> AnyConfig:
 
     Raises: InputError if the file is missing, is not YAML or JSON, or does not describe an encoder.
     """
-    return as_config(read_document(file), file)
-
-
-def read_document(file: Path | str) -> Any:
-    """The content of `file`, not checked yet. Raises: InputError if the file is missing, or is not YAML or JSON."""
-    try:
-        return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as err:
-        raise InputError(f"{file}: {err.strerror}; expected an encoder document") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise InputError(f"{file}: {' '.join(str(err).split())}; expected YAML or JSON") from err
+    return as_config(read_mapping(file, "an encoder document"), file)
 
 
 def as_config(document: Any, file: Path | str) -> AnyConfig:

@@ -7,6 +7,10 @@ import zlib
 from pathlib import Path
 
 from raysearch.errors import InputError
+from raysearch.files.stand_ins import refuse_stand_in
+
+MOST_BYTES = 256 << 20
+"""Most bytes that are unpacked. A small file can unpack to a thousand times its size, and take all memory."""
 
 
 def write_gzip(path: Path, content: bytes) -> None:
@@ -17,12 +21,17 @@ def write_gzip(path: Path, content: bytes) -> None:
 
 
 def read_gzip(path: Path, expected: str) -> bytes:
-    """The content of a gzip file.
+    """The content of a gzip file, of at most 256 MiB.
 
-    Raises: InputError if there is no such file, or it is torn or damaged; `expected` says there what it should be.
+    Raises: InputError if there is no such file, or it is torn, damaged or larger; `expected` says there what it should
+    be.
     """
+    refuse_stand_in(path, expected)
     try:
         with gzip.open(path) as file:
-            return file.read()
+            content = file.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as err:
         raise InputError(f"{path}: {getattr(err, 'strerror', None) or err}; expected {expected}") from err
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path}: more than {MOST_BYTES >> 20} MiB when unpacked; expected {expected}")
+    return content

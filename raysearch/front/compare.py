@@ -13,13 +13,13 @@ from raysearch.front.front import Front
 from raysearch.front.objective import axes, header, interval, unit, value
 from raysearch.front.table import Column, decimals, plain, rounded
 from raysearch.front.trials import Measured
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 BUDGETS = 3
 """Number of budgets under which searches are compared."""
 
 
-class BestWithinBudget(Settings):
+class BestWithinBudget(Outcome):
     """The front member with the lowest error among those whose cost is within a budget."""
 
     budget: float
@@ -34,7 +34,7 @@ class BestWithinBudget(Settings):
     """Upper end of the error's 95 % interval."""
 
 
-class ComparedSearch(Settings):
+class ComparedSearch(Outcome):
     """One of the searches that are compared."""
 
     name: str

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from raysearch.front.front import Front
 from raysearch.front.objective import Objective
 from raysearch.front.trials import TeacherPoint, TrialRecord
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 
-class SearchDocument(Settings):
+class SearchDocument(Outcome):
     """The outcome of a search, or of what has been run of it so far."""
 
     name: str

@@ -11,12 +11,12 @@ from typing import Any
 from raysearch.errors import InputError
 from raysearch.files.gzipped import read_gzip, write_gzip
 from raysearch.front.document import SearchDocument
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 SUFFIX = ".json.gz"
 
 
-class Record(Settings):
+class Record(Outcome):
     """What the file of a record holds."""
 
     document: SearchDocument

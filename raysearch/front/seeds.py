@@ -18,7 +18,7 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.objective import axes, header, value
 from raysearch.front.table import Column, plain, setting_text, varying_settings
 from raysearch.front.trials import Cost, Measured, TrialRecord
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 SPLIT_NAMES = {"eval": "dev", "test": "test"}
 """Name of each split, by the word with which its metrics begin."""
@@ -26,7 +26,7 @@ LEVEL = 0.95
 """Confidence level of the intervals."""
 
 
-class MeanOverSeeds(Settings):
+class MeanOverSeeds(Outcome):
     """The mean of a number that was measured once in each search."""
 
     values: list[Measured]
@@ -46,7 +46,7 @@ class MeanOverSeeds(Settings):
         )
 
 
-class ConfigOverSeeds(Settings):
+class ConfigOverSeeds(Outcome):
     """One configuration that was run in every search."""
 
     config: dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from raysearch.settings import Settings
+from raysearch.settings import Outcome
 
 State = Literal["complete", "stopped", "infeasible", "failed", "running"]
 
@@ -19,7 +19,7 @@ Measured = Annotated[
 ]
 
 
-class Cost(Settings):
+class Cost(Outcome):
     """What a student costs. It is known before the student is trained."""
 
     macs_g: float
@@ -28,7 +28,7 @@ class Cost(Settings):
     """Millions of parameters, head excluded."""
 
 
-class TrialRecord(Settings):
+class TrialRecord(Outcome):
     """One trial as it stands now."""
 
     number: int
@@ -68,7 +68,7 @@ class TrialRecord(Settings):
         return str(self.config.get("method", "-"))
 
 
-class TeacherPoint(Settings):
+class TeacherPoint(Outcome):
     """The teacher, as a point beside the trials on plots of the front."""
 
     name: str = "teacher"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.errors import InputError
-from raysearch.settings import Settings
+from raysearch.settings import Depth, Settings, Width
 
 
 def block_numbers(layers: list[int], depth: int, first: int = 1) -> list[int]:
@@ -45,24 +45,24 @@ class StudentSettings(Settings):
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
     """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's
     convolutions over log-mel bins, at 25 or 50 Hz."""
-    channels: PositiveInt = 512
+    channels: Width = 512
     """Channels of every convolution of the front end. In a waveform front end they cost most of the MACs."""
-    depth: int = Field(12, ge=1)
+    depth: Depth = 12
     """Number of transformer blocks."""
-    width: PositiveInt = 384
+    width: Width = 384
     """Width of the transformer, a multiple of heads and of 16."""
-    heads: PositiveInt = 6
+    heads: Width = 6
     """Attention heads of each block."""
-    ffn_ratio: float = Field(4.0, gt=0)
+    ffn_ratio: float = Field(4.0, gt=0, le=64)
     """Hidden units of the feed-forward sub-layer, as a multiple of width."""
     norm: Literal["post", "pre"] = "pre"
     """Place of LayerNorm. `pre`: before each sub-layer, which trains more stably; `post`: after it, as in HuBERT
     Base."""
-    position_kernel: PositiveInt = 128
+    position_kernel: Width = 128
     """Kernel of the position convolution, in frames."""
     centred: bool = False
     """Whether a log-mel front end subtracts each bin's mean over the recording. A waveform front end has no bins."""
-    range_db: float = Field(0.0, ge=0)
+    range_db: float = Field(0.0, ge=0, le=1_000)
     """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence.
     0 keeps levels as they are. Short, quiet or noisy recordings want 30 to 50."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 
-from raysearch.errors import InputError, did_you_mean
+from pydantic import BaseModel
+
+from raysearch.errors import InputError, clipped, did_you_mean, quoted
 from raysearch.methods.method import Method
 
 METHODS = {
@@ -29,14 +32,20 @@ def load_method(name: str) -> type[Method]:
     if ":" in name:
         return _imported(name)
     if name not in METHODS:
-        raise InputError(f"method: {name!r}; expected one of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
+        raise InputError(f"method: {quoted(name)}; expected one of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
     return _imported(METHODS[name])
 
 
 def _imported(path: str) -> type[Method]:
-    module, _, attribute = path.partition(":")
+    match = re.fullmatch(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)", path)
+    if match is None:
+        raise InputError(f"method: {quoted(path)}; expected MODULE:CLASS")
     try:
-        cls: type[Method] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as err:
-        raise InputError(f"method: {path!r} ({err}); expected MODULE:CLASS that can be imported") from err
+        cls: type[Method] = getattr(import_module(match[1]), match[2])
+    except (ImportError, AttributeError, SyntaxError) as err:
+        reason = clipped(str(err))
+        raise InputError(f"method: {quoted(path)} ({reason}); expected MODULE:CLASS that can be imported") from err
+    settings = getattr(cls, "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, BaseModel) and callable(getattr(cls, "run", None))):
+        raise InputError(f"method: {quoted(path)}: no method; expected a class with Settings, student and run")
     return cls

@@ -12,10 +12,12 @@ from typing import Any
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import cost_parts, params
-from raysearch.encoder.document import as_config, read_config, read_document
+from raysearch.encoder.document import as_config, read_config
+from raysearch.encoder.imports.source import split_source
 from raysearch.encoder.published import PUBLISHED
 from raysearch.errors import InputError
 from raysearch.files.bundled import ENCODERS, SPACES, find_document
+from raysearch.files.yaml_text import read_mapping
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import load_spec
@@ -63,9 +65,7 @@ def cost_sheet(path: Path, overrides: Overrides, ecapa: int | None) -> CostSheet
     Raises: InputError if the document is neither an encoder nor a search, or an override is wrong.
     """
     path = find_document(path, ENCODERS, SPACES)
-    document = read_document(path)
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: {type(document).__name__}; expected an encoder or search document")
+    document = read_mapping(path, "an encoder or search document")
     # Every encoder document names a front end or is convolutional. Anything else can only be a search document.
     if "front_end" not in document and document.get("kind") != "conv":
         return student_sheet(load_spec(path, overrides), ecapa)
@@ -100,10 +100,10 @@ def teacher_shape(spec: Spec) -> AnyConfig:
     teacher = spec.teacher
     if isinstance(teacher, TrainedTeacher):
         return teacher.encoder()
-    if ":" not in teacher.source:
+    kind, bundle = split_source(teacher.source)
+    if not kind:
         return read_config(Path(teacher.source, "config.json"))
-    bundle = teacher.source.removeprefix("torchaudio:")
-    if bundle not in PUBLISHED:
+    if kind != "torchaudio" or bundle not in PUBLISHED:
         raise InputError(
             f"teacher.source: {teacher.source}; expected one whose shape is known: a folder of ours, or "
             f"torchaudio's {', '.join(PUBLISHED)}"

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, get_args
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, quoted
 from raysearch.simulation.made_up import synthetic_table
 from raysearch.simulation.recorded import Table, read_table
 from raysearch.simulation.simulation import ENDLESS, front_of, history, searcher_on, simulate
@@ -22,7 +22,7 @@ def load_table(name: str) -> Table:
     if kind != "synthetic":
         return read_table(Path(name))
     if not seed.isdigit():
-        raise InputError(f"{name}: {seed!r}; expected synthetic:SEED with a number, e.g. synthetic:0")
+        raise InputError(f"{name}: {quoted(seed)}; expected synthetic:SEED with a number, e.g. synthetic:0")
     return synthetic_table(int(seed))
 
 
@@ -44,7 +44,7 @@ def replay(
     for key, value in (("sampler", sampler), ("scheduler", scheduler)):
         known = get_args(SearchSettings.model_fields[key].annotation)
         if value not in known:
-            raise InputError(f"--{key}: {value!r}; expected one of {', '.join(known)}")
+            raise InputError(f"--{key}: {quoted(value)}; expected one of {', '.join(known)}")
     found = []
     for seed in range(seeds):
         driver = searcher_on(table, sampler, scheduler, workers, seed, trials or ENDLESS)

@@ -9,14 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
-from raysearch.errors import InputError
+from raysearch.encoder.cost import check_size
+from raysearch.errors import InputError, quoted
 from raysearch.files.digest import document_digest
 from raysearch.methods.table import load_method
-from raysearch.settings import Settings
+from raysearch.settings import Count, Seed, Settings, Updates
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
@@ -27,7 +28,7 @@ COST_OBJECTIVES = ("macs", "params")
 class MethodChoice(Settings):
     """Several methods, between which the search decides."""
 
-    choice: list[str] = Field(min_length=1)
+    choice: list[str] = Field(min_length=1, max_length=100)
     """Names of the methods between which the search decides."""
 
 
@@ -47,21 +48,21 @@ class SearchSettings(Settings):
     """Who suggests configurations. `ehvi` models the error and knows the cost. `auto` chooses a sampler by the number
     of trials, and says which and why.
     """
-    trials: PositiveInt = 24
+    trials: Count = 24
     """Number of configurations to run. One that is over a limit or already known costs nothing and does not count."""
     scheduler: Literal["fifo", "pareto-asha"] = "fifo"
     """Who stops trials. `fifo` runs every trial to its budget; `pareto-asha` stops dominated trials at rungs."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of the whole search, from which the seed of each trial is derived."""
-    updates: PositiveInt = 400
+    updates: Updates = 400
     """Budget of a trial in updates."""
-    updates_of: dict[str, PositiveInt] = {}
+    updates_of: dict[str, Updates] = {}
     """Budgets in updates, by method, of methods whose trials have another budget than `updates`. So methods can be
     compared at equal seconds although their updates differ in seconds.
     """
-    rungs: list[float] = [1.0]
+    rungs: list[float] = Field([1.0], max_length=100)
     """Shares of the budget after which a trial is evaluated on dev: its rungs. The last share is 1."""
-    start: list[dict[str, Value]] = []
+    start: list[dict[str, Value]] = Field([], max_length=10_000)
     """Configurations to try first, as dotted keys. Keys that one of them leaves out are drawn."""
 
     @field_validator("rungs")
@@ -75,15 +76,15 @@ class SearchSettings(Settings):
 class WorkerSettings(Settings):
     """What trials run on."""
 
-    lanes: PositiveInt = 1
+    lanes: int = Field(1, ge=1, le=10_000)
     """Number of trials that run at the same time, each on a lane."""
-    num_workers: PositiveInt = 1
+    num_workers: int = Field(1, ge=1, le=10_000)
     """Ray Train workers of one lane. Several workers train each trial together (DDP)."""
     use_gpu: bool | Literal["auto"] = "auto"
     """Whether each worker gets a GPU. `auto` gives it one if the cluster has enough for all workers."""
-    cpus: PositiveInt = 1
+    cpus: int = Field(1, ge=1, le=10_000)
     """CPUs of each worker, and its threads."""
-    readers: int = Field(0, ge=0)
+    readers: int = Field(0, ge=0, le=1_000)
     """Processes of each worker that decode and batch speech ahead of it. They change no result, and are not counted in
     `cpus`. 0 is fastest where the model runs on the same CPUs.
     """
@@ -106,7 +107,7 @@ class Spec(Settings):
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
     __pydantic_extra__: dict[str, dict[str, Any]]
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     """Name of the search, and of its folder."""
     corpus: CorpusSettings
     """The speech that teachers and students learn from and are judged on."""
@@ -166,7 +167,7 @@ class Spec(Settings):
         measured = {*COST_OBJECTIVES, *errors}
         for objective in self.objectives:
             if objective not in measured:
-                raise ValueError(f"objectives: {objective!r}; expected one of {', '.join(sorted(measured))}")
+                raise ValueError(f"objectives: {quoted(objective)}; expected one of {', '.join(sorted(measured))}")
         costs = [objective for objective in self.objectives if objective in COST_OBJECTIVES]
         if len(self.objectives) != 2 or len(costs) != 1:
             raise ValueError(f"objectives: {self.objectives}; expected a cost (macs or params) and an error")
@@ -240,9 +241,17 @@ class Spec(Settings):
         return load_method(method).Settings.checked(nested)
 
     def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
-        """Encoder of a configuration's student, known before it is trained."""
+        """Encoder of a configuration's student, known before it is trained.
+
+        Raises: InputError that names the key of a wrong setting, or if the student is too large for any machine.
+        """
         method = load_method(str(config["method"]))
-        return method.student(self.settings(config), teacher)
+        student = method.student(self.settings(config), teacher)
+        try:
+            check_size(student)
+        except ValueError as err:
+            raise InputError(f"student: {err}") from err
+        return student
 
 
 def _groups_of_methods(document: Mapping[Any, Any]) -> Iterator[str]:

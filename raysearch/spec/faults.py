@@ -10,15 +10,19 @@ from collections.abc import Mapping
 from math import lcm
 from typing import Any
 
-from raysearch.errors import InputError, did_you_mean
+from raysearch.errors import InputError, clipped, did_you_mean, quoted
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
-from raysearch.spec.space import Distribution, Value, has_setting, setting_keys
+from raysearch.spec.space import Distribution, Space, Value, has_setting, setting_keys
+
+MOST_WIDTH = 65_536
+"""Largest width that is worth an example."""
 
 
 def check(spec: Spec) -> None:
     """Checks a document. Raises: InputError for the first fault; its text does not name the file."""
     check_keys(spec.space, spec.methods)
+    Space(spec.methods, spec.space)  # refuses conditions that form a circle
     _check_groups(spec)
     _check_values(spec)
     _check_widths(spec)
@@ -31,7 +35,7 @@ def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
     for key, distribution in space.items():
         for wanted in (key, *distribution.when):
             if wanted != "method" and wanted not in known:
-                where = f"space.{key}" if wanted == key else f"space.{key}.when.{wanted}"
+                where = f"space.{clipped(key)}" if wanted == key else f"space.{key}.when.{clipped(wanted)}"
                 raise InputError(
                     f"{where}: unknown key; expected a setting of {' or '.join(methods)}{did_you_mean(wanted, known)}"
                 )
@@ -45,7 +49,7 @@ def _check_groups(spec: Spec) -> None:
             if not any(has_setting(method, dotted) for method in spec.methods):
                 known = [name for method in spec.methods for name in _fields(method, group)]
                 expected = f"one of {', '.join(dict.fromkeys(known)) or 'none'}{did_you_mean(key, known)}"
-                raise InputError(f"{dotted}: unknown key; expected {expected}")
+                raise InputError(f"{clipped(dotted)}: unknown key; expected {expected}")
             if dotted in spec.space:
                 raise InputError(f"{dotted}: fixed here and searched under space; expected one of the two")
 
@@ -91,15 +95,17 @@ def _check_widths(spec: Spec) -> None:
 
     A search could draw any pair of the two, and pairs that cannot be built would waste suggestions.
     """
-    widths, where = _values(spec, "student.width")
-    heads, _ = _values(spec, "student.heads")
+    given, where = _values(spec, "student.width")
+    # A number may be written as text, with a fraction of zero.
+    widths = [int(float(width)) for width in given]
+    heads = {int(float(count)) for count in _values(spec, "student.heads")[0]}
     # A student's position convolution has 16 groups by default, and its width must be a multiple of them too.
     for position, width in enumerate(widths):
-        for divisor, what in [*((h, "student.heads") for h in heads), (16, "position_conv.groups")]:
-            if int(width) % int(divisor):
-                near = _near_multiple(int(width), {int(h) for h in heads} | {16})
-                key = where.format(position)
-                raise InputError(f"{key}: {width}; expected a multiple of {what} = {divisor}, e.g. {near}")
+        for divisor, what in [*((count, "student.heads") for count in sorted(heads)), (16, "position_conv.groups")]:
+            if width % divisor:
+                key, near = where.format(position), _near_multiple(width, heads | {16})
+                example = f", e.g. {near}" if near <= MOST_WIDTH else ""
+                raise InputError(f"{key}: {width}; expected a multiple of {what} = {divisor}{example}")
 
 
 def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
@@ -120,16 +126,17 @@ def _check_start(spec: Spec) -> None:
     """Checks the methods that have a budget of their own, and that start points lie in the space."""
     for method in spec.search.updates_of:
         expected = f"one of {', '.join(spec.methods)}"
-        _refuse_unless(method in spec.methods, "search.updates_of", method, expected)
+        _refuse_unless(method in spec.methods, "search.updates_of", method, clipped(expected))
     for position, point in enumerate(spec.search.start):
         for key, value in point.items():
-            where = f"search.start[{position}].{key}"
+            where = f"search.start[{position}].{clipped(key)}"
             if key == "method":
-                _refuse_unless(value in spec.methods, where, value, f"one of {', '.join(spec.methods)}")
+                _refuse_unless(value in spec.methods, where, value, clipped(f"one of {', '.join(spec.methods)}"))
             elif key not in spec.space:
-                raise InputError(f"{where}: not searched; expected one of {', '.join(spec.space)}")
+                known = clipped(", ".join(spec.space))
+                raise InputError(f"{where}: not searched; expected one of {known}")
             elif (choices := spec.space[key].choice) is not None:
-                _refuse_unless(value in choices, where, value, f"one of {choices}")
+                _refuse_unless(value in choices, where, value, clipped(f"one of {choices}"))
             else:
                 low, high = spec.space[key].int_ or spec.space[key].float_ or (0, 0)
                 fits = isinstance(value, int | float) and low <= value <= high
@@ -138,4 +145,4 @@ def _check_start(spec: Spec) -> None:
 
 def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:
     if not fits:
-        raise InputError(f"{where}: {value!r}; expected {expected}")
+        raise InputError(f"{where}: {quoted(value)}; expected {expected}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from raysearch.files.bundled import ENCODERS, SPACES, bundled, purpose
+from raysearch.files.yaml_text import read_mapping
 from raysearch.spec.document import Spec
+from raysearch.spec.loading import EXPECTED
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def list_spaces() -> list[ListedSpace]:
     """Every search document that comes with raysearch."""
     listed = []
     for name, file in bundled(SPACES).items():
-        spec = Spec.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        spec = Spec.model_validate(read_mapping(file, EXPECTED))
         listed.append(ListedSpace(name, purpose(file), file, spec.corpus.kind, spec.methods, spec.search.trials))
     return listed
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from raysearch.errors import InputError
 from raysearch.files.bundled import SPACES, find_document
+from raysearch.files.yaml_text import read_mapping
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.faults import check
 from raysearch.spec.overrides import Overrides, override
+
+EXPECTED = "a search document, with name, corpus, teacher, task and method"
 
 
 def load_spec(path: Path, overrides: Overrides = (), *, name: str | None = None) -> Spec:
@@ -24,16 +25,7 @@ def load_spec(path: Path, overrides: Overrides = (), *, name: str | None = None)
     Raises: InputError that names the file, the key, what was found and what was expected.
     """
     path = find_document(path, SPACES)
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as err:
-        raise InputError(f"{path}: {err.strerror}; expected a search document") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise InputError(f"{path}: not YAML ({' '.join(str(err).split())}); expected a search document") from err
-    if not isinstance(document, dict):
-        raise InputError(
-            f"{path}: {type(document).__name__}; expected a mapping with name, corpus, teacher, task, method"
-        )
+    document = read_mapping(path, EXPECTED)
     override(document, overrides)
     if name is not None:
         document["name"] = name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
@@ -18,6 +18,10 @@ from raysearch.methods.table import load_method
 from raysearch.settings import Settings
 
 Value = str | int | float | bool
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A whole number that a float holds exactly, as samplers keep them."""
+Real = Annotated[float, Field(ge=-1e100, le=1e100)]
+"""A number of which the difference to any other is finite."""
 Config = dict[str, Value]
 """A configuration: one point of the space, as dotted keys with their values, `method` among them."""
 
@@ -25,15 +29,15 @@ Config = dict[str, Value]
 class Distribution(Settings):
     """How the search draws one setting. Exactly one of `int`, `float` and `choice` is given."""
 
-    int_: tuple[int, int] | None = Field(None, alias="int")
+    int_: tuple[Whole, Whole] | None = Field(None, alias="int")
     """Lowest and highest whole number to draw, both included."""
-    float_: tuple[float, float] | None = Field(None, alias="float")
+    float_: tuple[Real, Real] | None = Field(None, alias="float")
     """Lowest and highest number to draw."""
-    choice: list[Value] | None = Field(None, min_length=1)
+    choice: list[Value] | None = Field(None, min_length=1, max_length=1_000)
     """Values to choose from."""
     log: bool = False
     """Whether to draw evenly in the logarithm, so that each doubling is as likely as the next."""
-    step: int | None = Field(None, ge=1)
+    step: int | None = Field(None, ge=1, le=2**53)
     """Distance between neighbouring whole numbers; only with `int`, and without `log`."""
     when: dict[str, Value | list[Value]] = {}
     """Conditions: other keys, each with the value or values that it must have for this setting to matter."""
@@ -75,7 +79,7 @@ class Distribution(Settings):
         if self.float_ is not None:
             return list(self.float_)
         assert self.int_ is not None
-        every = list(range(self.int_[0], self.int_[1] + 1, self.step or 1))
+        every = range(self.int_[0], self.int_[1] + 1, self.step or 1)
         return list(every) if len(every) <= limit else [every[0], every[-1]]
 
 

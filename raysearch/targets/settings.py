@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
-from raysearch.settings import Settings
+from raysearch.settings import Count, Layer, Seed, Settings
 
 POINTS_PER_CLUSTER = 39
 """Cuts for each cluster below which k-means is known to find poor centres. faiss warns at the same number."""
@@ -21,16 +21,16 @@ class TargetSettings(Settings):
     source: Literal["teacher", "mfcc"] = "teacher"
     """Features to cluster: `teacher` is the hidden states of one layer, `mfcc` 39 MFCCs with deltas, as in HuBERT's
     first iteration."""
-    layer: int = -1
+    layer: Layer = -1
     """Teacher layer to cluster: 1 is the first block's output, -1 the last block's."""
-    clusters: int = Field(500, ge=2)
+    clusters: int = Field(500, ge=2, le=1_000_000)
     """Number of clusters K. It may not exceed the corpus's frames. More clusters cost k-means time once, but no
     training time."""
-    fit_frames: PositiveInt = 200_000
+    fit_frames: int = Field(200_000, ge=1, le=1_000_000_000)
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of the sample and of the clusters' first centres."""
-    refresh: int = Field(0, ge=0)
+    refresh: int = Field(0, ge=0, le=1_000_000_000)
     """Updates after which the labels are made anew, again and again, as clusters of the student's own middle block.
     Each time costs a pass over the corpus and k-means. 0 means never."""
 
@@ -38,34 +38,34 @@ class TargetSettings(Settings):
 class PseudoLabelSettings(Settings):
     """Pseudo-labels: k-means clusters of whole cuts of the training split, or of their pieces."""
 
-    layer: int = -1
+    layer: Layer = -1
     """Teacher layer that is pooled: 1 is the first block's output, -1 the last block's."""
-    piece_s: float = Field(0.0, ge=0)
+    piece_s: float = Field(0.0, ge=0, le=86_400)
     """Seconds of the pieces into which training cuts are divided, each with a cluster of its own. 0 leaves cuts whole,
     and the least otherwise is 0.15. For recordings of many sounds 0.25 is good, about a syllable. With pieces the
     teacher hears whole cuts in place of windows."""
-    window_s: float = Field(0.95, ge=0)
+    window_s: float = Field(0.95, ge=0, le=86_400)
     """Seconds of each window of a cut that is embedded, at a random place. 0 takes the whole cut. A window shorter than
     the word that decides often misses it."""
-    windows: PositiveInt = 1
+    windows: int = Field(1, ge=1, le=1_000)
     """Number of windows of each cut. Their embeddings are averaged."""
     pooling: Literal["mean", "max", "mean+max"] = "mean"
     """Statistic that is taken over the frames of a window. `mean+max` joins both."""
-    segments: PositiveInt = 1
+    segments: int = Field(1, ge=1, le=1_000)
     """Equal stretches of a window that are pooled separately. More than one keeps the order of sounds."""
-    pca: int = Field(128, ge=0)
+    pca: int = Field(128, ge=0, le=65_536)
     """Number of principal components to keep, at most as many as cuts or features. 0 keeps the features as they are."""
     whiten: bool = True
     """Scale the components to variance 1. This needs `pca`."""
     l2: bool = True
     """Scale embeddings to length 1 before they are clustered."""
-    clusters: int = Field(32, ge=2)
+    clusters: int = Field(32, ge=2, le=1_000_000)
     """Number of clusters K. More than a 39th of the training cuts gives a warning, more than all of them an error."""
-    restarts: PositiveInt = 1
+    restarts: int = Field(1, ge=1, le=1_000)
     """Number of starts of k-means. The best one is kept."""
-    iterations: PositiveInt = 20
+    iterations: Count = 20
     """Largest number of iterations of k-means."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of windows, components and first centres."""
 
     @field_validator("piece_s")

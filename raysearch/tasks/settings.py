@@ -8,9 +8,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
-from raysearch.settings import Settings
+from raysearch.settings import Count, Seconds, Settings, Updates, Width
 
 
 class HeadSettings(Settings):
@@ -18,11 +18,11 @@ class HeadSettings(Settings):
 
     mode: Literal["probe", "finetune"] = "probe"
     """What is trained. `probe`: the head alone, on a frozen encoder; `finetune`: the head and a copy of the encoder."""
-    updates: PositiveInt = 400
+    updates: Updates = 400
     """Updates of the head. In `finetune` an update costs about three passes of the encoder, in `probe` none."""
-    batch_s: float = Field(30.0, gt=0)
+    batch_s: Seconds = 30.0
     """Seconds of audio in a batch."""
-    lrs: list[float] = Field([3e-2, 1e-1, 3e-1], min_length=1)
+    lrs: list[float] = Field([3e-2, 1e-1, 3e-1], min_length=1, max_length=100)
     """Peak learning rates of heads in `probe`, ascending. Each trains a head, and the dev split chooses among them."""
     head_lr: float = Field(1e-2, gt=0)
     """Peak learning rate of the head in `finetune`."""
@@ -64,9 +64,9 @@ class BackendSettings(Settings):
     kind: Literal["ecapa", "linear"] = "ecapa"
     """Kind of back end. `ecapa`: ECAPA-TDNN; `linear`: mean and deviation over time, then one linear layer, as at the
     end of an x-vector."""
-    channels: int = Field(512, ge=8, multiple_of=8)
+    channels: int = Field(512, ge=8, le=65_536, multiple_of=8)
     """Channels C of ECAPA-TDNN. A linear back end has none."""
-    embedding: PositiveInt = 192
+    embedding: Width = 192
     """Width of the embedding."""
     layers: Literal["last", "sum"] = "last"
     """What the back end reads. `last`: the encoder's output; `sum`: a learned average of all LayerNormed hidden
@@ -96,18 +96,18 @@ class SpeakerSettings(Settings):
     metric: ClassVar[str] = "eer"
     p_target: float = Field(0.05, gt=0, lt=1)
     """Prior of a target pair in the least detection cost (minDCF)."""
-    as_norm: int = Field(0, ge=0)
+    as_norm: int = Field(0, ge=0, le=1_000_000)
     """Number of cohort speakers, those nearest to either cut of a pair, by which scores are normalised. 0 leaves
     cosines as they are. The cohort is up to 600 training speakers."""
     backend: BackendSettings = BackendSettings(kind="linear", layers="sum")
     """The back end trained here."""
     aam: AamSettings = AamSettings()
     """The loss of the back end trained here."""
-    updates: PositiveInt = 300
+    updates: Updates = 300
     """Updates of the back end trained here."""
-    batch: PositiveInt = 64
+    batch: Count = 64
     """Crops in an update."""
-    crop_s: float = Field(2.0, gt=0)
+    crop_s: Seconds = 2.0
     """Length of a crop in seconds."""
     lr: float = Field(3e-3, gt=0)
     """Peak learning rate of the back end trained here."""
@@ -122,7 +122,7 @@ class ClassificationSettings(HeadSettings):
     pooling: Literal["attention", "mean+max"] = "mean+max"
     """How frames become one vector. `mean+max`: their mean and maximum; `attention`: each value attends to frames of
     its own, which finds words in a long recording."""
-    segments: PositiveInt = 1
+    segments: int = Field(1, ge=1, le=1_000)
     """Number of equal stretches of a cut whose means and maxima are taken. More than one keeps the order of sounds."""
     labels: float = Field(1.0, gt=0, le=1)
     """Share of the training split's labels that is used. Each class gives that share, and at least one cut."""
@@ -136,7 +136,7 @@ class IntentSettings(HeadSettings):
     pooling: Literal["attention", "mean+max"] = "attention"
     """How frames become one vector. `mean+max`: their mean and maximum; `attention`: each value attends to frames of
     its own, which finds words in a long recording."""
-    segments: PositiveInt = 1
+    segments: int = Field(1, ge=1, le=1_000)
     """Number of equal stretches of a cut whose means and maxima are taken. More than one keeps the order of sounds."""
     slots: list[str] | None = None
     """Slots to read, each from the values that it has in train. By default all are read; `[]` reads only the intent."""

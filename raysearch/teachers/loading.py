@@ -6,27 +6,39 @@ errors, its settings, and the updates and seconds that it took.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel, ValidationError
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.checkpoint import WEIGHTS_NAME, load_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
+from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
+from raysearch.settings import first_fault
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.training.initial import initial_encoder
 
 DOCUMENT = "teacher.json"
 
 
+class _Document(BaseModel):
+    """What is read of `teacher.json`. The rest is for people."""
+
+    metrics: dict[str, float]
+
+
 def teacher_metrics(folder: Path) -> dict[str, float]:
-    """The teacher's own errors in percent. Empty if they are not known."""
+    """The teacher's own errors in percent. Empty if they are not known. Raises: InputError if their file is damaged."""
     document = folder / DOCUMENT
-    found: dict[str, float] = json.loads(document.read_text(encoding="utf-8"))["metrics"] if document.exists() else {}
-    return found
+    if not document.exists():
+        return {}
+    try:
+        return _Document.model_validate_json(document.read_bytes()).metrics
+    except ValidationError as err:
+        raise InputError(f"{document}: {first_fault(err, _Document)}") from err
 
 
 def load_teacher(folder: Path, device: torch.device) -> Teacher:

@@ -5,15 +5,18 @@ This file does not import torch, because documents are checked without it.
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.cost import check_size
+from raysearch.encoder.imports.source import KINDS, split_source
+from raysearch.errors import quoted
 from raysearch.methods.settings import StudentSettings
-from raysearch.settings import Settings
+from raysearch.settings import Depth, Seconds, Seed, Settings, Updates, Width, local_path
 
 
 class TrainedTeacher(Settings):
@@ -28,34 +31,34 @@ class TrainedTeacher(Settings):
     front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
     """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's
     convolutions over log-mel bins, at 25 or 50 Hz."""
-    channels: PositiveInt = 256
+    channels: Width = 256
     """Channels of every convolution of the front end."""
-    depth: int = Field(6, ge=1)
+    depth: Depth = 6
     """Number of transformer blocks."""
-    width: PositiveInt = 256
+    width: Width = 256
     """Width of the transformer, a multiple of heads and of 16."""
-    heads: PositiveInt = 4
+    heads: Width = 4
     """Attention heads of each block."""
-    position_kernel: PositiveInt = 15
+    position_kernel: Width = 15
     """Kernel of the position convolution, in frames."""
     centred: bool = False
     """Whether a log-mel front end subtracts each bin's mean over the recording."""
-    range_db: float = Field(0.0, ge=0)
+    range_db: float = Field(0.0, ge=0, le=1_000)
     """Decibels between a recording's loudest bin and the level below which a log-mel front end takes all for silence.
     0 keeps levels as they are."""
     corpus: CorpusSettings | None = None
     """Corpus to train the teacher on. By default it is the search's own."""
-    clusters: int = Field(100, ge=2)
+    clusters: int = Field(100, ge=2, le=1_000_000)
     """Number of clusters in both iterations of `hubert`."""
-    updates: PositiveInt = 700
+    updates: Updates = 700
     """Number of updates. `hubert` makes as many in each iteration."""
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate of AdamW."""
     head_lr: float = Field(1e-2, gt=0)
     """Peak learning rate of the CTC head, or of the speaker back end."""
-    batch_s: float = Field(40.0, gt=0)
+    batch_s: Seconds = 40.0
     """Seconds of audio in a batch, padding included."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of weights and batches."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the training. bf16 is faster on CPUs that know it."""
@@ -63,7 +66,7 @@ class TrainedTeacher(Settings):
     @model_validator(mode="after")
     def _buildable(self) -> TrainedTeacher:
         # A shape that cannot be built is refused when the document is read.
-        self.encoder()
+        check_size(self.encoder())
         return self
 
     def encoder(self) -> EncoderConfig:
@@ -79,7 +82,7 @@ class TrainedTeacher(Settings):
 class ReadyTeacher(Settings):
     """A teacher that exists already."""
 
-    source: str = Field(pattern=r"^(torchaudio:\w+|(hf:|fairseq:)?[^:]+)$")
+    source: str = Field(min_length=1)
     """Where the teacher comes from. `torchaudio:HUBERT_BASE`, or another of torchaudio's bundles; `hf:DIR`, a Hugging
     Face folder of HuBERT, wav2vec 2.0 or WavLM; `fairseq:FILE`, a checkpoint of fairseq; or else a folder of raysearch
     with `config.json` and `model.safetensors`."""
@@ -87,9 +90,16 @@ class ReadyTeacher(Settings):
     @field_validator("source")
     @classmethod
     def _absolute(cls, source: str) -> str:
+        kind, where = split_source(source)
+        if kind == "torchaudio":
+            if not re.fullmatch(r"\w+", where):
+                raise ValueError(f"{quoted(source)}; expected the name of a bundle, such as torchaudio:HUBERT_BASE")
+            return source
         # Workers run in other folders than the command.
-        kind, colon, path = source.rpartition(":")
-        return source if kind == "torchaudio" else f"{kind}{colon}{Path(path).expanduser().absolute()}"
+        path = local_path(where)
+        if not where or (not kind and re.match(r"\w+:", source) and not path.exists()):
+            raise ValueError(f"{quoted(source)}; expected a folder, or one of {', '.join(KINDS)} before the colon")
+        return f"{kind}:{path}" if kind else str(path)
 
 
 def _kind(teacher: Any) -> str:

@@ -16,7 +16,8 @@ import torch
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.checkpoint import WEIGHTS_NAME, save_encoder
-from raysearch.encoder.imports.source import read_encoder, source_key
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.imports.source import read_encoder, source_key, split_source
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
@@ -31,14 +32,15 @@ from raysearch.training.process import world_size
 def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Path | None:
     """The folder of a teacher that is there already. None if it has yet to be made.
 
-    Raises: InputError if a ready teacher is not where it should be.
+    Raises: InputError if a ready teacher is not where it should be, or lies there in our form and is damaged.
     """
-    if isinstance(settings, TrainedTeacher) or ":" in settings.source:
+    if isinstance(settings, TrainedTeacher) or split_source(settings.source)[0]:
         corpus = _own_corpus(settings, corpus, store)
         return store.get(_key(settings, corpus))
     folder = Path(settings.source)
     if not (folder / WEIGHTS_NAME).exists():
         raise InputError(f"teacher.source: {settings.source}; expected a folder with config.json and {WEIGHTS_NAME}")
+    _read(settings.source)
     return folder.resolve()
 
 
@@ -68,7 +70,10 @@ def _own_corpus(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: 
 def _key(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus) -> str:
     if isinstance(settings, TrainedTeacher):
         return content_digest(f"{settings.model_dump_json()}\n{corpus.fingerprint}")
-    return source_key(settings.source)
+    try:
+        return source_key(settings.source)
+    except InputError as err:
+        raise InputError(f"teacher.source: {err}") from err
 
 
 def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> None:
@@ -95,7 +100,11 @@ def _import(folder: Path, source: str) -> None:
 
     Raises: InputError if the weights cannot be had, or are not those of an encoder that we know.
     """
+    save_encoder(_read(source), folder)
+
+
+def _read(source: str) -> Encoder:
     try:
-        save_encoder(read_encoder(source), folder)
+        return read_encoder(source)
     except InputError as err:
         raise InputError(f"teacher.source: {err}") from err

@@ -33,7 +33,13 @@ def test_read_config_fills_in_defaults(tmp_path: Path) -> None:
         ({"width": "40"}, "width: 40; expected a multiple of position_conv.groups = 16"),
         ({"front_end": "{kind: logmel, kernels: [4, 5]}"}, "kernels: [4, 5]; expected odd kernels"),
         ({"front_end": "{kind: mfcc}"}, "front_end.kind: 'mfcc'; expected one of"),
-        ({"width": "["}, "expected YAML or JSON"),
+        (
+            {"width": "["},
+            "line 4: not YAML (while parsing a flow sequence, expected ',' or ']', but got",
+        ),
+        ({"width": "3\nwidth: 4"}, "width: twice; expected each key once"),
+        ({"width": "100000"}, "width: 100000; expected less than or equal to 65536"),
+        ({"blocks": "{count: 10000000, heads: 2, head_width: 8, ffn: 32}"}, "blocks.count: 10000000; expected less"),
     ],
 )
 def test_read_config_names_the_key(changes: dict[str, str], expected: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from raysearch.errors import InputError
+from raysearch.files import gzipped
 from raysearch.files.gzipped import read_gzip, write_gzip
 
 CONTENT = "".join(f"line {number} of many\n" for number in range(300)).encode()
@@ -27,6 +28,16 @@ def test_damaged_file_is_refused_in_one_line(tmp_path: Path, place: int) -> None
     content = bytearray((tmp_path / "a.gz").read_bytes())
     content[place] ^= 0x5A
     check_refused(tmp_path / "a.gz", bytes(content))
+
+
+def test_small_file_that_unpacks_to_gigabytes_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gzipped, "MOST_BYTES", 1 << 20)
+    write_gzip(tmp_path / "a.gz", bytes(1 << 20))
+    assert len(read_gzip(tmp_path / "a.gz", "a test")) == 1 << 20
+    write_gzip(tmp_path / "a.gz", bytes((1 << 20) + 1))
+    check_refused(tmp_path / "a.gz", (tmp_path / "a.gz").read_bytes())
 
 
 def check_refused(path: Path, content: bytes) -> None:

@@ -78,6 +78,16 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"search": {"updates_of": {"unfused": 9}}}, "search.updates_of: 'unfused'; expected one of dicehubert"),
         ({"search": {"start": [{"student.depth": 9}]}}, "search.start[0].student.depth: 9; expected 1 to 4"),
         ({"search": {"start": [{"training.lr": 1}]}}, "search.start[0].training.lr: not searched"),
+        (
+            {
+                "space": {
+                    "training.lr": {"choice": [1], "when": {"training.clip": 1}},
+                    "training.clip": {"choice": [1], "when": {"training.lr": 1}},
+                }
+            },
+            "space.training.clip.when: conditions form a circle; expected none",
+        ),
+        ({"student": {"width": "384.0", "heads": "5"}}, "student.width: 384; expected a multiple of student.heads = 5"),
         ({"name": "../up"}, "name: '../up'; expected text of the pattern ^[A-Za"),
     ],
 )

@@ -1,11 +1,13 @@
 """Teachers: trained once, frozen when loaded, refused in one line when they are not there."""
 
 import json
+import re
 from dataclasses import replace
 from urllib.error import URLError
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchaudio import pipelines
 
 from raysearch.encoder.checkpoint import save_encoder
@@ -16,7 +18,7 @@ from raysearch.errors import InputError
 from raysearch.targets.store import FolderStore
 from raysearch.teachers.loading import load_teacher
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
-from raysearch.teachers.store import prepare_teacher
+from raysearch.teachers.store import find_teacher, prepare_teacher
 
 torch.set_num_threads(1)
 
@@ -77,6 +79,20 @@ def test_teacher_when_loaded_then_frozen_and_repeatable(small_teacher, tmp_path)
 def test_teacher_from_a_folder_without_weights_then_input_error(tmp_path, tones, store):
     with pytest.raises(InputError, match=r"teacher\.source: .*; expected a folder with config\.json"):
         prepare_teacher(ReadyTeacher(source=str(tmp_path)), tones, store, CPU)
+
+
+def test_teacher_of_ours_that_is_damaged_then_input_error_before_any_trial(small_teacher, tmp_path):
+    save_encoder(small_teacher.encoder, tmp_path)
+    for content, told in (('{"metrics": 3}', "metrics: 3; expected a mapping"), ("{", "no JSON (")):
+        (tmp_path / "teacher.json").write_text(content)
+        with pytest.raises(InputError, match=rf"teacher\.json: {re.escape(told)}"):
+            load_teacher(tmp_path, CPU)
+    encoder = small_teacher.encoder
+    weight = next(iter(encoder.state_dict()))
+    broken = {key: torch.full_like(tensor, torch.nan) for key, tensor in encoder.state_dict().items() if key == weight}
+    save_file(encoder.state_dict() | broken, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=rf"teacher\.source: .*model\.safetensors: {re.escape(weight)}: NaN or infin"):
+        find_teacher(ReadyTeacher(source=str(tmp_path)), None, None)
 
 
 def test_teacher_from_an_unknown_bundle_then_input_error(tones, store):

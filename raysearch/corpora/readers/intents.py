@@ -14,7 +14,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.listed import Row, check_split, read_rows, refuse_unknown
 from raysearch.corpora.readers.text import as_text, json_lines
 from raysearch.corpora.settings import IntentsSettings, SlurpSettings
-from raysearch.errors import InputError
+from raysearch.errors import InputError, quoted
 
 _SLURP_SPLITS = {"train": "train", "dev": "devel", "test": "test"}
 
@@ -64,13 +64,13 @@ def _row(root: Path, document: Mapping[str, Any], where: str) -> Row:
     path, intent = (_text(document.get(key), where, key) for key in ("path", "intent"))
     if not path or not intent:
         key = "intent" if path else "path"
-        raise InputError(f"{where}: {key}: {document.get(key)!r}; expected a text")
+        raise InputError(f"{where}: {key}: {quoted(document.get(key))}; expected a text")
     given = document.get("slots") or {}
     if not isinstance(given, dict):
-        raise InputError(f"{where}: slots: {given!r}; expected a text for each slot that is there")
+        raise InputError(f"{where}: slots: {quoted(given)}; expected a text for each slot that is there")
     slots = {name: _text(value, where, f"slots.{name}") for name, value in given.items()}
     if not all(slots.values()):
-        raise InputError(f"{where}: slots: {given!r}; expected a text for each slot that is there")
+        raise InputError(f"{where}: slots: {quoted(given)}; expected a text for each slot that is there")
     speaker, text = (_text(document.get(key), where, key) for key in ("speaker", "text"))
     split = check_split(document.get("split"), where)
     custom = {"intent": intent, "slots": slots}

@@ -19,7 +19,7 @@ from raysearch.corpora.readers.reading import select
 from raysearch.corpora.readers.text import EMPTY, words_of
 from raysearch.corpora.settings import SPLITS, ReadingSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError, counted
+from raysearch.errors import InputError, counted, quoted
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def refuse_unknown(corpus: Corpus, key: str) -> None:
                 close = get_close_matches(value, known, n=1)
                 hint = f" (did you mean {close[0]!r}?)" if close else ""
                 raise InputError(
-                    f"corpus {corpus.name}: {key} {value!r} of {counted(count, 'cut')} in {split} has no usable "
+                    f"corpus {corpus.name}: {key} {quoted(value)} of {counted(count, 'cut')} in {split} has no usable "
                     f"example in train; expected one of {', '.join(sorted(known))}{hint}"
                 )
 
@@ -82,7 +82,7 @@ def refuse_unknown(corpus: Corpus, key: str) -> None:
 def check_split(split: object, where: str) -> str:
     """The name of a split, if `split` is one. Raises: InputError, which begins with `where`, if it is not."""
     if split not in SPLITS:
-        raise InputError(f"{where}: split: {split!r}; expected train, dev or test")
+        raise InputError(f"{where}: split: {quoted(split)}; expected train, dev or test")
     return str(split)
 
 

@@ -21,7 +21,7 @@ from raysearch.corpora.readers.reading import select
 from raysearch.corpora.readers.text import EMPTY, as_number, as_text, json_lines, numbered, read_text, words_of
 from raysearch.corpora.settings import SPLITS, ManifestSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError
+from raysearch.errors import InputError, quoted
 
 OVERHANG_S = 0.1
 """Seconds by which a transcript may reach beyond its cut, as rounding and loose borders make them."""
@@ -53,7 +53,7 @@ def _pairs(path: Path, known: set[str]) -> Iterator[Pair]:
     for number, line in numbered(read_text(path, "corpus.splits", "lines `1<TAB>cut<TAB>cut`")):
         same, *ids = line.split("\t")
         if same not in ("0", "1") or len(ids) != 2:
-            raise InputError(f"{path}: line {number}: {line!r}; expected 0 or 1 and two cuts, with tabs between")
+            raise InputError(f"{path}: line {number}: {quoted(line)}; expected 0 or 1 and two cuts, with tabs between")
         if known.issuperset(ids):
             yield Pair(same == "1", *ids)
 

@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from raysearch.errors import InputError, counted
+from raysearch.errors import InputError, clipped, counted
 
 EMPTY = "empty transcript"
 """Reason why a cut is left out whose transcript has no letter and no digit."""
@@ -106,13 +106,13 @@ def as_text(value: object) -> str | None:
         return str(value)
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() else str(value)
-    raise ValueError(f"{json.dumps(value)[:80]}; expected a text")
+    raise ValueError(f"{clipped(json.dumps(value))}; expected a text")
 
 
 def as_number(value: object) -> float:
     """A value of JSON that must be a number. Raises: ValueError, `GOT; expected a number`, if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{json.dumps(value)[:80]}; expected a number")
+        raise ValueError(f"{clipped(json.dumps(value))}; expected a number")
     return value
 
 

@@ -20,7 +20,7 @@ from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.corpora.readers.text import numbered, read_text
 from raysearch.corpora.settings import SpeakerList, TrialList
-from raysearch.errors import InputError
+from raysearch.errors import InputError, quoted
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read_trial_list(settings: TrialList, key: str) -> list[Line]:
     lines = []
     for where, (label, *names) in _fields(settings.file, key, 3, "1 <path> <path> or 0 <path> <path>"):
         if label not in ("0", "1"):
-            raise InputError(f"{where}: {label!r}; expected 1 (one speaker) or 0 (two)")
+            raise InputError(f"{where}: {quoted(label)}; expected 1 (one speaker) or 0 (two)")
         line = Line(where, label == "1", root / names[0], root / names[1])
         _refuse_unlike(line)
         lines.append(line)
@@ -142,7 +142,7 @@ def _fields(file: Path, key: str, count: int, form: str) -> Iterator[tuple[str, 
     for number, line in numbered(read_text(file, key, f"lines `{form}`")):
         words = line.split()
         if len(words) != count:
-            raise InputError(f"{file}:{number}: {line.strip()!r}; expected {form}")
+            raise InputError(f"{file}:{number}: {quoted(line.strip())}; expected {form}")
         yield f"{file}:{number}", words
 
 

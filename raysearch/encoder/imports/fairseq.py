@@ -8,18 +8,21 @@ Shapes: C channels, D width, F FFN width.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import ast
+from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from raysearch.encoder.config import Block, EncoderConfig, PositionConv, RelativePositions, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.keys import Table, build
-from raysearch.encoder.imports.pickles import read_pickle
-from raysearch.errors import InputError
+from raysearch.encoder.imports.pickles import Inert, read_pickle
+from raysearch.errors import InputError, quoted
+from raysearch.settings import Width, first_fault
 
 CONV = "feature_extractor.conv_layers.{i}"
 KEYS: Table = {
@@ -55,17 +58,87 @@ WRAPPERS = ("w2v_encoder.w2v_model.", "w2v_encoder.", "w2v_model.")
 """Prefixes that fine-tuned models put before the encoder's names. Longer ones come first."""
 
 
+LAYERS = 64
+"""Most convolutions of a front end."""
+
+
+def conv_layers(given: Any) -> list[tuple[int, int, int]]:
+    """Channels, kernel and stride of each convolution, of fairseq's `[(channels, kernel, stride)] * times + ...`.
+
+    fairseq runs this text as code. Here it is parsed, and holds lists, whole numbers, `+` and `*` alone. It may also be
+    such a list already.
+
+    Raises: ValueError if it is anything else, or has more than 64 convolutions.
+    """
+    expected = f"a sum of lists [(channels, kernel, stride)] * times, with at most {LAYERS} convolutions"
+    try:
+        found = _value(ast.parse(given.strip(), mode="eval").body) if isinstance(given, str) else given
+        return [_triple(layer) for layer in found]
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as err:
+        raise ValueError(f"{quoted(given)}; expected {expected}") from err
+
+
+def _value(node: ast.expr) -> Any:
+    """The list, tuple or whole number that a node stands for. Raises: ValueError or TypeError if it is none."""
+    match node:
+        case ast.Constant(value=int(number)):
+            return number
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [_value(item) for item in items]
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return [*_value(left), *_value(right)]
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            one, other = _value(left), _value(right)
+            times, layers = (one, other) if isinstance(one, int) else (other, one)
+            if len(layers) * times > LAYERS:
+                raise ValueError("too many layers")
+            return layers * times
+    raise ValueError("not an expression of lists")
+
+
+def _triple(layer: Any) -> tuple[int, int, int]:
+    channels, kernel, stride = layer
+    if not all(type(number) is int and number > 0 for number in (channels, kernel, stride)):
+        raise ValueError("no whole numbers above 0")
+    return channels, kernel, stride
+
+
+class ModelSettings(BaseModel):
+    """What we need of the settings beside the weights."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    encoder_attention_heads: Width
+    conv_feature_layers: Annotated[list[tuple[int, int, int]], BeforeValidator(conv_layers)] = Field(max_length=LAYERS)
+    extractor_mode: Literal["default", "layer_norm"] = "default"
+    activation_fn: Literal["gelu"] = "gelu"
+    """Our encoder knows no other activation."""
+    layer_norm_first: bool = False
+    normalize: bool = False
+    max_distance: Width | None = None
+    """Only WavLM has it."""
+
+
 def import_fairseq(file: Path) -> Encoder:
     """Our encoder with the weights in `file`. Heads are left behind.
 
     Raises: InputError if the file is missing or torn, or is not of one of these models.
     """
     checkpoint = read_pickle(file)
-    weights = {_unwrapped(key): tensor for key, tensor in _mapping(checkpoint, "model", file).items()}
+    weights = {_unwrapped(str(key)): tensor for key, tensor in _mapping(checkpoint, "model", file).items()}
+    given = _Given(checkpoint)
     try:
-        config = _config(weights, _Settings(checkpoint, file))
+        settings = ModelSettings.model_validate(given.all(ModelSettings.model_fields))
+    except ValidationError as err:
+        raise InputError(f"{file}: {first_fault(err, ModelSettings)} in the settings beside the weights") from err
+    try:
+        config = _config(_Shapes(weights), settings)
     except KeyError as err:
         raise InputError(f"{file}: missing: {err.args[0]}; expected a HuBERT, wav2vec 2.0 or WavLM encoder") from err
+    except ValidationError as err:
+        raise InputError(f"{file}: {first_fault(err, EncoderConfig)}") from err
+    except ValueError as err:
+        raise InputError(f"{file}: {err}") from err
     return build(config, weights, KEYS, file)
 
 
@@ -81,82 +154,101 @@ def _mapping(checkpoint: Mapping[str, Any], key: str, file: Path) -> Mapping[str
     return found
 
 
-class _Settings:
+class _Given:
     """The settings beside the weights, wherever a version of fairseq put them.
 
     They lie in `args`, `cfg`, `cfg.model` or `cfg.task`. In a fine-tuned model the encoder's lie deeper, in `w2v_args`.
     """
 
-    def __init__(self, checkpoint: Mapping[str, Any], file: Path) -> None:
-        self._file = file
+    def __init__(self, checkpoint: Mapping[str, Any]) -> None:
         self._places: list[Mapping[str, Any]] = []
         for name in ("cfg", "args"):
-            self._open(checkpoint.get(name))
+            self._open(checkpoint.get(name), levels=8)
 
-    def _open(self, place: Any) -> None:
+    def _open(self, place: Any, levels: int) -> None:
         document = place if isinstance(place, Mapping) else getattr(place, "__dict__", None)
-        if document is None:
+        if document is None or not levels:
             return
         # A fine-tuned model's own settings say little of the encoder inside it, so inner places are asked first.
         for inner in ("w2v_args", "model", "task"):
-            self._open(document.get(inner))
+            self._open(document.get(inner), levels - 1)
         self._places.append(document)
 
-    def get(self, name: str, *default: Any) -> Any:
-        """The setting `name`, or the default. Raises: InputError if there is neither."""
+    def all(self, names: Iterable[str]) -> dict[str, Any]:
+        """The settings of these names that are there."""
+        found = {name: self._get(name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _get(self, name: str) -> Any:
         for place in self._places:
-            if place.get(name) is not None:
-                return place[name]
-        if default:
-            return default[0]
-        raise InputError(f"{self._file}: {name}: missing; expected it in the settings beside the weights")
+            value = place.get(name)
+            # A member of an enumeration, whose class is not loaded, was made of its value.
+            if isinstance(value, Inert) and len(value.args) == 1:
+                value = value.args[0]
+            # A reference to another setting, which was not resolved when the file was written, says nothing.
+            if value is not None and not (isinstance(value, str) and value.startswith("${")):
+                return value
+        return None
 
 
-def _config(weights: Mapping[str, Tensor], settings: _Settings) -> EncoderConfig:
-    """The config of the encoder in the file. Raises: KeyError naming a weight that is not there."""
-    convs = _each(weights, "feature_extractor.conv_layers.{i}.0.weight")
-    ups = _each(weights, "encoder.layers.{i}.fc1.weight")
+class _Shapes:
+    """The shapes of the weights in the file, by their names."""
+
+    def __init__(self, weights: Mapping[str, Any]) -> None:
+        self._weights = weights
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._weights
+
+    def of(self, name: str, axes: int) -> tuple[int, ...]:
+        """The shape of a weight. Raises: KeyError if it is not there, ValueError if it has other axes or none."""
+        weight = self._weights[name]
+        shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
+        if len(shape) != axes or not prod(shape):
+            raise ValueError(f"{name}: {shape or type(weight).__name__}; expected a weight of {axes} axes")
+        return shape
+
+    def each(self, name: str, axes: int) -> list[tuple[int, ...]]:
+        """The shapes of the layers 0, 1, and so on, as many as there are. Raises: KeyError if there is none."""
+        found = [self.of(name.format(i=0), axes)]
+        while name.format(i=len(found)) in self:
+            found.append(self.of(name.format(i=len(found)), axes))
+        return found
+
+
+def _config(shapes: _Shapes, settings: ModelSettings) -> EncoderConfig:
+    """The config of the encoder in the file.
+
+    Raises: KeyError naming a weight that is not there, ValueError if the settings are not those of the weights.
+    """
+    convs = shapes.each("feature_extractor.conv_layers.{i}.0.weight", 3)
+    ups = shapes.each("encoder.layers.{i}.fc1.weight", 2)
     # Weight norm changed its names in torch 2.1.
-    position = weights.get("encoder.pos_conv.0.weight_v")
-    if position is None:
-        position = weights["encoder.pos_conv.0.parametrizations.weight.original1"]
-    width, heads = weights["post_extract_proj.weight"].shape[0], settings.get("encoder_attention_heads")
+    new, old = "encoder.pos_conv.0.parametrizations.weight.original1", "encoder.pos_conv.0.weight_v"
+    position = shapes.of(old if old in shapes else new, 3)
+    width, heads = shapes.of("post_extract_proj.weight", 2)[0], settings.encoder_attention_heads
+    layers = settings.conv_feature_layers
+    if [layer[:2] for layer in layers] != [(channels, kernel) for channels, _, kernel in convs]:
+        raise ValueError(f"conv_feature_layers: {quoted(layers)}; expected the convolutions of the weights")
+    if width % heads:
+        raise ValueError(f"encoder_attention_heads: {heads}; expected a divisor of the width = {width}")
     relative = None
-    if "encoder.layers.0.self_attn.relative_attention_bias.weight" in weights:
-        buckets = weights["encoder.layers.0.self_attn.relative_attention_bias.weight"].shape[0]
-        relative = RelativePositions(buckets=buckets, distance=settings.get("max_distance"), heads=heads)
+    if (table := "encoder.layers.0.self_attn.relative_attention_bias.weight") in shapes:
+        if settings.max_distance is None:
+            raise ValueError("max_distance: missing; expected a value in the settings beside the weights")
+        relative = RelativePositions(buckets=shapes.of(table, 2)[0], distance=settings.max_distance, heads=heads)
     return EncoderConfig(
         front_end=Waveform(
-            channels=[conv_CCK.shape[0] for conv_CCK in convs],
-            kernels=[conv_CCK.shape[2] for conv_CCK in convs],
-            strides=strides(settings.get("conv_feature_layers")),
-            norm="layer" if settings.get("extractor_mode") == "layer_norm" else "group",
-            bias="feature_extractor.conv_layers.0.0.bias" in weights,
-            normalise=bool(settings.get("normalize", False)),
+            channels=[channels for channels, _, _ in convs],
+            kernels=[kernel for _, _, kernel in convs],
+            strides=[stride for _, _, stride in layers],
+            norm="layer" if settings.extractor_mode == "layer_norm" else "group",
+            bias="feature_extractor.conv_layers.0.0.bias" in shapes,
+            normalise=settings.normalize,
         ),
         width=width,
-        norm="pre" if settings.get("layer_norm_first", False) else "post",
-        position_conv=PositionConv(kernel=position.shape[2], groups=width // position.shape[1]),
+        norm="pre" if settings.layer_norm_first else "post",
+        position_conv=PositionConv(kernel=position[2], groups=max(1, width // position[1])),
         relative_positions=relative,
-        blocks=[Block(heads=heads, head_width=width // heads, ffn=up_FD.shape[0]) for up_FD in ups],
+        blocks=[Block(heads=heads, head_width=width // heads, ffn=ffn) for ffn, _ in ups],
     )
-
-
-def _each(weights: Mapping[str, Tensor], name: str) -> list[Tensor]:
-    """The weights of the layers 0, 1, and so on, as many as there are. Raises: KeyError if there is none."""
-    found = [weights[name.format(i=0)]]
-    while (tensor := weights.get(name.format(i=len(found)))) is not None:
-        found.append(tensor)
-    return found
-
-
-def strides(layers: str) -> list[int]:
-    """The stride of each convolution in fairseq's text `[(channels, kernel, stride)] * times + ...`.
-
-    fairseq evaluates this text as code. Here it is only searched for numbers.
-    """
-    found = []
-    for group, times in re.findall(r"\[([^\]]*)\]\s*(?:\*\s*(\d+))?", layers):
-        triples = re.findall(r"\(\s*\d+\s*,\s*\d+\s*,\s*(\d+)\s*\)", group)
-        found += [int(stride) for stride in triples] * int(times or 1)
-    return found

@@ -1,13 +1,11 @@
 """Reads and writes model folders of Hugging Face's transformers, without the library itself.
 
-A folder holds `config.json` beside `model.safetensors` or `pytorch_model.bin`. HuBERT, wav2vec 2.0 (XLSR too) and WavLM
-are read. HuBERT and WavLM are written.
+HuBERT, wav2vec 2.0 (XLSR too) and WavLM are read. HuBERT and WavLM are written.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +13,21 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from raysearch.encoder.checkpoint import CONFIG_NAME, WEIGHTS_NAME, read_weights
+from raysearch.encoder.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, PositionConv, RelativePositions, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.keys import Table, build, exported
-from raysearch.encoder.imports.pickles import read_pickle
+from raysearch.encoder.imports.model_folder import (
+    MODEL_TYPES,
+    PREPROCESSOR_NAME,
+    ModelSettings,
+    normalises,
+    read_model,
+    read_settings,
+)
 from raysearch.errors import InputError
 from raysearch.settings import first_fault
 
-PICKLE_NAME, PREPROCESSOR_NAME = "pytorch_model.bin", "preprocessor_config.json"
-MODEL_TYPES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"}
-FIXED = {
-    "hidden_act": "gelu",
-    "feat_extract_activation": "gelu",
-    "layer_norm_eps": 1e-5,
-    "feat_proj_layer_norm": True,
-    "conv_pos_batch_norm": False,
-    "add_adapter": False,
-    "adapter_attn_dim": None,
-}
-"""Settings for which our encoder knows one value only. Every published model of these types has that value."""
 KEYS: Table = {
     "feature_extractor.conv_layers.{i}.conv": "front_end.convs.{i}",
     "feature_extractor.conv_layers.{i}.layer_norm": "front_end.norms.{i}",
@@ -62,6 +55,11 @@ KEYS: Table = {
     "projector": None,
     "classifier": None,
     "layer_weights": None,
+    # The head of a model for speakers (x-vector) has a linear layer that is called as the front end is.
+    "feature_extractor.weight": None,
+    "feature_extractor.bias": None,
+    "tdnn": None,
+    "objective": None,
 }
 
 
@@ -70,25 +68,16 @@ def import_huggingface(folder: Path) -> Encoder:
 
     Raises: InputError if a file is missing, torn, or not of one of the three kinds of encoder.
     """
-    document = _read_document(folder / CONFIG_NAME)
-    kind = document.get("model_type")
-    if kind not in MODEL_TYPES:
-        raise InputError(f"{folder / CONFIG_NAME}: model_type: {kind!r}; expected one of {', '.join(MODEL_TYPES)}")
-    for key, value in FIXED.items():
-        if document.get(key, value) != value:
-            raise InputError(f"{folder / CONFIG_NAME}: {key}: {document[key]!r}; expected {value!r}")
-    file = folder / WEIGHTS_NAME
-    if file.exists() or not (folder / PICKLE_NAME).exists():
-        weights = read_weights(file)
-    else:
-        file = folder / PICKLE_NAME
-        weights = read_pickle(file)
+    settings = read_settings(folder)
+    normalise = normalises(folder, settings)
     try:
-        config = _config(document, _normalises(folder, document))
+        config = _config(settings, normalise)
     except ValidationError as err:
         raise InputError(f"{folder / CONFIG_NAME}: {first_fault(err, EncoderConfig)}") from err
+    file, weights = read_model(folder)
     # A model with a head keeps its encoder under the name of its type.
-    return build(config, {key.removeprefix(f"{kind}."): tensor for key, tensor in weights.items()}, KEYS, file)
+    prefix = f"{settings.model_type}."
+    return build(config, {str(key).removeprefix(prefix): tensor for key, tensor in weights.items()}, KEYS, file)
 
 
 def export_huggingface(encoder: Encoder, folder: Path) -> None:
@@ -113,60 +102,30 @@ def export_huggingface(encoder: Encoder, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _read_document(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise InputError(f"{file}: {err.strerror}; expected a folder with {CONFIG_NAME} and {WEIGHTS_NAME}") from err
-    except ValueError as err:
-        raise InputError(f"{file}: {err}; expected JSON") from err
-    if not isinstance(document, dict):
-        raise InputError(f"{file}: {type(document).__name__}; expected a mapping")
-    return document
-
-
-def _normalises(folder: Path, document: Mapping[str, Any]) -> bool:
-    """Whether recordings are normalised. The folder's feature extractor says so, if there is one.
-
-    Without one it is as in the published models: only those with LayerNorms in the front end want it.
-    """
-    layer = document.get("feat_extract_norm") == "layer"
-    file = folder / PREPROCESSOR_NAME
-    return bool(_read_document(file).get("do_normalize", True)) if file.exists() else layer
-
-
-def _config(document: Mapping[str, Any], normalise: bool) -> EncoderConfig:
-    """Our config for a document of transformers. What it leaves out has the library's default, that of Base models."""
-    base = EncoderConfig(front_end=Waveform(), width=768, blocks=Blocks(count=12, heads=12, head_width=64, ffn=3072))
-    front_end = Waveform()
-    width = document.get("hidden_size", base.width)
-    heads = document.get("num_attention_heads", 12)
+def _config(theirs: ModelSettings, normalise: bool) -> EncoderConfig:
+    """Our config for the settings of a model of transformers."""
+    heads = theirs.num_attention_heads
     relative = None
-    if document["model_type"] == "wavlm":
-        relative = RelativePositions(
-            buckets=document.get("num_buckets", 320), distance=document.get("max_bucket_distance", 800), heads=heads
-        )
+    if theirs.model_type == "wavlm":
+        relative = RelativePositions(buckets=theirs.num_buckets, distance=theirs.max_bucket_distance, heads=heads)
     return EncoderConfig(
         front_end=Waveform(
-            channels=list(document.get("conv_dim", front_end.channels)),
-            kernels=list(document.get("conv_kernel", front_end.kernels)),
-            strides=list(document.get("conv_stride", front_end.strides)),
-            norm=document.get("feat_extract_norm", "group"),
-            bias=document.get("conv_bias", False),
+            channels=theirs.conv_dim,
+            kernels=theirs.conv_kernel,
+            strides=theirs.conv_stride,
+            norm=theirs.feat_extract_norm,
+            bias=theirs.conv_bias,
             normalise=normalise,
         ),
-        width=width,
-        norm="pre" if document.get("do_stable_layer_norm", False) else "post",
-        position_conv=PositionConv(
-            kernel=document.get("num_conv_pos_embeddings", 128),
-            groups=document.get("num_conv_pos_embedding_groups", 16),
-        ),
+        width=theirs.hidden_size,
+        norm="pre" if theirs.do_stable_layer_norm else "post",
+        position_conv=PositionConv(kernel=theirs.num_conv_pos_embeddings, groups=theirs.num_conv_pos_embedding_groups),
         relative_positions=relative,
         blocks=Blocks(
-            count=document.get("num_hidden_layers", 12),
+            count=theirs.num_hidden_layers,
             heads=heads,
-            head_width=width // heads,
-            ffn=document.get("intermediate_size", 3072),
+            head_width=theirs.hidden_size // heads,
+            ffn=theirs.intermediate_size,
         ),
     )
 

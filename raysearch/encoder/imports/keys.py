@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from raysearch.encoder.checkpoint import check_weights, listed
+from raysearch.encoder.checkpoint import check_finite, check_weights, listed
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
@@ -27,9 +27,14 @@ ORDER = re.compile(r"blocks\.\d+\.attention\.gate\.of_N")
 def build(config: EncoderConfig, weights: Mapping[str, Tensor], table: Table, origin: Path | str) -> Encoder:
     """Our encoder with a copy of another library's weights in fp32.
 
-    Raises: InputError naming `origin` and the keys that are missing, unknown or of a wrong shape.
+    Raises: InputError naming `origin` and the keys that are missing, unknown or of a wrong shape, or hold no numbers.
     """
-    ours = {key: tensor.detach().clone().float() for key, tensor in renamed(weights, table, origin).items()}
+    found = renamed(weights, table, origin)
+    ours = {key: tensor.detach().clone().float() for key, tensor in found.items() if _of_numbers(tensor)}
+    if others := found.keys() - ours.keys():
+        names = listed(renamed({key: found[key] for key in others}, inverted(table), origin))
+        raise InputError(f"{origin}: {names}: no tensor of floating-point numbers; expected one")
+    check_finite(renamed(ours, inverted(table), origin), origin)
     # Building on the meta device draws no weights: they would be overwritten at once.
     with torch.device("meta"):
         encoder = Encoder(config)
@@ -43,6 +48,10 @@ def build(config: EncoderConfig, weights: Mapping[str, Tensor], table: Table, or
     check_weights(encoder, ours, origin)
     encoder.load_state_dict(ours, assign=True)
     return encoder
+
+
+def _of_numbers(weight: object) -> bool:
+    return isinstance(weight, Tensor) and weight.is_floating_point()
 
 
 def exported(encoder: Encoder, table: Table) -> dict[str, Tensor]:
@@ -81,7 +90,10 @@ def renamed(weights: Mapping[str, Tensor], table: Table, origin: Path | str) -> 
             groups = match.groupdict()
             leaf = groups["leaf"]
             name = new.format(i=groups.get("i"))
-            found[f"{name}.{WEIGHT_NORM.get(leaf, leaf)}" if leaf else name] = tensor
+            full = f"{name}.{WEIGHT_NORM.get(leaf, leaf)}" if leaf else name
+            if full in found:
+                raise InputError(f"{origin}: {key}: twice, under two names; expected each weight once")
+            found[full] = tensor
     if unknown:
         expected = "the keys of a HuBERT, wav2vec 2.0 or WavLM encoder"
         raise InputError(f"{origin}: unexpected: {listed(unknown)}; expected {expected}")

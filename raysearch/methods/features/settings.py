@@ -5,14 +5,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from raysearch.methods.settings import StudentSettings
-from raysearch.settings import Settings
+from raysearch.settings import Layer, Settings
 from raysearch.training.settings import TrainingSettings
 
 
 class DistillationSettings(Settings):
     """Regression of a student's last block onto the teacher's hidden states (DistilHuBERT)."""
 
-    layers: list[int] = Field([4, 8, 12], min_length=1)
+    layers: list[Layer] = Field([4, 8, 12], min_length=1, max_length=1_000)
     """Teacher blocks to predict, with one linear head each: 1 is the first block, -1 the last."""
     l1_weight: float = Field(1.0, ge=0)
     """Weight of the mean absolute difference in the loss."""

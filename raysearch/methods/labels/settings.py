@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from raysearch.methods.settings import StudentSettings, block_numbers
-from raysearch.settings import Settings
+from raysearch.settings import Count, Layer, Settings
 from raysearch.targets.settings import TargetSettings
 from raysearch.training.settings import TrainingSettings
 
@@ -18,11 +18,11 @@ class PredictionSettings(Settings):
     mask_prob: float = Field(0.8, ge=0, le=1)
     """Expected number of spans times their length, over the number of frames. 0.8 masks about 57 % of the frames, since
     spans overlap. 0 masks none, and the loss then counts all frames."""
-    mask_ms: PositiveInt = 200
+    mask_ms: Count = 200
     """Length of a masked span in milliseconds: 200 is ten frames at 50 Hz."""
     unmasked_weight: float = Field(0.0, ge=0)
     """Weight of the loss on unmasked frames beside the masked ones' 1."""
-    layers: list[int] = Field([-1], min_length=1)
+    layers: list[Layer] = Field([-1], min_length=1, max_length=1_000)
     """Student blocks that predict the labels: 1 is the first, -1 the last, which must be among them."""
     intermediate: float = Field(0.0, ge=0, lt=1)
     """Where one more block predicts the labels, as a share of the depth, so that depth can be searched. 0 means
@@ -82,7 +82,7 @@ class MfccTargets(TargetSettings):
     source: Literal["teacher", "mfcc"] = "mfcc"
     """Features to cluster: `teacher` is the hidden states of one layer, `mfcc` 39 MFCCs with deltas, as in HuBERT's
     first iteration."""
-    clusters: int = Field(100, ge=2)
+    clusters: int = Field(100, ge=2, le=1_000_000)
     """Number of clusters K. It may not exceed the corpus's frames. More clusters cost k-means time once, but no
     training time."""
 
@@ -97,7 +97,7 @@ class HubertSettings(LabelPredictionSettings):
 class FastPrediction(PredictionSettings):
     """Masked prediction of a label set at two depths (Fast-HuBERT)."""
 
-    mask_ms: PositiveInt = 400
+    mask_ms: Count = 400
     """Length of a masked span in milliseconds: 400 is ten frames at 25 Hz."""
     intermediate: float = Field(1 / 3, ge=0, lt=1)
     """Where one more block predicts the labels, as a share of the depth, so that depth can be searched. 0 means

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from raysearch.methods.features.settings import DistillationSettings
-from raysearch.settings import Settings
+from raysearch.settings import Layer, Settings, Width, local_path
 from raysearch.training.settings import TrainingSettings
 
 
@@ -30,7 +30,7 @@ class PruningSettings(Settings):
     units: list[Literal["channels", "heads", "ffn", "attention_layers", "ffn_layers"]] = ["channels", "heads", "ffn"]
     """What has gates: channels of convolutions, attention heads, hidden units of the feed-forward network (FFN), whole
     sub-layers. A search space joins them by `+` to one word: `heads+ffn` prunes the transformer only."""
-    multiple: PositiveInt = 1
+    multiple: Width = 1
     """Number of which the channels and FFN units left in a layer are a multiple. Hardware likes 8 or 16, as
     `benchmarks/slice_speedup.py` shows. Too coarse a multiple misses the target and is refused."""
     continue_from: str | None = None
@@ -67,7 +67,7 @@ class PruningSettings(Settings):
         # Workers run in other folders than the command.
         if folder is not None and not Path(folder).is_absolute():
             raise ValueError(f"{folder}; expected an absolute path")
-        return folder
+        return folder if folder is None else str(local_path(folder))
 
     @model_validator(mode="after")
     def _fine_enough(self) -> PruningSettings:
@@ -99,7 +99,7 @@ class PruningCtcSettings(Settings):
 class MatchingSettings(DistillationSettings):
     """Matching of a pruned student's hidden states with its teacher's (DPHuBERT)."""
 
-    layers: list[int] = Field([0, 4, 8, 12], min_length=1)
+    layers: list[Layer] = Field([0, 4, 8, 12], min_length=1, max_length=1_000)
     """Layers to match: 0 is the input of the first block, 1 is its output, -1 is the last block's output."""
     cosine_weight: float = Field(1.0, ge=0)
     """Weight of 1 - cosine similarity in the loss."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from raysearch.settings import Settings
+from raysearch.settings import Depth, Seconds, Settings, Width
 from raysearch.tasks.settings import AamSettings
 from raysearch.training.settings import TrainingSettings
 
@@ -17,7 +17,7 @@ from raysearch.training.settings import TrainingSettings
 class InheritedSettings(Settings):
     """What the student keeps of its teacher, together with the weights."""
 
-    blocks: PositiveInt = 4
+    blocks: Depth = 4
     """Number of transformer blocks that stay."""
     which: Literal["first", "spread"] = "first"
     """Which blocks stay. `first`: the first ones; `spread`: as many, evenly over the depth, the first among them."""
@@ -33,7 +33,7 @@ class InheritedSettings(Settings):
 class AdapterSettings(Settings):
     """Adapters: small networks beside the student's feed-forward sub-layers, which learn to tell speakers apart."""
 
-    width: PositiveInt = 64
+    width: Width = 64
     """Hidden units of an adapter."""
     scale: float = Field(0.1, gt=0)
     """Factor on what an adapter adds."""
@@ -93,9 +93,9 @@ class SpeakerTraining(TrainingSettings):
     """Share of the updates in which the learning rate rises linearly. Then it falls along half a cosine."""
     floor: float = Field(0.01, ge=0, le=1)
     """Learning rate at which the cosine ends, as a share of the peak."""
-    batch_s: float = Field(256.0, gt=0)
+    batch_s: Seconds = 256.0
     """Seconds of audio in a batch, of all processes together."""
-    crop_s: float = Field(2.0, gt=0)
+    crop_s: Seconds = 2.0
     """Length of a crop in seconds."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay of AdamW for the back end."""

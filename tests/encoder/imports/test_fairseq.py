@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import enum
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torchaudio.models.wav2vec2.utils.import_fairseq import _convert_state_dict
 
-from raysearch.encoder.imports.fairseq import KEYS, import_fairseq, strides
+from raysearch.encoder.imports.fairseq import KEYS, conv_layers, import_fairseq
 from raysearch.encoder.imports.keys import exported, inverted, renamed
 from raysearch.encoder.imports.torchaudio import import_torchaudio
 from raysearch.errors import InputError
@@ -137,6 +138,114 @@ def test_missing_and_truncated_files_are_refused(tmp_path: Path) -> None:
         import_fairseq(tmp_path / "a.pt")
 
 
-def test_strides_of_the_published_text() -> None:
-    assert strides("[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] + [(512,2,2)]") == [5, 2, 2, 2, 2, 2, 2]
-    assert strides("[(512, 10, 5)] + [(512, 3, 2)] * 4 + [(512, 2, 2)] * 2") == [5, 2, 2, 2, 2, 2, 2]
+PUBLISHED = [(512, 10, 5), *[(512, 3, 2)] * 4, *[(512, 2, 2)] * 2]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] + [(512,2,2)]",
+        " [(512, 10, 5)]+4 * [(512,3,2)] + [(512, 2, 2)] * 2",
+        "[(512, 10, 5)] + 2 * ([(512, 3, 2)] * 2) + [[512, 2, 2], [512, 2, 2]]",
+        PUBLISHED,
+        [list(layer) for layer in PUBLISHED],
+    ],
+)
+def test_convolutions_are_parsed_however_they_are_written(given: object) -> None:
+    assert conv_layers(given) == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "__import__('os').system('true')",
+        "[(512, 10, 5)] * 10**9",
+        "[(512, 10, 5)] * 1000000000",
+        "[(512, 10)]",
+        "[(512, 10, '5')]",
+        "[(512, 10, -5)]",
+        "[(512, 10, True)]",
+        "[(512, 10, 5) for _ in range(9)]",
+        "[(512, 10, 5)",
+        "(" * 10_000,
+        "5",
+        "",
+        7,
+        [8, 3, 2],
+        {"a": 1},
+    ],
+)
+def test_what_is_no_list_of_convolutions_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match=r"; expected a sum of lists"):
+        conv_layers(given)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"activation_fn": "relu"}, "activation_fn: 'relu'; expected 'gelu'"),
+        ({"encoder_attention_heads": "2"}, "encoder_attention_heads: '2'; expected a valid integer"),
+        ({"encoder_attention_heads": 0}, "encoder_attention_heads: 0; expected greater than or equal to 1"),
+        ({"encoder_attention_heads": 5}, "encoder_attention_heads: 5; expected a divisor of the width = 24"),
+        ({"encoder_attention_heads": [2]}, "encoder_attention_heads: list; expected a valid integer"),
+        ({"conv_feature_layers": "7"}, "conv_feature_layers: '7'; expected a sum of lists"),
+        (
+            {"conv_feature_layers": "[(8, 10, 5)]"},
+            "conv_feature_layers: [(8, 10, 5)]; expected the convolutions",
+        ),
+        ({"extractor_mode": "group"}, "extractor_mode: 'group'; expected 'default' or 'layer_norm'"),
+        ({"layer_norm_first": 3}, "layer_norm_first: 3; expected true or false"),
+    ],
+)
+def test_setting_of_a_wrong_kind_is_told_by_its_key(change: dict[str, object], told: str, tmp_path: Path) -> None:
+    content = {"model": fairseq_weights("hubert-base"), "cfg": {"model": settings("hubert-base") | change}}
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(InputError) as caught:
+        import_fairseq(tmp_path / "a.pt")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.pt'}: {told}")
+
+
+class Mode(enum.Enum):
+    """As an enumeration of fairseq, whose class is not there when its file is read."""
+
+    DEFAULT = "default"
+
+
+def test_enumeration_counts_as_its_value_and_a_reference_as_nothing(tmp_path: Path) -> None:
+    model = settings("hubert-base") | {"extractor_mode": Mode.DEFAULT, "normalize": "${task.normalize}"}
+    cfg = {"model": model, "task": {"normalize": True}}
+    torch.save({"model": fairseq_weights("hubert-base"), "cfg": cfg}, tmp_path / "a.pt")
+    front_end = import_fairseq(tmp_path / "a.pt").config.front_end
+    assert (front_end.norm, front_end.normalise) == ("group", True)
+
+
+def test_weights_of_a_wrong_kind_are_named(tmp_path: Path) -> None:
+    weights = fairseq_weights("hubert-base")
+    for key, weight, told in (
+        ("encoder.layers.0.fc1.weight", torch.zeros(3), "(3,); expected a weight of 2 axes"),
+        ("encoder.layers.0.fc1.weight", 3, "int; expected a weight of 2 axes"),
+        ("encoder.layers.0.fc1.bias", "x", "no tensor of floating-point numbers; expected one"),
+        ("encoder.layers.0.fc1.bias", torch.full((40,), torch.inf), "NaN or infinite; expected finite weights"),
+    ):
+        content = {"model": weights | {key: weight}, "cfg": {"model": settings("hubert-base")}}
+        torch.save(content, tmp_path / "a.pt")
+        with pytest.raises(InputError) as caught:
+            import_fairseq(tmp_path / "a.pt")
+        assert str(caught.value) == f"{tmp_path / 'a.pt'}: {key}: {told}"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<!DOCTYPE html><html>Not Found</html>", "an HTML page; expected the file itself"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a git-lfs pointer; expected the file itself"),
+        (b"not a pickle at all", "not written by torch.save; expected a whole file of torch.save with weights alone"),
+        (b"\x80\x04\x95\x00\x00", "not written by torch.save; expected a whole file of torch.save with weights alone"),
+    ],
+)
+def test_file_that_is_no_pickle_is_told_without_the_advice_to_run_it(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        import_fairseq(tmp_path / "a.pt")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.pt'}: {told}")
+    assert "weights_only" not in str(caught.value)

@@ -108,7 +108,7 @@ def test_truncated_file_is_one_line(tmp_path: Path) -> None:
     [
         ("model_type", "data2vec-audio", "model_type: 'data2vec-audio'; expected one of hubert, wav2vec2, wavlm"),
         ("hidden_act", "relu", "hidden_act: 'relu'; expected 'gelu'"),
-        ("hidden_size", 25, "width: 25; expected a multiple of position_conv.groups = 4"),
+        ("hidden_size", 25, "num_attention_heads: 2; expected a divisor of hidden_size = 25"),
         ("num_hidden_layers", 4, "missing: encoder.layers.3.attention.k_proj.bias"),
         ("num_hidden_layers", 2, "unexpected: blocks.2.attention"),
         ("intermediate_size", 48, "wrong shape"),
