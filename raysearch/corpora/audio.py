@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -76,12 +78,36 @@ def verdicts_on(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Ve
     stamps = {path: _stamp(path) for path in paths}
     new = [path for path in paths if known.get(str(path), (None,))[0] != stamps[path]]
     # Threads suffice: libsndfile decodes without holding Python's lock.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with quiet_decoder(new), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for path, verdict in zip(new, pool.map(_verdict_on, new), strict=True):
             known[str(path)] = (stamps[path], verdict)
     if cache and new:
         _save(cache, known)
     return {path: known[str(path)][1] for path in paths}
+
+
+@contextmanager
+def quiet_decoder(paths: Collection[Path]) -> Iterator[None]:
+    """Keeps what libmpg123 says of damaged MP3 files off stderr: its notes name no file, and verdicts say more.
+
+    It writes them past Python. What Python writes meanwhile is still seen.
+    """
+    if not any(path.suffix.lower() == ".mp3" for path in paths) or sys.stderr is not sys.__stderr__:
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    spoken = sys.stderr
+    with os.fdopen(kept, "w", buffering=1, encoding=spoken.encoding, errors="replace") as aloud:
+        os.dup2(nowhere, 2)
+        sys.stderr = aloud
+        try:
+            yield
+        finally:
+            aloud.flush()
+            sys.stderr = spoken
+            os.dup2(kept, 2)
+            os.close(nowhere)
 
 
 def not_speech(audio_S: np.ndarray) -> str | None:
