@@ -92,22 +92,22 @@ def quiet_decoder(paths: Collection[Path]) -> Iterator[None]:
 
     It writes them past Python. What Python writes meanwhile is still seen.
     """
-    if not any(path.suffix.lower() == ".mp3" for path in paths) or sys.stderr is not sys.__stderr__:
+    if not any(path.suffix.lower() == ".mp3" for path in paths):
         yield
         return
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     spoken = sys.stderr
-    with os.fdopen(kept, "w", buffering=1, encoding=spoken.encoding, errors="replace") as aloud:
-        os.dup2(nowhere, 2)
-        sys.stderr = aloud
+    spoken.flush()
+    with os.fdopen(os.dup(2), "w", buffering=1) as aloud, Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        # Something else may stand in the place of stderr already, and then the decoder's notes do not go there.
+        if spoken is sys.__stderr__:
+            sys.stderr = aloud
         try:
             yield
         finally:
-            aloud.flush()
             sys.stderr = spoken
-            os.dup2(kept, 2)
-            os.close(nowhere)
+            aloud.flush()
+            os.dup2(aloud.fileno(), 2)
 
 
 def not_speech(audio_S: np.ndarray) -> str | None:
@@ -151,7 +151,9 @@ def _verdict_on(path: Path) -> Verdict:
     except soundfile.LibsndfileError as error:
         if path.suffix.lower() in AAC:
             return Verdict(0, "AAC is not read; convert it: ffmpeg -i IN.m4a -ac 1 -ar 16000 OUT.wav")
-        return Verdict(0, f"does not decode: {error.error_string.rstrip('.')}")
+        # libsndfile says of an MP3 file without any audio that it does not exist.
+        reason = "no audio in it" if "does not exist" in error.error_string else error.error_string.rstrip(".")
+        return Verdict(0, f"does not decode: {reason}")
     except OSError as error:
         return Verdict(0, f"cannot be read: {error.strerror}")
     if fault := not_speech(audio_S) or _cut_off(path, header):

@@ -60,7 +60,9 @@ class Checked:
     faults: tuple[FaultGroup, ...]
     """Faults grouped by reason, the most frequent first."""
     warnings: tuple[str, ...]
-    """One line for each thing that makes errors look better than they are, or that a search refuses."""
+    """One line for each thing that is doubtful, such as what makes errors look better than they are."""
+    refused: str = ""
+    """Why no student can be trained on the corpus or judged by it. Empty if one can."""
 
     def warned(self, lines: Iterable[str]) -> Checked:
         """The report with more warnings."""

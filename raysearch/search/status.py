@@ -22,7 +22,7 @@ def search_status(document: SearchDocument, spec: Spec, asked: int) -> dict[str,
     states: dict[str, int] = {}
     for trial in document.trials:
         states[trial.state] = states.get(trial.state, 0) + 1
-    ended = [trial for trial in document.trials if trial.state in ("complete", "stopped", "failed")]
+    ended = [trial for trial in document.trials if trial.state != "running" and not trial.refused]
     spent_s = sum(_spent_s(trial) for trial in document.trials)
     return {
         "name": document.name,

@@ -18,6 +18,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.settings import SPLITS
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.tasks.fields.confusion import Confusion
@@ -129,6 +130,10 @@ class FieldTask:
     def used(self, cuts: list[MonoCut], values: Mapping[str, Values], seed: int) -> list[MonoCut]:
         """The training cuts whose labels are used."""
         return cuts
+
+    def check(self, corpus: Corpus, encoders: Sequence[AnyConfig]) -> list[str]:
+        self._parts(corpus, test=True)
+        return []
 
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         learned = [self._learn(encoder, part, corpus, device, seed) for part in self._parts(corpus, test)]
