@@ -160,7 +160,7 @@ def _run(
             raise WorkError(f"trials {unfinished} were interrupted; continue with: raysearch resume {spec.name}")
         write_front(document, folder)
         replica.check()
-        _refuse_empty(document)
+        refuse_empty(document)
         return document
     except KeyboardInterrupt:
         say(f"interrupted; nothing is lost, continue with: raysearch resume {spec.name}")
@@ -172,7 +172,7 @@ def _run(
             _end_mirror(mirror, spec.name, say)
 
 
-def _refuse_empty(document: SearchDocument) -> None:
+def refuse_empty(document: SearchDocument) -> None:
     """Tells a search without any result as what it is: it failed, and by its input if that is why all trials failed.
 
     Raises: InputError or WorkError.
