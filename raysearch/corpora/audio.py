@@ -54,6 +54,31 @@ def decode(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarr
     return _as_16_bit(_read(file, start, samples))
 
 
+def decode_speech(file: BinaryIO, start: int, samples: int) -> np.ndarray:
+    """As `decode` does, from a file on which there is no verdict yet.
+
+    Raises: ValueError with the reason if the file cannot be used.
+    """
+    try:
+        if fault := _wrong_form(soundfile.info(file)):
+            raise ValueError(fault)
+        file.seek(0)
+        audio_S = _read(file, start, samples)
+    except soundfile.LibsndfileError as err:
+        raise ValueError(f"does not decode: {err.error_string.rstrip('.')}") from err
+    if len(audio_S) < samples:
+        raise ValueError("audio ends before the cut does")
+    if fault := not_speech(audio_S):
+        raise ValueError(fault)
+    return _as_16_bit(audio_S)
+
+
+def _wrong_form(header: soundfile._SoundFileInfo) -> str | None:
+    if header.samplerate != SAMPLE_RATE_HZ:
+        return f"{header.samplerate} Hz; expected {SAMPLE_RATE_HZ} Hz"
+    return f"{header.channels} channels; expected 1" if header.channels != 1 else None
+
+
 def _read(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarray:
     with soundfile.SoundFile(file) as audio:
         if start:  # a seek that is not needed would hide why a file does not decode
@@ -143,10 +168,8 @@ def _verdict_on(path: Path) -> Verdict:
         if path.stat().st_size == 0:
             return Verdict(0, "file is empty (0 bytes)")
         header = soundfile.info(path)
-        if header.samplerate != SAMPLE_RATE_HZ:
-            return Verdict(header.frames, f"{header.samplerate} Hz; expected {SAMPLE_RATE_HZ} Hz")
-        if header.channels != 1:
-            return Verdict(header.frames, f"{header.channels} channels; expected 1")
+        if fault := _wrong_form(header):
+            return Verdict(header.frames, fault)
         audio_S = _read(path)
     except soundfile.LibsndfileError as error:
         if path.suffix.lower() in AAC:

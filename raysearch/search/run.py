@@ -276,8 +276,8 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         return Study.open(storage, spec.name)
     except KeyError:
         pass
-    # The shape of a teacher that was imported is known only now.
-    refuse_impossible(spec, teacher)
+    if known_shape(spec.teacher) is None:  # the shape of a teacher that was imported is known only now
+        refuse_impossible(spec, teacher)
     about = {
         "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
         "digest": spec.digest,
