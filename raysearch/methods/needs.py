@@ -5,7 +5,8 @@ This file does not import torch, because documents are checked without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysearch.errors import InputError, counted
@@ -25,6 +26,12 @@ def needs_of(method: type[Method], settings: Any) -> tuple[Need, ...]:
     """What a method with these settings reads. A method without a function `needs` reads audio alone."""
     needs: Callable[[Any], tuple[Need, ...]] = getattr(method, "needs", lambda _: ())
     return needs(settings)
+
+
+def asks_for_labels(method: type[Method], settings: Any) -> bool:
+    """Whether a method with these settings asks for its label set. Control experiments may not."""
+    when: Mapping[str, tuple[str, ...]] = getattr(method, "labels_when", {})
+    return all(attrgetter(key)(settings) in values for key, values in when.items())
 
 
 def check_need(method: str, need: Need, corpus: Corpus) -> None:

@@ -14,15 +14,18 @@ import numpy as np
 
 from raysearch.corpora.augmentation import Augmenter
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.pieces import piece_count
 from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
-from raysearch.methods.needs import SYMBOLS, Need, check_need, needs_of
+from raysearch.methods.method import Method
+from raysearch.methods.needs import SYMBOLS, Need, asks_for_labels, check_need, needs_of
 from raysearch.methods.table import load_method
 from raysearch.search.possible import DRAWS, draw_possible
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Space
+from raysearch.targets.settings import PseudoLabelSettings
 from raysearch.targets.store import Store
 from raysearch.tasks.table import learner_of, load_task
 from raysearch.teachers.needs import check_teacher
@@ -63,6 +66,7 @@ def _check_methods(spec: Spec, corpus: Corpus) -> None:
     needed: dict[tuple[str, Need], None] = {}
     disturbed: dict[str, Any] = {}
     for method, settings in _settings(spec):
+        _check_clusters(load_method(method), settings, corpus)
         needed |= dict.fromkeys((method, need) for need in needs_of(load_method(method), settings))
         if augmentation := getattr(settings, "augmentation", None):
             disturbed[augmentation.model_dump_json()] = augmentation
@@ -72,6 +76,16 @@ def _check_methods(spec: Spec, corpus: Corpus) -> None:
             check_need(method, need, corpus)
     for augmentation in disturbed.values():
         Augmenter(augmentation)  # refuses folders without recordings
+
+
+def _check_clusters(method: type[Method], settings: Any, corpus: Corpus) -> None:
+    """Refuses more clusters than there are cuts, or pieces of them, to be clustered as wholes."""
+    targets = getattr(settings, "targets", None)
+    if isinstance(targets, PseudoLabelSettings) and asks_for_labels(method, settings):
+        most = sum(piece_count(cut, targets.piece_s) for cut in corpus.splits["train"])
+        if targets.clusters > most:
+            what = "the pieces of training cuts" if targets.piece_s else "the training cuts"
+            raise InputError(f"targets.clusters: {targets.clusters}; expected at most {most:,}, {what}")
 
 
 def _settings(spec: Spec) -> Iterator[tuple[str, Any]]:
@@ -90,9 +104,10 @@ def _check_frames(spec: Spec, corpus: Corpus, encoders: Sequence[AnyConfig]) -> 
         if frames(encoder, shortest.num_samples) == 0:
             least = next(samples for samples in range(10 * SAMPLE_RATE_HZ) if frames(encoder, samples))
             least_s = math.ceil(1000 * least / SAMPLE_RATE_HZ) / 1000
+            min_s = min(one.min_s for one in getattr(spec.corpus, "corpora", [spec.corpus]))
             raise InputError(
-                f"corpus.min_s: {getattr(spec.corpus, 'min_s', 0.0):g}; expected at least {least_s:g}, one frame of an "
-                f"encoder; the shortest cut, {shortest.id}, has {shortest.duration:g} s"
+                f"corpus.min_s: {min_s:g}; expected at least {least_s:g}, one frame of an encoder; the shortest cut, "
+                f"{shortest.id}, has {shortest.duration:g} s"
             )
 
 

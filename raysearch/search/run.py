@@ -21,7 +21,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
-from raysearch.errors import InputError, WorkError, counted
+from raysearch.errors import InputError, WorkError
 from raysearch.files.secrets import PRIVATE
 from raysearch.front.document import SearchDocument
 from raysearch.lanes.lane import LaneSetup, train_on_workers
@@ -33,6 +33,7 @@ from raysearch.search.possible import refuse_impossible
 from raysearch.search.progress import make_progress
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
+from raysearch.search.status import refuse_empty
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import differences
@@ -170,25 +171,6 @@ def _run(
         replica.end()
         if mirror is not None:
             _end_mirror(mirror, spec.name, say)
-
-
-def refuse_empty(document: SearchDocument) -> None:
-    """Tells a search without any result as what it is: it failed, and by its input if that is why all trials failed.
-
-    Raises: InputError or WorkError.
-    """
-    ran = [trial for trial in document.trials if not trial.refused]
-    if document.front or not ran:
-        return
-    failed = [trial for trial in ran if trial.state == "failed"]
-    if not failed:
-        raise WorkError(f"{document.name}: none of {counted(len(ran), 'trial')} was run to its end")
-    first = failed[0]
-    what = f"{len(failed)} of {counted(len(ran), 'trial')} failed, the first, trial {first.number}"
-    error = ((first.error or "").strip().splitlines() or ["no reason is known"])[-1]
-    if len(failed) == len(ran) and all(trial.cause == "input" for trial in ran):
-        raise InputError(f"{document.name}: {what}: {error}")
-    raise WorkError(f"{document.name}: {what} ({first.cause}): {error}")
 
 
 def _guard(lease: Lease, replica: Replica) -> None:

@@ -97,3 +97,12 @@ def test_corpus_that_lacks_what_a_method_or_teacher_learns_from_is_refused(tmp_p
     empty = {"augmentation": {"musan": str(tmp_path)}, "student": {}, "space": {}, "teacher": ready}
     with pytest.raises(InputError, match=r"^augmentation\.musan: "):
         check_trained(spec_of("speaker", "eer", method="oskdft", **empty), corpus(SPOKEN), store)
+
+
+def test_more_clusters_than_cuts_or_pieces_are_refused_unless_no_label_is_asked_for(tmp_path) -> None:
+    store, ready = Store(tmp_path), {"source": "torchaudio:HUBERT_BASE"}
+    changes = {"method": "unfused", "space": {}, "student": {}, "teacher": ready}
+    with pytest.raises(InputError, match=r"^targets\.clusters: 5; expected at most 4, the training cuts"):
+        check_trained(spec_of("asr", "wer", targets={"clusters": 5}, **changes), corpus(SPOKEN), store)
+    for own in ({"targets": {"clusters": 8, "piece_s": 0.5}}, {"distillation": {"control": "random"}}):
+        assert check_trained(spec_of("asr", "wer", **own, **changes), corpus(SPOKEN), store) == []

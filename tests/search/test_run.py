@@ -1,21 +1,18 @@
 """A used name: what the second search with it is told. The reference point of a space with impossible corners."""
 
-from math import nan
 from pathlib import Path
 
 import pytest
 
 from raysearch.cluster.resources import largest_node
 from raysearch.encoder.cost import macs_superb
-from raysearch.errors import InputError, WorkError
-from raysearch.front.document import document
-from raysearch.search.run import claim, reference_point, refuse_empty, start_search
+from raysearch.errors import InputError
+from raysearch.search.run import claim, reference_point, start_search
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.lease import Lease
 from raysearch.storage.studies import open_storage
-from tests.front.made_up_trials import trial
 from tests.search.made_up import DOCUMENT, TEACHER, spec_with
 
 
@@ -113,20 +110,3 @@ def test_teacher_asks_for_no_more_than_one_node_has(monkeypatch: pytest.MonkeyPa
     assert largest_node(use_gpu=True) == 4
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"node:__internal_head__": 1.0}}])
     assert largest_node(use_gpu=False) == 0
-
-
-def test_search_of_which_all_trials_failed_is_no_success() -> None:
-    lacking = {"state": "failed", "cause": "input", "error": "task phonemes: corpus c: none with phones"}
-    broken = {"state": "failed", "cause": "user", "error": "Traceback\n  File x\nKeyError: 'no such thing'"}
-    all_input, mixed = ([trial(0, 1.0, nan, **lacking), trial(1, 2.0, nan, **other)] for other in (lacking, broken))
-    with pytest.raises(
-        InputError, match=r"^s: 2 of 2 trials failed, the first, trial 0: task phonemes: corpus c: none"
-    ):
-        refuse_empty(document("s", ["macs", "wer"], all_input, [1.0, 100.0]))
-    with pytest.raises(WorkError, match=r"^s: 2 of 2 trials failed, the first, trial 0 \(input\): task phonemes"):
-        refuse_empty(document("s", ["macs", "wer"], mixed, [1.0, 100.0]))
-    with pytest.raises(WorkError, match=r"trial 1 \(user\): KeyError: 'no such thing'$"):
-        refuse_empty(document("s", ["macs", "wer"], mixed[1:], [1.0, 100.0]))
-    refuse_empty(document("s", ["macs", "wer"], [*mixed, trial(2, 3.0, 50.0)], [10.0, 100.0]))
-    with pytest.raises(WorkError, match="none of 1 trial was run to its end"):
-        refuse_empty(document("s", ["macs", "wer"], [trial(0, 1.0, 50.0, state="stopped")], [10.0, 100.0]))
