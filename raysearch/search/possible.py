@@ -104,8 +104,12 @@ def _always(costs: Costs, configs: Iterator[Config], key: str) -> str:
 
 def _with(space: Space, fixed: Mapping[str, Value], rng: np.random.Generator) -> Iterator[Config]:
     """Configurations with some values fixed and the others drawn."""
-    for _ in range(TRIES):
-        yield space.walk(lambda key, distribution: fixed[key] if key in fixed else distribution.draw(rng))
+    return (_completed(space, fixed, rng) for _ in range(TRIES))
+
+
+def _completed(space: Space, fixed: Mapping[str, Value], rng: np.random.Generator) -> Config:
+    """A configuration with some values fixed, as far as they matter, and the others drawn."""
+    return space.walk(lambda key, distribution: fixed[key] if key in fixed else distribution.draw(rng))
 
 
 def _listed(distribution: Distribution) -> list[Value]:
@@ -145,8 +149,7 @@ def _cheaper(spec: Spec, costs: Costs, config: Config, rng: np.random.Generator)
         improved = False
         for key in [key for key in config if key in space.distributions]:
             for value in space.distributions[key].values(LISTED):
-                fixed = {**config, key: value}
-                other = space.walk(lambda name, one, fixed=fixed: fixed[name] if name in fixed else one.draw(rng))
+                other = _completed(space, {**config, key: value}, rng)
                 if not _fault(costs, other) and _share(spec, costs, other) < least:
                     config, least, improved = other, _share(spec, costs, other), True
     return config
