@@ -14,16 +14,13 @@ if TYPE_CHECKING:
 
 
 def check_corpus(spec: Spec | str | Path, *, storage: str | Path | None = None) -> Checked:
-    """Hours, speakers and faults of a search document's corpus.
+    """Hours, speakers and faults of a search document's corpus, and whether a search with the document takes it.
 
     Raises: InputError if the corpus is not there.
     """
-    from raysearch.corpora import check
-    from raysearch.corpora.readers.table import read_corpus
+    from raysearch.search.checking import check_for_search
 
-    # A check reports every fault, however many: the limit is for searches.
-    lenient = spec_of(spec).corpus.model_copy(update={"max_skipped": 1.0})
-    return check.check_corpus(read_corpus(lenient, place(storage).store.corpora))
+    return check_for_search(spec_of(spec), place(storage).store)
 
 
 def prepare_corpus(kind: str, root: str | Path, out: str | Path, overrides: Overrides = ()) -> Checked | None:

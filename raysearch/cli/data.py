@@ -11,6 +11,7 @@ import typer
 import raysearch
 from raysearch.cli.options import Json, Set, Storage
 from raysearch.cli.output import print_json, say
+from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.planning.label_sets import StoredLabels
@@ -23,6 +24,8 @@ def corpus_check(document: Path, overrides: Set = None, storage: Storage = None,
         print_json(checked.document())
     else:
         print("\n".join(checked.lines()))
+    if checked.refused:
+        raise InputError(checked.refused)
 
 
 def corpus_prepare(

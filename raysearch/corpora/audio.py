@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -52,6 +54,31 @@ def decode(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarr
     return _as_16_bit(_read(file, start, samples))
 
 
+def decode_speech(file: BinaryIO, start: int, samples: int) -> np.ndarray:
+    """As `decode` does, from a file on which there is no verdict yet.
+
+    Raises: ValueError with the reason if the file cannot be used.
+    """
+    try:
+        if fault := _wrong_form(soundfile.info(file)):
+            raise ValueError(fault)
+        file.seek(0)
+        audio_S = _read(file, start, samples)
+    except soundfile.LibsndfileError as err:
+        raise ValueError(f"does not decode: {err.error_string.rstrip('.')}") from err
+    if len(audio_S) < samples:
+        raise ValueError("audio ends before the cut does")
+    if fault := not_speech(audio_S):
+        raise ValueError(fault)
+    return _as_16_bit(audio_S)
+
+
+def _wrong_form(header: soundfile._SoundFileInfo) -> str | None:
+    if header.samplerate != SAMPLE_RATE_HZ:
+        return f"{header.samplerate} Hz; expected {SAMPLE_RATE_HZ} Hz"
+    return f"{header.channels} channels; expected 1" if header.channels != 1 else None
+
+
 def _read(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarray:
     with soundfile.SoundFile(file) as audio:
         if start:  # a seek that is not needed would hide why a file does not decode
@@ -76,12 +103,36 @@ def verdicts_on(paths: Collection[Path], cache: Path | None) -> Mapping[Path, Ve
     stamps = {path: _stamp(path) for path in paths}
     new = [path for path in paths if known.get(str(path), (None,))[0] != stamps[path]]
     # Threads suffice: libsndfile decodes without holding Python's lock.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with quiet_decoder(new), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for path, verdict in zip(new, pool.map(_verdict_on, new), strict=True):
             known[str(path)] = (stamps[path], verdict)
     if cache and new:
         _save(cache, known)
     return {path: known[str(path)][1] for path in paths}
+
+
+@contextmanager
+def quiet_decoder(paths: Collection[Path]) -> Iterator[None]:
+    """Keeps what libmpg123 says of damaged MP3 files off stderr: its notes name no file, and verdicts say more.
+
+    It writes them past Python. What Python writes meanwhile is still seen.
+    """
+    if not any(path.suffix.lower() == ".mp3" for path in paths):
+        yield
+        return
+    spoken = sys.stderr
+    spoken.flush()
+    with os.fdopen(os.dup(2), "w", buffering=1) as aloud, Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        # Something else may stand in the place of stderr already, and then the decoder's notes do not go there.
+        if spoken is sys.__stderr__:
+            sys.stderr = aloud
+        try:
+            yield
+        finally:
+            sys.stderr = spoken
+            aloud.flush()
+            os.dup2(aloud.fileno(), 2)
 
 
 def not_speech(audio_S: np.ndarray) -> str | None:
@@ -117,15 +168,15 @@ def _verdict_on(path: Path) -> Verdict:
         if path.stat().st_size == 0:
             return Verdict(0, "file is empty (0 bytes)")
         header = soundfile.info(path)
-        if header.samplerate != SAMPLE_RATE_HZ:
-            return Verdict(header.frames, f"{header.samplerate} Hz; expected {SAMPLE_RATE_HZ} Hz")
-        if header.channels != 1:
-            return Verdict(header.frames, f"{header.channels} channels; expected 1")
+        if fault := _wrong_form(header):
+            return Verdict(header.frames, fault)
         audio_S = _read(path)
     except soundfile.LibsndfileError as error:
         if path.suffix.lower() in AAC:
             return Verdict(0, "AAC is not read; convert it: ffmpeg -i IN.m4a -ac 1 -ar 16000 OUT.wav")
-        return Verdict(0, f"does not decode: {error.error_string.rstrip('.')}")
+        # libsndfile says of an MP3 file without any audio that it does not exist.
+        reason = "no audio in it" if "does not exist" in error.error_string else error.error_string.rstrip(".")
+        return Verdict(0, f"does not decode: {reason}")
     except OSError as error:
         return Verdict(0, f"cannot be read: {error.strerror}")
     if fault := not_speech(audio_S) or _cut_off(path, header):

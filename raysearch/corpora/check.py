@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.audio import verdicts_on
+from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.errors import counted
 
 _EXAMPLES = 3
+_NUMBER = re.compile(r"\d[\d.,]*")
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ class SplitCount:
 
 @dataclass(frozen=True)
 class FaultGroup:
-    """All faults that have the same reason."""
+    """All faults that have the same reason, whatever numbers it holds."""
 
     reason: str
+    """Reason of the first of them, with `and the like` if the numbers of others differ."""
     count: int
     first: tuple[str, ...]
     """Ids of the first few cuts with this fault."""
@@ -57,7 +60,13 @@ class Checked:
     faults: tuple[FaultGroup, ...]
     """Faults grouped by reason, the most frequent first."""
     warnings: tuple[str, ...]
-    """One line for each thing that makes errors look better than they are."""
+    """One line for each thing that is doubtful, such as what makes errors look better than they are."""
+    refused: str = ""
+    """Why no student can be trained on the corpus or judged by it. Empty if one can."""
+
+    def warned(self, lines: Iterable[str]) -> Checked:
+        """The report with more warnings."""
+        return replace(self, warnings=(*self.warnings, *lines))
 
     def lines(self) -> list[str]:
         """The report as text: a line for each split, for each reason why cuts were left out, and for each warning."""
@@ -87,7 +96,7 @@ def check_corpus(corpus: Corpus, cache: Path | None = None) -> Checked:
         corpus.fingerprint,
         tuple(_count(split, list(cuts)) for split, cuts in corpus.splits.items()),
         tuple(_grouped(corpus.faults)),
-        (*_shared_speakers(corpus), *_shared_recordings(corpus, cache)),
+        (*_shared_speakers(corpus), *_recordings(corpus, cache)),
     )
 
 
@@ -110,11 +119,18 @@ def _count(split: str, cuts: list[MonoCut]) -> SplitCount:
 
 
 def _grouped(faults: Iterable[Fault]) -> list[FaultGroup]:
-    cuts: dict[str, list[str]] = defaultdict(list)
+    # A peak or a length may differ from file to file: thousands of lines of one kind would hide the others.
+    kinds: dict[str, list[Fault]] = defaultdict(list)
     for fault in faults:
-        cuts[fault.reason].append(fault.cut)
-    groups = [FaultGroup(reason, len(names), tuple(names[:_EXAMPLES])) for reason, names in cuts.items()]
-    return sorted(groups, key=lambda group: -group.count)
+        kinds[_NUMBER.sub("0", fault.reason)].append(fault)
+    return sorted(map(_group, kinds.values()), key=lambda group: -group.count)
+
+
+def _group(faults: list[Fault]) -> FaultGroup:
+    reason = faults[0].reason
+    if any(fault.reason != reason for fault in faults):
+        reason += ", and the like"
+    return FaultGroup(reason, len(faults), tuple(fault.cut for fault in faults[:_EXAMPLES]))
 
 
 def _shared_speakers(corpus: Corpus) -> list[str]:
@@ -126,22 +142,48 @@ def _shared_speakers(corpus: Corpus) -> list[str]:
     ]
 
 
-def _shared_recordings(corpus: Corpus, cache: Path | None) -> list[str]:
+def _recordings(corpus: Corpus, cache: Path | None) -> list[str]:
     # Recordings in archives are not looked at before they are wanted, so they cannot be compared.
-    files = {
-        split: {_file(cut) for cut in cuts if cut.recording.sources[0].type == "file"}
-        for split, cuts in corpus.splits.items()
+    cuts = {
+        split: [cut for cut in cuts if cut.recording.sources[0].type == "file"] for split, cuts in corpus.splits.items()
     }
-    verdicts = verdicts_on(set().union(*files.values()), cache)
+    verdicts = verdicts_on({_file(cut) for own in cuts.values() for cut in own}, cache)
+    twice = [line for split, own in cuts.items() for line in _under_two_names(split, own, verdicts)]
+    return [*_shared_recordings(cuts, verdicts), *twice]
+
+
+def _shared_recordings(cuts: Mapping[str, list[MonoCut]], verdicts: Mapping[Path, Verdict]) -> list[str]:
     names = {
-        split: {verdicts[path].digest: path.stem for path in sorted(paths) if verdicts[path].digest}
-        for split, paths in files.items()
+        split: {verdicts[path].digest: path.stem for path in sorted(map(_file, own)) if verdicts[path].digest}
+        for split, own in cuts.items()
     }
     return [
         f"{one} and {other} share {counted(len(both), 'recording')}: {_first(names[one][digest] for digest in both)}"
         for one, other in combinations(names, 2)
         if (both := names[one].keys() & names[other].keys())
     ]
+
+
+def _under_two_names(split: str, cuts: list[MonoCut], verdicts: Mapping[Path, Verdict]) -> list[str]:
+    """A line if recordings of a split are said to be of two speakers, or of two classes: one of the two is wrong."""
+    same: dict[tuple[str, float, float], list[MonoCut]] = defaultdict(list)
+    for cut in cuts:
+        # Several cuts of a recording may well be of several speakers. The same stretch is not.
+        same[verdicts[_file(cut)].digest, cut.start, cut.duration].append(cut)
+    lines = []
+    for what in ("speaker", "label"):
+        found = [own for own in same.values() if len({_said(cut, what) for cut in own} - {None}) > 1]
+        if found:
+            names = sorted(f"{cut.id} ({_said(cut, what)})" for cut in found[0])
+            first = f"{names[0]} and {names[-1]}"
+            lines.append(f"{split}: {counted(len(found), 'recording')} under two {what}s: {first}")
+    return lines
+
+
+def _said(cut: MonoCut, what: str) -> str | None:
+    supervision = cut.supervisions[0]
+    said: str | None = supervision.speaker if what == "speaker" else (supervision.custom or {}).get(what)
+    return said
 
 
 def _speakers(cuts: Iterable[MonoCut]) -> set[str]:

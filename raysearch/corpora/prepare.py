@@ -19,7 +19,7 @@ from typing import Any
 import soundfile
 from scipy.signal import resample_poly
 
-from raysearch.corpora.audio import CACHE_NAME
+from raysearch.corpora.audio import CACHE_NAME, quiet_decoder
 from raysearch.corpora.check import Checked, check_corpus
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.readers.commonvoice import listed_clips
@@ -79,10 +79,11 @@ def prepare(settings: CorpusSettings, out: Path) -> Checked | None:
 def convert(files: Iterable[Path], folder: Path) -> None:
     """Writes each file into `folder` as 16 kHz mono FLAC under its own name.
 
-    A file that cannot be read is left out. Whoever reads the corpus finds it missing and counts it as a fault.
+    A file that cannot be read is left out. Whoever reads the corpus looks at the original and says why.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    files = list(files)
+    with quiet_decoder(files), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         list(pool.map(lambda path: _convert(path, folder / f"{path.stem}.flac"), files))
 
 

@@ -135,6 +135,9 @@ class ManifestSettings(ReadingSettings):
     kind: Literal["manifest"] = "manifest"
     splits: SplitManifests
     """Manifest of each split."""
+    root: LocalPath = Field(default_factory=Path.cwd)
+    """Folder to which relative paths of recordings in the manifests are relative. By default it is the working
+    directory, as lhotse has it."""
 
 
 class SplitArchives(Settings):

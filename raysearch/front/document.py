@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import field_validator
+
 from raysearch.front.front import Front
 from raysearch.front.objective import Objective
 from raysearch.front.trials import TeacherPoint, TrialRecord
@@ -31,6 +33,11 @@ class SearchDocument(Outcome):
     """One number for each objective. A trial beyond it in any objective adds nothing to the hypervolume."""
     teacher: TeacherPoint | None = None
     """The teacher's cost and errors; None if its errors were not measured."""
+
+    @field_validator("trials")
+    @classmethod
+    def _as_shown(cls, trials: list[TrialRecord]) -> list[TrialRecord]:
+        return [trial.as_shown() for trial in trials]
 
     def members(self) -> list[TrialRecord]:
         """The trials of the front, sorted by MACs."""

@@ -22,10 +22,15 @@ Measured = Annotated[
 class Cost(Outcome):
     """What a student costs. It is known before the student is trained."""
 
-    macs_g: float
+    macs_g: Measured
     """GMAC over the 32 utterance lengths of SUPERB's profiler, head excluded."""
-    params_m: float
+    params_m: Measured
     """Millions of parameters, head excluded."""
+
+    @property
+    def known(self) -> bool:
+        """Whether both numbers are known. They are not if a configuration has no student."""
+        return isfinite(self.macs_g) and isfinite(self.params_m)
 
 
 class TrialRecord(Outcome):
@@ -46,7 +51,7 @@ class TrialRecord(Outcome):
     Errors are in percent.
     """
     cost: Cost
-    """Cost of the trial's student."""
+    """Cost of the trial's student. Both numbers are null if it has none, and then the trial has failed."""
     checkpoint: str | None = None
     """Folder of the trial's last checkpoint."""
     error: str | None = None
@@ -61,6 +66,19 @@ class TrialRecord(Outcome):
     """Unix time in seconds at which the trial started."""
     ended_s: float | None = None
     """Unix time in seconds at which the trial ended. The history of the search is in this order."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was refused when it was suggested. Nothing was paid for it, and it does not count as a trial."""
+        return self.state == "infeasible" or (self.state == "failed" and not self.cost.known)
+
+    def as_shown(self) -> TrialRecord:
+        """The trial as readers see it. One that has ended without a cost can be compared with nothing: it failed."""
+        if self.cost.known or self.state == "running":
+            return self
+        cause = "input" if self.cause in (None, "infeasible") else self.cause
+        error = self.error or "its configuration has no student"
+        return self.model_copy(update={"state": "failed", "cause": cause, "error": error})
 
     @property
     def method(self) -> str:

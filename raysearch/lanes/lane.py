@@ -17,10 +17,10 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
-from raysearch.errors import WorkError
+from raysearch.errors import InputError, WorkError
 from raysearch.lanes.mailbox import GO, STOP, Mailbox
 
 POLL_S = 2.0
@@ -61,7 +61,8 @@ class LaneSetup:
 def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
     """Runs a function on the Ray Train workers of one lane, until it returns.
 
-    Raises: WorkError with the last line of what a worker raised, or of why it died.
+    Raises: InputError or WorkError as a worker raised it, else WorkError with the last line of what it raised or of why
+    it died.
     """
     trainer = TorchTrainer(
         function,
@@ -74,7 +75,20 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
     try:
         trainer.fit()
     except TrainingFailedError as err:
-        raise WorkError(f"workers: {str(err).strip().splitlines()[-1]}") from err
+        raise told(err) from err
+
+
+def told(failure: TrainingFailedError) -> InputError | WorkError:
+    """What ended the workers, as this process tells it. Ray wraps whatever a worker raised, with its traceback."""
+    failures = failure.worker_failures.values() if isinstance(failure, WorkerGroupError) else ()
+    # Ray keeps the error itself in a private field.
+    raised = [getattr(one, "_base_exc", one) for one in failures]
+    # Of several workers one may have found wrong input, and the others that it is gone.
+    for kind in (InputError, WorkError):
+        for one in raised:
+            if isinstance(one, kind):
+                return kind(str(one))
+    return WorkError(f"workers: {str(failure).strip().splitlines()[-1]}")
 
 
 class Lane(tune.Trainable):  # type: ignore[misc]
@@ -144,6 +158,9 @@ class Lane(tune.Trainable):  # type: ignore[misc]
             if ready:
                 report: dict[str, Any] = ray.get(self._answer)
                 return report
+            if isinstance(self._ended, InputError):
+                # New workers would find the same input.
+                return {"cause": "input", "error": str(self._ended), "metrics": {}}
             if self._ended is not None:
                 raise RuntimeError(f"the lane's workers ended: {self._ended}")
         # Tune replaces a lane that raises, and its workers with it.

@@ -17,7 +17,8 @@ from raysearch.training.report import Report
 class Method(Protocol[S]):
     """A method is a class with these four members, in a folder of this room, and a line in `METHODS`.
 
-    `S` is the model of its settings.
+    `S` is the model of its settings. A method that reads more than audio has a static function `needs` too, as
+    `methods/needs.py` describes it.
     """
 
     name: ClassVar[str]

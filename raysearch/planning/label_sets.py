@@ -10,6 +10,7 @@ import torch
 
 from raysearch.lanes.workplace import Workplace
 from raysearch.planning.wanted_labels import AnyTargets, wanted_targets
+from raysearch.search.possible import refuse_impossible
 from raysearch.search.run import checked_corpus
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import SearchFolder
@@ -17,6 +18,7 @@ from raysearch.targets.build import label_key
 from raysearch.targets.features import resolve_layer
 from raysearch.targets.pseudo_labels import pseudo_label_digest
 from raysearch.targets.settings import TargetSettings
+from raysearch.teachers.shape import known_shape
 from raysearch.teachers.store import find_teacher, prepare_teacher
 
 
@@ -45,6 +47,8 @@ def make_label_sets(
     Yields each label set once it is in the store.
     Raises: InputError if the teacher has no such layer, or there are more clusters than frames or cuts.
     """
+    if shape := known_shape(spec.teacher):
+        refuse_impossible(spec, shape)
     corpus, teachers = checked_corpus(spec, folder, say), folder.store.teachers
     if find_teacher(spec.teacher, corpus, teachers) is None:
         say("teacher: preparing (once; searches take it from the store)")

@@ -21,7 +21,8 @@ from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
 from raysearch.planning.update_cost import macs_per_s, update_cost
 from raysearch.planning.wanted_labels import asked_targets
-from raysearch.search.costs import Costs, draw_feasible
+from raysearch.search.costs import Costs
+from raysearch.search.possible import draw_feasible, refuse_impossible
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 from raysearch.targets.store import Store
@@ -150,6 +151,7 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
     lanes = min(gpus // workers, trials)  # a lane without a trial would do nothing
     if not lanes:
         raise InputError(f"--gpus: {gpus}; expected at least workers.num_workers = {workers}")
+    refuse_impossible(spec, teacher)
     costs = Costs(spec, teacher)
     configs = draw_feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
     students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
-
-import numpy as np
 
 from raysearch.encoder import cost
 from raysearch.encoder.config import AnyConfig
-from raysearch.errors import InputError
 from raysearch.front.trials import Cost
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 
 SHAPELESS = ("training.", "targets.", "prediction.", "ctc.", "backend.", "verification.", "augmentation.")
 """Beginnings of the keys of settings that no student's shape depends on. Heads and label sets are not counted."""
+CHECKED = ("targets.layer", "targets.source")
+"""Settings of these groups that a method compares with its teacher, and may refuse."""
 
 
 class Costs:
@@ -34,7 +32,9 @@ class Costs:
 
         Raises: InputError if the configuration has no student.
         """
-        shape = json.dumps({key: value for key, value in config.items() if not key.startswith(SHAPELESS)})
+        shape = json.dumps(
+            {key: value for key, value in config.items() if key in CHECKED or not key.startswith(SHAPELESS)}
+        )
         if shape not in self._known:
             self._known[shape] = encoder_cost(self._spec.student_config(config, self._teacher))
         return self._known[shape]
@@ -43,21 +43,3 @@ class Costs:
 def encoder_cost(config: AnyConfig) -> Cost:
     """The parameters of an encoder, and its MACs over SUPERB's 32 lengths."""
     return Cost(macs_g=cost.macs_superb(config) / 1e9, params_m=cost.params(config) / 1e6)
-
-
-def draw_feasible(spec: Spec, costs: Costs, draws: int, rng: np.random.Generator) -> list[Config]:
-    """Draws so many random configurations, and keeps those that have a student and are not over budget.
-
-    Raises: InputError if fewer than two are left.
-    """
-    limits, found = spec.constraints, []
-    for config in [spec.search_space.draw(rng) for _ in range(draws)]:
-        try:
-            one = costs(config)
-        except InputError:  # no student has these settings, as a width that its heads do not divide
-            continue
-        if one.macs_g <= (limits.macs_g or math.inf) and one.params_m <= (limits.params_m or math.inf):
-            found.append(config)
-    if len(found) < 2:
-        raise InputError(f"constraints: {len(found)} of {draws} drawn configurations keep them; expected more")
-    return found

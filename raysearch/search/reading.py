@@ -56,7 +56,7 @@ def read_state(folder: SearchFolder) -> SearchState:
     about = study.about
     spec = folder.spec()
     document = _document(folder, study)
-    ended = sum(trial.state not in ("running", "infeasible") for trial in document.trials)
+    ended = sum(trial.state != "running" and not trial.refused for trial in document.trials)
     return SearchState(
         document=document,
         spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),

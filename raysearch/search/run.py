@@ -28,9 +28,12 @@ from raysearch.lanes.lane import LaneSetup, train_on_workers
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.worker import train_teacher
 from raysearch.search.costs import encoder_cost
+from raysearch.search.needs import check_judged, check_trained
+from raysearch.search.possible import refuse_impossible
 from raysearch.search.progress import make_progress
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
+from raysearch.search.status import refuse_empty
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import differences
@@ -40,6 +43,7 @@ from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.storage.replica import Replica
 from raysearch.storage.studies import open_storage
 from raysearch.teachers.loading import teacher_metrics
+from raysearch.teachers.shape import known_shape
 from raysearch.teachers.store import find_teacher
 
 REFERENCE_DRAWS = 256
@@ -62,6 +66,8 @@ def start_search(
             f"{spec.name}: already used in the database of the study, by a search whose folder is not {folder.path}; "
             "expected a new name, or the --storage of that search"
         )
+    if shape := known_shape(spec.teacher):
+        refuse_impossible(spec, shape)
     corpus = checked_corpus(spec, folder, say)
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
@@ -155,6 +161,7 @@ def _run(
             raise WorkError(f"trials {unfinished} were interrupted; continue with: raysearch resume {spec.name}")
         write_front(document, folder)
         replica.check()
+        refuse_empty(document)
         return document
     except KeyboardInterrupt:
         say(f"interrupted; nothing is lost, continue with: raysearch resume {spec.name}")
@@ -172,16 +179,20 @@ def _guard(lease: Lease, replica: Replica) -> None:
 
 
 def checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None]) -> Corpus:
-    """Reads the search's corpus and says its size and faults.
+    """Reads the search's corpus and says its size, its faults, and what is doubtful about it.
 
-    Raises: InputError if the document asks for more clusters than there are frames.
+    Raises: InputError if it lacks what a task, a method or the teacher needs, or if the document asks for more clusters
+    than there are frames.
     """
     corpus = read_corpus(spec.corpus, folder.store.corpora)
     _check_clusters(spec, corpus)
+    doubtful = [*check_judged(spec, corpus), *check_trained(spec, corpus, folder.store)]
     hours = ", ".join(f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])})" for split in corpus.splits)
     say(f"corpus {corpus.name}: {hours}")
     if corpus.faults:
         say(f"skipped {len(corpus.faults)}: " + "; ".join(f"{f.cut}: {f.reason}" for f in corpus.faults[:5]))
+    for line in dict.fromkeys(doubtful):
+        say(f"warning: {line}")
     return corpus
 
 
@@ -247,6 +258,8 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         return Study.open(storage, spec.name)
     except KeyError:
         pass
+    if known_shape(spec.teacher) is None:  # the shape of a teacher that was imported is known only now
+        refuse_impossible(spec, teacher)
     about = {
         "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
         "digest": spec.digest,

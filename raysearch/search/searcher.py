@@ -94,7 +94,7 @@ class Searcher:
                 return self._launch(number, config)
             self.study.end(number, "infeasible", error=cause, cause="infeasible")
         raise WorkError(
-            f"{MAX_REFUSED} suggestions in a row were over budget or known already (the last: {cause}): the space "
+            f"{MAX_REFUSED} suggestions in a row were refused (the last: {cause}): the space "
             f"holds no more than {self._launched} feasible trials near what was asked; all finished trials are kept"
         )
 
@@ -212,6 +212,8 @@ class Searcher:
             cost = self._costs(config)
         except InputError as err:
             return str(err)
+        if not cost.known:
+            return f"{cost.macs_g} GMAC and {cost.params_m} M parameters; expected numbers"
         self.study.set_cost(number, cost)
         if _identity(config) in self._known:
             return f"same settings as trial {self._known[_identity(config)]}"

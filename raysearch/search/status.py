@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
+from raysearch.errors import InputError, WorkError, counted
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
@@ -22,7 +23,7 @@ def search_status(document: SearchDocument, spec: Spec, asked: int) -> dict[str,
     states: dict[str, int] = {}
     for trial in document.trials:
         states[trial.state] = states.get(trial.state, 0) + 1
-    ended = [trial for trial in document.trials if trial.state in ("complete", "stopped", "failed")]
+    ended = [trial for trial in document.trials if trial.state != "running" and not trial.refused]
     spent_s = sum(_spent_s(trial) for trial in document.trials)
     return {
         "name": document.name,
@@ -57,6 +58,25 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
     steps = status["hypervolume_history"]
     lines += ["hypervolume:", *(f"  after {_time(at):>7}  {volume:.0f}" for at, volume in steps)]
     return lines
+
+
+def refuse_empty(document: SearchDocument) -> None:
+    """Tells a search without any result as what it is: it failed, and by its input if that is why all trials failed.
+
+    Raises: InputError or WorkError.
+    """
+    ran = [trial for trial in document.trials if not trial.refused]
+    if document.front or not ran:
+        return
+    failed = [trial for trial in ran if trial.state == "failed"]
+    if not failed:
+        raise WorkError(f"{document.name}: none of {counted(len(ran), 'trial')} was run to its end")
+    first = failed[0]
+    what = f"{len(failed)} of {counted(len(ran), 'trial')} failed, the first, trial {first.number}"
+    error = ((first.error or "").strip().splitlines() or ["no reason is known"])[-1]
+    if len(failed) == len(ran) and all(trial.cause == "input" for trial in ran):
+        raise InputError(f"{document.name}: {what}: {error}")
+    raise WorkError(f"{document.name}: {what} ({first.cause}): {error}")
 
 
 def _point(point: dict[str, Any]) -> str:

@@ -252,7 +252,10 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
 def _cost(attrs: dict[str, Any]) -> Cost:
     """The cost that the method measured, since pruning only lands near its target, or else the one known beforehand."""
     known, metrics = attrs.get("cost", {}), attrs.get("metrics", {})
-    return Cost(
-        macs_g=metrics.get("cost/macs_g", known.get("macs_g", math.nan)),
-        params_m=metrics.get("cost/params_m", known.get("params_m", math.nan)),
-    )
+    measured = {key: metrics.get(f"cost/{key}") for key in ("macs_g", "params_m")}
+    # A method of someone's own may measure what is no number.
+    return Cost(**{key: value if _is_number(value) else known.get(key) for key, value in measured.items()})
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

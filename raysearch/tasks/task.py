@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from raysearch.corpora.corpus import Corpus
+    from raysearch.encoder.config import AnyConfig
     from raysearch.encoder.encoder import Encoder
 
 
@@ -56,6 +57,13 @@ class Task(Protocol):
     """Name of the task in a search document, for example `asr` or `phonemes`."""
     metric: ClassVar[str]
     """Name of the error in reports, for example `wer`, `per` or `eer`."""
+
+    def check(self, corpus: Corpus, encoders: Sequence[AnyConfig]) -> list[str]:
+        """What is doubtful about a corpus for this task, in a line each. It is asked before anything is trained.
+
+        `encoders` are shapes of those that will be judged, as far as they are known.
+        Raises: InputError if a split lacks what the task reads, so that no encoder can be judged.
+        """
 
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         """Trains a head on the train split and scores it on dev, and on test if asked. The encoder stays as it was.

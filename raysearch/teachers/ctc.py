@@ -5,11 +5,12 @@ Shapes: B batch, S samples, T frames, D width, V symbols.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from lhotse.cut import MonoCut
 
 from raysearch.corpora.batches import Batch, TrainingBatches, evaluation_batches
 from raysearch.corpora.corpus import Corpus
@@ -32,11 +33,8 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
 
     Raises: InputError if no cut of the training split has a transcript.
     """
-    unit: Unit = "phones" if _has_phones(corpus) else "characters"
-    # A corpus may hold cuts without transcripts, for other tasks.
-    cuts = [cut for cut in corpus.splits["train"] if is_labelled(cut, unit)]
-    if not cuts:
-        raise InputError(f"teacher.method: ctc: corpus {corpus.name} has no transcripts; expected some to train on")
+    unit = unit_of(corpus)
+    cuts = transcribed(corpus, unit)
     tokens = Tokens.from_cuts(cuts, unit)
     encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
     module = EncoderUnderCtc(encoder, tokens.count)
@@ -60,23 +58,42 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
     module.eval()
     splits = {"eval": "dev", "test": "test"}
     name = "per" if unit == "phones" else "wer"
+    spoken = {kind: [cut for cut in corpus.splits.get(split, []) if _says(cut, unit)] for kind, split in splits.items()}
     return {
-        f"{kind}/{name}": _error(module, corpus, split, tokens, settings)
-        for kind, split in splits.items()
-        if split in corpus.splits
+        f"{kind}/{name}": _error(module, corpus, own, tokens, settings)
+        for kind, own in spoken.items()
+        if own  # a corpus for another task may have transcripts in train alone
     }
 
 
-def _has_phones(corpus: Corpus) -> bool:
+def unit_of(corpus: Corpus) -> Unit:
+    """What a teacher of this corpus reads: phones if every transcript comes with them, else characters."""
     spoken = [cut for cut in corpus.splits["train"] if is_labelled(cut, "characters")]
-    return all(is_labelled(cut, "phones") for cut in spoken)
+    return "phones" if all(is_labelled(cut, "phones") for cut in spoken) else "characters"
+
+
+def transcribed(corpus: Corpus, unit: Unit) -> list[MonoCut]:
+    """The training cuts with transcripts. There may be others, for other tasks.
+
+    Raises: InputError if there are none.
+    """
+    cuts = [cut for cut in corpus.splits["train"] if is_labelled(cut, unit)]
+    if not cuts:
+        raise InputError(f"teacher.method: ctc: corpus {corpus.name} has no transcripts; expected some to train on")
+    return cuts
+
+
+def _says(cut: MonoCut, unit: Unit) -> bool:
+    return is_labelled(cut, unit) and bool(reference(cut, unit))
 
 
 @torch.inference_mode()
-def _error(module: EncoderUnderCtc, corpus: Corpus, split: str, tokens: Tokens, settings: TrainedTeacher) -> float:
+def _error(
+    module: EncoderUnderCtc, corpus: Corpus, cuts: Sequence[MonoCut], tokens: Tokens, settings: TrainedTeacher
+) -> float:
     device = module.head.weight.device
     reading = Reading([], [])
-    for batch in evaluation_batches(corpus.splits[split], corpus.audio, settings.batch_s):
+    for batch in evaluation_batches(cuts, corpus.audio, settings.batch_s):
         logits_BTV, frames_B = module.logits(batch.audio_BS.to(device), batch.samples_B.to(device))
         reading.references.extend(reference(cut, tokens.unit) for cut in batch.cuts)
         reading.hypotheses.extend(tokens.decode(row) for row in greedy(logits_BTV, frames_B))

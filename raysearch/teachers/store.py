@@ -35,7 +35,7 @@ def find_teacher(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store:
     Raises: InputError if a ready teacher is not where it should be, or lies there in our form and is damaged.
     """
     if isinstance(settings, TrainedTeacher) or split_source(settings.source)[0]:
-        corpus = _own_corpus(settings, corpus, store)
+        corpus = own_corpus(settings, corpus, store)
         return store.get(_key(settings, corpus))
     folder = Path(settings.source)
     if not (folder / WEIGHTS_NAME).exists():
@@ -53,15 +53,15 @@ def prepare_teacher(
     """
     if found := find_teacher(settings, corpus, store):
         return found
-    corpus = _own_corpus(settings, corpus, store)
+    corpus = own_corpus(settings, corpus, store)
     key = _key(settings, corpus)
     if isinstance(settings, TrainedTeacher):
         return store.get_or_build(key, partial(_train, settings=settings, corpus=corpus, device=device))
     return store.get_or_build(key, partial(_import, source=settings.source))
 
 
-def _own_corpus(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Corpus:
-    """The corpus that the teacher is trained on."""
+def own_corpus(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: FolderStore) -> Corpus:
+    """The corpus that the teacher is trained on: its own, or else that of the search."""
     if isinstance(settings, TrainedTeacher) and settings.corpus is not None:
         return read_corpus(settings.corpus, store.folder.parent / "corpora")
     return corpus

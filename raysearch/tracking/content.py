@@ -172,7 +172,8 @@ def thin(steps: Sequence[int], kept: set[int], running: bool) -> set[int]:
 
 def _trial_note(document: SearchDocument, record: TrialRecord) -> str:
     """What MLflow shows as the description of a trial's run."""
-    lines = [f"{record.method}, {record.state}: {record.cost.macs_g:.4g} GMAC, {record.cost.params_m:.3g} M parameters"]
+    cost = f"{record.cost.macs_g:.4g} GMAC, {record.cost.params_m:.3g} M parameters" if record.cost.known else "no cost"
+    lines = [f"{record.method}, {record.state}: {cost}"]
     for objective in document.objectives:
         # NaN, an error that was not measured, does not equal itself.
         if (error := value(record, objective)) == error and objective not in ("macs", "params"):

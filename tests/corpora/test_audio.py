@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import soundfile
 
 from raysearch.corpora import audio as module
-from raysearch.corpora.audio import decode, verdicts_on
+from raysearch.corpora.audio import decode, decode_speech, verdicts_on
 from tests.corpora.speech_trees import noise, write_flac
 
 
@@ -78,3 +79,28 @@ def test_verdict_on_a_file_that_was_cut_off(tmp_path: Path) -> None:
     assert verdicts_on([path], None)[path].fault is None
     path.write_bytes(path.read_bytes()[: 44 + 4_000])
     assert verdicts_on([path], None)[path].fault == "header says 4,800 samples, 2,000 there"
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate_hz", "fault"),
+    [
+        (np.full(8_000, np.nan), 16_000, "samples that are not numbers"),
+        (np.full(8_000, 3_012.0), 16_000, "peak 3012; expected at most 1"),
+        (noise(0.5), 8_000, "8000 Hz; expected 16000 Hz"),
+        (np.stack([noise(0.5)] * 2, axis=1), 16_000, "2 channels; expected 1"),
+        (noise(0.2), 16_000, "audio ends before the cut does"),
+    ],
+)
+def test_recording_in_an_archive_is_looked_at_as_a_file_is(audio: np.ndarray, rate_hz: int, fault: str) -> None:
+    file = BytesIO()
+    soundfile.write(file, audio, rate_hz, format="WAV", subtype="FLOAT")
+    file.seek(0)
+    with pytest.raises(ValueError, match=fault):
+        decode_speech(file, 0, 4_000)
+
+
+def test_recording_in_an_archive_that_is_sound_is_decoded(tmp_path: Path) -> None:
+    path = write_flac(tmp_path / "a.flac", noise(0.5))
+    np.testing.assert_array_equal(decode_speech(BytesIO(path.read_bytes()), 100, 400), decode(path, 100, 400))
+    with pytest.raises(ValueError, match="does not decode: "):
+        decode_speech(BytesIO(b"no audio at all"), 0, 400)

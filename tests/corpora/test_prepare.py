@@ -186,6 +186,26 @@ def test_clip_that_is_no_audio_is_a_fault(tmp_path: Path) -> None:
     assert [(group.count, group.first) for group in checked.faults] == [(1, ("common_voice_en_test1",))]
 
 
+def test_clips_that_cannot_be_converted_say_why_and_the_decoder_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = common_voice(tmp_path / "en")
+    broken = bytearray((root / "clips" / "common_voice_en_test1.mp3").read_bytes())
+    broken[len(broken) // 3 :] = bytes(len(broken) * 2 // 3)
+    # Common Voice has had hundreds of these: nothing at all, no audio, and audio that ends in nothing.
+    (root / "clips" / "common_voice_en_train1.mp3").write_bytes(b"")
+    (root / "clips" / "common_voice_en_dev1.mp3").write_bytes(bytes(4096))
+    (root / "clips" / "common_voice_en_test1.mp3").write_bytes(broken)
+    with pytest.raises(InputError, match=r"split train: 1 of 2 cuts .*train1 \(file is empty \(0 bytes\)\)"):
+        prepare(corpus_settings("commonvoice", root, {}), tmp_path / "strict")
+    checked = prepare(corpus_settings("commonvoice", root, {"max_skipped": 0.5}), tmp_path / "out")
+    assert checked is not None
+    reasons = {group.first[0]: group.reason for group in checked.faults}
+    assert reasons["common_voice_en_dev1"] == "does not decode: no audio in it"
+    assert "common_voice_en_train1" in reasons
+    assert capfd.readouterr().err == ""
+
+
 def test_table_without_a_column_is_refused(tmp_path: Path) -> None:
     root = common_voice(tmp_path / "en")
     (root / "dev.tsv").write_text("path\tsentence\n")

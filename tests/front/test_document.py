@@ -2,7 +2,7 @@ import json
 from math import isnan, nan
 
 from raysearch.front.document import SearchDocument, document
-from raysearch.front.trials import TrialRecord
+from raysearch.front.trials import Cost, State, TrialRecord
 from tests.front.made_up_trials import search, trial
 
 
@@ -32,3 +32,16 @@ def test_nan_metric_is_null_in_json_and_nan_again():
     text = json.dumps(record.model_dump(mode="json"), allow_nan=False)
     assert json.loads(text)["metrics"]["eval/wer"] is None
     assert isnan(TrialRecord.model_validate_json(text).metrics["eval/wer"])
+
+
+def test_trial_that_ended_without_a_cost_has_failed_and_one_that_runs_has_not() -> None:
+    unknown = Cost(macs_g=nan, params_m=nan)
+    states: tuple[State, ...] = ("complete", "infeasible", "failed", "running")
+    trials = [trial(number, 1.0, 9.0, state=state, cost=unknown) for number, state in enumerate(states)]
+    found = document("s", ["macs", "wer"], trials, [1.0, 100.0])
+    assert [one.state for one in found.trials] == ["failed", "failed", "failed", "running"]
+    assert [one.refused for one in found.trials] == [True, True, True, False]
+    assert found.front == []
+    # An old file may hold null, and an older one what Python writes for NaN.
+    for content in (found.model_dump_json(), found.model_dump_json().replace('_g":null', '_g":NaN')):
+        assert [one.state for one in SearchDocument.checked_json(content).trials][:1] == ["failed"]

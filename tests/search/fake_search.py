@@ -147,7 +147,8 @@ def _manifests(folder: Path) -> dict[str, str]:
         audio = folder / f"{split}.wav"
         soundfile.write(audio, np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
         cut = Recording.from_file(audio, recording_id=split).to_cut()
-        cut.supervisions = [SupervisionSegment(split, split, 0.0, cut.duration, text="a b", speaker="s")]
+        said = {"text": "a b", "custom": {"phones": ["A", "B"]}}
+        cut.supervisions = [SupervisionSegment(split, split, 0.0, cut.duration, speaker="s", **said)]
         paths[split] = str(folder / f"{split}.jsonl")
         CutSet.from_cuts([cut]).to_file(paths[split])
     return paths

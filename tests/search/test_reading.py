@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 
 from raysearch.cli import app
 from raysearch.front.record import read_record
+from raysearch.search.reading import read_state
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.storage.folder import Links, SearchFolder
-from tests.search.made_up import ABOUT, TEACHER, run, spec_with
+from tests.search.made_up import ABOUT, DOCUMENT, TEACHER, run, spec_with
 
 
 def test_front_of_a_record_is_that_of_its_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +32,33 @@ def test_front_of_a_record_is_that_of_its_search(tmp_path: Path, monkeypatch: py
     assert raysearch("front", kept, "--json") == front
     compared = raysearch("compare", spec.name, spec.name, "--storage", str(tmp_path), "--json")
     assert raysearch("compare", kept, kept, "--json") == compared
+
+
+def test_trial_without_a_cost_has_failed_for_every_reader(tmp_path: Path) -> None:
+    """Its configuration has no student with this teacher, so there is nothing that it could cost."""
+    space = {**DOCUMENT["space"], "targets.layer": {"choice": [1, 9]}}
+    spec = spec_with(space=space, search={"trials": 3, "start": [{"targets.layer": 9}, {"targets.layer": 1}]})
+    folder = SearchFolder(tmp_path, spec.name)
+    folder.create(spec, Links(study="", tracking=""))
+    study = Study.create(folder.study_storage(), spec.name, spec.objectives, ABOUT)
+    run(Searcher(spec, study, TEACHER, trials=3, say=lambda _: None))
+    refused = [record for record in study.records() if not record.cost.known]
+    assert refused
+    assert {record.state for record in refused} == {"infeasible"}
+    kept = str(tmp_path / "kept.json.gz")
+    raysearch("record", spec.name, "-o", kept, "--storage", str(tmp_path))
+    for words in (("front", spec.name, "--storage", str(tmp_path)), ("front", kept)):
+        trials = json.loads(raysearch(*words, "--json"), parse_constant=pytest.fail)["trials"]
+        (first, *_) = (trial for trial in trials if trial["number"] == refused[0].number)
+        assert (first["state"], first["cause"]) == ("failed", "input")
+        assert first["cost"] == {"macs_g": None, "params_m": None}
+        assert first["error"].startswith("targets.layer: 9; expected 1 to 6")
+        raysearch(*words)
+    # It does not count as a trial: three others were run, and the search is done.
+    assert sum(trial["state"] == "complete" for trial in trials) == 3
+    assert read_state(folder).finished
+    status = json.loads(raysearch("status", spec.name, "--storage", str(tmp_path), "--json"))
+    assert status["left_seconds"] is None
 
 
 def raysearch(*words: str) -> str:

@@ -53,6 +53,16 @@ def test_over_budget_is_infeasible_and_never_suggested(start: Start, sampler: st
     assert sum(r.state == "complete" for r in searcher.study.records()) == 8
 
 
+def test_cost_that_is_measured_as_no_number_is_the_one_that_was_known(start: Start) -> None:
+    searcher = start(spec_with())
+    suggestion = searcher.suggest()
+    assert suggestion
+    known = searcher.study.record(suggestion.number).cost
+    searcher.complete(suggestion.number, 100, {"eval/per": 50.0, "cost/macs_g": math.nan, "cost/params_m": math.inf})
+    record = searcher.study.record(suggestion.number)
+    assert (record.state, record.cost) == ("complete", known)
+
+
 def test_start_points_come_first(start: Start) -> None:
     point = {"student.depth": 5, "student.width": 64, "targets.clusters": 200}
     searcher = start(spec_with(search={"trials": 3, "start": [point]}))

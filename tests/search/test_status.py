@@ -1,11 +1,15 @@
 """The status against sums done by hand."""
 
+from math import nan
+
 import pytest
 
+from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.trials import Cost, TrialRecord
-from raysearch.search.status import search_status, status_lines
+from raysearch.search.status import refuse_empty, search_status, status_lines
+from tests.front.made_up_trials import trial as made_up_trial
 from tests.search.made_up import spec_with
 
 
@@ -60,3 +64,24 @@ def test_status_for_people(long: bool, lines: int) -> None:
     shown = status_lines(search_status(found(), spec_with(), asked=6), long=long)
     assert len(shown) == lines
     assert shown[0] == "tiny: 2 complete, 1 stopped, 1 running of 6; front 2, hypervolume 5900"
+
+
+def test_search_of_which_all_trials_failed_is_no_success() -> None:
+    lacking = {"state": "failed", "cause": "input", "error": "task phonemes: corpus c: none with phones"}
+    broken = {"state": "failed", "cause": "user", "error": "Traceback\n  File x\nKeyError: 'no such thing'"}
+    all_input, mixed = (
+        [made_up_trial(0, 1.0, nan, **lacking), made_up_trial(1, 2.0, nan, **other)] for other in (lacking, broken)
+    )
+    with pytest.raises(
+        InputError, match=r"^s: 2 of 2 trials failed, the first, trial 0: task phonemes: corpus c: none"
+    ):
+        refuse_empty(build_document("s", ["macs", "wer"], all_input, [1.0, 100.0]))
+    with pytest.raises(WorkError, match=r"^s: 2 of 2 trials failed, the first, trial 0 \(input\): task phonemes"):
+        refuse_empty(build_document("s", ["macs", "wer"], mixed, [1.0, 100.0]))
+    with pytest.raises(WorkError, match=r"trial 1 \(user\): KeyError: 'no such thing'$"):
+        refuse_empty(build_document("s", ["macs", "wer"], mixed[1:], [1.0, 100.0]))
+    refuse_empty(build_document("s", ["macs", "wer"], [*mixed, made_up_trial(2, 3.0, 50.0)], [10.0, 100.0]))
+    with pytest.raises(WorkError, match="none of 1 trial was run to its end"):
+        refuse_empty(
+            build_document("s", ["macs", "wer"], [made_up_trial(0, 1.0, 50.0, state="stopped")], [10.0, 100.0])
+        )

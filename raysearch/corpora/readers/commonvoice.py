@@ -25,7 +25,7 @@ def read_commonvoice(settings: CommonVoiceSettings, cache: Path | None) -> Corpu
 
     Raises: InputError if a table or column is missing, or too much cannot be used.
     """
-    rows = [replace(row, path=_usable(row.path)) for row in listed_clips(settings)]
+    rows = [replace(row, path=_usable(row.path, settings.root)) for row in listed_clips(settings)]
     return read_rows(f"commonvoice-{settings.root.resolve().name}", rows, settings, cache)
 
 
@@ -38,10 +38,13 @@ def listed_clips(settings: CommonVoiceSettings) -> list[Row]:
     return [row for split in SPLITS for row in _table(settings.root / f"{split}.tsv", split, clips)]
 
 
-def _usable(path: Path) -> Path:
-    """The clip, or the FLAC file that `raysearch corpus prepare` made of it."""
-    prepared = path.with_suffix(".flac")
-    return prepared if prepared.is_file() else path
+def _usable(path: Path, root: Path) -> Path:
+    """The FLAC file that `raysearch corpus prepare` made of a clip, or the clip.
+
+    Of a clip that could not be converted there is only the original, which shows why.
+    """
+    original = root / "clips" / path.name
+    return next((one for one in (path.with_suffix(".flac"), path, original) if one.is_file()), path)
 
 
 def _table(path: Path, split: str, clips: Path) -> Iterator[Row]:

@@ -74,14 +74,9 @@ def read_tree(
     sexes = _read_sexes(root / "SPEAKERS.TXT")
     found, everything = {}, []
     for split, folders in splits.items():
-        pronounced = {
-            key: words
-            for folder in folders
-            if folder in phones
-            for key, words in _lines(read_text(phones[folder], "corpus.phones", "lines `<utterance> PH PH ...`"))
-        }
+        pronounced, again = _read_phones([phones[folder] for folder in folders if folder in phones])
         cuts, faults = _read_split([root / folder for folder in folders], sexes, pronounced, cache)
-        found[split], left_out = select(split, cuts, faults, settings)
+        found[split], left_out = select(split, cuts, [*again, *faults], settings)
         everything += left_out
     return Corpus(name, found, tuple(everything))
 
@@ -139,6 +134,18 @@ def _read_texts(paths: Iterable[Path]) -> tuple[dict[str, list[str]], list[Fault
             else:
                 texts[key] = words_of(" ".join(words))
     return texts, faults
+
+
+def _read_phones(paths: Iterable[Path]) -> tuple[dict[str, list[str]], list[Fault]]:
+    phones: dict[str, list[str]] = {}
+    faults = []
+    for path in paths:
+        for key, words in _lines(read_text(path, "corpus.phones", "lines `<utterance> PH PH ...`")):
+            if key in phones:
+                faults.append(Fault(key, "phones twice"))
+            else:
+                phones[key] = words
+    return phones, faults
 
 
 def _lines(text: str) -> Iterator[tuple[str, list[str]]]:

@@ -17,7 +17,7 @@ from lhotse.utils import fastcopy
 
 from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
-from raysearch.corpora.readers.reading import select
+from raysearch.corpora.readers.reading import distinct_pairs, select
 from raysearch.corpora.readers.text import EMPTY, as_number, as_text, json_lines, numbered, read_text, words_of
 from raysearch.corpora.settings import SPLITS, ManifestSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
@@ -35,11 +35,12 @@ def read_manifests(settings: ManifestSettings, cache: Path | None) -> Corpus:
     splits, pairs, everything = {}, {}, []
     for split in SPLITS:
         path: Path = getattr(settings.splits, split)
-        cuts, faults = _read_split(split, path, cache)
+        cuts, faults = _read_split(split, path, settings.root, cache)
         splits[split], left_out = select(split, cuts, faults, settings)
         everything += left_out
         if pairs_file(path).is_file():
-            pairs[split] = tuple(_pairs(pairs_file(path), set(splits[split].ids)))
+            pairs[split], repeated = distinct_pairs(_pairs(pairs_file(path), set(splits[split].ids)))
+            everything += repeated
     return Corpus(settings.splits.train.resolve().parent.name, splits, tuple(everything), pairs)
 
 
@@ -48,17 +49,20 @@ def pairs_file(manifest: Path) -> Path:
     return manifest.with_name(f"{manifest.name.partition('.')[0]}.pairs")
 
 
-def _pairs(path: Path, known: set[str]) -> Iterator[Pair]:
-    """The pairs in a file whose cuts are both among the `known` ones. Others name cuts that were left out."""
+def _pairs(path: Path, known: set[str]) -> Iterator[tuple[str, Pair]]:
+    """The pairs in a file whose cuts are both among the `known` ones, each with its place `FILE:NUMBER`.
+
+    Others name cuts that were left out.
+    """
     for number, line in numbered(read_text(path, "corpus.splits", "lines `1<TAB>cut<TAB>cut`")):
         same, *ids = line.split("\t")
         if same not in ("0", "1") or len(ids) != 2:
             raise InputError(f"{path}: line {number}: {quoted(line)}; expected 0 or 1 and two cuts, with tabs between")
         if known.issuperset(ids):
-            yield Pair(same == "1", *ids)
+            yield f"{path}:{number}", Pair(same == "1", *ids)
 
 
-def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
+def _read_split(split: str, path: Path, root: Path, cache: Path | None) -> tuple[list[MonoCut], list[Fault]]:
     described: dict[str, MonoCut] = {}
     faults = []
     for number, document in _items(split, path):
@@ -72,14 +76,15 @@ def _read_split(split: str, path: Path, cache: Path | None) -> tuple[list[MonoCu
             faults.append(Fault(cut.id, reason))
         else:
             described[cut.id] = cut
-    verdicts = verdicts_on({_file(cut) for cut in described.values()}, cache)
+    files = {key: (root / str(cut.recording.sources[0].source)).resolve() for key, cut in described.items()}
+    verdicts = verdicts_on(set(files.values()), cache)
     cuts = []
     for cut in described.values():
-        reason = _unusable(cut, verdicts[_file(cut)])
+        reason = _unusable(cut, verdicts[files[cut.id]])
         if reason:
             faults.append(Fault(cut.id, reason))
         else:
-            cuts.append(_plain(cut))
+            cuts.append(_plain(cut, files[cut.id]))
     return cuts, faults
 
 
@@ -192,11 +197,7 @@ def upper_case(cut: MonoCut) -> MonoCut:
     return fastcopy(cut, supervisions=[fastcopy(supervision, text=" ".join(words_of(supervision.text)))])
 
 
-def _plain(cut: MonoCut) -> MonoCut:
-    """The cut as every reader gives it, with words in upper case and an absolute path."""
-    source = fastcopy(cut.recording.sources[0], source=str(_file(cut)))
+def _plain(cut: MonoCut, file: Path) -> MonoCut:
+    """The cut as every reader gives it, with words in upper case and the absolute path of its file."""
+    source = fastcopy(cut.recording.sources[0], source=str(file))
     return fastcopy(upper_case(cut), recording=fastcopy(cut.recording, sources=[source]))
-
-
-def _file(cut: MonoCut) -> Path:
-    return Path(cut.recording.sources[0].source).resolve()

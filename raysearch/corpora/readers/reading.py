@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lhotse import AudioSource, CutSet, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.corpus import Fault
+from raysearch.corpora.corpus import Fault, Pair
+from raysearch.corpora.readers.text import EMPTY
 from raysearch.corpora.settings import ReadingSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError
+from raysearch.errors import InputError, counted
 
 
 def whole_cut(
@@ -50,6 +51,8 @@ def select(
 
     Raises: InputError if too many cuts cannot be used, or none is left.
     """
+    if not cuts and faults and {fault.reason for fault in faults} == {EMPTY}:
+        raise InputError(f"corpus: split {split}: no words in {counted(len(faults), 'transcript')}; expected some")
     _refuse_too_many(split, len(cuts) + len(faults), faults, settings.max_skipped)
     # Dev and test keep their long cuts, so that errors stay comparable.
     longest_s = settings.max_s if split == "train" else float("inf")
@@ -68,6 +71,24 @@ def select(
         total = len(cuts) + len(faults)
         raise InputError(f"corpus: split {split}: no usable cuts of {total}; expected at least one ({limits}){first}")
     return CutSet.from_cuts(kept), faults + outside
+
+
+def distinct_pairs(pairs: Iterable[tuple[str, Pair]]) -> tuple[tuple[Pair, ...], list[Fault]]:
+    """The pairs without those that flatter an error rate, and a fault for each of these. Each comes with its place.
+
+    A recording is like itself by construction, and a pair that stands in a list twice counts twice.
+    """
+    kept: dict[frozenset[str], Pair] = {}
+    faults = []
+    for where, pair in pairs:
+        both = frozenset((pair.one, pair.other))
+        if len(both) == 1:
+            faults.append(Fault(where, "a recording compared with itself"))
+        elif both in kept:
+            faults.append(Fault(where, "pair twice"))
+        else:
+            kept[both] = pair
+    return tuple(kept.values()), faults
 
 
 def _refuse_too_many(split: str, total: int, faults: Sequence[Fault], max_skipped: float) -> None:

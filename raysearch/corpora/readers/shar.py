@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from lhotse.cut import MonoCut
 from lhotse.utils import fastcopy
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from raysearch.corpora.audio import decode
+from raysearch.corpora.audio import decode_speech
 from raysearch.corpora.batches import AudioStore, UnreadableError
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.manifests import mono_cut, name_of, transcript_fault, upper_case
@@ -68,7 +67,7 @@ class Archives:
     def read(self, cut: MonoCut) -> np.ndarray:
         """The 16-bit samples of a cut.
 
-        Raises: UnreadableError if they cannot be decoded, InputError once there are too many such cuts, WorkError if
+        Raises: UnreadableError if they cannot be used, InputError once there are too many such cuts, WorkError if
         the archive cannot be read.
         """
         # A piece of a cut has an id of its own, but its source still names the cut.
@@ -77,9 +76,9 @@ class Archives:
         try:
             if content is None:
                 raise self._unreadable(archive, name, "not in its archive")
-            return decode(io.BytesIO(content), round(cut.start * SAMPLE_RATE_HZ), cut.num_samples)
-        except soundfile.LibsndfileError as err:
-            raise self._unreadable(archive, name, f"does not decode: {err.error_string.rstrip('.')}") from err
+            return decode_speech(io.BytesIO(content), round(cut.start * SAMPLE_RATE_HZ), cut.num_samples)
+        except ValueError as err:
+            raise self._unreadable(archive, name, str(err)) from err
 
     def _members(self, archive: str) -> dict[str, bytes]:
         """The content of an archive: encoded audio by the id of its cut."""

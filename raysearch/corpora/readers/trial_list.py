@@ -4,7 +4,8 @@
     1 id10270/5r0dWxy17C8/00001.wav id10270/8jEAjG6SegY/00008.wav        a trial list: one speaker (1) or two (0)
 
 A recording that does not decode is left out and counted, together with the pairs it is in. A line that cannot be
-understood, or that names a missing file, is an error: an error rate over half a list is not that list's error rate.
+understood, or that names a missing file, is an error: an error rate over half a list is not that list's error rate. A
+recording that is compared with itself, and a pair that comes again, are left out and counted: they flatter the rate.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
-from raysearch.corpora.readers.reading import whole_cut
+from raysearch.corpora.readers.reading import distinct_pairs, whole_cut
 from raysearch.corpora.readers.text import numbered, read_text
 from raysearch.corpora.settings import SpeakerList, TrialList
 from raysearch.errors import InputError, quoted
@@ -86,12 +87,8 @@ def read_trial_list(settings: TrialList, key: str) -> list[Line]:
         line = Line(where, label == "1", root / names[0], root / names[1])
         _refuse_unlike(line)
         lines.append(line)
-    for same, what in (
-        (True, "1: no line compares a speaker with himself"),
-        (False, "0: no line compares two speakers"),
-    ):
-        if not any(line.same == same for line in lines):
-            raise InputError(f"{settings.file}:{len(lines)}: end of list without a {what}; expected both kinds")
+    # One recording is no comparison, whatever its line says.
+    _refuse_one_kind(settings.file, len(lines), {line.same for line in lines if line.one != line.other})
     return lines
 
 
@@ -111,18 +108,29 @@ def pairs_of(corpus: Corpus, lists: Mapping[str, TrialList]) -> Corpus:
 def _paired(lines: Sequence[Line], cuts: Sequence[MonoCut], known: set[str]) -> tuple[tuple[Pair, ...], list[Fault]]:
     # A trial list names files, whatever ids their cuts have.
     ids = {Path(cut.recording.sources[0].source): cut.id for cut in cuts}
-    pairs, faults = [], []
+    pairs: list[tuple[str, Pair]] = []
+    faults = []
     for line in lines:
         lost = [path for path in (line.one, line.other) if path not in ids]
         if not lost:
-            pairs.append(Pair(line.same, ids[line.one], ids[line.other]))
+            pairs.append((line.where, Pair(line.same, ids[line.one], ids[line.other])))
         # Readers name their faults by either of these: LibriSpeech's by the file, VoxCeleb's by speaker and session
         # too.
         elif {cut_id(lost[0]), lost[0].stem} & known:
             faults.append(Fault(line.where, "pair with a recording that was left out"))
         else:
             raise InputError(f"{line.where}: {lost[0]}: not in this split; expected a recording of it")
-    return tuple(pairs), faults
+    distinct, repeated = distinct_pairs(pairs)
+    return distinct, faults + repeated
+
+
+def _refuse_one_kind(file: Path, lines: int, kinds: set[bool]) -> None:
+    for same, what in (
+        (True, "1: no line compares a speaker with himself"),
+        (False, "0: no line compares two speakers"),
+    ):
+        if same not in kinds:
+            raise InputError(f"{file}:{lines}: end of list without a {what}; expected both kinds")
 
 
 def _refuse_unlike(line: Line) -> None:

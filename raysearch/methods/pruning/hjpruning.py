@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raysearch.encoder.config import EncoderConfig
+from raysearch.methods.needs import Need
 from raysearch.methods.pruning.budget import promised
 from raysearch.methods.pruning.settings import DPHubertSettings, HJPruningSettings, MatchingSettings
 from raysearch.methods.settings import checked_blocks
@@ -49,6 +50,11 @@ class HJPruning:
         Raises: InputError if the target cannot be met.
         """
         return promised(settings.pruning, teacher)
+
+    @staticmethod
+    def needs(settings: HJPruningSettings) -> tuple[Need, ...]:
+        """What a CTC head reads. A task that decides fields brings its own labels."""
+        return ("symbols" if settings.ctc.unit == "auto" else settings.ctc.unit,)
 
     def run(self, trial: Trial[HJPruningSettings]) -> Iterator[Report]:
         """Prunes, slices, trains the student further and reports at each rung from the slice on."""

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
+from raysearch.methods.needs import Need
 from raysearch.methods.speaker.inheritance import inherited_config
 from raysearch.methods.speaker.steps import FinetuneSettings, OskdftSettings, TwoStepSettings
 from raysearch.methods.trial import Trial
@@ -31,6 +32,11 @@ class _SpeakerStudent:
         Raises: InputError if the teacher has fewer blocks than are kept, or none at all.
         """
         return inherited_config(teacher, settings.student, settings.adapter)
+
+    @staticmethod
+    def needs(settings: FinetuneSettings) -> tuple[Need, ...]:
+        """The speakers to tell apart."""
+        return ("speakers",)
 
     @staticmethod
     def backend(settings: FinetuneSettings) -> BackendSettings:

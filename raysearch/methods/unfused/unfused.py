@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError
+from raysearch.methods.needs import Need
 from raysearch.methods.settings import checked_blocks
 from raysearch.methods.trial import Trial
 from raysearch.methods.unfused.settings import UnfusedSettings
@@ -44,6 +45,11 @@ class Unfused:
         """
         checked_blocks("targets.layer", [settings.targets.layer], teacher.depth)
         return teacher if settings.distillation.control == "ssl" else settings.student.encoder()
+
+    @staticmethod
+    def needs(settings: UnfusedSettings) -> tuple[Need, ...]:
+        """The true classes, for the control that learns them."""
+        return ("labels",) if settings.distillation.control == "oracle" else ()
 
     def run(self, trial: Trial[UnfusedSettings]) -> Iterator[Report]:
         """Trains the student and reports at each rung. Two of the controls train nothing and report once."""

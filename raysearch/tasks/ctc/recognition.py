@@ -16,8 +16,11 @@ from lhotse.cut import MonoCut
 from torch import Tensor, nn
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.corpora.settings import SPLITS
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, counted
+from raysearch.tasks.ctc.fit import check_fit
 from raysearch.tasks.ctc.tokens import (
     CtcHead,
     Tokens,
@@ -112,6 +115,11 @@ class CtcTask:
 
     def __init__(self, settings: CtcSettings) -> None:
         self.settings = settings
+
+    def check(self, corpus: Corpus, encoders: Sequence[AnyConfig]) -> list[str]:
+        for split in SPLITS:
+            self._labelled(corpus, split)
+        return check_fit(f"task {self.name}", corpus, self.unit, encoders)
 
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         train, dev = self._labelled(corpus, "train"), self._labelled(corpus, "dev")

@@ -61,7 +61,7 @@ class Tokens:
     @classmethod
     def from_cuts(cls, cuts: Iterable[MonoCut], unit: Unit) -> Tokens:
         """The symbols of these cuts, sorted. Give it cuts of the training split only, or a head would know others."""
-        return cls(unit, tuple(sorted({symbol for cut in cuts for symbol in _spell(reference(cut, unit), unit)})))
+        return cls(unit, tuple(sorted({symbol for cut in cuts for symbol in spelled(cut, unit)})))
 
     @property
     def count(self) -> int:
@@ -74,7 +74,7 @@ class Tokens:
         No head can emit such a symbol, so it scores as an error all the same.
         """
         index = {symbol: token for token, symbol in enumerate(self.symbols, start=1)}
-        return [index[symbol] for symbol in _spell(reference(cut, self.unit), self.unit) if symbol in index]
+        return [index[symbol] for symbol in spelled(cut, self.unit) if symbol in index]
 
     def decode(self, tokens: Sequence[int]) -> list[str]:
         """The phones that these tokens spell, or the words between their boundaries."""
@@ -82,11 +82,13 @@ class Tokens:
         return symbols if self.unit == "phones" else "".join(symbols).split()
 
 
-def _spell(items: list[str], unit: Unit) -> list[str]:
+def spelled(cut: MonoCut, unit: Unit) -> list[str]:
+    """The symbols of what was said in a cut. Raises: InputError as `reference`."""
+    items = reference(cut, unit)
     return items if unit == "phones" else list(BOUNDARY.join(items))
 
 
-def frames_needed(target: Sequence[int]) -> int:
+def frames_needed(target: Sequence[int] | Sequence[str]) -> int:
     """The fewest frames that can emit `target`. With fewer the loss is infinite.
 
     A symbol that follows itself needs a blank between, or the two would be read as one.

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from lhotse.cut import MonoCut
 
+from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.config import AnyConfig
+from raysearch.errors import InputError
 from raysearch.tasks.fields.counted import Counts, counted_interval, f1, share
 from raysearch.tasks.fields.fields import ABSENT, Values, request_values
 from raysearch.tasks.fields.task import FieldReadings, FieldTask
@@ -32,6 +35,13 @@ class Intent(FieldTask):
         if values is None or slots is None:
             return values
         return {name: value for name, value in values.items() if name == "intent" or name in slots}
+
+    def check(self, corpus: Corpus, encoders: Sequence[AnyConfig]) -> list[str]:
+        known = {name for cut in corpus.splits["train"] for name in request_values(cut) or {}} - {"intent"}
+        for slot in self.settings.slots or []:
+            if slot not in known:
+                raise InputError(f"task.slots: {slot!r}; expected some of {', '.join(sorted(known)) or 'none'}")
+        return super().check(corpus, encoders)
 
     def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
         """The figure `intent_accuracy`, and with slots also `slot_f1` and `exact_match`, in percent.

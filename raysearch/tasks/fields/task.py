@@ -18,6 +18,7 @@ from lhotse.cut import MonoCut
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.settings import SPLITS
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.tasks.fields.confusion import Confusion
@@ -65,7 +66,7 @@ class _Part:
     cuts: Mapping[str, list[MonoCut]]
     """The labelled cuts of each split. Once a head is trained, `used` holds those of train that it was trained on."""
     values: Mapping[str, Values]
-    """The fields' values of each cut, by its id."""
+    """The fields' values of each training cut, by its id. Cuts of other splits may have the same ids."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,10 @@ class FieldTask:
         """The training cuts whose labels are used."""
         return cuts
 
+    def check(self, corpus: Corpus, encoders: Sequence[AnyConfig]) -> list[str]:
+        self._parts(corpus, test=True)
+        return []
+
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         learned = [self._learn(encoder, part, corpus, device, seed) for part in self._parts(corpus, test)]
         dev = [one.dev[one.lr] for one in learned]
@@ -169,7 +174,8 @@ class FieldTask:
                     # Where corpora were joined, each cut says which one it is from.
                     name = (cut.supervisions[0].custom or {}).get("corpus", corpus.name)
                     found.setdefault(name, {}).setdefault(split, []).append(cut)
-                    values.setdefault(name, {})[cut.id] = own
+                    if split == "train":
+                        values.setdefault(name, {})[cut.id] = own
         for split in SPLITS if test else SPLITS[:-1]:
             if not found or any(split not in cuts for cuts in found.values()):
                 where = f"task {self.name}: corpus {corpus.name}: split {split}"
@@ -193,11 +199,13 @@ class FieldTask:
     ) -> dict[float, FieldReadings]:
         readings = {lr: FieldReadings(fields, [], []) for lr in trained.heads}
         for cut, x_LTD in encode(trained.encoder, part.cuts[split], corpus.audio, device):
+            said = self.values(cut)
+            assert said is not None, "cuts without a label are in no part"
             for lr, head in trained.heads.items():
                 assert isinstance(head, FieldHead)
                 with torch.no_grad():
                     (best_F,) = head.best(head(x_LTD.float(), [x_LTD.shape[1]])).tolist()
-                readings[lr].references.append(part.values[cut.id])
+                readings[lr].references.append(said)
                 readings[lr].hypotheses.append(fields.decode(best_F))
         return readings
 

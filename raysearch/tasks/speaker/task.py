@@ -19,6 +19,8 @@ from torch import Tensor
 
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
+from raysearch.corpora.settings import SPLITS
+from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, counted
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
@@ -54,6 +56,16 @@ class Speaker:
 
     def __init__(self, settings: SpeakerSettings) -> None:
         self.settings = settings
+
+    def check(self, corpus: Corpus, encoders: Sequence[AnyConfig]) -> list[str]:
+        spoken = {split: _spoken(corpus, split) for split in SPLITS}
+        for split in SPLITS[1:]:
+            if pairs := corpus.pairs.get(split):
+                _check_pairs(corpus.name, split, pairs, {cut.id for cut in spoken[split]})
+        speakers = min(COHORT_SPEAKERS, len({speaker_of(cut) for cut in spoken["train"]}))
+        if self.settings.as_norm > speakers:
+            raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {speakers} of the cohort")
+        return []
 
     def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
         """Trains a back end on the encoder's frozen hidden states, then judges it."""
@@ -204,6 +216,18 @@ def _spoken(corpus: Corpus, split: str) -> list[MonoCut]:
             "expected two at least, with several cuts each"
         )
     return cuts
+
+
+def _check_pairs(corpus: str, split: str, pairs: Sequence[Pair], spoken: set[str]) -> None:
+    """Refuses a trial list that no error rate can be computed from. `spoken` are the cuts that name a speaker."""
+    where = f"task speaker: corpus {corpus}: split {split}"
+    for pair in pairs:
+        for cut in (pair.one, pair.other):
+            if cut not in spoken:
+                raise InputError(f"{where}: cut {cut} of a pair names no speaker; expected one")
+    if len({pair.same for pair in pairs}) < 2:
+        kind = "one speaker" if pairs[0].same else "two speakers"
+        raise InputError(f"{where}: all {len(pairs)} usable pairs are of {kind}; expected pairs of both kinds")
 
 
 def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:

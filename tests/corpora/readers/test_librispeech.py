@@ -57,6 +57,15 @@ def test_speaker_sex_and_phones_come_with_the_cut(tmp_path: Path) -> None:
     assert cuts[5].supervisions[0].gender is None
 
 
+def test_phones_of_an_utterance_that_come_twice_are_a_fault(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    (tmp_path / "phones").mkdir()
+    for split, key in (("train", "10-1-0000"), ("dev", "20-1-0000"), ("test", "30-1-0000")):
+        (tmp_path / "phones" / f"tiny-{split}.txt").write_text(f"{key} OW P\n" * (1 + (split == "train")))
+    corpus = read(root, phones=tmp_path / "phones", max_skipped=0.2)
+    assert corpus.faults == (Fault("10-1-0000", "phones twice"),)
+
+
 def test_lower_case_transcript_is_raised(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "tiny")
     transcripts(root).write_text(transcripts(root).read_text().replace("OPEN THE", "Open  the"))

@@ -122,3 +122,35 @@ def test_manifest_that_is_not_json_lines_is_refused(tmp_path: Path, content: byt
     settings.splits.dev.write_bytes(content)
     with pytest.raises(InputError, match=r"^corpus.splits.dev: .*; expected JSON lines in UTF-8$"):
         read_manifests(settings, None)
+
+
+def test_relative_paths_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """lhotse writes paths relative to its working directory, and workers run in other folders than the command."""
+    corpus, settings = write_manifests(tmp_path)
+    for path in (settings.splits.train, settings.splits.dev, settings.splits.test):
+        content = gzip.decompress(path.read_bytes()).replace(f"{tmp_path}/".encode(), b"")
+        path.write_bytes(gzip.compress(content))
+    monkeypatch.chdir(tmp_path)
+    here = ManifestSettings.model_validate({"splits": settings.splits})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = ManifestSettings.model_validate_json(here.model_dump_json())
+    read = read_manifests(there, None)
+    assert read.fingerprint == corpus.fingerprint
+    assert all(Path(cut.recording.sources[0].source).is_file() for cut in read.splits["train"])
+    unlike = ManifestSettings.model_validate({"splits": settings.splits})
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_manifests(unlike, None)
+
+
+def test_pairs_that_flatter_are_left_out(tmp_path: Path) -> None:
+    corpus, settings = write_manifests(tmp_path)
+    one, two, three = list(corpus.splits["dev"].ids)[:3]
+    lines = [f"1\t{one}\t{two}", f"0\t{two}\t{one}", f"1\t{one}\t{one}", f"0\t{one}\t{three}"]
+    (tmp_path / "dev.pairs").write_text("\n".join(lines))
+    read = read_manifests(settings, None)
+    assert [(pair.same, pair.one, pair.other) for pair in read.pairs["dev"]] == [(True, one, two), (False, one, three)]
+    assert [(Path(fault.cut).name, fault.reason) for fault in read.faults] == [
+        ("dev.pairs:2", "pair twice"),
+        ("dev.pairs:3", "a recording compared with itself"),
+    ]

@@ -75,6 +75,25 @@ def test_list_of_one_kind_is_refused(root: Path, kept: int, missing: str) -> Non
         read_corpus(settings_of(root), root / "cache")
 
 
+def test_pairs_that_flatter_are_left_out_with_their_line(root: Path) -> None:
+    """A recording is like itself by construction, and a pair that comes twice counts twice, either way round."""
+    with (root / "dev.txt").open("a") as file:
+        file.write("1 b1/x/00001.wav b1/x/00001.wav\n0 b2/x/00002.wav b1/x/00001.wav\n")
+    corpus = read_corpus(settings_of(root), root / "cache")
+    assert len(corpus.pairs["dev"]) == 2
+    assert [(fault.cut, fault.reason) for fault in corpus.faults] == [
+        (f"{root}/dev.txt:3", "a recording compared with itself"),
+        (f"{root}/dev.txt:4", "pair twice"),
+    ]
+
+
+def test_recording_compared_with_itself_is_no_pair_of_one_speaker(root: Path) -> None:
+    different = (root / "dev.txt").read_text().splitlines()[1]
+    (root / "dev.txt").write_text(f"1 b1/x/00001.wav b1/x/00001.wav\n{different}\n")
+    with pytest.raises(InputError, match=r"dev\.txt:2: end of list without a 1: no line compares a speaker"):
+        read_corpus(settings_of(root), root / "cache")
+
+
 def test_list_that_is_missing_is_refused(root: Path) -> None:
     (root / "test.txt").unlink()
     with pytest.raises(InputError, match=r"corpus\.test: .*test\.txt: No such file"):
@@ -119,15 +138,17 @@ def test_more_speakers_join_the_training_split_of_an4(root: Path) -> None:
     for split in ("train", "dev", "test"):
         for speaker in ("1", "2"):
             folder = root / "an4" / split / f"{split}{speaker}" / "1"
-            record(folder / f"{split}{speaker}-1-1.flac")
-            (folder / f"{split}{speaker}-1.trans.txt").write_text(f"{split}{speaker}-1-1 GO\n")
+            for number in (1, 2):
+                record(folder / f"{split}{speaker}-1-{number}.flac")
+            lines = [f"{split}{speaker}-1-{number} GO\n" for number in (1, 2)]
+            (folder / f"{split}{speaker}-1.trans.txt").write_text("".join(lines))
     (root / "an4/veri_test.txt").write_text(
         "0 test/test1/1/test1-1-1.flac test/test2/1/test2-1-1.flac\n"
-        "1 test/test1/1/test1-1-1.flac test/test1/1/test1-1-1.flac\n"
+        "1 test/test1/1/test1-1-1.flac test/test1/1/test1-1-2.flac\n"
     )
     more = [SpeakerList(file=root / "train.txt")]
     corpus = read_corpus(An4Settings(root=root / "an4", more=more), root / "cache")
-    assert len(corpus.splits["train"]) == 6
+    assert len(corpus.splits["train"]) == 8
     assert [cut.supervisions[0].text for cut in corpus.splits["train"]].count(None) == 4
     assert list(corpus.pairs) == ["test"]
     assert corpus.pairs["test"][0].other == "test2-1-1"

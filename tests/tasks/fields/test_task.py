@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lhotse import CutSet
+from lhotse.utils import fastcopy
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.errors import InputError
@@ -143,3 +144,22 @@ def test_loss_of_untrained_head_then_log_of_the_number_of_values():
     cut = type("Cut", (), {"id": "one"})
     loss = learner.loss(learner.head(1, 4), torch.randn(1, 5, 4), [5], [cut])
     assert loss.item() == pytest.approx(2 * np.log(2))
+
+
+def test_cuts_of_several_splits_with_one_id_then_each_keeps_its_own_label(tmp_path, encoder):
+    """Manifests that count their cuts from 0 in each split are common."""
+    corpus = corpus_of(tmp_path, one_of_four)
+    splits = {
+        split: CutSet.from_cuts(fastcopy(cut, id=str(number)) for number, cut in enumerate(cuts))
+        for split, cuts in corpus.splits.items()
+    }
+    found = evaluate_all(
+        [Classification(ClassificationSettings(**FAST))],
+        encoder,
+        Corpus("toy", splits),
+        True,
+        CPU,
+        0,
+        keep=tmp_path,
+    )
+    assert found["eval/error"] == found["test/error"] == 0
