@@ -79,9 +79,9 @@ class _File(JournalFileBackend):
             size = self._cut_back()
             try:
                 super().append_logs(logs)
-            except OSError:
+            except OSError as err:
                 os.truncate(self._path, size)
-                raise
+                raise OSError(err.errno, err.strerror, str(self._path)) from err
         finally:
             self._mine.release()
 
