@@ -21,6 +21,7 @@ from ray.train import RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 
 from raysearch.errors import WorkError
+from raysearch.files.disk import full_disk
 from raysearch.lanes.mailbox import GO, STOP, Mailbox
 
 POLL_S = 2.0
@@ -86,7 +87,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
         self._waiting = False
-        self._ended: BaseException | str | None = None
+        self._records = setup.ray_storage
+        self._ended: BaseException | None = None
         self._workers = threading.Thread(target=self._keep_workers, args=(setup,), daemon=True)
         self._workers.start()
         self._begin(config)
@@ -145,6 +147,9 @@ class Lane(tune.Trainable):  # type: ignore[misc]
                 report: dict[str, Any] = ray.get(self._answer)
                 return report
             if self._ended is not None:
+                # Ray's own records lie on the disk of the trials: if it is full, a new lane would end as this one did.
+                if full := full_disk(self._ended, f"Ray's records in {self._records}"):
+                    return {"cause": "disk", "error": full, "metrics": {}}
                 raise RuntimeError(f"the lane's workers ended: {self._ended}")
         # Tune replaces a lane that raises, and its workers with it.
         raise RuntimeError(f"no report for {self._patience_s:.0f} s: the lane's workers hang")
@@ -152,7 +157,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     def _keep_workers(self, setup: LaneSetup) -> None:
         try:
             train_on_workers(_serve_lane, {"mailbox": self._mailbox, "setup": asdict(setup)}, setup)
-            self._ended = "without a word"
+            self._ended = RuntimeError("without a word")
         # Whatever it was, the trial must hear that its workers are gone: this thread has nobody else to tell.
         except BaseException as err:
             self._ended = err

@@ -22,12 +22,14 @@ from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
+from raysearch.files.disk import is_full
 from raysearch.files.secrets import PRIVATE
 from raysearch.front.document import SearchDocument
 from raysearch.lanes.lane import LaneSetup, train_on_workers
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.worker import train_teacher
 from raysearch.search.costs import encoder_cost
+from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.progress import make_progress
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
@@ -66,7 +68,8 @@ def start_search(
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
-    return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
+    with told_how_to_go_on(spec.name, folder.path):
+        return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
 
 
 def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
@@ -125,7 +128,8 @@ def resume_search(
         asked = int(Study.open(folder.study_storage(), spec.name).about["trials"])
     except KeyError:  # no driver has come as far as making the study
         asked = spec.search.trials
-    return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
+    with told_how_to_go_on(spec.name, folder.path):
+        return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
 
 
 def _run(
@@ -152,7 +156,8 @@ def _run(
         document = read_document(folder)
         unfinished = [trial.number for trial in document.trials if trial.state == "running"]
         if unfinished:
-            raise WorkError(f"trials {unfinished} were interrupted; continue with: raysearch resume {spec.name}")
+            why = " by a full disk" if is_full(folder.path) else ""
+            raise WorkError(f"trials {unfinished} were interrupted{why}; continue with: raysearch resume {spec.name}")
         write_front(document, folder)
         replica.check()
         return document
