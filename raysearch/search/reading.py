@@ -26,7 +26,10 @@ def open_study(folder: SearchFolder) -> Study:
     """
     storage = folder.study_storage()
     try:
-        return Study.open(storage, folder.name)
+        study = Study.open(storage, folder.name)
+        if not study.is_whole:
+            raise KeyError(folder.name)
+        return study
     except KeyError as err:
         raise InputError(f"{folder.name}: no study yet; expected: raysearch resume {folder.name}") from err
 

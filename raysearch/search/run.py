@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -248,10 +249,11 @@ def _with_teacher(
 
 def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:
     storage = folder.study_storage()
-    try:
-        return Study.open(storage, spec.name)
-    except KeyError:
-        pass
+    study: Study | None = None
+    with suppress(KeyError):
+        study = Study.open(storage, spec.name)
+        if study.is_whole:
+            return study
     about = {
         "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
         "digest": spec.digest,
@@ -266,7 +268,10 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
             "encoder": teacher.model_dump(mode="json"),
         },
     }
-    return Study.create(storage, spec.name, spec.objectives, about)
+    if study is None:
+        return Study.create(storage, spec.name, spec.objectives, about)
+    study.fill(spec.objectives, about)
+    return study
 
 
 def reference_point(spec: Spec, teacher: AnyConfig) -> list[float]:

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,33 +149,26 @@ class FolderStore:
             return sum(self._remote.files(digest).values())
         return sum(path.stat().st_size for path in (self.folder / digest).rglob("*") if path.is_file())
 
-    def gc(self, keep: Collection[str]) -> list[str]:
-        """Removes the folders that are not in `keep`, incomplete ones too, and returns their digests.
+    def remove(self, name: str) -> None:
+        """Removes a folder that `unused` has named, here and at the URI. A build under way is waited for and kept.
 
-        A build under way is waited for and kept.
+        Raises: OSError if it may not be removed.
         """
-        removed = []
-        if self._remote:
-            for digest in self.used_s().keys() - set(keep):
-                self._remote.delete(digest)
-                removed.append(digest)
-        for path in sorted(self.folder.glob("[!.]*")):
-            digest = path.name.removesuffix(PART)
-            if digest in keep:
-                continue
-            with self._lock(digest):
-                if path.exists():
-                    _discard(path)
-                    removed.append(digest)
-        return sorted(set(removed))
-
-    def remove(self, digests: Collection[str]) -> None:
-        """Removes these folders and all incomplete ones."""
-        self.gc(self.used_s().keys() - set(digests))
+        with self._lock(name.removesuffix(PART)):
+            if self._remote:
+                self._remote.delete(name)
+            _discard(self.folder / name)
 
     def unused(self, before_s: float) -> dict[str, int]:
-        """The size in bytes of each folder that has not been used since `before_s` (Unix time), by digest."""
-        return {digest: self.size(digest) for digest, last_s in self.used_s().items() if last_s < before_s}
+        """The size in bytes of each folder that has not been used since `before_s` (Unix time), by name.
+
+        The name of a whole one is its digest. What a builder left behind that died so long ago is among them.
+        """
+        last_s = self.used_s()
+        for path in self.folder.glob("[!.]*"):
+            if path.name not in last_s and not (path / _MARKER).exists():
+                last_s[path.name] = path.stat().st_mtime
+        return {name: self.size(name) for name, at_s in last_s.items() if at_s < before_s}
 
     @contextmanager
     def _lock(self, digest: str) -> Iterator[None]:

@@ -75,15 +75,20 @@ def test_folder_without_marker_is_built_again(tmp_path: Path) -> None:
     assert (store.get_or_build("ab", _write) / "content").read_text() == "whole"
 
 
-def test_ls_and_gc_keep_what_is_named(tmp_path: Path) -> None:
+def test_unused_folders_and_what_dead_builders_left_are_named_and_removed(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     for digest in ("cc", "aa", "bb"):
         store.get_or_build(digest, _write)
     (tmp_path / "dd.part").mkdir()
+    (tmp_path / "dd.part" / "content").write_text("ha")
+    for path in (tmp_path / "aa" / "complete", tmp_path / "dd.part"):
+        os.utime(path, (1.0, 1.0))
     assert store.ls() == ["aa", "bb", "cc"]
-    assert store.gc({"bb"}) == ["aa", "cc", "dd"]
-    assert store.ls() == ["bb"]
-    assert [path.name for path in tmp_path.glob("[!.]*")] == ["bb"]
+    assert store.unused(2.0) == {"aa": store.size("aa"), "dd.part": 2}
+    for name in store.unused(2.0):
+        store.remove(name)
+    assert store.ls() == ["bb", "cc"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["bb", "cc"]
 
 
 def test_store_that_was_never_written_is_empty(tmp_path: Path) -> None:
