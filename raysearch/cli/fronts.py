@@ -32,7 +32,7 @@ def status(
             # A database that is away, or a damaged file, hides its own search and no other.
             if name:
                 raise
-            say(str(err))
+            say(f"{one}: not read: {err}")
     if as_json:
         print_json(found[0] if name else found)
         return
