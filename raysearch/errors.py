@@ -14,6 +14,10 @@ class WorkError(Exception):
     """The work failed through no fault of the input. The message says what was being done and what is safe."""
 
 
+class AwayError(WorkError):
+    """A study's database did not answer in time, or cannot be written. What it holds is safe."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message, ` (did you mean WORD?)`, if one of the known words is close to `word`. Else it is empty."""
     close = get_close_matches(word, known, n=1)

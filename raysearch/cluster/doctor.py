@@ -20,9 +20,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raysearch.cluster.node_report import NodeReport, Question, make_report, read_notes, remove_notes, write_note
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.imports.torchaudio_library import FIX
-from raysearch.errors import InputError
+from raysearch.errors import AwayError, InputError
 from raysearch.files.secrets import masked
-from raysearch.storage.database import AwayError
 from raysearch.storage.provenance import versions
 from raysearch.storage.studies import open_storage
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raysearch.errors import WorkError
+from raysearch.errors import AwayError, WorkError
 from raysearch.files.disk import full_disk
-from raysearch.storage.database import AwayError
 
 
 @contextmanager

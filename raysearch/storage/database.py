@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import AwayError, InputError
 from raysearch.files.connecting import connect_args, words_of
 from raysearch.files.secrets import masked
 
@@ -40,10 +40,6 @@ _DONE_BEFORE = {"delete_study": KeyError, "set_trial_state_values": UpdateFinish
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class AwayError(WorkError):
-    """A study's database did not answer in time, or cannot be written. What it holds is safe."""
 
 
 class Database(RDBStorage):

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
-from raysearch.errors import InputError, WorkError
-from raysearch.storage.database import AwayError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.storage.holder import SILENCE_S, Holder
 
 BEAT_S = 15.0

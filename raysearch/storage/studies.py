@@ -8,7 +8,7 @@ from functools import cache
 import optuna
 from optuna.storages import BaseStorage
 
-from raysearch.storage.database import AwayError, Database
+from raysearch.errors import AwayError
 from raysearch.storage.journal import Journal
 
 FRESH_S = 30.0
@@ -37,6 +37,9 @@ def open_storage(storage: str | BaseStorage) -> BaseStorage:
 
 
 @cache
-def _database(url: str) -> Database:
+def _database(url: str) -> BaseStorage:
     """The storage behind a database URL: one for each process, since a team's server has few connections to give."""
+    # What it needs takes a while to load, and most searches have a journal.
+    from raysearch.storage.database import Database
+
     return Database(url)

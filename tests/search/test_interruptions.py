@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
-from raysearch.storage.database import AwayError
 from tests.search.made_up import ABOUT, DOCUMENT, TEACHER, run, spec_with
 
 SPEC = spec_with(search={**DOCUMENT["search"], "sampler": "random"})

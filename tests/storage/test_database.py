@@ -11,9 +11,9 @@ import optuna
 import pytest
 import sqlalchemy
 
-from raysearch.errors import InputError
+from raysearch.errors import AwayError, InputError
 from raysearch.storage import database
-from raysearch.storage.database import AwayError, Database
+from raysearch.storage.database import Database
 from raysearch.storage.lease import Lease
 from raysearch.storage.studies import open_storage
 
