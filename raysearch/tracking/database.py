@@ -21,14 +21,12 @@ def open_client(tracking_uri: str) -> MlflowClient:
 
     Raises: SQLAlchemyError or ImportError if a database cannot be reached; MlflowException if MLflow refuses it.
     """
-    client = MlflowClient(tracking_uri=tracking_uri)
     if tracking_uri.partition("://")[0].partition("+")[0] not in DATABASE_ENGINES:
-        return client
+        return MlflowClient(tracking_uri=tracking_uri)
     _reach(tracking_uri)
+    # The client of a database makes its tables where there are none.
     with _one_maker(tracking_uri):
-        # The first question makes the tables where there are none.
-        client.search_experiments(max_results=1)
-    return client
+        return MlflowClient(tracking_uri=tracking_uri)
 
 
 def _reach(url: str) -> None:

@@ -99,7 +99,7 @@ def test_bins_of_a_corpus_go_as_label_sets_do(place: SearchFolder) -> None:
     used_s = max(place.store.mels.used_s().values())
     assert find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front).mels == {}
     garbage = find_garbage(place, before_s=used_s + DAY_S, ended=ended_off_front)
-    assert garbage.mels == {"abc": 5}
+    assert garbage.mels == {"abc": place.store.mels.size("abc")}
     remove_garbage(place, garbage)
     assert place.store.mels.ls() == []
 
