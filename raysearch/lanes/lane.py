@@ -18,7 +18,8 @@ from typing import Any
 import ray
 from ray import tune
 from ray.train import RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchTrainer
+from ray.train.backend import Backend
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from raysearch.errors import WorkError
 from raysearch.files.disk import full_disk
@@ -59,6 +60,14 @@ class LaneSetup:
         return f"{self.uri}/{Path(self.folder).name}/.ray" if self.uri else str(Path(self.folder) / ".ray")
 
 
+class _Alone(TorchConfig):  # type: ignore[misc]
+    """Of a worker that trains alone, which needs no group of processes: to make one, torch listens on all interfaces."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return Backend
+
+
 def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
     """Runs a function on the Ray Train workers of one lane, until it returns.
 
@@ -67,6 +76,7 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
     trainer = TorchTrainer(
         function,
         train_loop_config=config,
+        torch_config=_Alone() if setup.num_workers == 1 else None,
         scaling_config=ScalingConfig(
             num_workers=setup.num_workers, use_gpu=setup.use_gpu, resources_per_worker={"CPU": setup.cpus}
         ),
