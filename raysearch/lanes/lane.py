@@ -61,7 +61,7 @@ class LaneSetup:
 
 
 class _Alone(TorchConfig):  # type: ignore[misc]
-    """For a worker that trains alone. It needs no group of processes, for which torch would listen on all interfaces."""
+    """For a worker that trains alone. It needs no group of processes, for which torch listens on all interfaces."""
 
     @property
     def backend_cls(self) -> type[Backend]:
