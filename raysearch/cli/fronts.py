@@ -25,14 +25,14 @@ def status(
 
     names = [name] if name else raysearch.searches(storage=storage)
     found = []
-    for one in names:
+    for each in names:
         try:
-            found.append(raysearch.open_search(one, storage=storage).status())
+            found.append(raysearch.open_search(each, storage=storage).status())
         except (InputError, WorkError) as err:
             # A database that is away, or a damaged file, hides its own search and no other.
             if name:
                 raise
-            say(f"{one}: not read: {err}")
+            say(f"{each}: not read: {err}")
     if as_json:
         print_json(found[0] if name else found)
         return

@@ -82,24 +82,21 @@ def connected(address: str | None) -> Iterator[bool]:
 
 def _check_closed(token: str) -> None:
     """Raises: WorkError if the Ray of our own would answer others, as an older or a newer one might."""
-    from ray._raylet import AuthenticationMode, get_authentication_mode, is_localhost, parse_address
-
-    host, _ = parse_address(ray.get_runtime_context().gcs_address)
-    if get_authentication_mode() != AuthenticationMode.TOKEN or _loader().get_raw_token() != token:
+    core: Any = ray._raylet
+    host, _ = core.parse_address(ray.get_runtime_context().gcs_address)
+    asks = core.get_authentication_mode() == core.AuthenticationMode.TOKEN
+    if not asks or _loader().get_raw_token() != token:
         raise WorkError(f"Ray {ray.__version__} does not ask for the token that it was given; expected another version")
-    if not is_localhost(host):
+    if not core.is_localhost(host):
         raise WorkError(f"Ray {ray.__version__} listens on {host}, not on loopback; expected another version")
 
 
 def _loader() -> Any:
     """What keeps the token in this process. Raises: WorkError if this version of Ray has no tokens."""
-    try:
-        from ray._raylet import AuthenticationTokenLoader
-    except ImportError as err:
-        raise WorkError(
-            f"Ray {ray.__version__} has no tokens, so that others could use it; expected 2.55 or newer"
-        ) from err
-    return AuthenticationTokenLoader.instance()
+    loader: Any = getattr(ray._raylet, "AuthenticationTokenLoader", None)
+    if loader is None:
+        raise WorkError(f"Ray {ray.__version__} has no tokens, so that others could use it; expected a newer version")
+    return loader.instance()
 
 
 def _start(**settings: Any) -> None:

@@ -115,7 +115,7 @@ class Front:
                 firm_PQ &= high_Q[judges_Q] < low_P[:, None]
             for cost_P, cost_Q in zip(cost_CP, cost_CQ, strict=True):
                 firm_PQ &= cost_Q[judges_Q] <= cost_P[:, None]
-            firm_P = firm_PQ.any(axis=1)
+            firm_P = np.asarray(firm_PQ.any(axis=1))
         return {
             record.number: Mark.FIRMLY_DOMINATED if firm else Mark.WITHIN_NOISE
             for record, firm in zip(self.dominated, firm_P, strict=True)

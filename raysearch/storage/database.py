@@ -33,8 +33,10 @@ LOCKED_S, AWAY_S = 60.0, 10.0
 SAID_AT = 6
 """The attempt, after some three seconds, at which it is said once what is waited for."""
 # Words by which a server says that it will not let this user in, however long one waits.
-_REFUSALS = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist", "access denied")
-_REFUSALS += ("unknown database",)
+_REFUSALS = (
+    *("authentication failed", "no password supplied", "pg_hba.conf", "does not exist", "access denied"),
+    "unknown database",
+)
 # What a function raises that is called again after the database did what was asked, but was gone before it said so.
 _DONE_BEFORE = {"delete_study": KeyError, "set_trial_state_values": UpdateFinishedTrialError}
 
@@ -131,13 +133,15 @@ for _name in (*BaseStorage.__abstractmethods__, "get_best_trial", "_get_trials")
     setattr(Database, _name, _waits(_name))
 
 
-def _origin(err: BaseException | None) -> BaseException | None:
+def _origin(err: BaseException) -> BaseException:
     """What SQLAlchemy raised: Optuna says only that something happened."""
-    return err.__cause__ if isinstance(err, StorageInternalError) else err
+    return (err.__cause__ or err) if isinstance(err, StorageInternalError) else err
 
 
-def _cause(state: RetryCallState) -> BaseException | None:
-    return _origin(state.outcome.exception()) if state.outcome else None
+def _cause(state: RetryCallState) -> BaseException:
+    err = state.outcome.exception() if state.outcome else None
+    assert err is not None, "only what failed is tried again"
+    return _origin(err)
 
 
 def _passes(err: BaseException) -> bool:
@@ -149,14 +153,14 @@ def _passes(err: BaseException) -> bool:
     return _is_locked(cause) or not isinstance(getattr(cause, "orig", None), sqlite3.Error)
 
 
-def _is_away(err: BaseException | None) -> bool:
+def _is_away(err: BaseException) -> bool:
     gone = isinstance(err, DBAPIError) and err.connection_invalidated
     return gone or isinstance(err, OperationalError | InterfaceError | PoolTimeoutError)
 
 
-def _is_refusal(err: BaseException | None) -> bool:
+def _is_refusal(err: BaseException) -> bool:
     return isinstance(err, DBAPIError) and any(words in str(err.orig).lower() for words in _REFUSALS)
 
 
-def _is_locked(err: BaseException | None) -> bool:
+def _is_locked(err: BaseException) -> bool:
     return isinstance(err, OperationalError) and "locked" in str(err.orig)

@@ -31,7 +31,7 @@ def outcome(journal: Path) -> list[object]:
     return [(r.number, r.config, r.state, r.metrics) for r in Study.open(str(journal), SPEC.name).records()]
 
 
-@pytest.mark.parametrize("write", range(0, 40, 3))
+@pytest.mark.parametrize("write", range(0, 20, 2))
 def test_disk_that_fills_at_any_write_then_the_resumed_search_is_the_uninterrupted_one(
     write: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
