@@ -20,7 +20,7 @@ def full_disk(err: BaseException, what: str = "a file") -> str | None:
     """
     for one in _chain(err):
         if isinstance(one, OSError) and one.errno in FULL:
-            return f"disk full while writing {one.filename or what}"
+            return f"disk full while writing {_written(one) or what}"
         if any(os.strerror(number) in str(one) for number in FULL):
             return f"disk full while writing {what}"
     return None
@@ -31,8 +31,13 @@ def told(err: BaseException) -> str | None:
     if full := full_disk(err):
         return f"{full}; free some space, then try again"
     if isinstance(err, OSError) and err.errno in CLOSED:
-        return f"{err.filename or 'a file'}: {os.strerror(err.errno)}; expected a place that you may write"
+        return f"{_written(err) or 'a file'}: {os.strerror(err.errno)}; expected a place that you may write"
     return None
+
+
+def _written(err: OSError) -> str | None:
+    """The file that was to be written. Of a link or a new name that is the second of two."""
+    return err.filename2 or err.filename
 
 
 def is_full(folder: Path) -> bool:

@@ -23,6 +23,7 @@ def caused(cause: Exception) -> Exception:
     ("err", "line"),
     [
         (FULL, "disk full while writing /s/x"),
+        (OSError(errno.ENOSPC, "", "what it says", None, "/s/link"), "disk full while writing /s/link"),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "disk full while writing a checkpoint"),
         (ValueError("I/O error: No space left on device (os error 28)"), "disk full while writing a checkpoint"),
         (caused(FULL), "disk full while writing /s/x"),
