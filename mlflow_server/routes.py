@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from mlflow_server.guard import TOKEN_COOKIE, Guard, problem, token
 from mlflow_server.loopback import Loopback, RefusedError
 from mlflow_server.register import Candidate, register
-from mlflow_server.searches import Documents, list_searches, page_document
+from mlflow_server.searches import Documents, list_searches, page_document, plain_json
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.front.compare import compare_searches, compare_table
@@ -47,7 +47,7 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
         mlflow = Loopback(mlflow_app, request)
         found = [await documents.get(mlflow, run_id) for run_id in run_ids]
         rows = [row.model_dump(mode="json") for row in compare_searches(found)]
-        return JSONResponse({"rows": rows, "table": compare_table(found)})
+        return Response(plain_json({"rows": rows, "table": compare_table(found)}), media_type="application/json")
 
     async def registered(request: Request) -> Response:
         run_id = _run_id(request.path_params["run_id"])

@@ -15,8 +15,9 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from mlflow_server.loopback import Loopback
+from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
-from raysearch.front.drawing import drawing
+from raysearch.front.drawing import axis_label, step_line
 from raysearch.front.front import Front
 from raysearch.front.objective import COSTS, axes, header, interval, unit, value
 from raysearch.front.table import search_line, varying_settings
@@ -42,18 +43,19 @@ async def list_searches(mlflow: Loopback) -> list[dict[str, Any]]:
 
 def _listed(run: dict[str, Any]) -> dict[str, Any]:
     """One line of the list, from the run of a search."""
-    info, tags = run["info"], _pairs(run["data"].get("tags"))
-    metrics = {metric["key"]: metric for metric in run["data"].get("metrics", [])}
+    info, data = run["info"], run.get("data", {})
+    tags = _pairs(data.get("tags"))
+    metrics = {metric.get("key"): metric for metric in data.get("metrics") or ()}
     # The step of this metric counts the trials that have ended.
     size = metrics.get("search/front_size", {})
     return {
         "id": info["run_id"],
-        "experiment": info["experiment_id"],
+        "experiment": info.get("experiment_id", ""),
         "name": tags.get("raysearch.search", info.get("run_name", "")),
-        "status": info["status"].lower(),
-        "started_ms": int(info["start_time"]),
+        "status": str(info.get("status", "")).lower(),
+        "started_ms": _count(info.get("start_time")),
         "objectives": tags.get("raysearch.objectives", "").split(","),
-        "ended": int(size.get("step", 0)),
+        "ended": _count(size.get("step")),
         "front": _count(size.get("value", 0)),
         "hypervolume": _number(metrics.get("search/hypervolume", {}).get("value")),
     }
@@ -112,30 +114,43 @@ class Documents:
 
 def page_document(run_id: str, document: SearchDocument) -> str:
     """What the page draws of one search, as JSON: its complete trials with their marks, and what the axes show."""
-    knee = Front.of(document.trials, document.objectives).knee()
-    shown = drawing(document)
-    marks = {int(point.label): point.mark for point in shown.points if point.mark is not None}
+    front = Front.of(document.trials, document.objectives)
+    knee, marks = front.knee(), front.marks()
     cost, error = axes(document.objectives)
-    return json.dumps(
+    return plain_json(
         {
             "id": run_id,
             "name": document.name,
             "line": search_line(document),
             "objectives": [{"key": o, "title": header(o), "unit": unit(o)} for o in document.objectives],
-            "axes": {"x": cost, "y": error, "x_label": shown.x_label, "y_label": shown.y_label},
+            "axes": {"x": cost, "y": error, "x_label": axis_label(cost), "y_label": axis_label(error)},
             "settings": varying_settings(document.trials),
             "knee": None if knee is None else knee.number,
             "front": document.front,
-            "line_through": [int(point.label) for point in shown.front],
+            "line_through": [trial.number for trial in step_line(front)],
             "teacher": _teacher(document.teacher, cost, error),
             "trials": [
                 _trial(trial, document.objectives, (cost, error)) | {"mark": marks[trial.number].value}
                 for trial in document.trials
                 if trial.number in marks
             ],
-        },
-        allow_nan=False,  # Python would write NaN, which no browser reads as JSON
+        }
     )
+
+
+def plain_json(document: Any) -> str:
+    """The document as JSON that a browser reads: a number that is none, as in a damaged record, becomes null.
+
+    Raises: InputError if a number has too many digits to be written.
+    """
+    try:
+        return json.dumps(document, allow_nan=False)
+    except ValueError:
+        pass
+    try:
+        return json.dumps(json.loads(json.dumps(document), parse_constant=lambda name: None))
+    except ValueError as err:
+        raise InputError(f"damaged record: {err}; expected numbers that a search has written") from err
 
 
 def _trial(trial: TrialRecord, objectives: Sequence[str], shown: tuple[str, str]) -> dict[str, Any]:
@@ -172,4 +187,4 @@ def _finite(number: float) -> float | None:
 
 def _pairs(items: Sequence[dict[str, str]] | None) -> dict[str, str]:
     """MLflow's list of keys and values as a dictionary."""
-    return {item["key"]: item.get("value", "") for item in items or ()}
+    return {item.get("key", ""): item.get("value", "") for item in items or ()}

@@ -24,6 +24,10 @@ class WorkError(Exception):
     """The work failed through no fault of the input. The message says what was being done and what is safe."""
 
 
+class AwayError(WorkError):
+    """A study's database did not answer in time, or cannot be written. What it holds is safe."""
+
+
 def quoted(found: object) -> str:
     """What was found, for a message: as Python writes it, and cut off where it is long."""
     try:

@@ -73,6 +73,4 @@ def remove_garbage(*, unused_days: float = 30.0, dry_run: bool = False, storage:
 
     where = place(storage)
     garbage = find_garbage(where, time.time() - DAY_S * unused_days, ended_off_front)
-    if not dry_run:
-        remove(where, garbage)
-    return garbage
+    return garbage if dry_run else remove(where, garbage)

@@ -237,7 +237,7 @@ class Search:
 
         return Mirror(tracking or self.folder.links().tracking, artifact_root=str(self.folder.root / "mlartifacts"))
 
-    def sync(self, tracking: str | None = None) -> Synced:
+    def sync(self, tracking: str | None = None, *, say: Say = say) -> Synced:
         """Pushes to MLflow what it lacks of the search, and counts what was written.
 
         Raises: InputError if MLflow knows no such kind of address; WorkError if it does not answer or refuses.
@@ -245,7 +245,7 @@ class Search:
         from raysearch.search.reading import read_state
         from raysearch.tracking.once import sync_once
 
-        return sync_once(self.mirror(tracking), read_state(self.folder))
+        return sync_once(self.mirror(tracking), read_state(self.folder), say)
 
     def _with_students(self) -> SearchFolder:
         """The folder, with the students of all trials where they lie at a URI."""

@@ -13,6 +13,7 @@ from raysearch import __version__
 from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, spaces, tracking
 from raysearch.cli.output import say
 from raysearch.errors import InputError, WorkError
+from raysearch.files.disk import told
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,6 +82,19 @@ def _before_any_verb(
     pass
 
 
+def _told(err: Exception) -> int:
+    """Says what a library has raised, where that is no fault of ours, and returns the exit code; else raises it."""
+    if line := told(err):
+        say(line)
+        return 1
+    # Click's own complaints about arguments; anything else is a fault of ours and keeps its traceback.
+    if not hasattr(err, "format_message"):
+        raise err
+    message = err.format_message()
+    say(message if message.startswith("Usage:") else f"raysearch: {message}")
+    return 2
+
+
 def main() -> NoReturn:
     """Entry point: errors become one line and an exit code."""
     try:
@@ -101,10 +115,5 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = 130
     except Exception as err:
-        # Click's own complaints about arguments; anything else is a fault of ours and keeps its traceback.
-        if not hasattr(err, "format_message"):
-            raise
-        message = err.format_message()
-        say(message if message.startswith("Usage:") else f"raysearch: {message}")
-        code = 2
+        code = _told(err)
     sys.exit(code or 0)

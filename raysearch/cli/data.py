@@ -103,6 +103,10 @@ def targets_gc(
 ) -> None:
     """Remove unused label sets and bins, and the resume states of ended trials. The front's trials keep everything."""
     garbage = raysearch.remove_garbage(unused_days=unused_days, dry_run=dry_run, storage=storage)
+    for why in garbage.unread.values():
+        say(f"kept as it is: {why}")
+    for what, why in garbage.stuck.items():
+        say(f"{what}: {why}; expected a place that you may write")
     trials: dict[str, list[int]] = {}
     for name, number in garbage.checkpoints:
         trials.setdefault(name, []).append(number)
@@ -110,8 +114,9 @@ def targets_gc(
         sets = sorted(garbage.label_sets)
         found = {"label_sets": sets, "mels": sorted(garbage.mels), "checkpoints": trials}
         print_json({"removed": not dry_run, "bytes": garbage.bytes, **found})
-        return
+        raise typer.Exit(1 if garbage.stuck else 0)
     for name, numbers in trials.items():
         print(f"{name}: checkpoints of {len(numbers)} ended trials off the front")
     print(f"label sets: {len(garbage.label_sets)}, log-mel bins of corpora: {len(garbage.mels)}")
     print(f"{'would free' if dry_run else 'freed'}: {garbage.bytes / 1e6:.1f} MB")
+    raise typer.Exit(1 if garbage.stuck else 0)

@@ -1,11 +1,13 @@
 """Connects to Ray for as long as a search needs it: to a cluster that the user named, or to a Ray of our own.
 
-A Ray of our own, called embedded here, runs on this machine alone and ends with the search.
+A Ray of our own, called embedded here, runs on this machine alone and ends with the search. Whoever may send it a task
+runs code as its user, so it listens on loopback addresses alone, and answers nobody who lacks its token.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from raysearch.errors import WorkError
 
@@ -25,6 +28,12 @@ controller, it ends our workers.
 """
 TMPDIR = "RAY_TMPDIR"
 """The variable that says where Ray puts its sockets and logs."""
+MODE, TOKEN, CLUSTERS = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+"""Variables by which Ray is told to ask for a token, which token that is, and whether a node may have others beside it.
+
+A node that may not listens on loopback addresses alone.
+"""
+MANY_NODES = ray_constants.ENABLE_RAY_CLUSTER
 STARTS = 3
 """Attempts to start Ray. It gives a node half a minute, and on a busy machine that may be too short more than once."""
 SLOW = "timed out during startup"
@@ -36,7 +45,7 @@ def connected(address: str | None) -> Iterator[bool]:
     """Connects to the cluster at `address` or in `RAY_ADDRESS`, or else starts a Ray of our own, until the block ends.
 
     Yields whether the Ray is our own: nobody adds nodes to that one later.
-    Raises: WorkError if a Ray of our own does not start.
+    Raises: WorkError if a Ray of our own does not start, or would let others in.
     """
     # Trials write their own curves: Tune need not log each result to CSV, JSON and TensorBoard as well.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -50,7 +59,9 @@ def connected(address: str | None) -> Iterator[bool]:
         finally:
             ray.shutdown()
         return
-    with _own_folder() as folder, _environment(APART | {TMPDIR: folder}):
+    token = secrets.token_hex(32)
+    closed = {MODE: "token", TOKEN: token, CLUSTERS: "0"}
+    with _own_folder() as folder, _environment(APART | closed | {TMPDIR: folder}):
         _start(
             # "local" starts a Ray of our own even where another one is running: nobody named that one.
             address="local",
@@ -63,9 +74,29 @@ def connected(address: str | None) -> Iterator[bool]:
             logging_level="ERROR",
         )
         try:
+            _check_closed(token)
             yield True
         finally:
             ray.shutdown()
+
+
+def _check_closed(token: str) -> None:
+    """Raises: WorkError if the Ray of our own would answer others, as an older or a newer one might."""
+    core: Any = ray._raylet
+    host, _ = core.parse_address(ray.get_runtime_context().gcs_address)
+    asks = core.get_authentication_mode() == core.AuthenticationMode.TOKEN
+    if not asks or _loader().get_raw_token() != token:
+        raise WorkError(f"Ray {ray.__version__} does not ask for the token that it was given; expected another version")
+    if not core.is_localhost(host):
+        raise WorkError(f"Ray {ray.__version__} listens on {host}, not on loopback; expected another version")
+
+
+def _loader() -> Any:
+    """What keeps the token in this process. Raises: WorkError if this version of Ray has no tokens."""
+    loader: Any = getattr(ray._raylet, "AuthenticationTokenLoader", None)
+    if loader is None:
+        raise WorkError(f"Ray {ray.__version__} has no tokens, so that others could use it; expected a newer version")
+    return loader.instance()
 
 
 def _start(**settings: Any) -> None:
@@ -97,6 +128,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:
+        _read_again()
         yield
     finally:
         for key, value in before.items():
@@ -104,3 +136,11 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[key]
             else:
                 os.environ[key] = value
+        _read_again()
+
+
+def _read_again() -> None:
+    """Makes Ray read the environment again: it keeps what it found there when it was imported, or last asked."""
+    ray._raylet.Config.initialize("")
+    _loader().reset_cache()
+    ray_constants.ENABLE_RAY_CLUSTER = ray_constants.env_bool(CLUSTERS, MANY_NODES)

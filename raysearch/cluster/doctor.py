@@ -15,14 +15,12 @@ from itertools import islice
 from typing import Any
 
 import ray
-from optuna.exceptions import StorageInternalError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from sqlalchemy.exc import SQLAlchemyError
 
 from raysearch.cluster.node_report import NodeReport, Question, make_report, read_notes, remove_notes, write_note
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.imports.torchaudio_library import FIX
-from raysearch.errors import InputError
+from raysearch.errors import AwayError, InputError
 from raysearch.files.secrets import masked
 from raysearch.storage.provenance import versions
 from raysearch.storage.studies import open_storage
@@ -167,13 +165,11 @@ def check_study(study: str) -> Finding:
     """Whether the database of studies opens. Without one, studies are journals in folders, and all is well."""
     if not study:
         return Finding("study", True, "a journal in the search's folder")
-    # The URL may hold a password, so only its scheme is printed.
     kind = study.partition("://")[0]
     try:
         count = len(open_storage(study).get_all_studies())
-    except (StorageInternalError, SQLAlchemyError, ImportError) as err:
-        reason = " ".join(str(err).split())[:200]
-        return Finding("study", False, f"{kind}: {reason}", "start the database, or check the URL given to --storage")
+    except (InputError, AwayError) as err:
+        return Finding("study", False, str(err), "start the database, or check the URL given to --storage")
     return Finding("study", True, f"{kind} database with {count} studies")
 
 

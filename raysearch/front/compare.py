@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import nan
+from math import isfinite, nan
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
             joint_front_size=sum(id(member) in joint for member in document.members()),
             hypervolume=Front.of(document.trials, objectives).hypervolume(reference_point),
             reference_point=reference_point,
-            hours=sum(trial.metrics.get("cost/seconds", 0.0) for trial in document.trials) / 3600,
+            hours=sum(filter(isfinite, (trial.metrics.get("cost/seconds", 0.0) for trial in document.trials))) / 3600,
             best=[_best_within(document, budget) for budget in budgets],
         )
         for document in documents

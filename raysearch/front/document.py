@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import field_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from raysearch.front.front import Front
+from raysearch.front.front import Front, is_judged
 from raysearch.front.objective import Objective
 from raysearch.front.trials import TeacherPoint, TrialRecord
 from raysearch.settings import Outcome
@@ -21,15 +21,15 @@ class SearchDocument(Outcome):
 
     name: str
     """Name of the search."""
-    objectives: list[Objective]
+    objectives: list[Objective] = Field(min_length=1)
     """Names of the objectives; all are minimised."""
     trials: list[TrialRecord]
     """All trials, sorted by number."""
     front: list[int]
     """Numbers of the non-dominated trials, sorted by MACs."""
-    hypervolume: float
+    hypervolume: FiniteFloat
     """The volume that the front dominates up to `reference_point`, in the product of the objectives' units."""
-    reference_point: list[float]
+    reference_point: list[FiniteFloat]
     """One number for each objective. A trial beyond it in any objective adds nothing to the hypervolume."""
     teacher: TeacherPoint | None = None
     """The teacher's cost and errors; None if its errors were not measured."""
@@ -38,6 +38,19 @@ class SearchDocument(Outcome):
     @classmethod
     def _as_shown(cls, trials: list[TrialRecord]) -> list[TrialRecord]:
         return [trial.as_shown() for trial in trials]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> SearchDocument:
+        """Refuses what no search has written, so that whoever reads a document can rely on it."""
+        if len(self.reference_point) != len(self.objectives):
+            raise ValueError(f"reference_point: {len(self.reference_point)} numbers; expected one for each objective")
+        by_number = {trial.number: trial for trial in self.trials}
+        if len(by_number) != len(self.trials):
+            raise ValueError("trials: a number that two trials have; expected each once")
+        for number in self.front:
+            if number not in by_number or not is_judged(by_number[number], self.objectives):
+                raise ValueError(f"front: {number}; expected complete trials whose objectives were measured")
+        return self
 
     def members(self) -> list[TrialRecord]:
         """The trials of the front, sorted by MACs."""

@@ -8,7 +8,7 @@ from math import isfinite
 
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front, Mark
-from raysearch.front.objective import COSTS, axes, header, interval, unit, value
+from raysearch.front.objective import axes, header, interval, unit, value
 from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
 from raysearch.front.trials import TrialRecord
 
@@ -67,24 +67,42 @@ def drawing(document: SearchDocument) -> Drawing:
     A search with more than two objectives is drawn on its first cost and its first error.
     """
     cost, error = axes(document.objectives)
-    marks = Front.of(document.trials, document.objectives).marks()
+    front = Front.of(document.trials, document.objectives)
+    marks = front.marks()
     settings = varying_settings(document.trials)
     shown = [trial for trial in document.trials if trial.number in marks]
     points = tuple(_point(trial, cost, error, marks[trial.number], settings) for trial in shown)
-    # With three objectives, a member of the front may be dominated on the two axes shown. The line leaves it out.
-    flat = {trial.number for trial in Front.of(shown, (cost, error)).members}
-    front = [point for trial, point in zip(shown, points, strict=True) if trial.number in flat]
+    by_number = dict(zip((trial.number for trial in shown), points, strict=True))
     methods = sorted({point.method for point in points})
     return Drawing(
         title=f"{document.name}: front of {len(document.front)}",
         subtitle=f"{trial_counts(document)} · hypervolume {rounded(document.hypervolume)} at ({_reference(document)})",
-        x_label=_cost_label(cost),
-        y_label=f"{header(error)} on dev, with 95 % intervals" if error not in COSTS else _cost_label(error),
+        x_label=axis_label(cost),
+        y_label=axis_label(error),
         points=points,
-        front=tuple(sorted(front, key=lambda point: (point.x, point.y))),
+        front=tuple(by_number[trial.number] for trial in step_line(front)),
         teacher=_teacher(document, cost, error),
         colours={method: COLOURS[index % len(COLOURS)] for index, method in enumerate(methods)},
     )
+
+
+def step_line(front: Front) -> list[TrialRecord]:
+    """The trials that the step line joins, sorted by cost.
+
+    With three objectives, a member of the front may be dominated on the two axes shown. The line leaves it out.
+    """
+    cost, error = axes(front.objectives)
+    flat = front if front.objectives == (cost, error) else Front.of((*front.members, *front.dominated), (cost, error))
+    return sorted(flat.members, key=lambda trial: (value(trial, cost), value(trial, error)))
+
+
+def axis_label(objective: str) -> str:
+    """What the axis of an objective says."""
+    return {
+        "macs": "MACs of the student on SUPERB's 32 utterances, GMAC",
+        "params": "parameters of the student, millions",
+        "latency": "latency of the student, ms",
+    }.get(objective, f"{header(objective)} on dev, with 95 % intervals")
 
 
 def _point(trial: TrialRecord, cost: str, error: str, mark: Mark, settings: Sequence[str]) -> Point:
@@ -116,11 +134,3 @@ def _teacher(document: SearchDocument, cost: str, error: str) -> Point | None:
 def _reference(document: SearchDocument) -> str:
     pairs = zip(document.reference_point, document.objectives, strict=True)
     return ", ".join(f"{bound:g} {unit(objective)}" for bound, objective in pairs)
-
-
-def _cost_label(cost: str) -> str:
-    return {
-        "macs": "MACs of the student on SUPERB's 32 utterances, GMAC",
-        "params": "parameters of the student, millions",
-        "latency": "latency of the student, ms",
-    }[cost]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 import moocore
@@ -55,7 +56,7 @@ class Front:
     @classmethod
     def of(cls, records: Sequence[TrialRecord], objectives: Sequence[str]) -> Front:
         """The front of these trials, of which those that are not complete are left out."""
-        judged = sorted((r for r in records if _is_judged(r, objectives)), key=lambda record: record.number)
+        judged = sorted((r for r in records if is_judged(r, objectives)), key=lambda record: record.number)
         # Weakly: trials that are equal in every objective are all kept, since neither is better.
         kept_P = moocore.is_nondominated(_points(judged, objectives), keep_weakly=True)
         members = [record for record, kept in zip(judged, kept_P, strict=True) if kept]
@@ -100,19 +101,21 @@ class Front:
         return self._marks_of_dominated() | self._marks_of_members()
 
     def _marks_of_dominated(self) -> dict[int, Mark]:
-        errors = self._errors()
+        errors, costs = self._errors(), [name for name in self.objectives if name in COSTS]
         others = (*self.members, *self.dominated)
-        low_EP, high_EQ = _bounds(self.dominated, errors)[0], _bounds(others, errors)[1]
-        point_MP1, other_MQ = _points(self.dominated, self.objectives).T[..., None], _points(others, self.objectives).T
-        shape = len(self.dominated), len(others)
-        # One objective at a time: an array of all of them would be large for thousands of trials, and slow to reduce.
-        below_PQ, no_worse_PQ, better_PQ = np.ones(shape, bool), np.ones(shape, bool), np.zeros(shape, bool)
-        for low_P, high_Q in zip(low_EP, high_EQ, strict=True):
-            below_PQ &= high_Q < low_P[:, None]
-        for point_P1, other_Q in zip(point_MP1, other_MQ, strict=True):
-            no_worse_PQ &= other_Q <= point_P1
-            better_PQ |= other_Q < point_P1
-        firm_P = np.asarray((below_PQ & no_worse_PQ & better_PQ).any(axis=1))
+        (low_EQ, high_EQ), cost_CQ = _bounds(others, errors), _points(others, costs).T
+        low_EP, cost_CP = low_EQ[:, len(self.members) :], cost_CQ[:, len(self.members) :]
+        # Whoever has the lowest costs and upper ends dominates all that any other trial does: these few are enough. An
+        # error is no worse, and better, than one whose whole interval lies above it.
+        judges_Q = moocore.is_nondominated(np.vstack([cost_CQ, high_EQ]).T) if others else np.zeros(0, bool)
+        firm_P = np.ones(len(self.dominated), bool)
+        if len(firm_P):
+            firm_PQ = np.ones((len(firm_P), int(judges_Q.sum())), bool)
+            for low_P, high_Q in zip(low_EP, high_EQ, strict=True):
+                firm_PQ &= high_Q[judges_Q] < low_P[:, None]
+            for cost_P, cost_Q in zip(cost_CP, cost_CQ, strict=True):
+                firm_PQ &= cost_Q[judges_Q] <= cost_P[:, None]
+            firm_P = np.asarray(firm_PQ.any(axis=1))
         return {
             record.number: Mark.FIRMLY_DOMINATED if firm else Mark.WITHIN_NOISE
             for record, firm in zip(self.dominated, firm_P, strict=True)
@@ -150,7 +153,7 @@ def hypervolume_history(
     history: list[Progress] = []
     points_PM = np.empty((0, len(objectives)))
     for count, record in enumerate(ended, start=1):
-        if _is_judged(record, objectives):
+        if is_judged(record, objectives):
             points_PM = np.vstack([points_PM, _values(record, objectives)])
             points_PM = points_PM[moocore.is_nondominated(points_PM, keep_weakly=True)]
         history.append(Progress(count, linear_hypervolume(points_PM, reference_point), len(points_PM)))
@@ -165,9 +168,12 @@ def linear_hypervolume(points_PM: np.ndarray, reference_point: Sequence[float]) 
     return float(moocore.hypervolume(points_PM, ref=list(reference_point)))
 
 
-def _is_judged(record: TrialRecord, objectives: Sequence[str]) -> bool:
-    """Whether a trial can be compared: it is complete, and every objective is a number."""
-    return record.state == "complete" and bool(np.isfinite(_values(record, objectives)).all())
+def is_judged(record: TrialRecord, objectives: Sequence[str]) -> bool:
+    """Whether a trial can be compared: it is complete, every objective is a number, and no cost is zero or less."""
+    return record.state == "complete" and all(
+        isfinite(number) and (number > 0 or name not in COSTS)
+        for name, number in zip(objectives, _values(record, objectives), strict=True)
+    )
 
 
 def _values(record: TrialRecord, objectives: Sequence[str]) -> tuple[float, ...]:

@@ -37,7 +37,7 @@ def interval(point: TrialRecord | TeacherPoint, objective: str) -> tuple[float, 
     measured = value(point, objective)
     if objective in COSTS:
         return measured, measured
-    low, high = (point.metrics.get(f"eval/{objective}_{end}", nan) for end in ("low", "high"))
+    low, high = point.metrics.get(f"eval/{objective}_low", nan), point.metrics.get(f"eval/{objective}_high", nan)
     return (min(low, measured), max(high, measured)) if low <= high else (measured, measured)
 
 

@@ -64,7 +64,7 @@ def draw_png(document: SearchDocument, path: Path, ringed: int | None = None) ->
     # Labels are placed by pixels, which are known only once the layout has been computed.
     figure.draw_without_rendering()
     _label_front(axes, shown)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def _frame(axes: Any, shown: Drawing) -> None:

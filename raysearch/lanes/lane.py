@@ -18,9 +18,11 @@ from typing import Any
 import ray
 from ray import tune
 from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
-from ray.train.torch import TorchTrainer
+from ray.train.backend import Backend
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from raysearch.errors import InputError, WorkError
+from raysearch.files.disk import full_disk
 from raysearch.lanes.mailbox import GO, STOP, Mailbox
 
 POLL_S = 2.0
@@ -58,6 +60,14 @@ class LaneSetup:
         return f"{self.uri}/{Path(self.folder).name}/.ray" if self.uri else str(Path(self.folder) / ".ray")
 
 
+class _Alone(TorchConfig):  # type: ignore[misc]
+    """For a worker that trains alone. It needs no group of processes, for which torch listens on all interfaces."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return Backend
+
+
 def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
     """Runs a function on the Ray Train workers of one lane, until it returns.
 
@@ -67,6 +77,7 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
     trainer = TorchTrainer(
         function,
         train_loop_config=config,
+        torch_config=_Alone() if setup.num_workers == 1 else None,
         scaling_config=ScalingConfig(
             num_workers=setup.num_workers, use_gpu=setup.use_gpu, resources_per_worker={"CPU": setup.cpus}
         ),
@@ -100,7 +111,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
         self._waiting = False
-        self._ended: BaseException | str | None = None
+        self._records = setup.ray_storage
+        self._ended: BaseException | None = None
         self._workers = threading.Thread(target=self._keep_workers, args=(setup,), daemon=True)
         self._workers.start()
         self._begin(config)
@@ -162,6 +174,9 @@ class Lane(tune.Trainable):  # type: ignore[misc]
                 # New workers would find the same input.
                 return {"cause": "input", "error": str(self._ended), "metrics": {}}
             if self._ended is not None:
+                # Ray's own records lie on the disk of the trials: if it is full, a new lane would end as this one did.
+                if full := full_disk(self._ended, f"Ray's records in {self._records}"):
+                    return {"cause": "disk", "error": full, "metrics": {}}
                 raise RuntimeError(f"the lane's workers ended: {self._ended}")
         # Tune replaces a lane that raises, and its workers with it.
         raise RuntimeError(f"no report for {self._patience_s:.0f} s: the lane's workers hang")
@@ -169,7 +184,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     def _keep_workers(self, setup: LaneSetup) -> None:
         try:
             train_on_workers(_serve_lane, {"mailbox": self._mailbox, "setup": asdict(setup)}, setup)
-            self._ended = "without a word"
+            self._ended = RuntimeError("without a word")
         # Whatever it was, the trial must hear that its workers are gone: this thread has nobody else to tell.
         except BaseException as err:
             self._ended = err

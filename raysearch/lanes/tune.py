@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -20,6 +21,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 from ray.widgets.util import in_notebook
 
+from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.source import Source, Suggestion
 
@@ -68,6 +70,7 @@ class _Run:
     def __init__(self, source: Source, setup: LaneSetup, heard: Callable[[str, int], None]) -> None:
         self._source = source
         self._patience_s = setup.patience_s
+        self._folder = Path(setup.folder)
         self._heard = heard
         self._running: dict[str, Suggestion] = {}
         self._spoke_s: dict[int, float] = {}
@@ -105,7 +108,9 @@ class _Run:
             return
         number = suggestion.number
         report = _unflatten(result) if result else {}
-        if error:
+        if error and is_full(self._folder):
+            self._source.fail(number, "disk", f"disk full while writing below {self._folder}")
+        elif error:
             self._source.fail(number, "lost", "its workers were lost too often")
         elif report.get("cause"):
             self._source.fail(number, report["cause"], report["error"])

@@ -6,7 +6,6 @@ Ray. It keeps corpus and teacher in memory from one trial to the next, and label
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -20,9 +19,9 @@ import torch
 import yaml
 from ray import train
 from ray.train.collective import broadcast_from_rank_zero
-from safetensors import SafetensorError
 
 from raysearch.errors import InputError
+from raysearch.files.disk import full_disk
 from raysearch.files.remote import Remote
 from raysearch.lanes.flights import one_at_a_time
 from raysearch.lanes.mailbox import STOP
@@ -122,22 +121,15 @@ def _cause(err: Exception) -> str:
         return "nan"
     if isinstance(err, torch.OutOfMemoryError | MemoryError):
         return "oom"
-    if _disk_is_full(err):
+    if full_disk(err):
         return "disk"
     return "input" if isinstance(err, InputError) else "user"
 
 
-def _disk_is_full(err: Exception) -> bool:
-    if isinstance(err, OSError):
-        return err.errno in (errno.ENOSPC, errno.EDQUOT)
-    # The errors of safetensors carry no error number, only the system's words for it.
-    return isinstance(err, SafetensorError) and os.strerror(errno.ENOSPC) in str(err)
-
-
 def _last_words(err: Exception) -> str:
     """What is kept of an error: one line where the cause is known, else the traceback, which its user must debug."""
-    if _disk_is_full(err):
-        return f"disk full while writing {getattr(err, 'filename', None) or 'a checkpoint'}"
+    if full := full_disk(err, "a checkpoint"):
+        return full
     if isinstance(err, InputError | DivergedError):
         return str(err)
     return "".join(traceback.format_exception(err)).replace(os.getcwd() + os.sep, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError
-from raysearch.files.whole import write_whole
+from raysearch.files.whole import whole_file, write_whole
 from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
@@ -26,7 +26,10 @@ def open_study(folder: SearchFolder) -> Study:
     """
     storage = folder.study_storage()
     try:
-        return Study.open(storage, folder.name)
+        study = Study.open(storage, folder.name)
+        if not study.is_whole:
+            raise KeyError(folder.name)
+        return study
     except KeyError as err:
         raise InputError(f"{folder.name}: no study yet; expected: raysearch resume {folder.name}") from err
 
@@ -110,8 +113,9 @@ def write_front(document: SearchDocument, folder: SearchFolder) -> list[Path]:
 
     paths = [folder.path / f"front.{kind}" for kind in ("json", "png", "html")]
     write_whole(paths[0], document.model_dump_json(indent=2))
-    draw_png(document, paths[1])
-    draw_html(document, paths[2])
+    for path, draw in ((paths[1], draw_png), (paths[2], draw_html)):
+        with whole_file(path) as part:
+            draw(document, part)
     return paths
 
 

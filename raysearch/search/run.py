@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,14 @@ from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
+from raysearch.files.disk import is_full
 from raysearch.files.secrets import PRIVATE
 from raysearch.front.document import SearchDocument
 from raysearch.lanes.lane import LaneSetup, train_on_workers
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.worker import train_teacher
 from raysearch.search.costs import encoder_cost
+from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.needs import check_judged, check_trained
 from raysearch.search.possible import refuse_impossible
 from raysearch.search.progress import make_progress
@@ -72,7 +75,8 @@ def start_search(
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
-    return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
+    with told_how_to_go_on(spec.name, folder.path):
+        return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
 
 
 def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
@@ -131,7 +135,8 @@ def resume_search(
         asked = int(Study.open(folder.study_storage(), spec.name).about["trials"])
     except KeyError:  # no driver has come as far as making the study
         asked = spec.search.trials
-    return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
+    with told_how_to_go_on(spec.name, folder.path):
+        return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
 
 
 def _run(
@@ -158,7 +163,8 @@ def _run(
         document = read_document(folder)
         unfinished = [trial.number for trial in document.trials if trial.state == "running"]
         if unfinished:
-            raise WorkError(f"trials {unfinished} were interrupted; continue with: raysearch resume {spec.name}")
+            why = " by a full disk" if is_full(folder.path) else ""
+            raise WorkError(f"trials {unfinished} were interrupted{why}; continue with: raysearch resume {spec.name}")
         write_front(document, folder)
         replica.check()
         refuse_empty(document)
@@ -254,11 +260,12 @@ def _with_teacher(
 
 def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:
     storage = folder.study_storage()
-    try:
-        return Study.open(storage, spec.name)
-    except KeyError:
-        pass
-    if known_shape(spec.teacher) is None:  # the shape of a teacher that was imported is known only now
+    study: Study | None = None
+    with suppress(KeyError):
+        study = Study.open(storage, spec.name)
+        if study.is_whole:
+            return study
+    if study is None and known_shape(spec.teacher) is None:  # the shape of an imported teacher is known only now
         refuse_impossible(spec, teacher)
     about = {
         "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
@@ -274,7 +281,10 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
             "encoder": teacher.model_dump(mode="json"),
         },
     }
-    return Study.create(storage, spec.name, spec.objectives, about)
+    if study is None:
+        return Study.create(storage, spec.name, spec.objectives, about)
+    study.fill(spec.objectives, about)
+    return study
 
 
 def reference_point(spec: Spec, teacher: AnyConfig) -> list[float]:

@@ -54,15 +54,27 @@ class Study:
 
         Raises: optuna.exceptions.DuplicatedStudyError if the name is taken.
         """
-        study = optuna.create_study(
+        made = optuna.create_study(
             storage=open_storage(storage), study_name=name, directions=["minimize"] * len(objectives)
         )
-        with warnings.catch_warnings():
+        study = cls(made)
+        study.fill(objectives, about)
+        return study
+
+    def fill(self, objectives: list[str], about: dict[str, Any]) -> None:
+        """Keeps what the study lacks of its objectives' names and of `about`: its maker may have died in between."""
+        with self.together(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(objectives)
-        for key, value in about.items():
-            study.set_user_attr(key, value)
-        return cls(study)
+            self._study.set_metric_names(objectives)
+            known = self.about
+            for key in about:
+                if key not in known:
+                    self._study.set_user_attr(key, about[key])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its maker came as far as the last of what is kept about it."""
+        return "teacher" in self.about
 
     @classmethod
     def open(cls, storage: str, name: str) -> Study:

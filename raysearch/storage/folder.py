@@ -180,12 +180,23 @@ class SearchFolder:
     def spec(self) -> Spec:
         """The resolved search document."""
         path = self.path / "spec.yaml"
-        return parse_spec(yaml.safe_load(path.read_text()), where=str(path))
+        try:
+            return parse_spec(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
+        except (FileNotFoundError, ValueError, yaml.YAMLError) as err:
+            why = "no such file" if isinstance(err, FileNotFoundError) else "damaged"
+            raise InputError(f"{path}: {why}; expected the document that the search was started with") from err
 
     def links(self) -> Links:
         """Where study and MLflow store are. Raises: InputError if there is no such search."""
+        path = self.path / "search.json"
         try:
-            return Links(**json.loads((self.path / "search.json").read_text()))
+            found = Links(**json.loads(path.read_text(encoding="utf-8")))
+            if isinstance(found.study, str) and isinstance(found.tracking, str):
+                return found
+            raise TypeError("no addresses")
+        except (ValueError, TypeError) as err:
+            expected = 'the addresses of study and MLflow, such as {"study": "", "tracking": "sqlite:////S/mlflow.db"}'
+            raise InputError(f"{path}: damaged; expected {expected}") from err
         except FileNotFoundError as err:
             known = ", ".join(self.searches()) or "none yet"
             near = did_you_mean(self.name, self.searches())
@@ -201,4 +212,13 @@ class SearchFolder:
             lines = (self.trial(number) / "curve.jsonl").read_text().splitlines(keepends=True)
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [entry for line in lines if line.endswith("\n") and (entry := _entry(line))]
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    """A line of a curve. None if it is damaged: the others are worth showing."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and {"step", "seconds", "metrics"} <= entry.keys() else None

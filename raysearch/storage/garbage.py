@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, WorkError
 from raysearch.storage.folder import SearchFolder
 
+T = TypeVar("T")
 CHECKPOINTS = "checkpoints"
 """Name of the folder in a trial's folder from which the trial resumes."""
 
@@ -23,11 +26,15 @@ class Garbage:
     """What may be removed."""
 
     label_sets: dict[str, int]
-    """Size in bytes of each label set, by its digest."""
+    """Size in bytes of each label set, by the name of its folder, which is its digest if it is whole."""
     mels: dict[str, int]
     """Size in bytes of each folder of log-mel bins, by its digest."""
     checkpoints: dict[tuple[str, int], int]
     """Size in bytes of the checkpoints of each trial, by name of the search and number of the trial."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """Why a search could not be read, by its name. All that it has is kept."""
+    stuck: dict[str, str] = field(default_factory=dict)
+    """Why something could not be removed, by what it is."""
 
     @property
     def bytes(self) -> int:
@@ -39,32 +46,57 @@ def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFo
     """Finds garbage in all searches that lie where `place` does; the name in `place` does not matter.
 
     Label sets and bins are garbage if nobody has asked for them since the Unix time `before_s`. `ended(folder)` gives
-    the trials of a search that have ended and are not on its front. If it raises InputError, the search has no study
-    yet.
+    the trials of a search that have ended and are not on its front. A search of which it raises InputError or WorkError
+    has no study yet, or one that cannot be read: the others do not suffer from that.
     """
     checkpoints: dict[tuple[str, int], int] = {}
+    unread: dict[str, str] = {}
     for name in place.searches():
         folder = SearchFolder(place.root, name, place.uri)
-        folder.fetch()
         try:
+            folder.fetch()
             numbers = ended(folder)
-        except InputError:
-            continue  # without a study no trial has ended
+        except (InputError, WorkError) as err:
+            unread[name] = str(err)
+            continue
         for number in numbers:
             if size := _size(folder, number):
                 checkpoints[name, number] = size
-    return Garbage(place.store.label_sets.folders.unused(before_s), place.store.mels.unused(before_s), checkpoints)
+    label_sets, mels = place.store.label_sets.folders.unused(before_s), place.store.mels.unused(before_s)
+    return Garbage(label_sets, mels, checkpoints, unread)
 
 
-def remove_garbage(place: SearchFolder, garbage: Garbage) -> None:
-    """Removes what `find_garbage` found, also at the URI if there is one."""
-    place.store.label_sets.folders.remove(garbage.label_sets)
-    place.store.mels.remove(garbage.mels)
-    for name, number in garbage.checkpoints:
-        folder = SearchFolder(place.root, name, place.uri)
+def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
+    """Removes what `find_garbage` found, also at the URI if there is one. Returns what is gone, and what is stuck."""
+
+    def remove_checkpoints(trial: tuple[str, int]) -> None:
+        folder, number = SearchFolder(place.root, trial[0], place.uri), trial[1]
         if remote := folder.remote:
             remote.delete(f"trials/{number:04d}/{CHECKPOINTS}")
-        shutil.rmtree(folder.trial(number) / CHECKPOINTS, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder.trial(number) / CHECKPOINTS)
+
+    stuck: dict[str, str] = {}
+    return replace(
+        garbage,
+        label_sets=_removed(garbage.label_sets, place.store.label_sets.folders.remove, stuck),
+        mels=_removed(garbage.mels, place.store.mels.remove, stuck),
+        checkpoints=_removed(garbage.checkpoints, remove_checkpoints, stuck),
+        stuck=stuck,
+    )
+
+
+def _removed(sizes: dict[T, int], remove: Callable[[T], None], stuck: dict[str, str]) -> dict[T, int]:
+    """Those that could be removed. The reasons why others could not are put into `stuck`."""
+    gone: dict[T, int] = {}
+    for key, size in sizes.items():
+        try:
+            remove(key)
+        except OSError as err:
+            stuck[str(err.filename or key)] = err.strerror or str(err)
+        else:
+            gone[key] = size
+    return gone
 
 
 def _size(folder: SearchFolder, number: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from raysearch.errors import WorkError
 from raysearch.storage.lock import JournalLock
 
 Entry = dict[str, Any]
@@ -79,9 +80,9 @@ class _File(JournalFileBackend):
             size = self._cut_back()
             try:
                 super().append_logs(logs)
-            except OSError:
+            except OSError as err:
                 os.truncate(self._path, size)
-                raise
+                raise OSError(err.errno, err.strerror, str(self._path)) from err
         finally:
             self._mine.release()
 
@@ -105,9 +106,20 @@ class _File(JournalFileBackend):
 
     def read_logs(self, log_number_from: int) -> Iterator[Entry]:  # type: ignore[override]
         if self._held is None or log_number_from < self._on_disk:
-            yield from super().read_logs(log_number_from)
+            yield from self._entries(log_number_from)
         if self._held is not None:
             yield from self._held[max(0, log_number_from - self._on_disk) :]
+
+    def _entries(self, log_number_from: int) -> Iterator[Entry]:
+        """Entries of the file. Raises: WorkError if it is damaged, which a writer that died cannot have done."""
+        expected = "expected a study.journal that was not changed by others: put back a copy of it"
+        try:
+            for entry in super().read_logs(log_number_from):
+                if not isinstance(entry, dict) or not {"op_code", "worker_id"} <= entry.keys():
+                    raise ValueError("no entry of a study")
+                yield entry
+        except ValueError as err:
+            raise WorkError(f"{self._path}: damaged ({err}); {expected}") from err
 
     def _count(self) -> int:
         """Entries of the file."""

@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.storage.holder import SILENCE_S, Holder
 
 BEAT_S = 15.0
@@ -77,8 +76,8 @@ class Lease:
         self._stopped.set()
         try:
             self._storage.delete_study(self._id)
-        except KeyError:
-            return  # taken over
+        except (KeyError, AwayError):
+            return  # taken over; or left to the next driver, since the database is away
 
     def _keep(self) -> None:
         while not self._stopped.wait(BEAT_S):
@@ -86,7 +85,7 @@ class Lease:
                 self.beat()
             except KeyError:
                 return  # taken over: the next write's `check` says so
-            except StorageInternalError:
+            except AwayError:
                 continue  # the database is away: the next beat may reach it
 
     def _others(self) -> Iterator[tuple[int, Holder, float]]:

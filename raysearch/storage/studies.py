@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 
+from raysearch.errors import AwayError
 from raysearch.storage.journal import Journal
+
+FRESH_S = 30.0
+"""Seconds for which a database counts as away that did not answer. Whoever looks at all searches waits for it once."""
+_away: dict[str, tuple[float, AwayError]] = {}
 
 
 def open_storage(storage: str | BaseStorage) -> BaseStorage:
-    """The storage behind a database URL or the path of a journal file."""
+    """The storage behind a database URL or the path of a journal file.
+
+    Raises: InputError or AwayError if a database cannot be used.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(storage, BaseStorage):
         return storage
-    return _database(storage) if "://" in storage else Journal(storage)
+    if "://" not in storage:
+        return Journal(storage)
+    asked_s, known = _away.get(storage, (0.0, None))
+    if known and time.monotonic() - asked_s < FRESH_S:
+        raise known
+    try:
+        return _database(storage)
+    except AwayError as err:
+        _away[storage] = time.monotonic(), err
+        raise
 
 
 @cache
-def _database(url: str) -> RDBStorage:
+def _database(url: str) -> BaseStorage:
     """The storage behind a database URL: one for each process, since a team's server has few connections to give."""
-    # A connection that the server has closed meanwhile is noticed before it is used, and replaced.
-    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    # What it needs takes a while to load, and most searches have a journal.
+    from raysearch.storage.database import Database
+
+    return Database(url)

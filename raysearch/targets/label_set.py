@@ -99,5 +99,5 @@ def read_label_set(folder: Path) -> LabelSet:
         spans = {cut: slice(start, end) for cut, start, end in zip(document["frames"], [0, *ends], ends, strict=False)}
         key = LabelKey(**document["key"])
         return LabelSet(key, document["hop_samples"], document["quality"], labels_N, spans)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as err:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as err:
         raise WorkError(f"label set {folder} is unreadable ({err}); delete the folder and it is built again") from err

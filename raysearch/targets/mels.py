@@ -36,7 +36,7 @@ class Mels:
         try:
             self._spans: dict[str, list[int]] = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
             self._mels_NM = np.load(folder / _MELS, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as err:
+        except (OSError, EOFError, ValueError) as err:
             raise WorkError(
                 f"mels {folder} are unreadable ({err}); delete the folder, they are computed again"
             ) from err

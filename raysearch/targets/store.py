@@ -1,5 +1,6 @@
 """Stores of folders that are named by a hash of what they were made from. Each is built once and shared by all.
 
+A folder that is not as it was when it was built, because a disk was full or failed, is built again.
 A store lies on a file system that all workers see, or at a URI of which each node has a copy. Processes of one node
 wait for each other by `flock`. Processes of several nodes wait by a `Flight`, because not every shared file system
 knows locks.
@@ -9,13 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from raysearch.files.remote import Remote
+from raysearch.files.seal import damage, seal
 from raysearch.files.whole import PART, first_folder, whole_folder
 from raysearch.targets.label_set import LabelKey, LabelSet, read_label_set
 
@@ -24,6 +27,7 @@ _log = logging.getLogger(__name__)
 STORE = "_store"
 """Name of the store beside the searches."""
 _MARKER = "complete"
+"""Name of the file that makes a folder count. It holds the folder's seal."""
 
 Flight = Callable[[str], AbstractContextManager[object]]
 """Function from a name to a lock on that name over all nodes."""
@@ -71,7 +75,7 @@ class Store:
 
 
 class FolderStore:
-    """A store of content-addressed folders. A folder counts only if it has its marker, which is written last."""
+    """A store of content-addressed folders. A folder counts only if it has its marker and is as the marker says."""
 
     def __init__(self, folder: Path, remote: Remote | None = None, flight: Flight = nullcontext) -> None:
         self.folder = folder
@@ -79,9 +83,12 @@ class FolderStore:
         self._flight = flight
 
     def get(self, digest: str) -> Path | None:
-        """The folder of a digest. None if it was not built to its end."""
+        """The folder of a digest. None if it was not built to its end, or is damaged."""
         path = self.folder / digest
         if not (path / _MARKER).exists() and not self._pulled(digest):
+            return None
+        if fault := damage(path, _MARKER):
+            _log.warning("%s is damaged (%s); it is made again", path, fault)
             return None
         return path
 
@@ -100,19 +107,22 @@ class FolderStore:
             if found := self.get(digest):
                 return found
             path = self.folder / digest
-            shutil.rmtree(path, ignore_errors=True)
+            _discard(path)
             with whole_folder(path) as part:
                 build(part)
+                seal(part, _MARKER)
             if self._remote:
-                self._remote.push(path, digest)
+                self._remote.push(path, digest, skip=(_MARKER,))
             self._mark(digest)
             return path
 
     def _mark(self, digest: str) -> None:
-        """Writes the marker. Its time tells when its folder was last used."""
-        (self.folder / digest / _MARKER).touch()
+        """Renews the marker. Its time tells when its folder was last used."""
+        marker = self.folder / digest / _MARKER
+        with suppress(OSError):  # a store that may only be read keeps its times
+            os.utime(marker)
         if self._remote:
-            self._remote.write(f"{digest}/{_MARKER}", b"")
+            self._remote.write(f"{digest}/{_MARKER}", marker.read_bytes())
 
     def _pulled(self, digest: str) -> bool:
         if self._remote is None or self._remote.read(f"{digest}/{_MARKER}") is None:
@@ -139,35 +149,26 @@ class FolderStore:
             return sum(self._remote.files(digest).values())
         return sum(path.stat().st_size for path in (self.folder / digest).rglob("*") if path.is_file())
 
-    def gc(self, keep: Collection[str]) -> list[str]:
-        """Removes the folders that are not in `keep`, incomplete ones too, and returns their digests.
+    def remove(self, name: str) -> None:
+        """Removes a folder that `unused` has named, here and at the URI. A build under way is waited for and kept.
 
-        A build under way is waited for and kept.
+        Raises: OSError if it may not be removed.
         """
-        removed = []
-        if self._remote:
-            for digest in self.used_s().keys() - set(keep):
-                self._remote.delete(digest)
-                removed.append(digest)
-        for path in sorted(self.folder.glob("[!.]*")):
-            digest = path.name.removesuffix(PART)
-            if digest in keep:
-                continue
-            with self._lock(digest):
-                if path.exists():
-                    # Without its marker the folder counts no more, even if removing it stops half-way.
-                    (path / _MARKER).unlink(missing_ok=True)
-                    shutil.rmtree(path, ignore_errors=True)
-                    removed.append(digest)
-        return sorted(set(removed))
-
-    def remove(self, digests: Collection[str]) -> None:
-        """Removes these folders and all incomplete ones."""
-        self.gc(self.used_s().keys() - set(digests))
+        with self._lock(name.removesuffix(PART)):
+            if self._remote:
+                self._remote.delete(name)
+            _discard(self.folder / name)
 
     def unused(self, before_s: float) -> dict[str, int]:
-        """The size in bytes of each folder that has not been used since `before_s` (Unix time), by digest."""
-        return {digest: self.size(digest) for digest, last_s in self.used_s().items() if last_s < before_s}
+        """The size in bytes of each folder that has not been used since `before_s` (Unix time), by name.
+
+        The name of a whole one is its digest. What a builder left behind that died so long ago is among them.
+        """
+        last_s = self.used_s()
+        for path in self.folder.glob("[!.]*"):
+            if path.name not in last_s and not (path / _MARKER).exists():
+                last_s[path.name] = path.stat().st_mtime
+        return {name: self.size(name) for name, at_s in last_s.items() if at_s < before_s}
 
     @contextmanager
     def _lock(self, digest: str) -> Iterator[None]:
@@ -183,6 +184,14 @@ class FolderStore:
             yield  # closing the file, or dying, releases the lock
 
 
+def _discard(path: Path) -> None:
+    """Removes a folder of a store, if it is there. Raises: OSError if it may not."""
+    # Without its marker the folder counts no more, even if removing it stops half-way.
+    (path / _MARKER).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
 class LabelStore:
     """A store of label sets, found by their keys."""
 
@@ -192,7 +201,8 @@ class LabelStore:
     def get(self, key: LabelKey) -> LabelSet | None:
         """The label set of a key. None if it was not built yet.
 
-        Raises: WorkError if it is there but unreadable. The other functions raise it too.
+        Raises: WorkError if it is there but unreadable, which only one of an earlier version can be. The other
+        functions raise it too.
         """
         path = self.folders.get(key.digest)
         return read_label_set(path) if path else None

@@ -23,7 +23,6 @@ from threading import Lock
 from typing import Any, TypeVar
 
 import yaml
-from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from raysearch.errors import counted
@@ -33,6 +32,7 @@ from raysearch.front.settings_page import draw_settings
 from raysearch.front.trials import TrialRecord
 from raysearch.tracking import content
 from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, MetricPoints
+from raysearch.tracking.database import open_client
 from raysearch.tracking.state import SearchState
 
 METRICS, PARAMS = 800, 100
@@ -113,7 +113,7 @@ class Mirror:
     def _client(self) -> Any:
         # When a run ends, MLflow prints its address to stdout, which belongs to what verbs print.
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        return self._given or MlflowClient(tracking_uri=self.tracking_uri)
+        return self._given or open_client(self.tracking_uri)
 
     def sync(self, state: SearchState, expired: Callable[[], bool] = lambda: False) -> Synced:
         """Writes what MLflow lacks of this state.

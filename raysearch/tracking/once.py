@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 from sqlalchemy.exc import SQLAlchemyError
 
 from raysearch.errors import InputError, WorkError
+from raysearch.files.connecting import words_of
 from raysearch.files.secrets import masked
 from raysearch.tracking.mirror import Mirror, Synced
 from raysearch.tracking.state import SearchState
 
-MOST_SHOWN = 200
-"""Characters of a library's own words that a message holds, at most."""
 
-
-def sync_once(mirror: Mirror, state: SearchState) -> Synced:
-    """Writes what MLflow lacks of a search.
+def sync_once(mirror: Mirror, state: SearchState, say: Callable[[str], None]) -> Synced:
+    """Writes what MLflow lacks of a search. `say` hears at once where it is sent: a server may take a while to answer.
 
     Raises: InputError if MLflow knows no such kind of address; WorkError if the server or the database does not answer
     or refuses. The study keeps all that is missing, whatever was written before the failure.
     """
     where, name = masked(mirror.tracking_uri), state.document.name
+    say(f"MLflow at {where}: sending what it lacks of {name}")
     try:
         return mirror.sync(state)
     except UnsupportedModelRegistryStoreURIException as err:
@@ -31,6 +32,6 @@ def sync_once(mirror: Mirror, state: SearchState) -> Synced:
     except ImportError as err:
         raise InputError(f"--tracking: {where}: {err}; expected the driver of this database to be installed") from err
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as err:
-        words = masked(" ".join(str(err).split()))[:MOST_SHOWN]
+        words = words_of(err)
         safe = f"nothing is lost: the study holds all, send it later with: raysearch sync {name}"
         raise WorkError(f"MLflow at {where}: {words}; {safe}") from err

@@ -1,8 +1,8 @@
 """Checkpoints of a run, from which it resumes. Nothing in them is pickled.
 
-A checkpoint is a folder with `tensors.safetensors` and `state.json`. It is written under another name and renamed when
-it is whole, so it is complete or absent. The one before it is kept, in case the newest is damaged later. So two folders
-lie under `checkpoints/`, named by the updates that were done.
+A checkpoint is a folder with `tensors.safetensors`, `state.json` and the seal of both. It is written under another name
+and renamed when it is whole, so it is complete or absent. The one before it is kept, in case the newest is damaged
+later. So two folders lie under `checkpoints/`, named by the updates that were done.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from raysearch.files.seal import damage, seal
 from raysearch.files.whole import whole_folder
 
 _log = logging.getLogger(__name__)
 
-_TENSORS, _STATE = "tensors.safetensors", "state.json"
+_TENSORS, _STATE, _SEAL = "tensors.safetensors", "state.json", "seal.json"
 _MODEL, _OPTIMISER = "model/", "optimiser/"
 
 
@@ -35,6 +36,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[
     with whole_folder(path) as part:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part / _TENSORS)
         (part / _STATE).write_text(json.dumps({"step": step, **state}), encoding="utf-8")
+        seal(part, _SEAL)
     for old in _newest_first(folder)[2:]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -43,6 +45,8 @@ def load(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[st
     """The tensors and the state of the newest checkpoint that can be read. None if there is none."""
     for path in _newest_first(folder):
         try:
+            if fault := damage(path, _SEAL):
+                raise ValueError(fault)
             state = json.loads((path / _STATE).read_text(encoding="utf-8"))
             return load_file(path / _TENSORS, device=str(device)), state
         except (OSError, ValueError, SafetensorError) as err:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from raysearch.corpora.batches import Batch
@@ -112,14 +113,23 @@ def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Reci
         return Report(step, train, final)
     save_encoder(trainer.student, run.folder / "student")
     path = run.folder / "report.json"
-    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if old.get("step") == step:
-        return Report(step, old["metrics"], final)
+    if (old := _old_report(path, step)) is not None:
+        return Report(step, old, final)
     # The student is judged as it lies on disk, so that the report holds for the files that are shipped.
     student = load_encoder(run.folder / "student", run.device).eval()
     metrics = {**train, **recipe.evaluate(student, final, recipe.heads), **recipe.more(student), **_batch(run)}
     write_whole(path, json.dumps({"step": step, "metrics": metrics}))
     return Report(step, metrics, final)
+
+
+def _old_report(path: Path, step: int) -> dict[str, float] | None:
+    """The metrics of an earlier report at this step. None if there is none that can be read: the student is judged."""
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+        metrics: dict[str, float] = old["metrics"]
+        return metrics if old["step"] == step and isinstance(metrics, dict) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _batch(run: Run) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from raysearch import __version__
-from raysearch.cli import app
+from raysearch.cli import app, main
 from raysearch.errors import InputError
+from raysearch.search.study import Study
+from raysearch.storage.folder import Links, SearchFolder
+from tests.search.made_up import ABOUT, spec_with
 
 RECORD = str(Path(__file__).parents[2] / "results/sv.json.gz")
 
@@ -50,3 +55,43 @@ def test_status_says_that_there_is_nothing(tmp_path: Path) -> None:
 def test_version_is_the_packages_own() -> None:
     found = CliRunner().invoke(app, ["--version"])
     assert (found.exit_code, found.stdout) == (0, f"raysearch {__version__}\n")
+
+
+def test_status_names_what_it_cannot_read_and_shows_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysearch.storage.database.AWAY_S", 0.0)
+    away = "postgresql+psycopg2://alice:s3cret@127.0.0.1:1/studies"
+    for name, study in (("away", away), ("cut", ""), ("sound", "")):
+        folder = SearchFolder(tmp_path, name)
+        folder.create(spec_with(name=name), Links(study=study, tracking=""))
+        if not study:
+            Study.create(folder.study_storage(), name, ["macs", "per"], ABOUT)
+    (tmp_path / "cut" / "search.json").write_text("{")
+    found = CliRunner().invoke(app, ["status", "--storage", str(tmp_path)])
+    assert found.exit_code == 0
+    assert found.stdout.startswith("sound: no trial yet of 6")
+    said = found.stderr.splitlines()
+    assert said[0].startswith(f"away: not read: the study's database {away.replace('s3cret', '***')}: connection to")
+    assert said[1].startswith(f"cut: not read: {tmp_path}/cut/search.json: damaged; expected the addresses")
+    assert len(said) == 2
+    assert CliRunner().invoke(app, ["status", "cut", "--storage", str(tmp_path)]).exception is not None
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.EROFS, "/s/x: Read-only file system; expected a place that you may write"),
+        (errno.EACCES, "/s/x: Permission denied; expected a place that you may write"),
+        (errno.ENOSPC, "disk full while writing /s/x; free some space, then try again"),
+    ],
+)
+def test_place_that_cannot_be_written_is_one_line(
+    number: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**given: object) -> None:
+        raise OSError(number, os.strerror(number), "/s/x")
+
+    monkeypatch.setattr("raysearch.searches", refuse)
+    monkeypatch.setattr("sys.argv", ["raysearch", "status"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (1, f"{line}\n")

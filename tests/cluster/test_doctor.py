@@ -155,7 +155,8 @@ def test_mlflow_up_then_ok() -> None:
     server.shutdown()
 
 
-def test_study_in_a_database_that_is_down_then_password_is_not_printed() -> None:
+def test_study_in_a_database_that_is_down_then_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysearch.storage.database.AWAY_S", 0.0)
     finding = check_study("postgresql+psycopg2://me:secret@127.0.0.1:1/none")
     assert not finding.ok
     assert "secret" not in str(finding)

@@ -1,8 +1,17 @@
 import json
 from math import isnan, nan
 
+import pytest
+from hypothesis import given, settings
+
+from raysearch.errors import InputError
+from raysearch.front.compare import compare_table
 from raysearch.front.document import SearchDocument, document
+from raysearch.front.drawing import drawing
+from raysearch.front.settings_page import draw_settings
+from raysearch.front.table import markdown_table, text_table
 from raysearch.front.trials import Cost, State, TrialRecord
+from tests.front.damaged import damaged_documents
 from tests.front.made_up_trials import search, trial
 
 
@@ -45,3 +54,38 @@ def test_trial_that_ended_without_a_cost_has_failed_and_one_that_runs_has_not() 
     # An old file may hold null, and an older one what Python writes for NaN.
     for content in (found.model_dump_json(), found.model_dump_json().replace('_g":null', '_g":NaN')):
         assert [one.state for one in SearchDocument.checked_json(content).trials][:1] == ["failed"]
+
+
+def one_line(err):
+    assert "\n" not in str(err)
+
+
+@given(damaged_documents())
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_damaged_document_is_refused_in_a_line_or_read_by_all(tmp_path_factory, text):
+    try:
+        read = SearchDocument.checked_json(text)
+    except InputError as err:
+        one_line(err)
+        return
+    text_table(read)
+    markdown_table(read)
+    drawing(read)
+    compare_table([read, search(3)]) if read.objectives == ["macs", "wer"] else None
+    draw_settings(read, {}, tmp_path_factory.getbasetemp() / "settings.html")
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"front": [0, 99]}, "front: 99; expected complete trials whose objectives were measured"),
+        ({"reference_point": [1.0]}, "reference_point: 1 numbers; expected one for each objective"),
+        ({"hypervolume": None}, "hypervolume: None; expected a valid number"),
+        ({"objectives": []}, "objectives: list; expected at least 1 item after validation, not 0"),
+    ],
+)
+def test_document_that_contradicts_itself_is_refused(changed, line):
+    written = json.loads(search(3).model_dump_json()) | changed
+    with pytest.raises(InputError) as refused:
+        SearchDocument.checked_json(json.dumps(written))
+    assert str(refused.value) == line

@@ -1,10 +1,17 @@
-"""What a driver's log holds of a lost lane."""
+"""What a driver's log holds of a lost lane, and what a full disk under Ray's own records is taken for."""
 
+import errno
 import logging
+import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from raysearch.lanes.tune import last_line
+from raysearch.lanes import lane
+from raysearch.lanes.lane import Lane, LaneSetup
+from raysearch.lanes.source import Suggestion
+from raysearch.lanes.tune import _Run, last_line
 
 
 def test_lost_lane_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -18,3 +25,57 @@ def test_lost_lane_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
         "no exception",
     ]
     assert "Traceback" not in caplog.text
+
+
+def waiting_lane(ended: Exception, monkeypatch: pytest.MonkeyPatch) -> Lane:
+    """A lane that waits for a report of workers which have ended."""
+    monkeypatch.setattr(lane.ray, "wait", lambda answers, timeout: ([], answers))
+    made = object.__new__(Lane)
+    made._ended, made._records, made._patience_s, made._answer = ended, "/s/fake/.ray", 60.0, object()
+    return made
+
+
+def test_workers_that_ended_on_a_full_disk_are_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device")
+    report = waiting_lane(ended, monkeypatch)._receive()
+    assert report == {
+        "cause": "disk",
+        "error": "disk full while writing Ray's records in /s/fake/.ray",
+        "metrics": {},
+    }
+
+
+def test_workers_that_ended_otherwise_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="the lane's workers ended: segfault"):
+        waiting_lane(RuntimeError("segfault"), monkeypatch)._receive()
+
+
+class Heard:
+    """A source of one trial, which keeps what it hears of its failure."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[Any, ...]] = []
+
+    def suggest(self) -> Suggestion:
+        return Suggestion(0, {"method": "fake"}, seed=0)
+
+    def fail(self, *told: Any) -> None:
+        self.failures.append(told)
+
+
+@pytest.mark.parametrize(("full", "cause"), [(True, "disk"), (False, "lost")])
+def test_lane_that_is_lost_while_nothing_can_be_written_met_a_full_disk(
+    full: bool, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+    source = Heard()
+    run = _Run(source, setup, lambda event, number: None)  # type: ignore[arg-type]
+    run.suggest("a")
+
+    def sync(descriptor: int) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    run.end("a", None, error=True)
+    assert [told[:2] for told in source.failures] == [(0, cause)]

@@ -1,8 +1,16 @@
-"""The list of searches, from runs that hold odd numbers."""
+"""The list of searches and the page of one, from runs and records that hold odd things."""
+
+import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mlflow_server.searches import _listed
+from mlflow_server.searches import _listed, page_document, plain_json
+from raysearch.errors import InputError
+from raysearch.front.compare import compare_searches
+from raysearch.front.document import SearchDocument
+from tests.front.damaged import damaged_documents, odd
 
 
 def run(**metrics: object) -> dict:
@@ -21,3 +29,31 @@ def test_number_that_is_none_is_left_out_and_the_search_is_listed(odd: object) -
 def test_numbers_are_as_they_are() -> None:
     listed = _listed(run(front_size=4.0, hypervolume=12.5))
     assert (listed["front"], listed["hypervolume"]) == (4, 12.5)
+
+
+def one_line(err: InputError) -> None:
+    assert "\n" not in str(err)
+
+
+def no_constants(name: str) -> None:
+    raise AssertionError(f"{name}: no browser reads this as JSON")
+
+
+@given(st.dictionaries(st.sampled_from(["experiment_id", "run_name", "status", "start_time"]), odd), odd, odd, odd)
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_odd_run_is_listed_or_its_parts_left_out(info: dict, value: object, step: object, tag: object) -> None:
+    metrics = [{"key": "search/front_size", "value": value, "step": step}, {"value": value}]
+    odd_run = {"info": {"run_id": "r", **info}, "data": {"metrics": metrics, "tags": [{"key": "k", "value": tag}, {}]}}
+    json.loads(json.dumps(_listed(odd_run)))
+
+
+@given(damaged_documents())
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_damaged_record_gives_a_page_or_one_line(text: str) -> None:
+    try:
+        document = SearchDocument.checked_json(text)
+        json.loads(page_document("r", document), parse_constant=no_constants)
+        rows = [row.model_dump(mode="json") for row in compare_searches([document, document])]
+        json.loads(plain_json(rows), parse_constant=no_constants)
+    except InputError as err:
+        one_line(err)

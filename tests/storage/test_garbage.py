@@ -1,6 +1,8 @@
 """What is thrown away, and what never is: front, running trials, students, label sets in use."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -97,6 +99,34 @@ def test_bins_of_a_corpus_go_as_label_sets_do(place: SearchFolder) -> None:
     used_s = max(place.store.mels.used_s().values())
     assert find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front).mels == {}
     garbage = find_garbage(place, before_s=used_s + DAY_S, ended=ended_off_front)
-    assert garbage.mels == {"abc": 5}
+    assert garbage.mels == {"abc": place.store.mels.size("abc")}
     remove_garbage(place, garbage)
     assert place.store.mels.ls() == []
+
+
+def test_damaged_searches_are_named_and_keep_what_they_have(place: SearchFolder) -> None:
+    if place.uri:
+        pytest.skip("the same code reads both")
+    for name, file in (("cut", "search.json"), ("odd", "study.journal")):
+        shutil.copytree(place.root / "tiny", place.root / name)
+        (place.root / name / file).write_text('{"study":\n{}\n')
+    garbage = find_garbage(place, before_s=0.0, ended=ended_off_front)
+    assert garbage.checkpoints == {("tiny", number): 100 for number in OFF_THE_FRONT}
+    assert garbage.unread["cut"].startswith(f"{place.root}/cut/search.json: damaged; expected the addresses")
+    assert garbage.unread["odd"].startswith(f"{place.root}/odd/study.journal: damaged (")
+
+
+def test_what_may_not_be_removed_is_named_and_not_counted(place: SearchFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    if place.uri:
+        pytest.skip("a read-only folder")
+    plain = shutil.rmtree
+
+    def refuse_one(path: Path) -> None:
+        if "0003" in str(path):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        plain(path)
+
+    monkeypatch.setattr("raysearch.storage.garbage.shutil.rmtree", refuse_one)
+    gone = remove_garbage(place, find_garbage(place, before_s=0.0, ended=ended_off_front))
+    assert gone.checkpoints == {("tiny", 1): 100, ("tiny", 4): 100}
+    assert gone.stuck == {str(place.root / "tiny/trials/0003/checkpoints"): "Read-only file system"}

@@ -14,6 +14,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from raysearch.errors import WorkError
 from raysearch.storage import lock
 from raysearch.storage.journal import Journal
 from raysearch.storage.lock import JournalLock
@@ -206,3 +207,12 @@ def test_full_disk_leaves_the_journal_as_it_was(path: Path, journal: Journal, st
     assert path.read_bytes() == before
     add_trial(study, 2.0)
     assert told(path) == [(0, 1.0), (1, 2.0)]
+
+
+@pytest.mark.parametrize("odd", [b"{}\n", b"[]\n", b"\xff\xfe\n", b"{\n"])
+def test_damage_within_the_journal_is_one_line(path: Path, journal: Journal, study: optuna.Study, odd: bytes) -> None:
+    add_trial(study, 1.0)
+    first, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(first + b"\n" + odd + rest)
+    with pytest.raises(WorkError, match=r"study.journal: damaged \(.*expected a study.journal"):
+        optuna.load_study(storage=Journal(str(path)), study_name="s")

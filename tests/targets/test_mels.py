@@ -7,6 +7,7 @@ import torch
 from raysearch.corpora.batches import AudioStore, TrainingBatches, UnreadableError
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import mel_frames
 from raysearch.errors import WorkError
 from raysearch.methods.settings import StudentSettings
 from raysearch.targets import mels
@@ -70,9 +71,12 @@ def test_cut_that_cannot_be_read_is_left_out_of_batches_as_without(tones, store)
             assert np.isfinite(kept.audio(cut)).all()
 
 
-def test_torn_folder_is_named(tones, store):
+@pytest.mark.parametrize(("name", "content"), [("mels.json", b"{"), ("mels.npy", b"")])
+def test_damaged_bins_are_computed_again(tones, store, name, content):
     mels_of(tones, 80, store)
     (digest,) = store.ls()
-    (store.get(digest) / "mels.json").write_text("{")
+    (store.folder / digest / name).write_bytes(content)
     with pytest.raises(WorkError, match=r"unreadable .*delete the folder"):
-        Mels(store.get(digest))
+        Mels(store.folder / digest)
+    cut = next(iter(tones.splits["train"]))
+    assert len(mels_of(tones, 80, store).audio(cut)) == mel_frames(cut.num_samples)

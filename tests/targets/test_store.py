@@ -1,5 +1,6 @@
 """The store: one build per key, whatever races, dies or fails."""
 
+import errno
 import multiprocessing
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from raysearch.errors import WorkError
+from raysearch.files.remote import Remote
 from raysearch.targets.label_set import LabelKey, write_label_set
 from raysearch.targets.store import FolderStore, LabelStore
 
@@ -73,15 +75,20 @@ def test_folder_without_marker_is_built_again(tmp_path: Path) -> None:
     assert (store.get_or_build("ab", _write) / "content").read_text() == "whole"
 
 
-def test_ls_and_gc_keep_what_is_named(tmp_path: Path) -> None:
+def test_unused_folders_and_what_dead_builders_left_are_named_and_removed(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     for digest in ("cc", "aa", "bb"):
         store.get_or_build(digest, _write)
     (tmp_path / "dd.part").mkdir()
+    (tmp_path / "dd.part" / "content").write_text("ha")
+    for path in (tmp_path / "aa" / "complete", tmp_path / "dd.part"):
+        os.utime(path, (1.0, 1.0))
     assert store.ls() == ["aa", "bb", "cc"]
-    assert store.gc({"bb"}) == ["aa", "cc", "dd"]
-    assert store.ls() == ["bb"]
-    assert [path.name for path in tmp_path.glob("[!.]*")] == ["bb"]
+    assert store.unused(2.0) == {"aa": store.size("aa"), "dd.part": 2}
+    for name in store.unused(2.0):
+        store.remove(name)
+    assert store.ls() == ["bb", "cc"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["bb", "cc"]
 
 
 def test_store_that_was_never_written_is_empty(tmp_path: Path) -> None:
@@ -107,9 +114,66 @@ def test_label_set_is_built_once_and_listed(tmp_path: Path) -> None:
     assert [found.key for found in store.ls()] == [KEY]
 
 
-def test_unreadable_label_set_is_named(tmp_path: Path) -> None:
+def test_unreadable_label_set_of_an_earlier_version_is_named(tmp_path: Path) -> None:
     store = LabelStore(tmp_path)
     store.get_or_build(KEY, _label)
-    (tmp_path / KEY.digest / "labels.npy").write_bytes(b"?")
+    (tmp_path / KEY.digest / "complete").write_bytes(b"")
+    assert store.get(KEY) is not None
+    (tmp_path / KEY.digest / "labels.npy").write_bytes(b"")
     with pytest.raises(WorkError, match=f"{KEY.digest} is unreadable"):
         store.get(KEY)
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-3])
+
+
+def _emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [_cut, _emptied, _flipped, Path.unlink])
+def test_damaged_label_set_is_built_again(tmp_path: Path, harm, caplog: pytest.LogCaptureFixture) -> None:
+    store = LabelStore(tmp_path)
+    store.get_or_build(KEY, _label)
+    harm(tmp_path / KEY.digest / "labels.npy")
+    assert store.get(KEY) is None
+    assert store.ls() == []
+    assert f"{KEY.digest} is damaged (labels.npy" in caplog.text
+    np.testing.assert_array_equal(store.get_or_build(KEY, _label).labels("a"), [3, 1])
+    assert store.get(KEY) is not None
+
+
+def test_damaged_seal_is_damage(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    (store.get_or_build("ab", _write) / "complete").write_text("{")
+    assert store.get("ab") is None
+
+
+def test_damage_at_a_uri_is_built_again_and_written_back(tmp_path: Path) -> None:
+    remote = Remote(f"memory://{os.urandom(4).hex()}")
+    FolderStore(tmp_path / "one", remote).get_or_build("ab", _write)
+    remote.write("ab/content", b"")
+    other = FolderStore(tmp_path / "two", remote)
+    assert other.get("ab") is None
+    other.get_or_build("ab", _write)
+    found = FolderStore(tmp_path / "three", remote).get("ab")
+    assert found is not None
+    assert (found / "content").read_text() == "whole"
+
+
+def test_store_that_may_only_be_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FolderStore(tmp_path)
+    store.get_or_build("ab", _write)
+
+    def refuse(*given: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert (store.get_or_build("ab", _write) / "content").read_text() == "whole"

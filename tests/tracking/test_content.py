@@ -3,7 +3,11 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raysearch.errors import InputError
+from raysearch.front.document import SearchDocument
+from raysearch.tracking import content
 from raysearch.tracking.content import MOST_POINTS, search_digest, search_points, thin, trial_points, trial_tags
+from tests.front.damaged import damaged_documents
 from tests.tracking.made_up_states import curve, record, state
 
 
@@ -72,3 +76,19 @@ def test_search_digest_changes_when_a_trial_ends_only():
     first = search_digest(state([record(0), record(1, "running")]).document)
     assert search_digest(state([record(0), record(1, "running", wer=1.0)]).document) == first
     assert search_digest(state([record(0), record(1)]).document) != first
+
+
+@given(damaged_documents())
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_damaged_document_is_refused_or_mirrored(text):
+    try:
+        document = SearchDocument.checked_json(text)
+    except InputError:
+        return
+    search_points(document)
+    search_digest(document)
+    for trial in document.trials:
+        trial_tags(document, trial, "parent")
+        content.trial_params(trial)
+        trial_points(trial, curve(3), set())
+        content.trial_digest(trial)

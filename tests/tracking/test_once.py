@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from raysearch.errors import InputError, WorkError
+from raysearch.files.secrets import masked
 from raysearch.tracking.mirror import Mirror
 from raysearch.tracking.once import sync_once
 from tests.tracking.made_up_states import record, state
@@ -19,8 +20,10 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(uri: str, tmp_path: Path, kind: type[Exception]) -> str:
+    said: list[str] = []
     with pytest.raises(kind) as raised:
-        sync_once(Mirror(uri, artifact_root=str(tmp_path)), state([record(0)]))
+        sync_once(Mirror(uri, artifact_root=str(tmp_path)), state([record(0)]), said.append)
+    assert said == [f"MLflow at {masked(uri)}: sending what it lacks of an4"]
     return str(raised.value)
 
 
@@ -30,6 +33,21 @@ def test_dead_server_is_one_line_without_the_password(tmp_path: Path) -> None:
     assert line.endswith("; nothing is lost: the study holds all, send it later with: raysearch sync an4")
     assert "s3cret" not in line
     assert "\n" not in line
+
+
+def test_dead_database_is_given_up_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow would try for four minutes, with pauses that double."""
+    naps: list[float] = []
+    monkeypatch.setattr("time.sleep", naps.append)
+    line = told("postgresql+psycopg2://alice:s3cret@127.0.0.1:9/mlflow", tmp_path, WorkError)
+    assert line.startswith("MLflow at postgresql+psycopg2://alice:***@127.0.0.1:9/mlflow: connection to server at")
+    assert "s3cret" not in line
+    assert naps == []
+
+
+def test_missing_driver_of_a_database_is_the_users_fault(tmp_path: Path) -> None:
+    line = told("postgresql+pg8000://alice:s3cret@127.0.0.1:9/mlflow", tmp_path, InputError)
+    assert line.endswith("No module named 'pg8000'; expected the driver of this database to be installed")
 
 
 @pytest.mark.parametrize("uri", ["foo://alice:s3cret@x", "oracle://alice:s3cret@x/db"])

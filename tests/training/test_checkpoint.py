@@ -39,6 +39,22 @@ def test_load_of_a_torn_checkpoint_then_the_one_before_is_used_and_said(tmp_path
     assert "000000010 is damaged" in caplog.text
 
 
+def test_load_of_a_checkpoint_with_one_changed_byte_then_the_one_before_is_used(tmp_path, caplog):
+    write(tmp_path, 5, 10)
+    torn = tmp_path / "checkpoints/000000010/tensors.safetensors"
+    content = bytearray(torn.read_bytes())
+    content[-1] ^= 1
+    torn.write_bytes(content)
+    assert checkpoint.load(tmp_path, CPU)[1]["step"] == 5
+    assert "tensors.safetensors has other content" in caplog.text
+
+
+def test_load_of_a_checkpoint_of_an_earlier_version_then_as_it_is(tmp_path):
+    write(tmp_path, 5)
+    (tmp_path / "checkpoints/000000005/seal.json").unlink()
+    assert checkpoint.load(tmp_path, CPU)[1]["step"] == 5
+
+
 def test_load_when_a_save_was_cut_short_then_it_is_ignored(tmp_path):
     write(tmp_path, 5)
     (tmp_path / "checkpoints/000000010.part").mkdir()

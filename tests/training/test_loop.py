@@ -155,6 +155,13 @@ def test_fit_that_died_in_an_evaluation_then_it_is_evaluated_on_resume(tmp_path)
     assert "train/loss" in reports[0].metrics
 
 
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"step": 8}'])
+def test_fit_with_a_damaged_report_then_the_student_is_judged_again(tmp_path, damaged):
+    first = list(train(tmp_path))
+    (tmp_path / "report.json").write_text(damaged)
+    assert list(train(tmp_path)) == first[1:]
+
+
 def test_fit_with_a_damaged_newest_checkpoint_then_the_students_are_those_of_their_rungs(tmp_path):
     seen = {}
 

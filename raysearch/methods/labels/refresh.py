@@ -50,7 +50,7 @@ class RefreshedBatches:
         """Number of updates after which the labels in use were made."""
         self._folder = trial.folder / "refreshed"
         self._file = trial.folder / "refreshed.json"
-        self._seconds: dict[str, float] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self._seconds = self._known_seconds()
 
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
         since = step - step % self._settings.targets.refresh
@@ -61,6 +61,14 @@ class RefreshedBatches:
     def metrics(self) -> Mapping[str, float]:
         """The seconds that all refreshes took, those before a resume included."""
         return {"cost/refresh_s": sum(s for since, s in self._seconds.items() if int(since) <= self._since)}
+
+    def _known_seconds(self) -> dict[str, float]:
+        """The seconds of earlier refreshes, by updates. They are counted anew if their file is damaged."""
+        try:
+            found: dict[str, float] = json.loads(self._file.read_text())
+            return dict(found)
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
 
     def _of(self, label_set: LabelSet) -> LabelledBatches:
         return LabelledBatches(self._student, label_set, self._settings.prediction, self._trial.seed)

@@ -8,6 +8,7 @@ of its loss module, and `left.json` with the units of each layer that are left a
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -25,6 +27,7 @@ from raysearch.encoder.cost import macs_superb, params, sizes_of
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.encoder.slicing import slice_encoder
+from raysearch.errors import InputError
 from raysearch.files.whole import whole_file, write_whole
 from raysearch.methods.pruning.budget import Budget, budgets, start_config, student_folder
 from raysearch.methods.pruning.lagrangian import Lagrangian, Pruning, gate_group, settle
@@ -38,6 +41,8 @@ from raysearch.training.recipe import Prepare, Recipe
 from raysearch.training.report import Report
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run
+
+_log = logging.getLogger(__name__)
 
 HEADS_NAME = "heads.safetensors"
 
@@ -69,17 +74,31 @@ def prune(
     batches, training = batches_for(trial, loss_module, prepare, training)
     phases = _Phases(trial, pruning, training, loss_module, batches, prepare, lr_scales)
     sliced = trial.folder / "sliced"
-    # The config is written last, so where it is the first phase is done and the sliced student is whole.
-    if (sliced / CONFIG_NAME).exists():
-        student = load_encoder(sliced, trial.device)
-        # The file holds the heads alone. The student was read from its own checkpoint.
-        loss_module.load_state_dict(load_file(sliced / HEADS_NAME, device=str(trial.device)), strict=False)
-    else:
+    student = _sliced_before(sliced, loss_module, trial.device)
+    if student is None:
         student = phases.learn_gates(goals)
         if rank() == 0:
             _save(loss_module, student, sliced)
             _note_what_is_left(teacher, student.config, trial.folder / "left.json")
     yield from phases.recover(student)
+
+
+def _sliced_before(folder: Path, loss_module: nn.Module, device: torch.device) -> Encoder | None:
+    """The sliced student of a first phase that is done, whose heads go into the module.
+
+    None if that phase is not done or its outcome is damaged: the last checkpoint of the phase gives it again.
+    """
+    # The config is written last: where it is, the first phase is done.
+    if not (folder / CONFIG_NAME).exists():
+        return None
+    try:
+        student = load_encoder(folder, device)
+        # The file holds the heads alone. The student was read from its own checkpoint.
+        loss_module.load_state_dict(load_file(folder / HEADS_NAME, device=str(device)), strict=False)
+    except (InputError, OSError, SafetensorError) as err:
+        _log.warning("%s is damaged (%s); it is sliced again", folder, err)
+        return None
+    return student
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,19 @@ def test_trial_killed_in_the_ramp_and_resumed_then_the_same_trajectory(method, t
         assert all(one == other for one, other in pairs)
 
 
+@pytest.mark.parametrize("damaged", ["sliced/model.safetensors", "sliced/heads.safetensors"])
+def test_damaged_slice_then_the_trial_slices_again_and_ends_as_without_damage(damaged, trial):
+    (*_, whole) = HJPruning().run(trial("whole"))
+    began = HJPruning().run(trial("parts"))
+    next(began)
+    began.close()
+    (trial("parts").folder / damaged).write_bytes(b"")
+    (*_, resumed) = HJPruning().run(trial("parts"))
+    assert {k: v for k, v in resumed.metrics.items() if k not in TIMINGS} == {
+        k: v for k, v in whole.metrics.items() if k not in TIMINGS
+    }
+
+
 def test_rungs_before_the_slice_then_passed_over(trial):
     assert [report.step for report in HJPruning().run(trial("x"))] == [12, 16]
 
