@@ -6,7 +6,10 @@ A Ray of our own, called embedded here, runs on this machine alone and ends with
 from __future__ import annotations
 
 import os
-import shutil
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import mkdtemp
@@ -14,7 +17,8 @@ from typing import Any
 
 import ray
 
-from raysearch.errors import WorkError
+from raysearch.cluster import sweeper
+from raysearch.errors import CutOffError, Interrupted, WorkError
 
 APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9"}
 """The environment of an embedded Ray. It has no dashboard, so this names an address where nobody answers.
@@ -23,8 +27,10 @@ Ray Train has a cleaner that asks a dashboard whether the controller of some wor
 looks for a dashboard among all processes of the machine. If it finds that of another Ray, which knows no such
 controller, it ends our workers.
 """
-TMPDIR = "RAY_TMPDIR"
+TMPDIR = sweeper.VARIABLE
 """The variable that says where Ray puts its sockets and logs."""
+NEEDED = ("gcs_server", "raylet")
+"""Processes of an embedded Ray without which nothing works. A driver that asks for them waits for a minute or more."""
 STARTS = 3
 """Attempts to start Ray. It gives a node half a minute, and on a busy machine that may be too short more than once."""
 SLOW = "timed out during startup"
@@ -44,13 +50,13 @@ def connected(address: str | None) -> Iterator[bool]:
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     if address is not None or os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        _init(address=address, log_to_driver=False, logging_level="ERROR")
         try:
             yield False
         finally:
             ray.shutdown()
         return
-    with _own_folder() as folder, _environment(APART | {TMPDIR: folder}):
+    with _swept_folder() as folder, _environment(APART | {TMPDIR: folder}):
         _start(
             # "local" starts a Ray of our own even where another one is running: nobody named that one.
             address="local",
@@ -64,15 +70,30 @@ def connected(address: str | None) -> Iterator[bool]:
         )
         try:
             yield True
-        finally:
+        except (Interrupted, CutOffError):
+            raise  # closing a Ray takes up to ten seconds, and one that is broken never closes
+        except BaseException:
             ray.shutdown()
+            raise
+        ray.shutdown()
+
+
+def check_alive() -> None:
+    """Looks after the Ray that was started here, if one was.
+
+    Raises: CutOffError if one of the processes has died that it cannot do without.
+    """
+    node = ray._private.worker._global_node
+    for kind, process in node.dead_processes() if node else ():
+        if kind in NEEDED:
+            raise CutOffError(f"Ray's {kind} ended ({process.poll()}), and Ray with it")
 
 
 def _start(**settings: Any) -> None:
     """Starts Ray, and tries again if it was only slow. Raises: WorkError if Ray does not start."""
     for attempt in range(1, STARTS + 1):
         try:
-            ray.init(**settings)
+            _init(**settings)
             return
         except Exception as err:  # Ray raises nothing narrower than this
             ray.shutdown()
@@ -81,14 +102,39 @@ def _start(**settings: Any) -> None:
                 raise WorkError(f"Ray did not start, attempt {attempt} of {STARTS} ({load}): {err}") from err
 
 
+def _init(**settings: Any) -> None:
+    """Calls `ray.init` and leaves SIGTERM with whom it was: Ray takes it for itself, and exits in a way of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        ray.init(**settings)
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**settings)
+    except SystemExit:  # what Ray has made of a SIGTERM that came meanwhile
+        signal.signal(signal.SIGTERM, handler)
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
 @contextmanager
-def _own_folder() -> Iterator[str]:
-    """A new folder for the sockets and logs of an embedded Ray, removed when the block ends."""
+def _swept_folder() -> Iterator[str]:
+    """A new folder for the sockets and logs of an embedded Ray. When the block ends it is removed, and with it all that
+    is left of that Ray. The same happens if this process dies within the block, or is about to.
+    """
     folder = mkdtemp(prefix="raysearch-", dir=os.environ.get(TMPDIR))
+    command = [sys.executable, "-I", "-S", sweeper.__file__, folder]
+    # In a session of its own it outlives Ctrl-C, which is sent to a whole group of processes.
+    broom = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    except (Interrupted, CutOffError):
+        raise  # a driver dies with its Ray, and has something to say first
+    except BaseException:
+        broom.communicate()
+        raise
+    broom.communicate()
 
 
 @contextmanager
