@@ -50,7 +50,8 @@ def _listed(run: dict[str, Any]) -> dict[str, Any]:
         "id": info["run_id"],
         "experiment": info["experiment_id"],
         "name": tags.get("raysearch.search", info.get("run_name", "")),
-        "status": info["status"].lower(),
+        # The mirror ends the run of a search whose driver is gone.
+        "status": "interrupted" if info["status"] == "KILLED" else info["status"].lower(),
         "started_ms": int(info["start_time"]),
         "objectives": tags.get("raysearch.objectives", "").split(","),
         "ended": int(size.get("step", 0)),

@@ -10,6 +10,7 @@ import typer
 import raysearch
 from raysearch.cli.options import Json, Storage, in_a_folder
 from raysearch.cli.output import print_front, print_json, say
+from raysearch.errors import InputError, WorkError
 
 A_SEARCH = "A search, or a file that `raysearch record` wrote."
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help=A_SEARCH)]
@@ -23,11 +24,19 @@ def status(
     from raysearch.storage.folder import SearchFolder
 
     names = [name] if name else raysearch.searches(storage=storage)
-    found = [raysearch.open_search(one, storage=storage).status() for one in names]
+    found = []
+    for one in names:
+        try:
+            found.append(raysearch.open_search(one, storage=storage).status())
+        except (InputError, WorkError) as err:
+            # A database that is away, or a damaged file, hides its own search and no other.
+            if name:
+                raise
+            say(f"{one}: not read: {err}")
     if as_json:
         print_json(found[0] if name else found)
         return
-    if not found:
+    if not names:
         say(f"no searches in {SearchFolder.of(storage, '').place}")
     for one in found:
         print("\n".join(status_lines(one, long=name is not None)))
@@ -47,6 +56,8 @@ def front(
         for file in found.draw(html=html, png=png):
             say(f"written: {file}")
     print_front(found, as_json, markdown=markdown)
+    if standing := found.standing():
+        say(standing)
 
 
 def compare(
