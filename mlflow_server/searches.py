@@ -52,7 +52,8 @@ def _listed(run: dict[str, Any]) -> dict[str, Any]:
         "id": info["run_id"],
         "experiment": info.get("experiment_id", ""),
         "name": tags.get("raysearch.search", info.get("run_name", "")),
-        "status": str(info.get("status", "")).lower(),
+        # The mirror ends the run of a search whose driver is gone.
+        "status": "interrupted" if info.get("status") == "KILLED" else str(info.get("status", "")).lower(),
         "started_ms": _count(info.get("start_time")),
         "objectives": tags.get("raysearch.objectives", "").split(","),
         "ended": _count(size.get("step")),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raysearch.api.labels import build_label_sets, label_sets, remove_garbage
     from raysearch.api.planning import plan, profile, simulate, write_table
     from raysearch.api.search import Search
-    from raysearch.api.searches import load_student, open_search, resume, search, searches
+    from raysearch.api.searches import load_student, open_search, remove_search, resume, search, searches
 
 __version__ = "0.1.0"
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "prepare_corpus",
     "profile",
     "remove_garbage",
+    "remove_search",
     "resume",
     "search",
     "searches",
@@ -67,7 +68,7 @@ _FILES = {
     "labels": ("build_label_sets", "label_sets", "remove_garbage"),
     "planning": ("plan", "profile", "simulate", "write_table"),
     "search": ("Search",),
-    "searches": ("load_student", "open_search", "resume", "search", "searches"),
+    "searches": ("load_student", "open_search", "remove_search", "resume", "search", "searches"),
 }
 """The files of `raysearch/api/` in which the names lie."""
 

@@ -41,6 +41,17 @@ def clipped(text: str) -> str:
     return text if len(text) <= QUOTED else f"{text[: QUOTED - 3]}..."
 
 
+class CutOffError(WorkError):
+    """What this process rests on has died, so that it can only end: asking for anything more would hang."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user ends the command, by Ctrl-C or SIGTERM. The process ends within seconds, whatever is still open.
+
+    A note on it (`add_note`) says how to go on.
+    """
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message, ` (did you mean WORD?)`, if one of the known words is close to `word`. Else it is empty."""
     close = get_close_matches(word[:QUOTED], known, n=1)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError
@@ -28,10 +29,11 @@ def say(line: str) -> None:
 
 def aloud(say: Say) -> Say:
     """The same, but on the stdout of now: while lanes run, all that is printed there is taken for Ray's and dropped."""
-    stdout = sys.stdout
+    stdout, turn = sys.stdout, Lock()
 
     def say_aloud(line: str) -> None:
-        with redirect_stdout(stdout):
+        # Several threads speak. Of two at once, the first to end would take stdout away from the other.
+        with turn, redirect_stdout(stdout):
             say(line)
 
     return say_aloud

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysearch.api.arguments import place, spec_of, storage_or_default, tracking_or_default
+from raysearch.api.arguments import Say, place, say, spec_of, storage_or_default, tracking_or_default
 
 if TYPE_CHECKING:
     from raysearch.cluster.doctor import Finding
@@ -18,6 +18,7 @@ def doctor(
     storage: str | Path | None = None,
     tracking: str | None = None,
     address: str | None = None,
+    say: Say = say,
 ) -> list[Finding]:
     """What every node of a cluster says to whether a search can run there.
 
@@ -31,7 +32,9 @@ def doctor(
 
     where = place(storage)
     settings = spec_of(spec).corpus if spec is not None else None
+    say("doctor: connecting to Ray")
     with connected(address):
+        say("doctor: asking every node, for up to a minute and a half")
         return examine(
             where.place,
             (lambda: read_corpus(settings, where.store.corpora)) if settings else None,

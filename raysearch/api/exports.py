@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysearch.api.arguments import storage_or_default
+from raysearch.api.arguments import Say, say, storage_or_default
 
 if TYPE_CHECKING:
     from raysearch.deploy.verify import Verdict
 
 
-def verify(export: str | Path, *, storage: str | Path | None = None) -> Verdict:
+def verify(export: str | Path, *, storage: str | Path | None = None, say: Say = say) -> Verdict:
     """An export compared with its checkpoint, on real audio of its search's corpus.
 
     `storage` is the folder of the searches, where it has moved since the export was made.
@@ -21,7 +21,7 @@ def verify(export: str | Path, *, storage: str | Path | None = None) -> Verdict:
     from raysearch.deploy import verify
 
     where = storage_or_default(storage)
-    return verify.verify(Path(export), Path(where).resolve() if where and "://" not in where else None)
+    return verify.verify(Path(export), Path(where).resolve() if where and "://" not in where else None, say)
 
 
 def transcribe(model: str | Path, audio: Sequence[str | Path], *, threads: int = 0) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysearch.api.arguments import choices, device, place, spec_of
+from raysearch.api.arguments import Say, choices, device, place, say, spec_of
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def plan(
     gpu: str = "h100",
     hours: float | None = None,
     storage: str | Path | None = None,
+    say: Say = say,
 ) -> dict[str, Any]:
     """Time, GPU-hours, storage and hypervolume of a search that has not begun, and what of that is measured.
 
@@ -39,14 +40,21 @@ def plan(
     spec = spec_of(spec)
     torch.set_num_threads(spec.workers.cpus)
     try:
+        if hours is None:
+            say("plan: reading the corpus")
         known = corpus_hours(spec, hours, place(storage).store)
     except InputError as err:
         raise InputError(f"{err}; or say how much there is to train on: --hours 960") from err
-    return make_plan(spec, teacher_shape(spec), known, gpus=gpus, gpu=gpu)
+    return make_plan(spec, teacher_shape(spec), known, gpus=gpus, gpu=gpu, say=say)
 
 
 def profile(
-    spec: Spec | str | Path, *, updates: int = 20, threads: int = 1, storage: str | Path | None = None
+    spec: Spec | str | Path,
+    *,
+    updates: int = 20,
+    threads: int = 1,
+    storage: str | Path | None = None,
+    say: Say = say,
 ) -> Profile:
     """Where the time of a search's training steps goes, measured on this machine.
 
@@ -55,10 +63,12 @@ def profile(
     import torch
 
     from raysearch.planning.profile import profile as measure
+    from raysearch.search.works import shown_here
 
     spec = spec_of(spec)
     torch.set_num_threads(threads)
-    return measure(spec, place(storage, spec.name).store, device(gpu=True), updates)
+    with shown_here("profile", say):
+        return measure(spec, place(storage, spec.name).store, device(gpu=True), updates, say)
 
 
 def simulate(

@@ -97,6 +97,15 @@ class Search:
 
         return read_status(self.folder)
 
+    def standing(self) -> str:
+        """What goes on in a search that is not done, or how it ended and how to go on with it; empty of one that is."""
+        if self._record:
+            return ""
+        from raysearch.search.reading import standing_of
+
+        found = standing_of(self.folder)
+        return "" if found.state == "done" else f"{self.name}: {found}"
+
     def plot(self) -> Figure:
         """The interactive picture of the front, which a notebook shows."""
         from raysearch.front.plots import figure
@@ -235,7 +244,7 @@ class Search:
         """The search's mirror in MLflow, the one that it was started with or another."""
         from raysearch.tracking.mirror import Mirror
 
-        return Mirror(tracking or self.folder.links().tracking, artifact_root=str(self.folder.root / "mlartifacts"))
+        return Mirror(tracking or self.folder.tracking, artifact_root=self.folder.artifacts)
 
     def sync(self, tracking: str | None = None, *, say: Say = say) -> Synced:
         """Pushes to MLflow what it lacks of the search, and counts what was written.

@@ -11,6 +11,7 @@ from raysearch.api.search import Search
 if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
     from raysearch.spec.document import Spec
+    from raysearch.storage.removal import Removed
 
 
 def search(
@@ -42,7 +43,7 @@ def search(
         spec,
         folder,
         study_url=study_url(storage_or_default(storage)),
-        tracking=tracking_or_default(tracking) or f"sqlite:///{folder.root / 'mlflow.db'}",
+        tracking=tracking_or_default(tracking) or "",
         address=address,
         say=aloud(say),
     )
@@ -88,6 +89,17 @@ def open_search(name: str | Path, *, storage: str | Path | None = None) -> Searc
 def searches(*, storage: str | Path | None = None) -> list[str]:
     """Names of the searches in a storage."""
     return place(storage).searches()
+
+
+def remove_search(name: str, *, storage: str | Path | None = None) -> Removed:
+    """Removes a search for good: its folder and its study. What searches share stays, until `remove_garbage`.
+
+    MLflow keeps what it was sent.
+    Raises: InputError if there is no such search, or a driver is at work on it.
+    """
+    from raysearch.storage.removal import remove
+
+    return remove(open_search(name, storage=storage).folder)
 
 
 def load_student(search: Search | str, trial: int, *, storage: str | Path | None = None) -> Encoder:

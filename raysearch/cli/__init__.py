@@ -11,8 +11,9 @@ import typer
 
 from raysearch import __version__
 from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, spaces, tracking
+from raysearch.cli.interrupts import Interrupts
 from raysearch.cli.output import say
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import CutOffError, InputError, WorkError
 from raysearch.files.disk import told
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 for verb in (
     searching.search,
     searching.resume,
+    searching.rm,
     fronts.status,
     fronts.front,
     fronts.compare,
@@ -97,23 +99,40 @@ def _told(err: Exception) -> int:
 
 def main() -> NoReturn:
     """Entry point: errors become one line and an exit code."""
+    interrupts = Interrupts()
+    interrupts.listen()
+    try:
+        code = _run()
+    except BaseException:
+        if interrupts.heard is None:
+            raise
+    # Whatever a library has made of the signal on its way up.
+    if interrupts.heard is not None:
+        interrupts.end()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Runs the verb that the words of the command line ask for. Returns its exit code."""
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
+        return int(code or 0)
     except InputError as err:
         say(str(err))
-        code = 2
+        return 2
+    except CutOffError as err:
+        say(str(err))
+        # Ray would be asked once more when the interpreter ends, and would never answer.
+        os._exit(1)
     except WorkError as err:
         say(str(err))
-        code = 1
+        return 1
     except BrokenPipeError:
         # Whoever reads stdout has had enough, as `head` does: what is left to flush goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        return 1
     except typer.Abort:
-        code = 130
-    except KeyboardInterrupt:
-        code = 130
+        return 130
     except Exception as err:
-        code = _told(err)
-    sys.exit(code or 0)
+        return _told(err)

@@ -25,14 +25,14 @@ def status(
 
     names = [name] if name else raysearch.searches(storage=storage)
     found = []
-    for each in names:
+    for one in names:
         try:
-            found.append(raysearch.open_search(each, storage=storage).status())
+            found.append(raysearch.open_search(one, storage=storage).status())
         except (InputError, WorkError) as err:
             # A database that is away, or a damaged file, hides its own search and no other.
             if name:
                 raise
-            say(f"{each}: not read: {err}")
+            say(f"{one}: not read: {err}")
     if as_json:
         print_json(found[0] if name else found)
         return
@@ -56,6 +56,8 @@ def front(
         for file in found.draw(html=html, png=png):
             say(f"written: {file}")
     print_front(found, as_json, markdown=markdown)
+    if standing := found.standing():
+        say(standing)
 
 
 def compare(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ import typer
 import raysearch
 from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, in_a_folder
 from raysearch.cli.output import print_front, print_json, say
+from raysearch.errors import InputError, WorkError
 
 
 def search(
@@ -35,6 +38,30 @@ def resume(
     """Finish an interrupted search, or extend it with --trials."""
     found = raysearch.resume(name, trials=trials, storage=storage, address=address, say=say)
     print_front(found, as_json)
+
+
+def rm(
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a search for good: its folder and its study. What searches share stays, until `raysearch targets gc`."""
+    found = raysearch.open_search(name, storage=storage)
+    if not yes and not asked(f"remove {found.folder.place}/{name} for good?"):
+        raise WorkError("nothing was removed")
+    removed = raysearch.remove_search(name, storage=storage)
+    if as_json:
+        print_json(asdict(removed))
+    else:
+        print(f"{removed.place}: removed, {removed.bytes / 1e6:.1f} MB")
+
+
+def asked(question: str) -> bool:
+    """The answer of whoever sits at the terminal. Raises: InputError if nobody does."""
+    if not sys.stdin.isatty():
+        raise InputError("rm: nobody is there to be asked; expected --yes")
+    return typer.confirm(question, err=True)
 
 
 def simulate(

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import mkdtemp
@@ -17,7 +20,8 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 
-from raysearch.errors import WorkError
+from raysearch.cluster import sweeper
+from raysearch.errors import CutOffError, Interrupted, WorkError
 
 APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9"}
 """The environment of an embedded Ray. It has no dashboard, so this names an address where nobody answers.
@@ -26,7 +30,7 @@ Ray Train has a cleaner that asks a dashboard whether the controller of some wor
 looks for a dashboard among all processes of the machine. If it finds that of another Ray, which knows no such
 controller, it ends our workers.
 """
-TMPDIR = "RAY_TMPDIR"
+TMPDIR = sweeper.VARIABLE
 """The variable that says where Ray puts its sockets and logs."""
 MODE, TOKEN, CLUSTERS = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 """Variables by which Ray is told to ask for a token, which token that is, and whether a node may have others beside it.
@@ -34,6 +38,8 @@ MODE, TOKEN, CLUSTERS = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", ray_constants.ENABLE_
 A node that may not listens on loopback addresses alone.
 """
 MANY_NODES = ray_constants.ENABLE_RAY_CLUSTER
+NEEDED = ("gcs_server", "raylet")
+"""Processes of an embedded Ray without which nothing works. A driver that asks for them waits for a minute or more."""
 STARTS = 3
 """Attempts to start Ray. It gives a node half a minute, and on a busy machine that may be too short more than once."""
 SLOW = "timed out during startup"
@@ -53,7 +59,7 @@ def connected(address: str | None) -> Iterator[bool]:
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     if address is not None or os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        _init(address=address, log_to_driver=False, logging_level="ERROR")
         try:
             yield False
         finally:
@@ -61,7 +67,7 @@ def connected(address: str | None) -> Iterator[bool]:
         return
     token = secrets.token_hex(32)
     closed = {MODE: "token", TOKEN: token, CLUSTERS: "0"}
-    with _own_folder() as folder, _environment(APART | closed | {TMPDIR: folder}):
+    with _swept_folder() as folder, _environment(APART | closed | {TMPDIR: folder}):
         _start(
             # "local" starts a Ray of our own even where another one is running: nobody named that one.
             address="local",
@@ -76,8 +82,23 @@ def connected(address: str | None) -> Iterator[bool]:
         try:
             _check_closed(token)
             yield True
-        finally:
+        except (Interrupted, CutOffError):
+            raise  # closing a Ray takes up to ten seconds, and one that is broken never closes
+        except BaseException:
             ray.shutdown()
+            raise
+        ray.shutdown()
+
+
+def check_alive() -> None:
+    """Looks after the Ray that was started here, if one was.
+
+    Raises: CutOffError if one of the processes has died that it cannot do without.
+    """
+    node = ray._private.worker._global_node
+    for kind, process in node.dead_processes() if node else ():
+        if kind in NEEDED:
+            raise CutOffError(f"Ray's {kind} ended ({process.poll()}), and Ray with it")
 
 
 def _check_closed(token: str) -> None:
@@ -103,7 +124,7 @@ def _start(**settings: Any) -> None:
     """Starts Ray, and tries again if it was only slow. Raises: WorkError if Ray does not start."""
     for attempt in range(1, STARTS + 1):
         try:
-            ray.init(**settings)
+            _init(**settings)
             return
         except Exception as err:  # Ray raises nothing narrower than this
             ray.shutdown()
@@ -112,14 +133,39 @@ def _start(**settings: Any) -> None:
                 raise WorkError(f"Ray did not start, attempt {attempt} of {STARTS} ({load}): {err}") from err
 
 
+def _init(**settings: Any) -> None:
+    """Calls `ray.init` and leaves SIGTERM with whom it was: Ray takes it for itself, and exits in a way of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        ray.init(**settings)
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**settings)
+    except SystemExit:  # what Ray has made of a SIGTERM that came meanwhile
+        signal.signal(signal.SIGTERM, handler)
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
 @contextmanager
-def _own_folder() -> Iterator[str]:
-    """A new folder for the sockets and logs of an embedded Ray, removed when the block ends."""
+def _swept_folder() -> Iterator[str]:
+    """A new folder for the sockets and logs of an embedded Ray. When the block ends it is removed, and with it all that
+    is left of that Ray. The same happens if this process dies within the block, or is about to.
+    """
     folder = mkdtemp(prefix="raysearch-", dir=os.environ.get(TMPDIR))
+    command = [sys.executable, "-I", "-S", sweeper.__file__, folder]
+    # In a session of its own it outlives Ctrl-C, which is sent to a whole group of processes.
+    broom = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    except (Interrupted, CutOffError):
+        raise  # a driver dies with its Ray, and has something to say first
+    except BaseException:
+        broom.communicate()
+        raise
+    broom.communicate()
 
 
 @contextmanager

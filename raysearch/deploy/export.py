@@ -61,7 +61,7 @@ def export_trial(
         recogniser.save(part / CHECKPOINT_NAME)
         if set(formats) & {"onnx", "pt2"}:
             say(f"trial {number}: tracing {config.depth} blocks of {config.width}")
-            _write_graphs(recogniser, part, formats, precisions)
+            _write_graphs(recogniser, part, formats, precisions, say)
         files = sorted(path for path in part.rglob("*") if path.is_file())
         manifest = Manifest(
             search=folder.name,
@@ -80,16 +80,22 @@ def export_trial(
 
 
 def _write_graphs(
-    recogniser: Recogniser, folder: Path, formats: Sequence[Format], precisions: Sequence[Precision]
+    recogniser: Recogniser,
+    folder: Path,
+    formats: Sequence[Format],
+    precisions: Sequence[Precision],
+    say: Callable[[str], None],
 ) -> None:
     """Writes the formats that hold a traced graph. All come from one trace, so that they compute the same."""
     program = trace(recogniser)
     if "pt2" in formats:
+        say("writing model.pt2")
         write_pt2(program, folder / "model.pt2")
     if "onnx" in formats:
         meaning = layout(recogniser)
         model = to_onnx(program, "embedding" if meaning.unit == "speaker" else "log_probs")
         for precision in precisions:
+            say(f"writing {onnx_name(precision)}")
             write_onnx(model, meaning, precision, folder / onnx_name(precision))
 
 

@@ -142,7 +142,7 @@ def _ship(
             exports.corpus,
             model=request.model,
             alias=alias_of(request.alias, candidate, several=len(request.budgets) > 1),
-            tracking=request.tracking or folder.links().tracking,
+            tracking=request.tracking or folder.tracking,
         ).model_dump()
     return ShippedCandidate(
         trial=candidate.trial,

@@ -107,8 +107,8 @@ def _enter_experiment(folder: SearchFolder, tracking: str) -> None:
     """
     name = f"raysearch/{folder.name}"
     if mlflow.get_experiment_by_name(name) is None:
-        local = tracking.startswith("sqlite:")
-        location = str(folder.root / "mlartifacts" / folder.name) if local else None
+        local = tracking.startswith("sqlite")
+        location = f"{folder.artifacts}/{folder.name}" if local else None
         mlflow.create_experiment(name, artifact_location=location)
     mlflow.set_experiment(name)
 

@@ -6,6 +6,7 @@ Shapes: B recordings, S samples, T frames, V tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ class Verdict:
         return "\n".join(plain(columns))
 
 
-def verify(out: Path, root: Path | None = None) -> Verdict:
+def verify(out: Path, root: Path | None = None, say: Callable[[str], None] = lambda line: None) -> Verdict:
     """Compares the export in `out` with the checkpoint in it, on the dev split of its search's corpus.
 
     `root`: the folder of the searches, if it has moved since the export.
@@ -90,19 +91,29 @@ def verify(out: Path, root: Path | None = None) -> Verdict:
     folder = SearchFolder(root or manifest.root, manifest.search)
     folder.links()
     spec = folder.spec()
+    say("verify: reading the corpus")
     corpus = read_corpus(spec.corpus, folder.store.corpora)
-    return verify_against(out, manifest, folder.trial(manifest.trial), corpus, spec.search.seed)
+    return verify_against(out, manifest, folder.trial(manifest.trial), corpus, spec.search.seed, say)
 
 
-def verify_against(out: Path, manifest: Manifest, trial: Path, corpus: Corpus, seed: int) -> Verdict:
+def verify_against(
+    out: Path,
+    manifest: Manifest,
+    trial: Path,
+    corpus: Corpus,
+    seed: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> Verdict:
     """Compares the export in `out` with its checkpoint, on the dev split of `corpus`; `trial` is the trial's folder."""
     recogniser = Recogniser.load(out / CHECKPOINT_NAME)
     checks = [_source(manifest, trial)]
     reference = run_checkpoint(recogniser)
     meaning = layout(recogniser)
     audio_S = _speech(measured_cuts(corpus, "dev", meaning), corpus)
+    say(f"verify: the checkpoint on {ERROR_CUTS} dev cuts at most")
     expected = measure_error(reference, meaning, corpus, "dev", seed, ERROR_CUTS)[0]
     for name in manifest.models:
+        say(f"verify: {name}")
         lossy = ".fp16." in name or ".int8." in name
         run = run_file(out / name)
         checks += _outputs(name, run, reference, audio_S, lossy, recogniser.equal_lengths)

@@ -24,6 +24,7 @@ from ray.widgets.util import in_notebook
 from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.source import Source, Suggestion
+from raysearch.lanes.waiting import wait_for
 
 PATIENCE = 10
 """A lane's workers count as hung after so many times the longest time that was seen between two reports."""
@@ -75,6 +76,8 @@ class _Run:
         self._running: dict[str, Suggestion] = {}
         self._spoke_s: dict[int, float] = {}
         self._longest_s = 0.0
+        self.over = False
+        """Whether nobody waits any more: then nothing is suggested or taken in."""
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         # Tune pickles its searcher in order to restore it. We resume from the study instead, so an empty
@@ -82,11 +85,11 @@ class _Run:
         return object, ()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        suggestion = self._source.suggest()
+        suggestion = None if self.over else self._source.suggest()
         if suggestion is None:
             # A running trial may still be lost and come back as a retry, so the search ends only when none runs.
             # To None, Tune answers by asking again later.
-            return None if self._running else TuneSearcher.FINISHED
+            return None if self._running and not self.over else TuneSearcher.FINISHED
         self._running[trial_id] = suggestion
         self._spoke_s[suggestion.number] = time.monotonic()
         self._heard("start", suggestion.number)
@@ -94,6 +97,8 @@ class _Run:
         return {"suggestion": asdict(suggestion), "patience_s": patience_s}
 
     def observe(self, result: dict[str, Any]) -> bool:
+        if self.over:
+            return False
         number, report = result["number"], _unflatten(result)
         now_s = time.monotonic()
         self._longest_s = max(self._longest_s, now_s - self._spoke_s[number])
@@ -104,7 +109,7 @@ class _Run:
 
     def end(self, trial_id: str, result: dict[str, Any] | None, error: bool) -> None:
         suggestion = self._running.pop(trial_id, None)
-        if suggestion is None:
+        if suggestion is None or self.over:
             return
         number = suggestion.number
         report = _unflatten(result) if result else {}
@@ -155,10 +160,17 @@ class _Silence(tune.ProgressReporter):
         return False
 
 
-def run_lanes(source: Source, setup: LaneSetup, lanes: int, heard: Callable[[str, int], None]) -> None:
+def run_lanes(
+    source: Source,
+    setup: LaneSetup,
+    lanes: int,
+    heard: Callable[[str, int], None],
+    tick: Callable[[], None] = lambda: None,
+) -> None:
     """Runs trials on so many lanes until the source has no more.
 
-    `heard(event, number)` is called after each `start`, `rung`, `stop` and `end` of a trial.
+    `heard(event, number)` is called after each `start`, `rung`, `stop` and `end` of a trial, in another thread than
+    this one, in which `tick` is called every half a second.
     """
     run = _Run(source, setup, heard)
     tuner = tune.Tuner(
@@ -184,4 +196,9 @@ def run_lanes(source: Source, setup: LaneSetup, lanes: int, heard: Callable[[str
     # The source retries lost lanes, so the error with which Tune sums them up would only alarm.
     # Tune also prints to stdout, whatever its verbosity, and stdout is for data.
     with contextlib.suppress(tune.error.TuneError), contextlib.redirect_stdout(io.StringIO()):
-        tuner.fit()
+        try:
+            wait_for(tuner.fit, tick)
+        except BaseException:
+            # Tune goes on in its thread until its Ray is gone. Nothing that it sees there is the trials' fault.
+            run.over = True
+            raise

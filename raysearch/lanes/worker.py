@@ -11,6 +11,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ray.train.collective import broadcast_from_rank_zero
 from raysearch.errors import InputError
 from raysearch.files.disk import full_disk
 from raysearch.files.remote import Remote
+from raysearch.lanes.board import board_of
 from raysearch.lanes.flights import one_at_a_time
 from raysearch.lanes.mailbox import STOP
 from raysearch.lanes.workplace import Workplace
@@ -41,17 +43,19 @@ def serve_lane(config: dict[str, Any]) -> None:
     setup = config["setup"]
     workplace = _workplace(setup)
     post = _Post(config["mailbox"])
+    board = board_of(setup["folder"], setup["uri"])
     while (order := post.receive()) is not None:
         spent_s, began_s = order["spent_s"], time.monotonic()
         try:
-            for report in _reports(workplace, order, setup):
-                spent_s += time.monotonic() - began_s
-                metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
-                post.send({"step": report.step, "metrics": metrics, "final": report.final})
-                if report.final or post.receive() == STOP:
-                    break
-                # A trial is not charged for the time in which it waits for the lane's answer.
-                began_s = time.monotonic()
+            with board.posting(f"trial {order['number']}") if post.first else nullcontext():
+                for report in _reports(workplace, order, setup):
+                    spent_s += time.monotonic() - began_s
+                    metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
+                    post.send({"step": report.step, "metrics": metrics, "final": report.final})
+                    if report.final or post.receive() == STOP:
+                        break
+                    # A trial is not charged for the time in which it waits for the lane's answer.
+                    began_s = time.monotonic()
         except Exception as err:  # whatever a method raises ends its trial only, and the lane lives on
             post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
 
@@ -60,7 +64,8 @@ def train_teacher(config: dict[str, Any]) -> None:
     """Trains the teacher of the search document into the store, unless it is there."""
     setup = config["setup"]
     workplace = _workplace(setup)
-    prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
+    with board_of(setup["folder"], setup["uri"]).posting("teacher"):
+        prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
 
 
 def _workplace(setup: dict[str, Any]) -> Workplace:
@@ -102,15 +107,15 @@ class _Post:
     def __init__(self, mailbox: Any) -> None:
         self._mailbox = mailbox
         context = train.get_context()
-        self._first = context.get_world_rank() == 0
+        self.first = context.get_world_rank() == 0
         self._alone = context.get_world_size() == 1
 
     def receive(self) -> Any:
-        message = ray.get(self._mailbox.get.remote("down")) if self._first else None
+        message = ray.get(self._mailbox.get.remote("down")) if self.first else None
         return message if self._alone else broadcast_from_rank_zero(message)
 
     def send(self, message: dict[str, Any]) -> None:
-        if self._first:
+        if self.first:
             # Nobody waits for the delivery: the worker waits for the lane's answer next.
             self._mailbox.put.remote("up", message)
 

@@ -12,6 +12,7 @@ from raysearch.lanes.workplace import Workplace
 from raysearch.planning.wanted_labels import AnyTargets, wanted_targets
 from raysearch.search.possible import refuse_impossible
 from raysearch.search.run import checked_corpus
+from raysearch.search.works import shown_here
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import SearchFolder
 from raysearch.targets.build import label_key
@@ -52,14 +53,18 @@ def make_label_sets(
     corpus, teachers = checked_corpus(spec, folder, say), folder.store.teachers
     if find_teacher(spec.teacher, corpus, teachers) is None:
         say("teacher: preparing (once; searches take it from the store)")
-    workplace = Workplace(spec, folder.store, prepare_teacher(spec.teacher, corpus, teachers, device), device)
+    with shown_here("teacher", say):
+        teacher = prepare_teacher(spec.teacher, corpus, teachers, device)
+    workplace = Workplace(spec, folder.store, teacher, device)
     errors = (f"{name} {value:.4g}" for name, value in workplace.teacher.metrics.items())
     say(", ".join([f"teacher {workplace.teacher.key}", *errors]))
     wanted = [settings for method in spec.methods for settings in wanted_targets(spec, method)]
     # All places are worked out before the first label set is built, so that a layer which the teacher lacks is refused
     # before any work. Settings that lead to the same place are built once.
     for place, settings in {_place(settings, workplace): settings for settings in wanted}.items():
-        yield _stored(*place, settings, workplace)
+        with shown_here(place[0][:8], say):
+            stored = _stored(*place, settings, workplace)
+        yield stored
 
 
 def _place(settings: AnyTargets, workplace: Workplace) -> tuple[str, int]:

@@ -6,6 +6,7 @@ which says what trials the real searcher would run and when they end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +143,15 @@ def corpus_hours(spec: Spec, train: float | None, store: Store) -> Hours:
     return Hours(corpus.hours("train"), corpus.hours("dev"), corpus.hours("test"), "read")
 
 
-def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: str) -> dict[str, Any]:
+def make_plan(
+    spec: Spec,
+    teacher: AnyConfig,
+    hours: Hours,
+    *,
+    gpus: int,
+    gpu: str,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
     """The plan as `plan --json` prints it. Measures this machine for some seconds.
 
     Raises: InputError if the GPUs are too few for a lane, or constraints leave next to nothing.
@@ -152,14 +161,18 @@ def make_plan(spec: Spec, teacher: AnyConfig, hours: Hours, *, gpus: int, gpu: s
     if not lanes:
         raise InputError(f"--gpus: {gpus}; expected at least workers.num_workers = {workers}")
     refuse_impossible(spec, teacher)
+    say(f"plan: drawing {DRAWN} configurations")
     costs = Costs(spec, teacher)
     configs = draw_feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
     students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
     measured = (students[0], students[len(students) // 2], students[-1])
+    say("plan: measuring how fast this machine trains three of the students and reads audio")
     pace = teacher_pace = pace_of_students(gpu, measured, spec.workers)
     if gpu == HERE and isinstance(spec.teacher, TrainedTeacher):
+        say("plan: measuring how fast it trains the teacher")
         teacher_pace = pace_of_teacher(pace, spec.teacher)
     planner = Planner(spec, teacher, hours, pace, teacher_pace)
+    say(f"plan: forecasting {trials} trials on {lanes} lanes with the searcher itself")
     found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
     times = [planner.trial_s(config) for config in configs]
     mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))

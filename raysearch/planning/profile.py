@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,13 @@ class _Decoding(AudioStore):
             return super().audio(cut)
 
 
-def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Profile:
+def profile(
+    spec: Spec,
+    store: Store,
+    device: torch.device,
+    updates: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> Profile:
     """Trains one configuration of the search for a few updates, in a folder that is thrown away.
 
     The teacher is taken from the store. Without one there, an untrained one of its shape takes the same time.
@@ -95,6 +101,7 @@ def profile(spec: Spec, store: Store, device: torch.device, updates: int) -> Pro
     """
     # A search begins with its first start point, whose other settings are drawn.
     config = {**spec.search_space.draw(np.random.default_rng(spec.search.seed)), **(spec.search.start or [{}])[0]}
+    say("profile: reading corpus and teacher")
     audio = _Decoding()
     corpus = dataclasses.replace(read_corpus(spec.corpus, store.corpora), audio=audio)
     own = _teacher(spec, corpus, store, device)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from raysearch.errors import AwayError, WorkError
+from raysearch.errors import AwayError, CutOffError, WorkError
 from raysearch.files.disk import full_disk
+from raysearch.storage.folder import SearchFolder
 
 
 @contextmanager
-def told_how_to_go_on(search: str, folder: Path) -> Iterator[None]:
-    """Runs a search within the block. A full disk or a database that is away is told in one line, with the way on.
+def told_how_to_go_on(folder: SearchFolder) -> Iterator[None]:
+    """Runs a search within the block. Whatever ends it from outside is told in one line, with the way on.
 
-    Raises: WorkError with that line.
+    Raises: WorkError or CutOffError with that line. A KeyboardInterrupt gets it as a note.
     """
-    resume = f"raysearch resume {search}"
+    resume = folder.resume_command
     try:
         yield
+    except KeyboardInterrupt as err:
+        err.add_note(f"nothing is lost, continue with: {resume}")
+        raise
+    except CutOffError as err:
+        raise CutOffError(f"{err}; nothing is lost, continue with: {resume}") from err
     except AwayError as err:
         raise WorkError(f"{err}; once it answers: {resume}") from err
     except Exception as err:
-        if full := full_disk(err, f"below {folder}"):
-            raise WorkError(f"{search}: {full}; nothing is lost: free some space, then: {resume}") from err
+        if full := full_disk(err, f"below {folder.path}"):
+            raise WorkError(f"{folder.name}: {full}; nothing is lost: free some space, then: {resume}") from err
         raise

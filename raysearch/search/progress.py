@@ -6,8 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -15,6 +17,7 @@ from raysearch.front.document import document as build_document
 from raysearch.front.objective import axes
 from raysearch.front.trials import TrialRecord
 from raysearch.search.study import Study
+from raysearch.search.works import WorkLines, Works, bars
 from raysearch.spec.document import Spec
 from raysearch.targets.settings import POINTS_PER_CLUSTER
 
@@ -46,12 +49,33 @@ class Lines:
         self._began_s = clock()
         self._ended_before = _ended(study.records())
         _, self._error = axes(spec.objectives)
+        self._lines = WorkLines(say, clock)
+        self._running: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends what is drawn, so that whatever is said next stands below it."""
+
+    def show(self, works: Works) -> None:
+        """Takes in how far trials are. Of those that were lost, the last word is there still."""
+        self._show({place: step for place, step in works.items() if place in self._running})
+
+    def _show(self, works: Works) -> None:
+        self._lines.show(works)
 
     def heard(self, event: str, number: int) -> None:
         """Takes in what happened to a trial.
 
         It started (`start`), goes on from a rung (`rung`), was stopped at a rung (`stop`), or ended (`end`).
         """
+        (self._running.add if event in ("start", "rung") else self._running.discard)(f"trial {number}")
+        self._tell(event, number)
+
+    def _tell(self, event: str, number: int) -> None:
         record = self._study.record(number)
         if event == "end" and record.state == "stopped":
             return  # this was said when the trial was stopped
@@ -113,14 +137,31 @@ class LiveTable(Lines):
     def __init__(self, spec: Spec, study: Study, trials: int, say: Callable[[str], None]) -> None:
         super().__init__(spec, study, trials, say)
         self._live = Live(console=Console(stderr=True), auto_refresh=False)
+        self._rows = self._table()
+        self._works: Works = {}
+
+    def __enter__(self) -> Self:
         self._live.start()
+        return self
 
-    def heard(self, event: str, number: int) -> None:
-        self._live.update(self._table(), refresh=True)
-
-    def close(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._works = {}
+        self._draw()
         self._live.stop()
-        super().close()
+
+    def _tell(self, event: str, number: int) -> None:
+        # The thread that ends trials builds the rows: another one would read the study while this one writes it.
+        self._rows = self._table()
+        self._draw()
+
+    def _show(self, works: Works) -> None:
+        self._works = works
+        self._draw()
+
+    def _draw(self) -> None:
+        self._live.update(Group(self._rows, bars(self._works)), refresh=True)
 
     def _table(self) -> Table:
         table = Table(caption=self._summary(), caption_justify="left")

@@ -13,25 +13,33 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
 from raysearch.front.trials import Cost, TeacherPoint
+from raysearch.search.standing import Standing, read_standing
 from raysearch.search.status import search_status
 from raysearch.search.study import Study
 from raysearch.storage.folder import SearchFolder
 from raysearch.tracking.state import SearchState
 
+_NOWHERE = (100.0, 100.0)
+"""The reference point of a search without trials, from which nothing is measured."""
+
 
 def open_study(folder: SearchFolder) -> Study:
     """The study of the search in `folder`.
 
-    Raises: InputError if the search has no study yet.
+    Raises: InputError if the search has no study yet. It says where the search stands.
     """
+    if (study := _study(folder)) is None:
+        raise InputError(f"{folder.name}: no trial yet: {standing_of(folder)}")
+    return study
+
+
+def _study(folder: SearchFolder) -> Study | None:
     storage = folder.study_storage()
     try:
-        study = Study.open(storage, folder.name)
-        if not study.is_whole:
-            raise KeyError(folder.name)
-        return study
-    except KeyError as err:
-        raise InputError(f"{folder.name}: no study yet; expected: raysearch resume {folder.name}") from err
+        study = Study.open(storage, folder.study_name)
+    except KeyError:
+        return None
+    return study if study.is_whole else None
 
 
 def read_document(folder: SearchFolder) -> SearchDocument:
@@ -60,6 +68,7 @@ def read_state(folder: SearchFolder) -> SearchState:
     spec = folder.spec()
     document = _document(folder, study)
     ended = sum(trial.state != "running" and not trial.refused for trial in document.trials)
+    standing = stands(folder, study, document, _asked(folder, study))
     return SearchState(
         document=document,
         spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -70,7 +79,8 @@ def read_state(folder: SearchFolder) -> SearchState:
         folder=folder.path,
         curves=folder.curve,
         importances=study.importances,
-        finished=ended >= about.get("trials", spec.search.trials),
+        finished=ended >= _asked(folder, study),
+        abandoned=standing.state if standing.state in ("interrupted", "failed") else "",
     )
 
 
@@ -121,6 +131,29 @@ def write_front(document: SearchDocument, folder: SearchFolder) -> list[Path]:
 
 def read_status(folder: SearchFolder) -> dict[str, Any]:
     """How the search stands: trials by state, front, hypervolume against time, and seconds spent, saved and left."""
-    study = open_study(folder)
-    spec = folder.spec()
-    return search_status(_document(folder, study), spec, int(study.about.get("trials", spec.search.trials)))
+    study, spec = _study(folder), folder.spec()
+    if study is None:
+        document = build_document(folder.name, spec.objectives, [], _NOWHERE)
+        return search_status(document, spec, spec.search.trials, standing_of(folder))
+    document, asked = _document(folder, study), _asked(folder, study)
+    return search_status(document, spec, asked, stands(folder, study, document, asked))
+
+
+def standing_of(folder: SearchFolder) -> Standing:
+    """Where the search in `folder` stands."""
+    study = _study(folder)
+    if study is None:
+        return read_standing(folder, None, finished=False, running=())
+    return stands(folder, study, _document(folder, study), _asked(folder, study))
+
+
+def _asked(folder: SearchFolder, study: Study) -> int:
+    """How many trials the search is to run."""
+    return int(study.about.get("trials") or folder.spec().search.trials)
+
+
+def stands(folder: SearchFolder, study: Study, document: SearchDocument, asked: int) -> Standing:
+    """Where the search stands that was asked for so many trials."""
+    ended = sum(trial.state not in ("running", "infeasible") for trial in document.trials)
+    running = [trial.number for trial in document.trials if trial.state == "running"]
+    return read_standing(folder, study, finished=ended >= asked and not running, running=running)

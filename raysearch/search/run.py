@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -24,12 +21,14 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import is_full
-from raysearch.files.secrets import PRIVATE
 from raysearch.front.document import SearchDocument
+from raysearch.lanes.board import board_of
 from raysearch.lanes.lane import LaneSetup, train_on_workers
 from raysearch.lanes.tune import run_lanes
+from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_teacher
 from raysearch.search.costs import encoder_cost
+from raysearch.search.following import end_mirror, start_mirror
 from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.needs import check_judged, check_trained
 from raysearch.search.possible import refuse_impossible
@@ -38,6 +37,8 @@ from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
 from raysearch.search.status import refuse_empty
 from raysearch.search.study import Study
+from raysearch.search.watcher import Watcher
+from raysearch.search.works import shown
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import differences
 from raysearch.storage.folder import Links, SearchFolder
@@ -61,7 +62,7 @@ def start_search(
     Raises: InputError if the name is taken; WorkError if it cannot go on.
     """
     folder.fetch()
-    if _begun(spec, folder):
+    if _begun(folder):
         raise _used(spec, folder)
     # Of a study in a database the folder knows nothing: it may be that of a search in another folder.
     if study_url and _has_study(study_url, spec.name):
@@ -75,7 +76,7 @@ def start_search(
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
-    with told_how_to_go_on(spec.name, folder.path):
+    with told_how_to_go_on(folder):
         return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
 
 
@@ -85,17 +86,17 @@ def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
     A start that failed before there was a study, because of a bad setting for instance, does not keep the name.
     Raises: InputError that names the driver which is preparing a search of this name.
     """
-    if folder.exists and not _begun(spec, folder):
+    if folder.exists and not _begun(folder):
         Replica(folder).refuse()
-        lease = Lease.take(open_storage(folder.study_storage()), spec.name)
+        lease = Lease.take(open_storage(folder.study_storage()), folder.study_name)
         folder.abandon()
         lease.release()
     return folder.create(spec, links)
 
 
-def _begun(spec: Spec, folder: SearchFolder) -> bool:
+def _begun(folder: SearchFolder) -> bool:
     try:
-        return _has_study(folder.study_storage(), spec.name)
+        return _has_study(folder.study_storage(), folder.study_name)
     except InputError:  # there is no such folder
         return False
 
@@ -111,9 +112,9 @@ def _has_study(storage: str, name: str) -> bool:
 def _used(spec: Spec, folder: SearchFolder) -> InputError:
     changed = differences(folder.spec(), spec)
     if not changed:
-        expected = f"a new name, or: raysearch resume {spec.name}"
+        expected = f"a new name, or: {folder.resume_command}"
     elif set(changed) == {"search.trials"}:
-        expected = f"a new name, or: raysearch resume {spec.name} --trials {spec.search.trials}"
+        expected = f"a new name, or: {folder.resume_command} --trials {spec.search.trials}"
     else:
         expected = "a new name, or the document it was started with"
     what = ", ".join(f"{key}: {change}" for key, change in changed.items())
@@ -129,13 +130,14 @@ def resume_search(
     """Finishes an interrupted search, or extends it to more trials. Returns its trials and front."""
     folder.fetch()
     folder.links()
-    spec = folder.spec()
+    # A folder that was renamed goes by its new name, in all but its study.
+    spec = folder.spec().model_copy(update={"name": folder.name})
     corpus = checked_corpus(spec, folder, say)
     try:
-        asked = int(Study.open(folder.study_storage(), spec.name).about["trials"])
+        asked = int(Study.open(folder.study_storage(), folder.study_name).about["trials"])
     except KeyError:  # no driver has come as far as making the study
         asked = spec.search.trials
-    with told_how_to_go_on(spec.name, folder.path):
+    with told_how_to_go_on(folder):
         return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
 
 
@@ -145,38 +147,42 @@ def _run(
     # The lease keeps a second driver from writing the study at the same time.
     mirror, replica = None, Replica(folder)
     replica.begin()
-    lease = Lease.take(open_storage(folder.study_storage()), spec.name)
+    lease = Lease.take(open_storage(folder.study_storage()), folder.study_name)
     lease.keep()
+    waits = True
     try:
-        with connected(address) as own:
-            setup = _with_teacher(_lane_setup(spec, folder, own, say), folder, spec, corpus, say)
-            teacher = read_config(Path(setup.teacher) / "config.json")
-            study = _study(spec, folder, teacher, Path(setup.teacher))
-            study.guard = partial(_guard, lease, replica)
-            # A resumed search may have more trials than it is asked for now. None of them is taken back.
-            study.note("trials", max(trials, sum(record.state != "infeasible" for record in study.records())))
-            mirror = _start_mirror(folder)
-            searcher = Searcher(spec, study, teacher, trials=trials, say=say)
-            progress = make_progress(spec, study, trials, say)
-            run_lanes(searcher, setup, spec.workers.lanes, progress.heard)
-            progress.close()
-        document = read_document(folder)
-        unfinished = [trial.number for trial in document.trials if trial.state == "running"]
-        if unfinished:
-            why = " by a full disk" if is_full(folder.path) else ""
-            raise WorkError(f"trials {unfinished} were interrupted{why}; continue with: raysearch resume {spec.name}")
-        write_front(document, folder)
-        replica.check()
-        refuse_empty(document)
+        with Watcher(folder).ending() as watcher:
+            with connected(address) as own, watcher.following(board_of(str(folder.path), folder.uri).read):
+                setup = _with_teacher(_lane_setup(spec, folder, own, say), folder, spec, corpus, say, watcher)
+                teacher = read_config(Path(setup.teacher) / "config.json")
+                study = _study(spec, folder, teacher, Path(setup.teacher))
+                study.guard = partial(_guard, lease, replica)
+                # A resumed search may have more trials than it is asked for now. None of them is taken back.
+                study.note("trials", max(trials, sum(record.state != "infeasible" for record in study.records())))
+                mirror = start_mirror(folder)
+                searcher = Searcher(spec, study, teacher, trials=trials, say=say)
+                watcher.enter("trials")
+                with make_progress(spec, study, trials, say) as progress:
+                    tick = partial(watcher.tick, progress.show)
+                    run_lanes(searcher, setup, spec.workers.lanes, progress.heard, tick)
+                progress.close()
+            document = read_document(folder)
+            unfinished = [trial.number for trial in document.trials if trial.state == "running"]
+            if unfinished:
+                why = " by a full disk" if is_full(folder.path) else ""
+                raise WorkError(f"trials {unfinished} were interrupted{why}; continue with: {folder.resume_command}")
+            write_front(document, folder)
+            replica.check()
+            refuse_empty(document)
         return document
     except KeyboardInterrupt:
-        say(f"interrupted; nothing is lost, continue with: raysearch resume {spec.name}")
+        waits = False
         raise
     finally:
         lease.release()
         replica.end()
         if mirror is not None:
-            _end_mirror(mirror, spec.name, say)
+            end_mirror(mirror, spec.name, say, waits=waits)
 
 
 def _guard(lease: Lease, replica: Replica) -> None:
@@ -241,17 +247,25 @@ def _lane_setup(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str]
 
 
 def _with_teacher(
-    setup: LaneSetup, folder: SearchFolder, spec: Spec, corpus: Corpus, say: Callable[[str], None]
+    setup: LaneSetup,
+    folder: SearchFolder,
+    spec: Spec,
+    corpus: Corpus,
+    say: Callable[[str], None],
+    watcher: Watcher,
 ) -> LaneSetup:
     """The setup with its teacher's folder; trains the teacher first where it is not in the store."""
     store = folder.store.teachers
     found = find_teacher(spec.teacher, corpus, store)
     if found is None:
         say("teacher: preparing (once; later searches take it from the store)")
+        watcher.enter("teacher")
         # No trial runs yet: the teacher may use the CPUs of all lanes, as far as one node has them.
         lanes_cpus = setup.cpus * spec.workers.lanes * spec.workers.num_workers
         whole = replace(setup, num_workers=1, cpus=max(setup.cpus, min(lanes_cpus, largest_node(setup.use_gpu))))
-        train_on_workers(train_teacher, {"setup": asdict(whole)}, whole)
+        with shown(say) as show:
+            work = partial(train_on_workers, train_teacher, {"setup": asdict(whole)}, whole)
+            wait_for(work, partial(watcher.tick, show))
         found = find_teacher(spec.teacher, corpus, store)
         assert found is not None
     say("teacher: " + ", ".join(f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()))
@@ -262,7 +276,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
     storage = folder.study_storage()
     study: Study | None = None
     with suppress(KeyError):
-        study = Study.open(storage, spec.name)
+        study = Study.open(storage, folder.study_name)
         if study.is_whole:
             return study
     if study is None and known_shape(spec.teacher) is None:  # the shape of an imported teacher is known only now
@@ -282,7 +296,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         },
     }
     if study is None:
-        return Study.create(storage, spec.name, spec.objectives, about)
+        return Study.create(storage, folder.study_name, spec.objectives, about)
     study.fill(spec.objectives, about)
     return study
 
@@ -300,30 +314,3 @@ def reference_point(spec: Spec, teacher: AnyConfig) -> list[float]:
         largest = {"macs": max(largest["macs"], cost.macs_g), "params": max(largest["params"], cost.params_m)}
     # 1.05: configurations that were not drawn may cost a little more.
     return [100.0 if o not in limits else limits[o] or round(1.05 * largest[o], 1) for o in spec.objectives]
-
-
-def _start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:
-    """Starts the process that fills MLflow. It is one of its own, so that no trial ever waits for the server."""
-    # In a session of its own it outlives Ctrl-C, which is sent to a whole group of processes. It ends when its input is
-    # closed, which happens even if this process is killed.
-    command = [sys.executable, "-m", "raysearch.cli", "sync", folder.name, "--storage", str(folder.root), "--follow"]
-    # Libraries may write addresses with their passwords there, and the folder may be shared by a whole cluster.
-    log = os.open(folder.path / "mirror.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
-    try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
-    finally:
-        os.close(log)
-
-
-def _end_mirror(mirror: subprocess.Popen[bytes], name: str, say: Callable[[str], None]) -> None:
-    """Waits for the mirror's last pass, which closing its input asks for."""
-    assert mirror.stdin is not None
-    mirror.stdin.close()
-    try:
-        # A dead server must not hold up the end of a search.
-        complete = mirror.wait(timeout=120) == 0
-    except subprocess.TimeoutExpired:
-        mirror.kill()
-        complete = False
-    if not complete:
-        say(f"MLflow lacks some of this search; complete it with: raysearch sync {name}")

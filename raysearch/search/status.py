@@ -10,23 +10,28 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
 from raysearch.front.trials import TrialRecord
+from raysearch.search.standing import Standing
 from raysearch.spec.document import Spec
+from raysearch.training.progress import Step, duration
 
 SECONDS = "cost/seconds"
 
 
-def search_status(document: SearchDocument, spec: Spec, asked: int) -> dict[str, Any]:
+def search_status(document: SearchDocument, spec: Spec, asked: int, standing: Standing) -> dict[str, Any]:
     """How the search stands, as `status --json` prints it. `asked` is the number of trials that it is to run.
 
     Seconds spent and saved are those of all workers together. Times count from the start of the first trial.
     """
     states: dict[str, int] = {}
     for trial in document.trials:
-        states[trial.state] = states.get(trial.state, 0) + 1
+        # A trial that nobody drives any more does not run.
+        state = "interrupted" if trial.state == "running" and standing.state != "running" else trial.state
+        states[state] = states.get(state, 0) + 1
     ended = [trial for trial in document.trials if trial.state != "running" and not trial.refused]
     spent_s = sum(_spent_s(trial) for trial in document.trials)
     return {
         "name": document.name,
+        **standing.document(),
         "trials": states,
         "asked": asked,
         "front": [
@@ -46,17 +51,21 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
     shown = ", ".join(f"{count} {state}" for state, count in status["trials"].items()) or "no trial yet"
     line = f"{status['name']}: {shown} of {status['asked']}; front {len(status['front'])}"
     line += f", hypervolume {status['hypervolume']:.0f}"
+    now = _now(status, works=not long)
     if not long:
-        return [line]
+        return [f"{line}; {now}" if now else line]
+    works = (f"  {place}: {_step(work)}" for place, work in status["works"].items())
     lines = [
         line,
-        f"worker time: {_time(status['worker_seconds'])}, saved by stopping {_time(status['saved_seconds'])}",
+        *([now] if now else []),
+        *works,
+        f"worker time: {duration(status['worker_seconds'])}, saved by stopping {duration(status['saved_seconds'])}",
     ]
     if status["left_seconds"]:
-        lines.append(f"left: about {_time(status['left_seconds'])}")
+        lines.append(f"left: about {duration(status['left_seconds'])}")
     lines += ["front:", *(f"  {_point(point)}" for point in status["front"])]
     steps = status["hypervolume_history"]
-    lines += ["hypervolume:", *(f"  after {_time(at):>7}  {volume:.0f}" for at, volume in steps)]
+    lines += ["hypervolume:", *(f"  after {duration(at):>7}  {volume:.0f}" for at, volume in steps)]
     return lines
 
 
@@ -77,6 +86,21 @@ def refuse_empty(document: SearchDocument) -> None:
     if len(failed) == len(ran) and all(trial.cause == "input" for trial in ran):
         raise InputError(f"{document.name}: {what}: {error}")
     raise WorkError(f"{document.name}: {what} ({first.cause}): {error}")
+def _now(status: dict[str, Any], *, works: bool) -> str:
+    """What goes on, or how to go on, and nothing of a search that is done. With `works`, how far the teacher is."""
+    if status["state"] == "running":
+        teacher = status["works"].get("teacher") if works else None
+        # That trials run is told by their number.
+        doing = "" if status["trials"] and status["doing"] == "running" else str(status["doing"])
+        return f"{doing}: {_step(teacher)}" if teacher else doing
+    if status["state"] == "done":
+        return ""
+    reason = f": {status['reason']}" if status["reason"] else ""
+    return f"{status['state']}{reason}" + (f"; continue with: {status['resume']}" if status["resume"] else "")
+
+
+def _step(work: dict[str, Any]) -> str:
+    return str(Step(**{key: value for key, value in work.items() if key != "left_seconds"}))
 
 
 def _point(point: dict[str, Any]) -> str:
@@ -116,9 +140,3 @@ def _left_s(trials: list[TrialRecord], ended: list[TrialRecord], asked: int, lan
     # A running trial that has passed the mean already must not make the others seem shorter.
     running_s = sum(min(_spent_s(trial), each_s) for trial in trials if trial.state == "running")
     return round(max(0.0, (asked - len(ended)) * each_s - running_s) / lanes, 1)
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

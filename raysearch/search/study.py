@@ -92,6 +92,10 @@ class Study:
         return self._study.study_name
 
     @property
+    def storage(self) -> BaseStorage:
+        return self._study._storage
+
+    @property
     def about(self) -> dict[str, Any]:
         return self._study.user_attrs
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,19 +25,23 @@ from typing import Any
 import yaml
 
 from raysearch.errors import InputError, did_you_mean
+from raysearch.files.databases import sqlite_file, sqlite_url
 from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
 from raysearch.files.secrets import PRIVATE
 from raysearch.files.whole import whole_file, write_new
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import parse_spec
+from raysearch.storage.stage import STAGE
 from raysearch.targets.store import STORE, Store
 
 JOB_FALLBACK = Path("~/raysearch/searches")
 """Where the searches of a Ray job lie if nothing else is said."""
+MLFLOW_FILE, ARTIFACTS = "mlflow.db", "mlartifacts"
+"""The SQLite file and the folder of the MLflow beside the searches, where nothing else is said."""
 COPIES = "~/.cache/raysearch"
 """Folder of this node's copies of what lies at URIs."""
-LIGHT = ("spec.yaml", "search.json", "study.journal", "driver.json")
+LIGHT = ("spec.yaml", "search.json", "study.journal", "driver.json", STAGE)
 """Files that tell of a search. They are small: the weights of its trials are elsewhere."""
 
 
@@ -68,7 +73,7 @@ class Links:
     study: str
     """Database URL of the study; empty if it is a journal in the search's folder."""
     tracking: str
-    """Tracking URI of MLflow."""
+    """Tracking URI of MLflow; empty if that is the SQLite file beside the searches."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,17 @@ class SearchFolder:
     def place(self) -> str:
         """Where all searches lie, as messages name it: the URI, or the folder."""
         return self.uri or str(self.root)
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with this search, to be typed where this process runs."""
+        command = f"raysearch resume {self.name}"
+        plain = SearchFolder.of(os.environ.get("RAYSEARCH_STORAGE") or None, self.name)
+        if (plain.root, plain.uri) == (self.root, self.uri):
+            return command
+        relative = self.root.is_relative_to(Path.cwd()) and not self.uri
+        place = str(self.root.relative_to(Path.cwd())) if relative else self.place
+        return f"{command} --storage {shlex.quote(place)}"
 
     def searches(self) -> list[str]:
         """Names of all searches that lie there."""
@@ -201,6 +217,28 @@ class SearchFolder:
             known = ", ".join(self.searches()) or "none yet"
             near = did_you_mean(self.name, self.searches())
             raise InputError(f"{self.name}: no such search in {self.place}; expected one of: {known}{near}") from err
+
+    @property
+    def study_name(self) -> str:
+        """Name of the study, which is that with which the search began. The folder may have been renamed since."""
+        try:
+            return str(yaml.safe_load((self.path / "spec.yaml").read_text(encoding="utf-8"))["name"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return self.name
+
+    @property
+    def tracking(self) -> str:
+        """Tracking URI of the MLflow that mirrors the search: by default a SQLite file beside the searches."""
+        tracking, beside = self.links().tracking, self.root / MLFLOW_FILE
+        # Earlier versions kept the whole path of that file. The storage may have been moved since.
+        file = sqlite_file(tracking)
+        gone = file is not None and file.name == MLFLOW_FILE and not file.parent.exists()
+        return sqlite_url(beside) if gone or not tracking else tracking
+
+    @property
+    def artifacts(self) -> str:
+        """URI below which MLflow keeps artifacts where its database is a file and no server does."""
+        return (self.root / ARTIFACTS).as_uri()
 
     def study_storage(self) -> str:
         """Database URL of the study, or path of its journal."""

@@ -90,11 +90,21 @@ class Lease:
 
     def _others(self) -> Iterator[tuple[int, Holder, float]]:
         """Other leases on the search, with the seconds since their last sign of life."""
-        for study in self._storage.get_all_studies():
-            holder = _holder(self._search, study.study_name)
-            if holder is not None and study._study_id != self._id:
-                beat_s = float(study.user_attrs.get("beat_s", holder.since_s))
-                yield study._study_id, holder, self._clock() - beat_s
+        return (lease for lease in _leases(self._storage, self._search, self._clock()) if lease[0] != self._id)
+
+
+def living_driver(storage: BaseStorage, search: str, clock: Callable[[], float] = time.time) -> Holder | None:
+    """The driver that holds the lease on a search and lives; None if there is none. Nothing is changed."""
+    leases = _leases(storage, search, clock())
+    return next((holder for _, holder, silent_s in leases if not holder.is_dead(silent_s)), None)
+
+
+def _leases(storage: BaseStorage, search: str, now_s: float) -> Iterator[tuple[int, Holder, float]]:
+    """The id of each lease on the search, its holder, and the seconds since its last sign of life."""
+    for study in storage.get_all_studies():
+        holder = _holder(search, study.study_name)
+        if holder is not None:
+            yield study._study_id, holder, now_s - float(study.user_attrs.get("beat_s", holder.since_s))
 
 
 def _name(search: str, holder: Holder) -> str:

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from raysearch.errors import InputError, WorkError
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.holder import SILENCE_S, Holder
+from raysearch.storage.stage import STAGE
 
 BEAT_S = 10.0
 """Seconds between two beats: at each, the driver shows that it lives and copies what has changed."""
 DRIVER = "driver.json"
-KEPT = ("study.journal", "front.json", "front.png", "front.html", "mirror.log")
+KEPT = ("study.journal", "front.json", "front.png", "front.html", "mirror.log", STAGE)
 """Files of the search's folder that are copied to the URI when they have changed."""
 
 

@@ -28,6 +28,7 @@ from raysearch.targets.label_set import LabelKey, LabelSet, write_label_set
 from raysearch.targets.quality import inertia, probe_per, usage
 from raysearch.targets.settings import TargetSettings
 from raysearch.targets.store import LabelStore
+from raysearch.training.progress import counted, tell
 
 if TYPE_CHECKING:
     from raysearch.encoder.teacher import Teacher
@@ -106,19 +107,21 @@ def _build(
 ) -> None:
     train, dev = corpus.splits["train"], corpus.splits["dev"]
     sampled = sample_cuts({cut.id: cut.num_samples // hop_samples for cut in train}, key.fit_frames, key.seed)
-    sample = dict(read(train[cut] for cut in sampled))
+    sample = dict(counted(read(train[cut] for cut in sampled), "label set: sample", len(sampled)))
     frames_ND = np.concatenate([sample[cut] for cut in sampled])
     # Each cut's features are let go as they are counted: the joined array is a copy of them.
     ends = np.cumsum([len(sample.pop(cut)) for cut in sampled])
     _log.info("label set %s: k-means of %d frames into %d", key.digest, len(frames_ND), key.clusters)
+    tell("label set: k-means", 0, key.clusters, "clusters")
     centres_KD = fit_clusters(frames_ND, key.clusters, key.seed)
     labels_N = assign(frames_ND, centres_KD)
     quality = {"fit_frames": float(len(frames_ND)), "inertia": inertia(frames_ND, centres_KD, labels_N)}
     # The sample is by far the largest thing in memory, and all it was kept for is done.
     del frames_ND
     labels = dict(zip(sampled, np.split(labels_N, ends[:-1]), strict=True))
-    rest = (cut for split in (train, dev) for cut in split if cut.id not in labels)
-    labels.update((cut, assign(feats_TD, centres_KD)) for cut, feats_TD in read(rest))
+    rest = [cut for split in (train, dev) for cut in split if cut.id not in labels]
+    heard = counted(read(rest), "label set: labels", len(rest))
+    labels.update((cut, assign(feats_TD, centres_KD)) for cut, feats_TD in heard)
     quality |= usage(np.concatenate([labels[cut.id] for cut in train]), key.clusters)
     train_phones, dev_phones = _phones(train), _phones(dev)
     if train_phones and dev_phones:

@@ -22,6 +22,7 @@ from raysearch.encoder.log_mel import LogMelFilterbank
 from raysearch.errors import WorkError
 from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
+from raysearch.training.progress import counted
 
 MOST_BYTES = 4 << 30
 """Limit in bytes on the bins of a corpus. More are not kept. 80 bins of 37 hours of audio take so much."""
@@ -65,7 +66,8 @@ def _build(folder: Path, cuts: list[MonoCut], audio: AudioStore, bins: int) -> N
     ends = list(accumulate(mel_frames(cut.num_samples) for cut in cuts))
     mels_NM = np.lib.format.open_memmap(folder / _MELS, "w+", np.float32, (ends[-1], bins))
     spans = {}
-    for (cut, mels_TM), end in zip(_computed(cuts, audio, bins), ends, strict=True):
+    computed = counted(_computed(cuts, audio, bins), "log-mel bins", len(cuts))
+    for (cut, mels_TM), end in zip(computed, ends, strict=True):
         if mels_TM is not None:
             spans[cut.id] = [end - len(mels_TM), end]
             mels_NM[slice(*spans[cut.id])] = mels_TM

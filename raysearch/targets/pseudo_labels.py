@@ -35,6 +35,7 @@ from raysearch.targets.features import teacher_features
 from raysearch.targets.partition import describe
 from raysearch.targets.settings import POINTS_PER_CLUSTER, PseudoLabelSettings
 from raysearch.targets.store import FolderStore
+from raysearch.training.progress import tell
 
 if TYPE_CHECKING:
     from raysearch.encoder.teacher import Teacher
@@ -160,7 +161,7 @@ def _build(
 ) -> None:
     teacher.encoder.to(device)
     cuts = corpus.splits["train"]
-    batches = evaluation_batches(cuts, corpus.audio, batch_s)
+    batches = _told(evaluation_batches(cuts, corpus.audio, batch_s), len(cuts))
     if settings.piece_s:
         points = embed_pieces(settings, teacher, cuts, batches)
     else:
@@ -170,12 +171,22 @@ def _build(
     points_ND = np.stack([points[piece.id] for piece in pieces])
     # Unless told otherwise, k-means takes a thread for each core. Where workers share a machine, these spin against
     # each other.
+    tell("pseudo-labels: k-means", 0, settings.clusters, "clusters")
     with threadpool_limits(torch.get_num_threads()):
         labels_N = cluster(points_ND, settings)
     quality = describe(labels_N, settings.clusters, list(_classes(pieces)))
     _log.info("pseudo-labels: %s", ", ".join(f"{name} {value:.4g}" for name, value in quality.items()))
     labels = {piece.id: int(label) for piece, label in zip(pieces, labels_N, strict=True)}
     (folder / _DOCUMENT).write_text(json.dumps({"labels": labels, "quality": quality}), encoding="utf-8")
+
+
+def _told(batches: Iterable[Batch], cuts: int) -> Iterator[Batch]:
+    """The batches; of their cuts it is told how many have been heard."""
+    done = 0
+    for batch in batches:
+        tell("pseudo-labels", done, cuts, "cuts")
+        yield batch
+        done += len(batch.cuts)
 
 
 def _classes(cuts: Iterable[MonoCut]) -> Iterator[str | None]:

@@ -18,6 +18,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.encoder.gates import GatedEncoder
+from raysearch.training.progress import counted
 
 KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
@@ -87,7 +88,8 @@ class FrozenLayers:
         self._kept: dict[str, Tensor] = {}
         if _half_bytes(encoder.config, cuts) <= keep_bytes:
             # A device has less memory than its host, and the student needs it.
-            self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encode(encoder, cuts, store, device)}
+            encoded = counted(encode(encoder, cuts, store, device), "encoding", len(cuts))
+            self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encoded}
 
     def of(self, cuts: Sequence[MonoCut]) -> list[Tensor]:
         """One `x_LTD` for each cut, in the order of the cuts."""

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
+from raysearch.training.progress import tell
+
 WARMUP = 1 / 12
 """Share of the updates over which rates rise."""
 
@@ -27,6 +29,7 @@ class Optimiser:
     def __init__(self, rates: Sequence[tuple[nn.Module, float]], updates: int) -> None:
         self._adam = Adam([{"params": list(module.parameters()), "lr": lr} for module, lr in rates], betas=(0.9, 0.98))
         self._schedule = LambdaLR(self._adam, lambda step: ramp(step, updates))
+        self._done, self._updates = 0, updates
 
     def update(self, loss: Tensor) -> None:
         """One step of all modules down the gradient of this loss."""
@@ -34,3 +37,5 @@ class Optimiser:
         loss.backward()
         self._adam.step()
         self._schedule.step()
+        self._done += 1
+        tell("head", self._done, self._updates)

@@ -99,6 +99,17 @@ def end(document: SearchDocument) -> float | None:
     return max((trial.ended_s for trial in document.trials if trial.ended_s is not None), default=None)
 
 
+def search_run_status(state: SearchState) -> str:
+    """MLflow's status of the search's own run."""
+    abandoned = {"": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
+    return "FINISHED" if state.finished else abandoned[state.abandoned]
+
+
+def trial_run_status(state: SearchState, record: TrialRecord) -> str:
+    """MLflow's status of a trial's run. A trial whose driver is gone does not run, until it is taken up again."""
+    return "KILLED" if record.state == "running" and state.abandoned else STATUS[record.state]
+
+
 def trial_tags(document: SearchDocument, record: TrialRecord, parent_id: str) -> dict[str, str]:
     """Tags of a trial's run; `parent_id` is the id of the search's own run."""
     tags = {

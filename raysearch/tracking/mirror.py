@@ -221,7 +221,7 @@ class _Sync:
         self._log_dataset(run)
         kept = {(key, step) for key, step, _ in self._known_points(run)}
         points = content.trial_points(record, self.state.curves(record.number), kept)
-        self._set_status(run, content.STATUS[record.state], record.ended_s)
+        self._set_status(run, content.trial_run_status(self.state, record), record.ended_s)
         if record.state != "running":
             self._upload_pruned_layers(run, record)
             self._upload_pictures(run, record)
@@ -271,7 +271,7 @@ class _Sync:
         if parent.tags.get(MIRRORED) != digest:
             self._upload_front(parent)
             self._write(parent, {MIRRORED: digest})
-        ended = "FINISHED" if self.state.finished else "RUNNING"
+        ended = content.search_run_status(self.state)
         self._set_status(parent, ended, content.end(self.document))
 
     def _upload_front(self, parent: _Run) -> None:

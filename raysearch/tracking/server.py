@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from raysearch.errors import InputError
+from raysearch.files.databases import sqlite_url
 
 
 def serve(root: Path, host: str, port: int) -> None:
@@ -54,5 +55,6 @@ def command(root: Path, host: str, port: int) -> list[str]:
     return [
         sys.executable, "-m", "mlflow", "server", "--app-name", "raysearch",
         "--host", host, "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{root / 'mlflow.db'}", "--artifacts-destination", str(root / "mlartifacts"),
+        "--backend-store-uri", sqlite_url(root / "mlflow.db"),
+        "--artifacts-destination", (root / "mlartifacts").as_uri(),
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from raysearch.front.document import SearchDocument
 
@@ -37,3 +37,5 @@ class SearchState:
     """
     finished: bool
     """Whether the search has ended: no trial is running, and none is to come."""
+    abandoned: Literal["", "interrupted", "failed"] = ""
+    """How the driver of a search ended that has not finished. Empty while it lives."""

@@ -21,6 +21,7 @@ from raysearch.files.whole import write_whole
 from raysearch.training.curve import Curve
 from raysearch.training.meter import Meter
 from raysearch.training.process import rank
+from raysearch.training.progress import tell
 from raysearch.training.recipe import Recipe
 from raysearch.training.report import Report
 from raysearch.training.spans import span, watch
@@ -28,7 +29,9 @@ from raysearch.training.trainer import Run, Trainer
 from raysearch.training.utilisation import peak_flops
 
 LOG_UPDATES = 50
-"""Updates from one line of the curve to the next. Metrics leave the device only then."""
+"""Most updates from one line of the curve to the next. Metrics leave the device only then."""
+LEAST_LINES = 20
+"""Lines that the curve of a short run has at least, as far as it has so many updates."""
 
 
 class DivergedError(WorkError):
@@ -55,14 +58,16 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     # The stream counts batches, of which an update takes `accumulate`.
     stream = recipe.batches.from_step(trainer.step * run.settings.accumulate)
     meter = Meter(trainer.student.config, peak_flops(run.device, run.precision))
+    every = max(1, min(LOG_UPDATES, (run.budget - run.start) // LEAST_LINES))
     while trainer.step < run.budget:
+        tell("training", trainer.step, run.budget, loss=metrics.get("train/loss"))
         # Read before the update, because afterwards it is the rate of the next one.
         lr = trainer.lr
         meter.add(trainer.update(_prepared(run, trainer.step, recipe, stream, meter)))
         saving = trainer.step in run.rungs or trainer.step % run.settings.checkpoint_updates == 0
         # Every checkpoint ends a line of the curve, so that a resumed run averages over the same updates.
         with span("reporting"):
-            if saving or trainer.step % LOG_UPDATES == 0:
+            if saving or trainer.step % every == 0:
                 means, elapsed_s = meter.read()
                 trainer.seconds += elapsed_s
                 metrics = _finite({**means, "train/lr": lr}, run, trainer.step)

@@ -40,7 +40,8 @@ def used(prepared: SearchFolder) -> SearchFolder:
 
 
 def test_used_name_with_the_same_document_gives_the_resume_command(used: SearchFolder) -> None:
-    assert start_again(used, spec_with()).endswith("expected a new name, or: raysearch resume tiny")
+    said = start_again(used, spec_with())
+    assert said.endswith(f"expected a new name, or: raysearch resume tiny --storage {used.root}")
 
 
 def test_used_name_with_a_changed_document_says_what_changed(used: SearchFolder) -> None:
@@ -52,7 +53,8 @@ def test_used_name_with_a_changed_document_says_what_changed(used: SearchFolder)
 
 def test_used_name_with_more_trials_gives_the_command_that_extends(used: SearchFolder) -> None:
     said = start_again(used, spec_with(search={**DOCUMENT["search"], "trials": 9}))
-    assert said.endswith("(search.trials: 6 -> 9); expected a new name, or: raysearch resume tiny --trials 9")
+    resume = f"raysearch resume tiny --storage {used.root} --trials 9"
+    assert said.endswith(f"(search.trials: 6 -> 9); expected a new name, or: {resume}")
 
 
 def test_two_that_create_one_folder_get_it_once(prepared: SearchFolder) -> None:

@@ -8,10 +8,12 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from raysearch.files.databases import sqlite_file, sqlite_url
 from raysearch.tracking.mirror import Mirror, OutOfTimeError, Synced
 from tests.tracking.made_up_states import record, state
 
 pytestmark = pytest.mark.mlflow
+ODD = "what? #%20x"
 
 
 class Flaky:
@@ -34,9 +36,13 @@ class Flaky:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """(tracking URI, artifact root) of one database for all tests: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    return f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")
+    """(tracking URI, artifact root) of one database for all tests: making one takes seconds.
+
+    Its folder has a name that no address can hold as it is.
+    """
+    folder = tmp_path_factory.mktemp("mlflow") / ODD
+    folder.mkdir()
+    return sqlite_url(folder / "mlflow.db"), (folder / "artifacts").as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +233,25 @@ def test_pictures_of_a_trial_are_artifacts_of_its_run(store, client, tmp_path):
 def test_what_was_sent_is_told_as_a_sentence():
     assert str(Synced(runs=1, metrics=2_000)) == "sent to MLflow: 1 run, 2,000 metrics"
     assert str(Synced()) == "MLflow has all of the search"
+
+
+def test_all_files_lie_below_the_folder_whatever_its_name(store):
+    Mirror(*store).sync(state([record(0)], "odd"))
+    folder = sqlite_file(store[0]).parent
+    assert [path.name for path in folder.parent.iterdir()] == [ODD]
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "artifacts"}
+    assert list((folder / "artifacts" / "odd").rglob("front.json"))
+
+
+def test_search_whose_driver_is_gone_does_not_run_until_it_is_taken_up_again(store, client):
+    records = [record(0), record(1, "running")]
+
+    def statuses(**changes):
+        Mirror(*store).sync(state(records, "left", **changes))
+        parent, children = all_runs(client, "left")
+        return [run.info.status for run in (parent, *children)]
+
+    assert statuses() == ["RUNNING", "FINISHED", "RUNNING"]
+    assert statuses(abandoned="interrupted") == ["KILLED", "FINISHED", "KILLED"]
+    assert statuses(abandoned="failed") == ["FAILED", "FINISHED", "KILLED"]
+    assert statuses() == ["RUNNING", "FINISHED", "RUNNING"]

@@ -15,6 +15,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.training.loop import DivergedError, fit
 from raysearch.training.meter import TIMINGS
+from raysearch.training.progress import heard_by
 from raysearch.training.recipe import Recipe
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run
@@ -177,7 +178,7 @@ def test_fit_with_a_damaged_newest_checkpoint_then_the_students_are_those_of_the
 
 
 def test_fit_with_a_poisoned_batch_then_says_the_update_and_keeps_no_broken_checkpoint(tmp_path):
-    with pytest.raises(DivergedError, match=r"before update 6 .*train/loss is nan"):
+    with pytest.raises(DivergedError, match=r"before update 5 .*train/loss is nan"):
         list(train(tmp_path, poisoned_at=4))
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["000000003", "000000004"]
 
@@ -212,3 +213,20 @@ def test_fit_in_fp16_then_learns_and_its_scale_is_resumed(tmp_path):
 def test_fit_then_nothing_is_drawn_after_the_budget(tmp_path):
     assert len(list(islice(train(tmp_path / "one", broken_at=8), 5))) == 2
     assert len(list(islice(train(tmp_path / "three", broken_at=24, accumulate=3), 5))) == 2
+
+
+def test_short_run_has_a_curve_of_twenty_points_and_a_long_one_a_point_for_every_fifty_updates(tmp_path):
+    list(train(tmp_path / "short", rungs=(44,), updates=1000))
+    assert [line["step"] for line in curve(tmp_path / "short")] == list(range(2, 45, 2))
+    few = train(tmp_path / "few", rungs=(3,), updates=1000)
+    assert [report.step for report in few] == [3]
+    assert [line["step"] for line in curve(tmp_path / "few")] == [1, 2, 3]
+
+
+def test_fit_tells_how_far_it_is_and_the_last_loss_of_the_curve(tmp_path):
+    heard = []
+    with heard_by(lambda *told: heard.append(told)):
+        list(train(tmp_path, rungs=(3,)))
+    assert [told[:4] for told in heard] == [("training", done, 3, "updates") for done in range(3)]
+    assert heard[0][4] is None
+    assert heard[2][4] == curve(tmp_path)[1]["metrics"]["train/loss"]

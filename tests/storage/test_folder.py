@@ -1,0 +1,43 @@
+"""Where a search keeps its MLflow, and the command that goes on with it."""
+
+from pathlib import Path
+
+import pytest
+
+from raysearch.storage.folder import Links, SearchFolder
+from tests.search.made_up import spec_with
+
+
+def folder_with(root: Path, tracking: str) -> SearchFolder:
+    folder = SearchFolder(root, "tiny")
+    folder.create(spec_with(), Links(study="", tracking=tracking))
+    return folder
+
+
+def test_mlflow_beside_the_searches_moves_with_them(tmp_path: Path) -> None:
+    folder_with(tmp_path / "before", "")
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert SearchFolder(tmp_path / "after", "tiny").tracking == f"sqlite:///{tmp_path / 'after' / 'mlflow.db'}"
+
+
+def test_whole_path_of_an_earlier_version_holds_as_long_as_its_folder_is_there(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = folder_with(tmp_path / "s", f"sqlite:///{elsewhere / 'mlflow.db'}")
+    assert folder.tracking == f"sqlite:///{elsewhere / 'mlflow.db'}"
+    elsewhere.rmdir()
+    assert folder.tracking == f"sqlite:///{tmp_path / 's' / 'mlflow.db'}"
+
+
+def test_named_tracking_stays(tmp_path: Path) -> None:
+    assert folder_with(tmp_path, "http://mlflow:5000").tracking == "http://mlflow:5000"
+
+
+def test_resume_command_names_the_storage_only_where_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAYSEARCH_STORAGE", raising=False)
+    assert SearchFolder.of(None, "tiny").resume_command == "raysearch resume tiny"
+    assert SearchFolder.of("my runs", "tiny").resume_command == "raysearch resume tiny --storage 'my runs'"
+    assert SearchFolder.of("s3://b/runs/", "tiny").resume_command == "raysearch resume tiny --storage s3://b/runs"
+    monkeypatch.setenv("RAYSEARCH_STORAGE", str(tmp_path / "my runs"))
+    assert SearchFolder.of("my runs", "tiny").resume_command == "raysearch resume tiny"
