@@ -5,11 +5,15 @@ A model is frozen, takes no unknown keys, and the string below a field is its he
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from raysearch.errors import InputError, did_you_mean
 
@@ -23,7 +27,7 @@ Location = Sequence[int | str]
 class Settings(BaseModel):
     """A settings model that refuses unknown keys and names those that it knows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def checked(cls, document: object) -> Self:
@@ -47,6 +51,16 @@ class Settings(BaseModel):
         except ValidationError as err:
             raise InputError(first_fault(err, cls)) from err
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The model's JSON schema, with the meaning of each field."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, meaning in meanings(cls).items():
+            if name in cls.model_fields:
+                properties[cls.model_fields[name].alias or name]["description"] = meaning
+        return schema
+
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, given: Any) -> Any:
@@ -65,6 +79,28 @@ class Settings(BaseModel):
     def _keys(cls, given: dict[Any, Any]) -> list[str]:
         """The keys that a document of this model may hold."""
         return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The string below each field of a model and of those that it inherits from, by the field's name.
+
+    Pydantic can read them itself, but does so whenever a model is loaded, and that takes longer than all else of it.
+    """
+    found = {}
+    for cls in reversed(model.__mro__):
+        if not issubclass(cls, BaseModel) or cls is BaseModel:
+            continue
+        try:
+            source = inspect.getsource(cls)
+        except (OSError, TypeError):  # a class that was typed into a notebook has no file
+            continue
+        (definition,) = ast.parse(dedent(source)).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in pairwise(definition.body):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return found
 
 
 def first_fault(err: ValidationError, model: type[BaseModel]) -> str:

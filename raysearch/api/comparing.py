@@ -27,16 +27,22 @@ class Comparison:
     @property
     def rows(self) -> list[ComparedSearch] | list[ConfigOverSeeds]:
         """One row a search; of searches that differ in their seed, one a configuration that all of them completed."""
-        from raysearch.front.compare import compare_searches
-        from raysearch.front.seeds import average_over_seeds
+        if self.seeds:  # SciPy is loaded for their means alone
+            from raysearch.front.seeds import average_over_seeds
 
-        return average_over_seeds(self.documents) if self.seeds else compare_searches(self.documents)
+            return average_over_seeds(self.documents)
+        from raysearch.front.compare import compare_searches
+
+        return compare_searches(self.documents)
 
     def __str__(self) -> str:
-        from raysearch.front.compare import compare_table
-        from raysearch.front.seeds import seeds_table
+        if self.seeds:
+            from raysearch.front.seeds import seeds_table
 
-        return seeds_table(self.documents) if self.seeds else compare_table(self.documents)
+            return seeds_table(self.documents)
+        from raysearch.front.compare import compare_table
+
+        return compare_table(self.documents)
 
     __repr__ = __str__
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
 from raysearch.front.trials import TrialRecord
-from raysearch.spec.document import Spec
+
+if TYPE_CHECKING:
+    from raysearch.spec.document import Spec
 
 SECONDS = "cost/seconds"
 

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -28,9 +28,10 @@ from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
 from raysearch.files.secrets import PRIVATE
 from raysearch.files.whole import whole_file, write_new
-from raysearch.spec.document import Spec
-from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
+
+if TYPE_CHECKING:
+    from raysearch.spec.document import Spec
 
 JOB_FALLBACK = Path("~/raysearch/searches")
 """Where the searches of a Ray job lie if nothing else is said."""
@@ -179,6 +180,9 @@ class SearchFolder:
 
     def spec(self) -> Spec:
         """The resolved search document."""
+        # Loaded here: a front is read without the document, whose models take as long to load as all else.
+        from raysearch.spec.loading import parse_spec
+
         path = self.path / "spec.yaml"
         return parse_spec(yaml.safe_load(path.read_text()), where=str(path))
 
