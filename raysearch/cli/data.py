@@ -12,13 +12,16 @@ import raysearch
 from raysearch.cli.options import Json, Set, Storage
 from raysearch.cli.output import print_json, say
 
+NO_NAME = "unnamed"
+
 if TYPE_CHECKING:
     from raysearch.planning.label_sets import StoredLabels
 
 
 def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
     """Hours, speakers and faults of a search document's corpus."""
-    checked = raysearch.check_corpus(raysearch.load_spec(document, overrides or []), storage=storage)
+    # A corpus is often looked at before its search has a name.
+    checked = raysearch.check_corpus(raysearch.load_spec(document, overrides or [], NO_NAME), storage=storage)
     if as_json:
         print_json(checked.document())
     else:

@@ -34,9 +34,11 @@ def cost(
         print(f"macs_total: {found['macs_total_g']:.2f} GMAC with the back end")
 
 
-def schema() -> None:
-    """The search document's JSON schema, for editors."""
-    print_json(raysearch.spec_schema())
+def schema(
+    kind: Annotated[str, typer.Argument(help="Of which document: search or encoder.")] = "search",
+) -> None:
+    """JSON schema of documents, for editors."""
+    print_json(raysearch.spec_schema(kind))
 
 
 def convert(

@@ -39,6 +39,20 @@ def refusal(path: Path, *overrides: str) -> str:
     return message.removeprefix(f"{path}: ")
 
 
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ({"kind": "phonemes"}, ["macs", "per"]),
+        ({"kind": "asr"}, ["macs", "wer"]),
+        ({"kind": "speaker"}, ["macs", "eer"]),
+        ([{"kind": "intent"}, {"kind": "asr"}], ["macs", "error"]),
+    ],
+    ids=str,
+)
+def test_objectives_that_are_left_out_follow_the_task(task: Any, expected: list[str], tmp_path: Path) -> None:
+    assert load_spec(write(tmp_path, task=task)).objectives == expected
+
+
 def test_good_document_loads(tmp_path: Path) -> None:
     assert load_spec(write(tmp_path)).methods == ["dicehubert"]
 
