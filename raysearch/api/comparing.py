@@ -36,13 +36,17 @@ class Comparison:
         return compare_searches(self.documents)
 
     def __str__(self) -> str:
+        return self.table()
+
+    def table(self, width: int | None = None) -> str:
+        """The rows as a table to read. Columns that make its lines longer than `width` are left out and named."""
         if self.seeds:
             from raysearch.front.seeds import seeds_table
 
-            return seeds_table(self.documents)
+            return seeds_table(self.documents, width)
         from raysearch.front.compare import compare_table
 
-        return compare_table(self.documents)
+        return compare_table(self.documents, width)
 
     __repr__ = __str__
 
