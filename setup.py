@@ -10,5 +10,9 @@ OURS = find_namespace_packages(
 setup(
     packages=[*OURS, *DOCUMENTS],
     package_dir=DOCUMENTS,
-    package_data={"raysearch": ["py.typed"], "mlflow_server.static": ["*"], **{name: ["*.yaml"] for name in DOCUMENTS}},
+    package_data={
+        "raysearch": ["py.typed"],
+        "mlflow_server.static": ["*"],
+        **{name: ["*.yaml", "schema.json"] for name in DOCUMENTS},
+    },
 )

@@ -1,4 +1,4 @@
-"""Writes the two pages of docs/reference/ from the code: every setting, and every verb of the command line.
+"""Writes the two pages of docs/reference/ from the code, every setting and every verb, and the schemas for editors.
 
     python docs/write_reference.py
 
@@ -23,6 +23,7 @@ from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import Blocks, ConvConfig, EncoderConfig, FrontEnd
 from raysearch.methods.table import METHODS, load_method
 from raysearch.spec.document import Spec
+from raysearch.spec.schema import encoder_schema, spec_schema
 from raysearch.spec.space import Distribution
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
@@ -39,8 +40,9 @@ WORDS |= {word: word for word in ("updates", "frames", "radians")}
 INTRODUCTION = """\
 A setting is named by its dotted key: `search.trials` is the key `trials` in the group `search`. `--set search.trials=4`
 on the command line changes it. `needed` means that there is no default. An empty default means that the setting is off
-or follows from others. A share is a number from 0 to 1. A document is checked before anything runs, and `raysearch
-schema` prints its rules as a JSON schema for editors.
+or follows from others. A share is a number from 0 to 1. A document is checked before anything runs. Editors with a
+YAML language server check it while it is written, and complete its keys, if it begins with the line
+`# yaml-language-server: $schema=schema.json` and `raysearch schema > schema.json` wrote that file beside it.
 """
 SPACE = """\
 Under `space:`, each key is the dotted key of a setting of a method, and its value says what a search tries:
@@ -301,12 +303,16 @@ def _option(name: str, text: str) -> tuple[str, str, str]:
 
 
 PAGES = {"settings.md": settings_page, "verbs.md": verbs_page}
+SCHEMAS = {"search_spaces/schema.json": spec_schema, "encoders/schema.json": encoder_schema}
+"""They lie beside the documents that name them in their first line."""
 
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
+    for name, schema in SCHEMAS.items():
+        (FOLDER.parents[1] / name).write_text(json.dumps(schema(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

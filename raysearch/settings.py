@@ -5,13 +5,17 @@ A model is frozen, takes no unknown keys, and the string below a field is its he
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from raysearch.errors import InputError, clipped, did_you_mean, quoted
 
@@ -42,7 +46,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class Settings(BaseModel):
     """A settings model that refuses unknown keys and names those that it knows. Its numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def checked(cls, document: object) -> Self:
@@ -65,6 +69,16 @@ class Settings(BaseModel):
             return cls.model_validate_json(document)
         except ValidationError as err:
             raise InputError(first_fault(err, cls)) from err
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The model's JSON schema, with the meaning of each field."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, meaning in meanings(cls).items():
+            if name in cls.model_fields:
+                properties[cls.model_fields[name].alias or name]["description"] = meaning
+        return schema
 
     @model_validator(mode="before")
     @classmethod
@@ -105,6 +119,28 @@ def local_path(given: str | Path) -> Path:
         return path.expanduser().absolute()
     except RuntimeError as err:
         raise ValueError(f"{quoted(str(path))}; expected a user who has a home folder") from err
+
+
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The string below each field of a model and of those that it inherits from, by the field's name.
+
+    Pydantic can read them itself, but does so whenever a model is loaded, and that takes longer than all else of it.
+    """
+    found = {}
+    for cls in reversed(model.__mro__):
+        if not issubclass(cls, BaseModel) or cls is BaseModel:
+            continue
+        try:
+            source = inspect.getsource(cls)
+        except (OSError, TypeError):  # a class that was typed into a notebook has no file
+            continue
+        (definition,) = ast.parse(dedent(source)).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in pairwise(definition.body):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return found
 
 
 def first_fault(err: ValidationError, model: type[BaseModel]) -> str:

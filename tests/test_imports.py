@@ -37,7 +37,7 @@ HEAVY = {
     "lhotse": {"corpora", "targets", "tasks", "training", "methods", "teachers", "planning"},
 }
 # What a shipped model runs on: numpy, onnxruntime, soundfile, and MLflow where it is served by it.
-RUNTIME = {"raysearch.errors", "raysearch.deploy.runtime"}
+RUNTIME = {"raysearch.errors", "raysearch.files.recordings", "raysearch.deploy.runtime"}
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from raysearch.errors import InputError
-from raysearch.settings import Settings
+from raysearch.settings import Settings, meanings
 
 
 class Sizes(Settings):
@@ -128,3 +128,25 @@ def test_bad_json_is_refused_in_one_line(text: str, line: str) -> None:
     with pytest.raises(InputError) as caught:
         Document.checked_json(text)
     assert str(caught.value).startswith(line)
+
+
+class Nested(Large):
+    depth: int = 1
+    """How deep it is.
+
+    In blocks.
+    """
+    plain: int = 1
+    other: str = ""
+    "A string in single quotes."
+
+
+def test_meanings_are_the_strings_below_fields_also_of_the_models_inherited_from() -> None:
+    assert meanings(Nested) == {
+        "parts": "May hold itself.",
+        "depth": "How deep it is.\n\nIn blocks.",
+        "other": "A string in single quotes.",
+    }
+    described = Nested.model_json_schema()["properties"]
+    assert described["depth"]["description"] == "How deep it is.\n\nIn blocks."
+    assert "description" not in described["kind"]

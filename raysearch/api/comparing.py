@@ -27,16 +27,26 @@ class Comparison:
     @property
     def rows(self) -> list[ComparedSearch] | list[ConfigOverSeeds]:
         """One row a search; of searches that differ in their seed, one a configuration that all of them completed."""
-        from raysearch.front.compare import compare_searches
-        from raysearch.front.seeds import average_over_seeds
+        if self.seeds:  # SciPy is loaded for their means alone
+            from raysearch.front.seeds import average_over_seeds
 
-        return average_over_seeds(self.documents) if self.seeds else compare_searches(self.documents)
+            return average_over_seeds(self.documents)
+        from raysearch.front.compare import compare_searches
+
+        return compare_searches(self.documents)
 
     def __str__(self) -> str:
-        from raysearch.front.compare import compare_table
-        from raysearch.front.seeds import seeds_table
+        return self.table()
 
-        return seeds_table(self.documents) if self.seeds else compare_table(self.documents)
+    def table(self, width: int | None = None) -> str:
+        """The rows as a table to read. Columns that make its lines longer than `width` are left out and named."""
+        if self.seeds:
+            from raysearch.front.seeds import seeds_table
+
+            return seeds_table(self.documents, width)
+        from raysearch.front.compare import compare_table
+
+        return compare_table(self.documents, width)
 
     __repr__ = __str__
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysearch.api.arguments import choices
+
 if TYPE_CHECKING:
     from raysearch.spec.document import Spec
     from raysearch.spec.listing import Listed, ListedSpace
@@ -37,8 +39,12 @@ def list_encoders() -> list[Listed]:
     return listing.list_encoders()
 
 
-def spec_schema() -> dict[str, Any]:
-    """The JSON schema of search documents."""
-    from raysearch.spec.document import Spec
+def spec_schema(kind: str = "search") -> dict[str, Any]:
+    """The JSON schema of search documents, or of encoder documents where `kind` is `encoder`.
 
-    return Spec.model_json_schema()
+    Raises: InputError if it is neither.
+    """
+    from raysearch.spec import schema
+
+    choices("KIND", kind, ("search", "encoder"))
+    return schema.encoder_schema() if kind == "encoder" else schema.spec_schema()

@@ -36,11 +36,12 @@ def encoder_cost(
     overrides: Overrides = (),
     ecapa: int | None = None,
 ) -> dict[str, Any]:
-    """Parameters and MACs of an encoder; nothing is built or trained.
+    """Parameters and MACs of an encoder; nothing is trained.
 
     `encoder` is an encoder document or a search document, by its file, by its name if it comes with raysearch, or as it
-    was read; or an encoder itself. Of a search it is the first student that counts. `overrides` change keys of a
-    document that is read from a file.
+    was read; or an encoder itself, its folder, or its place as of a teacher, such as `hf:FOLDER`. `overrides` change
+    keys of a document that is read from a file. Of a search, the first point of `search.start` counts, or else the
+    dearest student: `student` says which it is, and `space` has the cheapest and the dearest.
     `macs_g` is in GMAC, over one recording of so many `seconds`, or else over SUPERB's 32 utterances; `parts_g` says
     where they are spent. `ecapa` puts an ECAPA-TDNN of so many channels behind the encoder; `params_total` and
     `macs_total_g` count it too.

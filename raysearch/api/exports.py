@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.api.arguments import Say, say, storage_or_default
+from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.deploy.verify import Verdict
@@ -24,21 +25,30 @@ def verify(export: str | Path, *, storage: str | Path | None = None, say: Say = 
     return verify.verify(Path(export), Path(where).resolve() if where and "://" not in where else None, say)
 
 
-def transcribe(model: str | Path, audio: Sequence[str | Path], *, threads: int = 0) -> list[dict[str, Any]]:
+def transcribe(
+    model: str | Path,
+    audio: Sequence[str | Path],
+    *,
+    threads: int = 0,
+    unreadable: Callable[[InputError], None] | None = None,
+) -> list[dict[str, Any]]:
     """The text of 16 kHz mono recordings, or their label or slots, by an exported ONNX model and without torch.
 
-    Each row has `file`, `text`, `seconds`, and `whole`, which is false of a recording that was read in windows.
-    Raises: InputError naming the file that is at fault.
+    `model` is the ONNX file, or the folder of the export. Each row has `file`, `text`, `seconds`, and `whole`, which is
+    false of a recording that was read in windows.
+    Raises: InputError naming the first file that cannot be read. Where `unreadable` is given, it is called with the
+    error of each of them instead, and all others are read.
     """
     from raysearch.deploy.runtime import transcribe
 
-    return transcribe.transcribe(Path(model), [Path(file) for file in audio], threads)
+    return transcribe.transcribe(Path(model), [Path(file) for file in audio], threads, unreadable)
 
 
 def verify_speaker(model: str | Path, one: str | Path, other: str | Path, *, threads: int = 0) -> dict[str, Any]:
     """Whether one person speaks in two 16 kHz mono recordings, by an exported ONNX model and without torch.
 
-    Gives the cosine `score` of their embeddings, the `threshold` chosen on dev, and whether they are the `same`.
+    `model` is the ONNX file, or the folder of the export. Gives the cosine `score` of their embeddings, the `threshold`
+    chosen on dev, and whether they are the `same`.
     Raises: InputError naming the file that is at fault.
     """
     from raysearch.deploy.runtime import verify_speaker

@@ -50,9 +50,11 @@ class Search:
 
         Raises: InputError if the search has no study yet.
         """
+        if self._record:
+            return self._record.document
         from raysearch.search.reading import read_document
 
-        return self._record.document if self._record else read_document(self.folder)
+        return read_document(self.folder)
 
     @property
     def trials(self) -> pd.DataFrame:

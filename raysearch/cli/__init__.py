@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 import sys
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from raysearch import __version__
 from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, spaces, tracking
@@ -16,57 +19,70 @@ from raysearch.cli.output import say
 from raysearch.errors import CutOffError, InputError, WorkError
 from raysearch.files.disk import told
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Verbs(TyperGroup):
+    """Verbs with their panels, each with the whole first sentence of its help."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        longest = max(map(len, self.commands))
+        for name, verb in self.commands.items():
+            summary = re.split(r": raysearch |(?<=\.) ", " ".join((verb.help or "").split()), maxsplit=1)[0].rstrip(".")
+            panels.setdefault(str(verb.rich_help_panel), []).append((name.ljust(longest), f"{summary}."))  # type: ignore[attr-defined]
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings=HELP,
     help="Search the published ways to compress a speech encoder for the front of MACs against error.",
 )
-for verb in (
-    searching.search,
-    searching.resume,
-    searching.rm,
-    fronts.status,
-    fronts.front,
-    fronts.compare,
-    fronts.record,
-    deploying.pick,
-    deploying.export,
-    deploying.verify,
-    deploying.transcribe,
-    deploying.verify_speaker,
-    deploying.reproduce,
-    searching.table,
-    searching.simulate,
-    planning.plan,
-    documents.cost,
-    documents.convert,
-    documents.schema,
-    spaces.spaces,
-    profiling.profile,
-    tracking.sync,
-    cluster.doctor,
-    cluster.submit,
-):
-    app.command()(verb)
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Run searches": (searching.search, searching.resume, fronts.status, searching.rm),
+    "Read what they found": (fronts.front, fronts.compare, fronts.record, tracking.sync),
+    "Ship a trial": (
+        *(deploying.pick, deploying.export, deploying.verify, deploying.transcribe, deploying.verify_speaker),
+        deploying.reproduce,
+    ),
+    "Prepare a search": (
+        *(spaces.spaces, planning.plan, documents.cost, profiling.profile, searching.table, searching.simulate),
+        *(documents.schema, documents.convert),
+    ),
+    "Clusters and servers": (cluster.doctor, cluster.submit),
+}
+for panel, members in PANELS.items():
+    for verb in members:
+        app.command(rich_help_panel=panel)(verb)
 
-FAMILIES: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+FAMILIES: dict[str, tuple[str, str, dict[str, Callable[..., None]]]] = {
     "corpus": (
+        "Prepare a search",
         "Look at a corpus, bring it into one form, or make a synthetic one.",
         {"check": data.corpus_check, "prepare": data.corpus_prepare, "synth": data.corpus_synth},
     ),
     "targets": (
+        "Prepare a search",
         "Label sets in the store.",
         {"build": data.targets_build, "ls": data.targets_ls, "gc": data.targets_gc},
     ),
-    "tracking": ("The MLflow server with the page of the searches.", {"up": tracking.tracking_up}),
+    "tracking": (
+        "Clusters and servers",
+        "The MLflow server with the page of the searches.",
+        {"up": tracking.tracking_up},
+    ),
 }
-for name, (purpose, verbs) in FAMILIES.items():
-    family = typer.Typer(no_args_is_help=True, help=purpose)
+for name, (panel, purpose, verbs) in FAMILIES.items():
+    family = typer.Typer(cls=Verbs, no_args_is_help=True, help=purpose, context_settings=HELP)
     for word, member in verbs.items():
-        family.command(word)(member)
-    app.add_typer(family, name=name)
+        family.command(word, rich_help_panel="Verbs")(member)
+    app.add_typer(family, name=name, rich_help_panel=panel)
 
 
 def _version(asked: bool) -> None:
@@ -99,6 +115,9 @@ def _told(err: Exception) -> int:
 
 def main() -> NoReturn:
     """Entry point: errors become one line and an exit code."""
+    # Loading libraries makes objects by the hundred thousand, which all stay. To look for garbage among them as often
+    # as usual takes a tenth of the time until a verb begins.
+    gc.set_threshold(50_000)
     interrupts = Interrupts()
     interrupts.listen()
     try:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import raysearch
-from raysearch.cli.options import Json, Set, Storage
-from raysearch.cli.output import print_json, say
+from raysearch.cli.options import Json, Set, Storage, Wide
+from raysearch.cli.output import line_width, print_json, say
 from raysearch.errors import InputError
+
+NO_NAME = "unnamed"
 
 if TYPE_CHECKING:
     from raysearch.planning.label_sets import StoredLabels
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 def corpus_check(document: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
     """Hours, speakers and faults of a search document's corpus."""
-    checked = raysearch.check_corpus(raysearch.load_spec(document, overrides or []), storage=storage)
+    # A corpus is often looked at before its search has a name.
+    checked = raysearch.check_corpus(raysearch.load_spec(document, overrides or [], NO_NAME), storage=storage)
     if as_json:
         print_json(checked.document())
     else:
@@ -61,18 +64,42 @@ def corpus_synth(
     print(out)
 
 
-def targets_ls(storage: Storage = None, as_json: Json = False) -> None:
+def targets_ls(wide: Wide = False, storage: Storage = None, as_json: Json = False) -> None:
     """Label sets in the store, with their quality."""
     found = raysearch.label_sets(storage=storage)
     if as_json:
         print_json(found)
         return
-    for one in found:
-        print(
-            "  ".join(
-                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.items()
-            )
-        )
+    if not found:
+        say("no label sets yet; raysearch targets build SPEC makes those of a search")
+        return
+    print("\n".join(label_set_table(found, line_width(wide=wide))))
+
+
+def label_set_table(found: list[dict[str, Any]], width: int | None) -> list[str]:
+    """The label sets as lines of a table that is at most so wide."""
+    from raysearch.front.table import Column, fitted, rounded
+
+    def numbers(header: str, key: str, form: str, spare: int = 0) -> Column:
+        return Column(header, [format(one[key], form) if key in one else "-" for one in found], spare=spare)
+
+    return fitted(
+        [
+            Column("label set", [one["digest"] for one in found], left=True),
+            Column("of", [f"layer {one['layer']}" if one["teacher"] else "MFCCs" for one in found], left=True),
+            numbers("clusters", "clusters", "d"),
+            numbers("dead", "dead_clusters", ".0f"),
+            numbers("perplexity", "perplexity", ".1f"),
+            numbers("probe PER %", "probe_per", ".1f"),
+            numbers("fitted on", "fit_frames", ",.0f", spare=1),
+            Column("inertia", [rounded(one["inertia"]) for one in found], spare=4),
+            numbers("hop", "hop_samples", "d", spare=3),
+            numbers("seed", "seed", "d", spare=2),
+            Column("teacher", [one["teacher"][:8] or "-" for one in found], left=True, spare=5),
+            Column("corpus", [one["corpus"][:8] for one in found], left=True, spare=5),
+        ],
+        width,
+    )
 
 
 def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:

@@ -12,6 +12,8 @@ from raysearch.cli.options import Json, Storage
 from raysearch.cli.output import print_json, quiet_mlflow, say
 from raysearch.errors import InputError
 
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An exported ONNX file, or the folder of the export.")]
+
 
 def pick(
     name: str,
@@ -96,7 +98,7 @@ def verify(out: Annotated[Path, typer.Argument(metavar="DIR")], storage: Storage
 
 
 def transcribe(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    model: Model,
     audio: list[Path],
     threads: Annotated[int, typer.Option(min=0, help="0: onnxruntime decides.")] = 0,
     as_json: Json = False,
@@ -104,18 +106,22 @@ def transcribe(
     """Text of 16 kHz mono recordings, or their label or slots, from an exported model and without torch."""
     from raysearch.deploy.runtime.transcribe import transcript
 
-    rows = raysearch.transcribe(model, audio, threads=threads)
+    faults: list[InputError] = []
+    rows = raysearch.transcribe(model, audio, threads=threads, unreadable=faults.append)
     if as_json:
         print_json(rows)
-        return
-    for row in rows:
-        if not row["whole"]:
-            say(f"{row['file']}: {row['seconds']:.0f} s; read in windows")
-    print(transcript(rows))
+    else:
+        for row in rows:
+            if not row["whole"]:
+                say(f"{row['file']}: {row['seconds']:.0f} s; read in windows")
+        if rows:
+            print(transcript(rows, several=len(audio) > 1), flush=True)
+    if faults:
+        raise InputError("\n".join(map(str, faults)))
 
 
 def verify_speaker(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx")],
+    model: Model,
     one: Path,
     other: Path,
     threads: Annotated[int, typer.Option(min=0, help="0: onnxruntime decides.")] = 0,

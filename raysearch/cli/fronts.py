@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 import raysearch
-from raysearch.cli.options import Json, Storage, in_a_folder
-from raysearch.cli.output import print_front, print_json, say
+from raysearch.cli.options import Json, Storage, Wide, in_a_folder
+from raysearch.cli.output import line_width, print_front, print_json, say
 from raysearch.errors import InputError, WorkError
 
 A_SEARCH = "A search, or a file that `raysearch record` wrote."
@@ -47,7 +47,9 @@ def front(
     storage: Storage = None,
     html: Annotated[Path | None, typer.Option(help="Write an interactive page.", callback=in_a_folder)] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture.", callback=in_a_folder)] = None,
+    every: Annotated[bool, typer.Option("--all", help="All trials, not the front's alone.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """The front, with confidence intervals."""
@@ -55,7 +57,7 @@ def front(
     if html or png:
         for file in found.draw(html=html, png=png):
             say(f"written: {file}")
-    print_front(found, as_json, markdown=markdown)
+    print_front(found, as_json, markdown=markdown, every=every, wide=wide)
     if standing := found.standing():
         say(standing)
 
@@ -63,6 +65,7 @@ def front(
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help=A_SEARCH)],
     seeds: Annotated[bool, typer.Option("--seeds", help="They differ in their seed: means of each setting.")] = False,
+    wide: Wide = False,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +74,7 @@ def compare(
     if as_json:
         print_json([row.model_dump(mode="json") for row in found.rows])
     else:
-        print(found)
+        print(found.table(line_width(wide=wide)))
 
 
 def record(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 from raysearch.api.arguments import say
@@ -12,14 +14,28 @@ if TYPE_CHECKING:
     from raysearch.api.search import Search
 
 
-def print_front(found: Search, as_json: bool, *, markdown: bool = False) -> None:
+def line_width(*, wide: bool) -> int | None:
+    """Characters that a line of a table may have: those of the terminal, or `COLUMNS`; None in a file or a pipe."""
+    if wide or not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def print_front(
+    found: Search, as_json: bool, *, markdown: bool = False, every: bool = False, wide: bool = False
+) -> None:
     from raysearch.front.table import markdown_table, text_table
 
     document = found.document
     if as_json:
         print_json(document.model_dump(mode="json"))
         return
-    print(markdown_table(document) if markdown else text_table(document))
+    text = (
+        markdown_table(document, every=every)
+        if markdown
+        else text_table(document, every=every, width=line_width(wide=wide))
+    )
+    print(text)
     if pictures := found.pictures:
         say("pictures: " + ", ".join(map(str, pictures)))
 

@@ -21,15 +21,12 @@ import numpy as np
 import soundfile
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.files.recordings import cut_off, not_speech
 from raysearch.files.whole import write_whole
 
 FULL_SCALE = 32_768
 CACHE_NAME = "verdicts-2.json"
 """File of verdicts in a folder of ours. It gets a new number when recordings are looked at in another way."""
-LOUDEST = 16.0
-"""Largest sample that is taken for loud speech, of a full scale of 1. Louder ones lie in the range of integers."""
-PIPED = 0x7FFFF000
-"""Bytes of sound in a WAV header from which on they mean that the length was not known."""
 AAC = (".m4a", ".mp4", ".aac")
 """Suffixes of AAC files, which libsndfile cannot read. VoxCeleb2 is published in this format."""
 
@@ -135,34 +132,6 @@ def quiet_decoder(paths: Collection[Path]) -> Iterator[None]:
             os.dup2(aloud.fileno(), 2)
 
 
-def not_speech(audio_S: np.ndarray) -> str | None:
-    """Why these samples cannot be speech in [-1, 1], None if they can: some are no numbers, or in another range."""
-    if not np.isfinite(audio_S).all():
-        return "samples that are not numbers"
-    peak = float(np.abs(audio_S).max(initial=0.0))
-    # Resampling takes loud speech a little above 1. Samples that were written from integers lie in the thousands.
-    return f"peak {peak:.0f}; expected at most 1" if peak > LOUDEST else None
-
-
-def _cut_off(path: Path, header: soundfile._SoundFileInfo) -> str | None:
-    """Why a WAV file is not whole: libsndfile reads what is there, and forgets what the header promised."""
-    if header.format not in ("WAV", "WAVEX"):
-        return None
-    with path.open("rb") as file:
-        place, content = 12, file.read(4096)
-    while (kind := content[place : place + 4]) != b"data":
-        if len(kind) < 4:
-            return None
-        place += 8 + (int.from_bytes(content[place + 4 : place + 8], "little") + 1) // 2 * 2
-    promised = int.from_bytes(content[place + 4 : place + 8], "little")
-    there = path.stat().st_size - place - 8
-    # Programs that write into a pipe do not know the length, and promise as much as a header can.
-    if promised >= PIPED or promised <= there:
-        return None
-    samples = header.frames * promised // max(there, 1)
-    return f"header says {samples:,} samples, {header.frames:,} there"
-
-
 def _verdict_on(path: Path) -> Verdict:
     try:
         if path.stat().st_size == 0:
@@ -179,7 +148,7 @@ def _verdict_on(path: Path) -> Verdict:
         return Verdict(0, f"does not decode: {reason}")
     except OSError as error:
         return Verdict(0, f"cannot be read: {error.strerror}")
-    if fault := not_speech(audio_S) or _cut_off(path, header):
+    if fault := not_speech(audio_S) or cut_off(path):
         return Verdict(len(audio_S), fault)
     audio_S = _as_16_bit(audio_S)
     if not audio_S.any():

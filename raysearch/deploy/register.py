@@ -35,7 +35,14 @@ from raysearch.storage.folder import SearchFolder
 CARD_NAME = "MODEL_CARD.md"
 # Packages that MLflow installs where the model is served, in the versions of this environment.
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
-RUNTIME = ("__init__.py", "errors.py", "deploy/__init__.py", "deploy/runtime")
+RUNTIME = (
+    "__init__.py",
+    "errors.py",
+    "deploy/__init__.py",
+    "deploy/runtime",
+    "files/__init__.py",
+    "files/recordings.py",
+)
 """Files of this package that a registered model runs on, and that are kept with it: the runtime and what it imports."""
 
 

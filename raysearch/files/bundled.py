@@ -12,6 +12,8 @@ from raysearch.errors import InputError, did_you_mean
 SPACES = "search_spaces"
 ENCODERS = "encoders"
 KINDS = {SPACES: "a search document", ENCODERS: "an encoder document"}
+FOR_EDITORS = "# yaml-language-server:"
+"""Beginning of the line that tells an editor where the schema of a document lies."""
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -46,6 +48,6 @@ def find_document(given: Path, *folders: str) -> Path:
 
 def purpose(document: Path) -> str:
     """The first sentence of the comment that a document begins with; empty if it begins with none."""
-    lines = document.read_text(encoding="utf-8").splitlines()
+    lines = [line for line in document.read_text(encoding="utf-8").splitlines() if not line.startswith(FOR_EDITORS)]
     comment = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
     return re.split(r"(?<=[.?!]) ", comment, maxsplit=1)[0]

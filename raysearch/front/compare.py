@@ -11,7 +11,7 @@ from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front
 from raysearch.front.objective import axes, header, interval, unit, value
-from raysearch.front.table import Column, decimals, plain, rounded
+from raysearch.front.table import Column, decimals, fitted
 from raysearch.front.trials import Measured
 from raysearch.settings import Outcome
 
@@ -85,26 +85,34 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
     ]
 
 
-def compare_table(documents: Sequence[SearchDocument]) -> str:
-    """The comparison as a table to read, with one line for each search."""
+def compare_table(documents: Sequence[SearchDocument], width: int | None = None) -> str:
+    """The comparison as a table to read, with one line for each search, at most `width` characters wide."""
     rows = compare_searches(documents)
     cost, error = axes(documents[0].objectives)
     columns = [
         Column("search", [row.name for row in rows], left=True),
         Column("trials", [str(row.trials) for row in rows]),
         Column("front", [str(row.front_size) for row in rows]),
-        Column("on joint front", [str(row.joint_front_size) for row in rows]),
-        Column("hypervolume", [rounded(row.hypervolume) for row in rows]),
+        Column("on joint front", [str(row.joint_front_size) for row in rows], spare=15),
+        Column("hypervolume", [_volume(row.hypervolume) for row in rows]),
     ]
     if any(row.hours for row in rows):
-        per_hour = [rounded(row.hypervolume / row.hours) if row.hours else "-" for row in rows]
-        columns += [Column("hours", [f"{row.hours:.2f}" for row in rows]), Column("per hour", per_hour)]
+        per_hour = [_volume(row.hypervolume / row.hours) if row.hours else "-" for row in rows]
+        columns.append(Column("hours", [f"{row.hours:.2f}" for row in rows], spare=20))
+        columns.append(Column("volume an hour", per_hour, spare=20))
     for index, best in enumerate(rows[0].best):
         title = f"{header(error)} <= {best.budget:g} {unit(cost)}"
-        columns.append(Column(title, [_best_text(row.best[index]) for row in rows]))
+        # The first budgets are the smallest, and the last one shows the best of all.
+        spare = len(rows[0].best) - 1 - index
+        columns.append(Column(title, [_best_text(row.best[index]) for row in rows], spare=spare))
     point = zip(rows[0].reference_point, documents[0].objectives, strict=True)
     reference = ", ".join(f"{bound:g} {unit(objective)}" for bound, objective in point)
-    return "\n".join([*plain(columns), f"Hypervolume at ({reference})"])
+    return "\n".join([*fitted(columns, width), f"Hypervolume at ({reference})"])
+
+
+def _volume(volume: float) -> str:
+    """Four digits, or all of those before the point, in groups of three."""
+    return f"{volume:,.0f}" if volume >= 1000 else f"{volume:.4g}"
 
 
 def _budgets(documents: Sequence[SearchDocument]) -> list[float]:

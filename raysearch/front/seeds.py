@@ -16,7 +16,7 @@ from scipy.stats import t as student_t
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
 from raysearch.front.objective import axes, header, value
-from raysearch.front.table import Column, plain, setting_text, varying_settings
+from raysearch.front.table import Column, fitted, setting_text, varying_settings
 from raysearch.front.trials import Cost, Measured, TrialRecord
 from raysearch.settings import Outcome
 
@@ -88,14 +88,17 @@ def average_over_seeds(documents: Sequence[SearchDocument]) -> list[ConfigOverSe
     ]
 
 
-def seeds_table(documents: Sequence[SearchDocument]) -> str:
-    """The averages as a table to read: mean +- half of the 95 % interval."""
+def seeds_table(documents: Sequence[SearchDocument], width: int | None = None) -> str:
+    """The averages as a table to read, at most `width` characters wide: mean +- half of the 95 % interval."""
     rows = average_over_seeds(documents)
     _, error = axes(documents[0].objectives)
     keys = varying_settings([trial for document in documents for trial in document.trials])
     if len({row.config.get("method") for row in rows}) > 1:
         keys.insert(0, "method")
-    columns = [Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows]) for key in keys]
+    columns = [
+        Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows], spare=key != "method")
+        for key in keys
+    ]
     columns.append(Column("MACs G", [f"{row.cost.macs_g:.2f}" for row in rows]))
     for split, name in SPLIT_NAMES.items():
         if isfinite(rows[0].error[split].mean):
@@ -104,7 +107,7 @@ def seeds_table(documents: Sequence[SearchDocument]) -> str:
     note = (
         f"Means of {len(documents)} searches and 95 % intervals by Student's t; change: from the first line, by pairs"
     )
-    return "\n".join([*plain(columns), note])
+    return "\n".join([*fitted(columns, width), note])
 
 
 def _text(found: MeanOverSeeds, sign: str = "") -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
+from textwrap import wrap
 from typing import Any
 
 from raysearch.front.document import SearchDocument
@@ -14,6 +15,8 @@ from raysearch.front.objective import COSTS, header, interval, unit, value
 from raysearch.front.trials import State, TrialRecord
 
 STATES: tuple[State, ...] = ("complete", "stopped", "infeasible", "failed", "running")
+SEPARATOR = "  "
+"""What stands between two columns."""
 NOISE_NOTE = "~ within noise of a cheaper trial"
 
 
@@ -29,24 +32,34 @@ class Column:
     """Whether text stands at the left, as words do, not at the right, as numbers do."""
     width: int = 0
     """Smallest width in characters; a column is wider if its text needs it."""
+    spare: int = 0
+    """How well a table can do without it: where lines would be too long, the largest are left out. 0 always stays."""
+
+    @property
+    def breadth(self) -> int:
+        """Its width in characters."""
+        return max(self.width, len(self.header), *map(len, self.cells), 0)
 
     def lines(self) -> list[str]:
         """Header and cells, all filled up to the same width."""
-        width = max(self.width, len(self.header), *map(len, self.cells), 0)
-        return [cell.ljust(width) if self.left else cell.rjust(width) for cell in (self.header, *self.cells)]
+        every = (self.header, *self.cells)
+        return [cell.ljust(self.breadth) if self.left else cell.rjust(self.breadth) for cell in every]
 
 
-def text_table(document: SearchDocument) -> str:
-    """The search in one line, and below it a table of the front with one line for each trial."""
-    columns = front_columns(document)
-    notes = [NOISE_NOTE] if "~" in columns[-1].cells else []
-    return "\n".join([search_line(document), *plain(columns), *notes])
+def text_table(document: SearchDocument, *, every: bool = False, width: int | None = None) -> str:
+    """The search in one line, and below it a table of the front with one line for each trial.
+
+    With `every`, the table has all trials. Columns that make its lines longer than `width` are left out and named.
+    """
+    columns = trial_columns(document) if every else front_columns(document)
+    notes = [NOISE_NOTE] if any("~" in cell for cell in columns[-1].cells) else []
+    return "\n".join([search_line(document), *fitted(columns, width), *notes])
 
 
-def markdown_table(document: SearchDocument) -> str:
-    """The same as `text_table`, as Markdown."""
-    columns = front_columns(document)
-    notes = ["", NOISE_NOTE] if "~" in columns[-1].cells else []
+def markdown_table(document: SearchDocument, *, every: bool = False) -> str:
+    """The same as `text_table`, as Markdown and with all columns."""
+    columns = trial_columns(document) if every else front_columns(document)
+    notes = ["", NOISE_NOTE] if any("~" in cell for cell in columns[-1].cells) else []
     return "\n".join([search_line(document), "", *markdown(columns), *notes])
 
 
@@ -73,24 +86,57 @@ def trial_counts(document: SearchDocument) -> str:
 def front_columns(document: SearchDocument) -> list[Column]:
     """Columns of the front's table: trial, method, settings that vary, costs, errors, and a mark for noise."""
     members = document.members()
+    number, *columns = _columns(document, members)
     marks = Front.of(document.trials, document.objectives).marks()
+    noisy = [marks[member.number] is Mark.FRONT_WITHIN_NOISE for member in members]
+    return [number, *columns, Column("", ["~" if mark else "" for mark in noisy])]
+
+
+def trial_columns(document: SearchDocument) -> list[Column]:
+    """Columns of the table of all trials: those of the front's, the state, and whether a trial is on the front."""
+    number, *columns = _columns(document, document.trials)
+    marks = Front.of(document.trials, document.objectives).marks()
+    shown = {Mark.FRONT: "front", Mark.FRONT_WITHIN_NOISE: "front ~"}
+    on_front = [shown.get(mark, "") if (mark := marks.get(trial.number)) else "" for trial in document.trials]
+    state = Column("state", [trial.state for trial in document.trials], left=True)
+    return [number, state, *columns, Column("", on_front, left=True)]
+
+
+def _columns(document: SearchDocument, trials: Sequence[TrialRecord]) -> list[Column]:
+    params_spare = 0 if "params" in document.objectives else 3
     columns = [
-        Column("trial", [str(member.number) for member in members], width=6),
-        Column("method", [member.method for member in members], left=True),
-        *_settings(document, members),
-        _numbers("MACs G", [member.cost.macs_g for member in members], digits=2, width=7),
-        _numbers("params M", [member.cost.params_m for member in members], digits=2),
+        Column("trial", [str(trial.number) for trial in trials], width=6),
+        Column("method", [trial.method for trial in trials], left=True),
+        *_settings(document, trials),
+        _numbers("MACs G", [trial.cost.macs_g for trial in trials], digits=2, width=7),
+        _numbers("params M", [trial.cost.params_m for trial in trials], digits=2, spare=params_spare),
     ]
     for objective in document.objectives:
         if objective not in ("macs", "params"):
-            columns += _measured(objective, members)
-    noisy = [marks[member.number] is Mark.FRONT_WITHIN_NOISE for member in members]
-    return [*columns, Column("", ["~" if mark else "" for mark in noisy])]
+            columns += _measured(objective, trials)
+    return columns
+
+
+def fitted(columns: Sequence[Column], width: int | None) -> list[str]:
+    """Lines of a plain table that is at most so wide, as far as columns may be left out, and which those are."""
+    if not width:
+        return plain(columns)
+    kept: set[int] = set()
+    room = width + len(SEPARATOR)
+    for at in sorted(range(len(columns)), key=lambda at: columns[at].spare):
+        breadth = columns[at].breadth + len(SEPARATOR)
+        if breadth <= room or not columns[at].spare:
+            kept.add(at)
+            room -= breadth
+    lines = plain([column for at, column in enumerate(columns) if at in kept])
+    if left_out := [column.header for at, column in enumerate(columns) if at not in kept]:
+        lines += wrap(f"left out: {', '.join(left_out)}; --wide shows all", width)
+    return lines
 
 
 def plain(columns: Sequence[Column]) -> list[str]:
     """Lines of a plain table."""
-    return ["  ".join(cells).rstrip() for cells in zip(*(column.lines() for column in columns), strict=True)]
+    return [SEPARATOR.join(cells).rstrip() for cells in zip(*(column.lines() for column in columns), strict=True)]
 
 
 def markdown(columns: Sequence[Column]) -> list[str]:
@@ -135,6 +181,7 @@ def _settings(document: SearchDocument, members: Sequence[TrialRecord]) -> list[
         Column(
             name if short[name := key.rpartition(".")[2]] == 1 else key,
             [setting_text(member.config.get(key)) for member in members],
+            spare=2,
         )
         for key in keys
     ]
@@ -147,13 +194,15 @@ def _measured(objective: str, members: Sequence[TrialRecord]) -> list[Column]:
         return columns
     places = decimals(values, digits=3)
     bounds = [interval(member, objective) for member in members]
-    columns.append(Column("95 % interval", [f"{low:.{places}f} - {high:.{places}f}" for low, high in bounds], width=14))
+    shown = [f"{low:.{places}f} - {high:.{places}f}" if isfinite(low) else "-" for low, high in bounds]
+    columns.append(Column("95 % interval", shown, width=14, spare=1))
     tested = [value(member, objective, "test") for member in members]
     if any(isfinite(number) for number in tested):
-        columns.append(_numbers(f"test {header(objective)}", tested, digits=3))
+        columns.append(_numbers(f"test {header(objective)}", tested, digits=3, spare=4))
     return columns
 
 
-def _numbers(title: str, numbers: Sequence[float], digits: int, width: int = 0) -> Column:
+def _numbers(title: str, numbers: Sequence[float], digits: int, width: int = 0, spare: int = 0) -> Column:
     places = decimals(numbers, digits)
-    return Column(title, [f"{number:.{places}f}" if isfinite(number) else "-" for number in numbers], width=width)
+    shown = [f"{number:.{places}f}" if isfinite(number) else "-" for number in numbers]
+    return Column(title, shown, width=width, spare=spare)

@@ -1,12 +1,14 @@
-"""The cost sheet: what an encoder document, or the first student of a search document, costs in MACs and parameters.
+"""The cost sheet: what an encoder, or a student of a search document, costs in MACs and parameters.
 
-The figures come from the encoder's config alone. Nothing is built or trained.
+The figures come from the encoder's config alone. Nothing is trained, and nothing built but what Hugging Face or fairseq
+wrote: what their files describe is known once they are read.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from raysearch.errors import InputError
 from raysearch.files.bundled import ENCODERS, SPACES, find_document
 from raysearch.files.yaml_text import read_mapping
 from raysearch.methods.table import load_method
+from raysearch.search.costs import SHAPELESS, Costs
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import load_spec
 from raysearch.spec.overrides import Overrides, override
-from raysearch.spec.space import Config
+from raysearch.spec.space import Config, Space, has_setting
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
 from raysearch.teachers.settings import TrainedTeacher
@@ -36,6 +39,10 @@ class CostSheet:
     backend: BackendSettings | None
     """The back end that turns a speaker model's frames into an embedding. None for other models, whose heads are not
     counted."""
+    student: Config | None = None
+    """Method and searched settings of the student that the encoder is; None where it is no student."""
+    range: tuple[CostSheet, CostSheet] | None = None
+    """The cheapest and the dearest student of the space; None where it is no student."""
 
     def document(self, samples: Sequence[int]) -> dict[str, Any]:
         """The costs that `raysearch cost --json` prints, for utterances of these lengths in samples.
@@ -44,10 +51,14 @@ class CostSheet:
         """
         macs = cost_parts(self.encoder, samples)
         found: dict[str, Any] = {
+            **({"student": self.student} if self.student else {}),
             "params": params(self.encoder),
             "macs_g": sum(macs.values()) / 1e9,
             "parts_g": {part: cost / 1e9 for part, cost in macs.items()},
         }
+        if self.range:
+            least, most = (one.document(samples) for one in self.range)
+            found["space"] = {"least": least, "most": most}
         if self.backend is None:
             return found
         behind = backend_macs(self.backend, self.encoder, samples)
@@ -57,15 +68,23 @@ class CostSheet:
         }
 
 
-def cost_sheet(path: Path, overrides: Overrides, ecapa: int | None) -> CostSheet:
-    """The cost sheet of the document at `path`, or of the one of this name that comes with raysearch.
+def cost_sheet(given: Path, overrides: Overrides, ecapa: int | None) -> CostSheet:
+    """The cost sheet of a document, of the one of this name that comes with raysearch, or of an encoder's folder.
 
-    Of a search document it is the cost sheet of the first student. `overrides` change the document first.
+    Of a search document it is the cost sheet of one student. `overrides` change the document first. An encoder that
+    another library wrote is named as a teacher is: `torchaudio:NAME`, `hf:FOLDER` or `fairseq:FILE`.
     `ecapa`: channels of an ECAPA-TDNN, a common back end of speaker models, which is put behind the encoder.
     Raises: InputError if the document is neither an encoder nor a search, or an override is wrong.
     """
-    path = find_document(path, ENCODERS, SPACES)
-    document = read_mapping(path, "an encoder or search document")
+    kind, _ = split_source(str(given))
+    if kind:
+        path, document = given, encoder_at(str(given)).model_dump()
+    else:
+        path = find_document(given, ENCODERS, SPACES)
+        path = path / "config.json" if path.is_dir() else path
+        document = read_mapping(path, "an encoder or search document")
+    if "model_type" in document:
+        raise InputError(f"{given}: a folder of Hugging Face's transformers; expected it as hf:{path.parent}")
     # Every encoder document names a front end or is convolutional. Anything else can only be a search document.
     if "front_end" not in document and document.get("kind") != "conv":
         return student_sheet(load_spec(path, overrides), ecapa)
@@ -74,16 +93,63 @@ def cost_sheet(path: Path, overrides: Overrides, ecapa: int | None) -> CostSheet
 
 
 def student_sheet(spec: Spec, ecapa: int | None) -> CostSheet:
-    """The cost sheet of a search's first student.
+    """The cost sheet of one student of a search: of the first point of `search.start`, or else of the dearest.
 
-    It is the first point of `search.start`, or else a student with the settings that its method has by itself.
+    It holds those of the cheapest and the dearest student of the space, whatever the limits.
+    Raises: InputError if no point of the space has a student.
     """
-    start = spec.search.start[0] if spec.search.start else {}
-    config: Config = {"method": spec.methods[0], **start}
+    costs = Costs(spec, teacher_shape(spec))
+    least, most = (_sheet(spec, costs, _extreme(spec, costs, sign), ecapa) for sign in (1, -1))
+    first = (
+        _sheet(spec, costs, {"method": spec.methods[0], **spec.search.start[0]}, ecapa) if spec.search.start else most
+    )
+    return replace(first, range=(least, most))
+
+
+def _sheet(spec: Spec, costs: Costs, config: Config, ecapa: int | None) -> CostSheet:
     # Only methods for speakers have a back end.
-    backend = getattr(load_method(spec.methods[0]), "backend", lambda settings: None)
-    student = spec.student_config(config, teacher_shape(spec))
-    return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)))
+    method = str(config["method"])
+    backend = getattr(load_method(method), "backend", lambda settings: None)
+    # Of a start point that leaves settings to the sampler, those that the method has by itself count.
+    keys = [key for key in spec.space if has_setting(method, key) and not key.startswith(SHAPELESS)]
+    shown = {key: config[key] if key in config else spec.unsearched(method, key) for key in keys}
+    student = spec.student_config(config, costs.teacher)
+    return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)), {"method": method, **shown})
+
+
+def _extreme(spec: Spec, costs: Costs, sign: int) -> Config:
+    """The cheapest configuration of the space, or with a `sign` of -1 the dearest.
+
+    One setting after the other is moved to its best end, until none helps. Almost every setting of a shape only adds to
+    the cost, or only takes from it, whatever the others are.
+    """
+
+    def judged(config: Config) -> float:
+        try:
+            return sign * costs(config).macs_g
+        except InputError:  # no student has these settings
+            return math.inf
+
+    space, found = spec.search_space, []
+    for method in spec.methods:
+        picks: Config = {}
+        best, settled = _at(space, method, picks), False
+        while not settled:
+            settled = True
+            for key in [key for key in best if key != "method" and not key.startswith(SHAPELESS)]:
+                for value in spec.space[key].values(limit=2):
+                    other = _at(space, method, {**picks, key: value})
+                    if judged(other) < judged(best):
+                        picks, best, settled = {**picks, key: value}, other, False
+        found.append(best)
+    if math.isinf(judged(best := min(found, key=judged))):
+        costs(best)  # raises what is wrong with it
+    return best
+
+
+def _at(space: Space, method: str, picks: Config) -> Config:
+    """The point of the space with these settings, and of all others the first value."""
+    return space.walk(lambda key, one: method if key == "method" else picks.get(key, one.values(limit=2)[0]))
 
 
 def ecapa_of(channels: int | None) -> BackendSettings | None:
@@ -92,20 +158,35 @@ def ecapa_of(channels: int | None) -> BackendSettings | None:
 
 
 def teacher_shape(spec: Spec) -> AnyConfig:
-    """The teacher's config, known before any weights are there.
+    """The teacher's config, known before it is trained.
 
-    Such a teacher is trained by the search, lies in a folder that raysearch wrote, or is one that torchaudio publishes.
-    Raises: InputError if the shape is known only once the weights are downloaded or imported.
+    Raises: InputError if the teacher is not there, or its shape is known only once it is downloaded.
     """
     teacher = spec.teacher
     if isinstance(teacher, TrainedTeacher):
         return teacher.encoder()
-    kind, bundle = split_source(teacher.source)
+    try:
+        return encoder_at(teacher.source)
+    except InputError as err:
+        raise InputError(f"teacher.source: {err}") from err
+
+
+def encoder_at(source: str) -> AnyConfig:
+    """The config of an encoder that exists, from wherever a teacher may come; nothing is downloaded.
+
+    Raises: InputError if it is not there, or torchaudio would have to download it to tell.
+    """
+    kind, where = split_source(source)
     if not kind:
-        return read_config(Path(teacher.source, "config.json"))
-    if kind != "torchaudio" or bundle not in PUBLISHED:
-        raise InputError(
-            f"teacher.source: {teacher.source}; expected one whose shape is known: a folder of ours, or "
-            f"torchaudio's {', '.join(PUBLISHED)}"
-        )
-    return PUBLISHED[bundle]
+        return read_config(Path(source, "config.json"))
+    if kind == "torchaudio":
+        if where not in PUBLISHED:
+            known = ", ".join(f"torchaudio:{name}" for name in PUBLISHED)
+            raise InputError(
+                f"{source}: known once it is downloaded; expected {known}, hf:DIR, fairseq:FILE or a folder"
+            )
+        return PUBLISHED[where]
+    # Loading torch takes seconds, and the others do not need it.
+    from raysearch.encoder.imports.source import read_encoder
+
+    return read_encoder(source).config

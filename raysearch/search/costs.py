@@ -24,7 +24,7 @@ class Costs:
 
     def __init__(self, spec: Spec, teacher: AnyConfig) -> None:
         self._spec = spec
-        self._teacher = teacher
+        self.teacher = teacher
         self._known: dict[str, Cost] = {}
 
     def __call__(self, config: Config) -> Cost:
@@ -36,7 +36,7 @@ class Costs:
             {key: value for key, value in config.items() if key in CHECKED or not key.startswith(SHAPELESS)}
         )
         if shape not in self._known:
-            self._known[shape] = encoder_cost(self._spec.student_config(config, self._teacher))
+            self._known[shape] = encoder_cost(self._spec.student_config(config, self.teacher))
         return self._known[shape]
 
 

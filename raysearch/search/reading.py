@@ -110,7 +110,7 @@ def _document(folder: SearchFolder, study: Study) -> SearchDocument:
     teacher = study.about["teacher"]
     return build_document(
         folder.name,
-        folder.spec().objectives,
+        study.objectives,
         study.records(),
         study.about["reference_point"],
         TeacherPoint(cost=Cost(**teacher["cost"]), metrics=teacher["metrics"]),

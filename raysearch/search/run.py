@@ -50,6 +50,8 @@ from raysearch.teachers.loading import teacher_metrics
 from raysearch.teachers.shape import known_shape
 from raysearch.teachers.store import find_teacher
 
+SHOWN_CHANGES = 3
+"""Keys in which two documents differ that a message names. Documents on other corpora differ in dozens."""
 REFERENCE_DRAWS = 256
 """Configurations that are drawn to find the largest cost of a space without a limit."""
 
@@ -117,7 +119,9 @@ def _used(spec: Spec, folder: SearchFolder) -> InputError:
         expected = f"a new name, or: {folder.resume_command} --trials {spec.search.trials}"
     else:
         expected = "a new name, or the document it was started with"
-    what = ", ".join(f"{key}: {change}" for key, change in changed.items())
+    shown = [f"{key}: {change}" for key, change in changed.items()]
+    more = [f"{len(shown) - SHOWN_CHANGES} more"] if len(shown) > SHOWN_CHANGES else []
+    what = ", ".join([*shown[:SHOWN_CHANGES], *more])
     return InputError(
         f"{spec.name}: already used in {folder.place}{f' with other settings ({what})' if changed else ''}; "
         f"expected {expected}"

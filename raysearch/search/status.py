@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError, WorkError, counted
 from raysearch.front.document import SearchDocument
@@ -11,8 +11,10 @@ from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
 from raysearch.front.trials import TrialRecord
 from raysearch.search.standing import Standing
-from raysearch.spec.document import Spec
 from raysearch.training.progress import Step, duration
+
+if TYPE_CHECKING:
+    from raysearch.spec.document import Spec
 
 SECONDS = "cost/seconds"
 
@@ -86,6 +88,8 @@ def refuse_empty(document: SearchDocument) -> None:
     if len(failed) == len(ran) and all(trial.cause == "input" for trial in ran):
         raise InputError(f"{document.name}: {what}: {error}")
     raise WorkError(f"{document.name}: {what} ({first.cause}): {error}")
+
+
 def _now(status: dict[str, Any], *, works: bool) -> str:
     """What goes on, or how to go on, and nothing of a search that is done. With `works`, how far the teacher is."""
     if status["state"] == "running":

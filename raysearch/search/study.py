@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -21,9 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raysearch.front.objective import value as objective_value
 from raysearch.front.trials import Cost, State, TrialRecord
-from raysearch.spec.space import Config, Space
 from raysearch.storage.journal import Journal
 from raysearch.storage.studies import open_storage
+
+if TYPE_CHECKING:
+    from raysearch.spec.space import Config, Space
 
 FEWEST_JUDGED = 8
 """Least complete trials with which the importance of a setting means anything."""
@@ -96,6 +98,11 @@ class Study:
         return self._study._storage
 
     @property
+    def objectives(self) -> list[str]:
+        """Names of the objectives, in their order."""
+        return list(self._study.metric_names or [])
+
+    @property
     def about(self) -> dict[str, Any]:
         return self._study.user_attrs
 
@@ -155,7 +162,7 @@ class Study:
         record = self.record(number)
         values = None
         if record.state == "complete":
-            values = [objective_value(record, objective) for objective in self._study.metric_names or []]
+            values = [objective_value(record, objective) for objective in self.objectives]
         self.guard()
         self._study.tell(number, values=values, state=_OPTUNA_STATE[record.state], skip_if_finished=True)
 
@@ -200,7 +207,7 @@ class Study:
         if len(complete) < FEWEST_JUDGED:
             return {}
         found = {}
-        for index, objective in enumerate(self._study.metric_names or []):
+        for index, objective in enumerate(self.objectives):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 shares = optuna.importance.get_param_importances(

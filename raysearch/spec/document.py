@@ -23,6 +23,13 @@ from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
+ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
+
+
+def _macs_and_error(given: dict[str, Any]) -> list[str]:
+    """The objectives of a document that names none: MACs, and the error of its task, of several the first one's."""
+    tasks = given["task"] if isinstance(given["task"], list) else [given["task"]]
+    return ["macs", *(task.metric for task in tasks[:1])]
 
 
 class MethodChoice(Settings):
@@ -102,9 +109,8 @@ class Spec(Settings):
     """A search document, checked."""
 
     # A method from elsewhere may bring groups of settings that are no fields here, so unknown groups are let in. They
-    # are kept in the same form as the fields from `student` to `training`. The schema lets none in: it speaks of the
-    # methods of this package, whose groups are all fields.
-    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+    # are kept in the same form as the fields from `student` to `training`.
+    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, dict[str, Any]]
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
@@ -121,8 +127,10 @@ class Spec(Settings):
     """Settings that the search draws, each with its distribution, by dotted key."""
     constraints: Constraints = Constraints()
     """Hard limits on cost: no student above them is trained."""
-    objectives: list[str] = ["macs", "per"]
-    """Numbers to minimise: a cost (`macs` or `params`) and the error of a task (`wer`, `per`, `eer` or `error`)."""
+    objectives: list[str] = Field(default_factory=_macs_and_error)
+    """Numbers to minimise: a cost (`macs` or `params`) and the error of a task (`wer`, `per`, `eer` or `error`). By
+    default they are `macs` and the error of the task, of several tasks that of the first.
+    """
     search: SearchSettings = SearchSettings()
     """How many trials there are, how long each is, and who suggests and stops them."""
     workers: WorkerSettings = WorkerSettings()

@@ -15,6 +15,8 @@ from raysearch.spec.faults import check
 from raysearch.spec.overrides import Overrides, override
 
 EXPECTED = "a search document, with name, corpus, teacher, task and method"
+LONGEST_VALUE = 32
+"""Characters of a value that a message about differences shows. Lists of start points have thousands."""
 
 
 def load_spec(path: Path, overrides: Overrides = (), *, name: str | None = None) -> Spec:
@@ -53,10 +55,15 @@ def differences(old: Spec, new: Spec) -> dict[str, str]:
     before, after = (dict(_flat(spec.model_dump(mode="json", by_alias=True, exclude={"name"}))) for spec in (old, new))
     keys = dict.fromkeys([*before, *after])
     return {
-        key: f"{before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        key: f"{_short(before.get(key, 'absent'))} -> {_short(after.get(key, 'absent'))}"
         for key in keys
         if before.get(key) != after.get(key)
     }
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -20,7 +20,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -30,10 +30,11 @@ from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
 from raysearch.files.secrets import PRIVATE
 from raysearch.files.whole import whole_file, write_new
-from raysearch.spec.document import Spec
-from raysearch.spec.loading import parse_spec
 from raysearch.storage.stage import STAGE
 from raysearch.targets.store import STORE, Store
+
+if TYPE_CHECKING:
+    from raysearch.spec.document import Spec
 
 JOB_FALLBACK = Path("~/raysearch/searches")
 """Where the searches of a Ray job lie if nothing else is said."""
@@ -195,6 +196,9 @@ class SearchFolder:
 
     def spec(self) -> Spec:
         """The resolved search document."""
+        # Loaded here: a front is read without the document, whose models take as long to load as all else.
+        from raysearch.spec.loading import parse_spec
+
         path = self.path / "spec.yaml"
         try:
             return parse_spec(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))

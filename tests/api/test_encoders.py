@@ -9,9 +9,11 @@ import torch
 
 import raysearch
 from raysearch.encoder.checkpoint import save_encoder
+from raysearch.encoder.config import Block
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.search.costs import encoder_cost
 from tests.encoder.small_encoders import small
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,44 @@ def test_cost_is_the_same_of_a_file_what_it_says_and_what_it_describes() -> None
     spec = raysearch.load_spec(QUICKSTART, start)
     assert raysearch.encoder_cost(spec) == raysearch.encoder_cost(QUICKSTART, overrides=start)
     assert raysearch.encoder_cost(spec)["params"] < raysearch.encoder_cost(QUICKSTART)["params"]
+
+
+def test_cost_of_a_search_says_of_which_student_and_what_its_space_holds() -> None:
+    spec = raysearch.load_spec(QUICKSTART)
+    found = raysearch.encoder_cost(spec)
+    dearest = {"student.depth": 4, "student.width": 192, "student.channels": 256}
+    assert found["student"] == {"method": "dicehubert", **dearest}
+    every = [
+        encoder_cost(spec.student_config(config | {"method": "dicehubert"}, spec.teacher.encoder())).macs_g
+        for config in (
+            {"student.depth": depth, "student.width": width, "student.channels": channels}
+            for depth in (1, 2, 3, 4)
+            for width in (64, 96, 128, 192)
+            for channels in (64, 128, 256)
+        )
+    ]
+    least, most = found["space"]["least"], found["space"]["most"]
+    assert (least["macs_g"], most["macs_g"]) == (pytest.approx(min(every)), pytest.approx(max(every)))
+    assert most["student"] == found["student"]
+    chosen = raysearch.encoder_cost(QUICKSTART, overrides={"search.start": [{"student.depth": 2}]})
+    assert chosen["student"]["student.depth"] == 2
+    assert chosen["space"] == found["space"]
+
+
+def test_cost_of_an_encoders_folder_and_of_one_of_another_library(tmp_path: Path) -> None:
+    encoder = Encoder(small("group", blocks=[Block(heads=2, head_width=8, ffn=24)] * 2)).eval()
+    expected = raysearch.encoder_cost(encoder)
+    raysearch_folder, transformers = tmp_path / "ours", tmp_path / "theirs"
+    save_encoder(encoder, raysearch_folder)
+    raysearch.convert_encoder(str(raysearch_folder), transformers, "huggingface")
+    assert raysearch.encoder_cost(raysearch_folder) == expected
+    assert raysearch.encoder_cost(f"hf:{transformers}") == expected
+    spec = raysearch.load_spec(QUICKSTART, {"teacher": {"source": f"hf:{transformers}"}})
+    assert raysearch.encoder_cost(spec) == raysearch.encoder_cost(QUICKSTART)
+    with pytest.raises(InputError, match=rf"a folder of Hugging Face's transformers; expected it as hf:{transformers}"):
+        raysearch.encoder_cost(transformers)
+    with pytest.raises(InputError, match=r"none/config.json: No such file"):
+        raysearch.encoder_cost(QUICKSTART, overrides={"teacher": {"source": str(tmp_path / "none")}})
 
 
 def test_back_end_is_counted_beside_the_encoder() -> None:

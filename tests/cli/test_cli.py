@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
+import raysearch
 from raysearch import __version__
-from raysearch.cli import app, main
+from raysearch.cli import PANELS, app, main
 from raysearch.errors import InputError
 from raysearch.search.study import Study
 from raysearch.storage.folder import Links, SearchFolder
@@ -50,6 +52,53 @@ def test_reader_that_has_had_enough_is_no_fault() -> None:
 def test_status_says_that_there_is_nothing(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["status", "--storage", str(tmp_path)])
     assert (found.exit_code, found.stdout, found.stderr) == (0, "", f"no searches in {tmp_path}\n")
+
+
+def test_help_groups_all_verbs_and_cuts_no_summary_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = CliRunner().invoke(app, ["-h"]).stdout
+    assert found == CliRunner().invoke(app, ["--help"]).stdout
+    assert "..." not in found.partition("Options:")[2]
+    assert max(map(len, found.splitlines())) <= 80
+    titles = [line for line in found.splitlines() if line and not line.startswith(" ")]
+    assert titles[1:] == ["Options:", *(f"{panel}:" for panel in PANELS)]
+    listed = {line.split()[0] for line in found.splitlines() if line.startswith("  ") and line[2] != " "}
+    assert listed >= get_command(app).commands.keys()
+
+
+@pytest.mark.parametrize("words", [["front"], ["targets"], ["targets", "gc"]], ids=" ".join)
+def test_short_help_is_help_everywhere(words: list[str]) -> None:
+    asked = CliRunner().invoke(app, [*words, "-h"])
+    assert (asked.exit_code, asked.stdout) == (0, CliRunner().invoke(app, [*words, "--help"]).stdout)
+
+
+def test_tables_fit_the_terminal_unless_wide_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = CliRunner().invoke(app, ["front", RECORD]).stdout.splitlines()[1:]
+    assert max(map(len, narrow)) <= 80
+    wide = CliRunner().invoke(app, ["front", RECORD, "--wide"]).stdout
+    monkeypatch.delenv("COLUMNS")
+    assert wide == CliRunner().invoke(app, ["front", RECORD]).stdout
+    assert "left out" not in wide
+
+
+def test_label_sets_are_a_table_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {
+        "digest": "0123456789abcdef",
+        "teacher": "ab" * 32,
+        "layer": 4,
+        "clusters": 100,
+        "seed": 0,
+        "corpus": "c" * 32,
+    }
+    figures = {"fit_frames": 28620.0, "inertia": 28620.4, "dead_clusters": 0.0, "perplexity": 88.12, "hop_samples": 640}
+    monkeypatch.setattr(raysearch, "label_sets", lambda storage: [one | figures])
+    monkeypatch.setenv("COLUMNS", "80")
+    head, row, left_out = CliRunner().invoke(app, ["targets", "ls"]).stdout.splitlines()
+    assert head.split("  ")[0] == "label set"
+    assert row.split() == ["0123456789abcdef", "layer", "4", "100", "0", "88.1", "-", "28,620"]
+    assert left_out.startswith("left out: ")
+    assert "e+" not in CliRunner().invoke(app, ["targets", "ls", "--wide"]).stdout
 
 
 def test_version_is_the_packages_own() -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from raysearch.cli import app
@@ -29,6 +30,14 @@ def test_json_names_every_document() -> None:
 def test_cost_takes_names_of_encoders_and_of_search_documents() -> None:
     assert "params: 94,370,944" in CliRunner().invoke(app, ["cost", "hubert-base"]).stdout
     assert "macs_total" in CliRunner().invoke(app, ["cost", "oskdft-voxceleb"]).stdout
+
+
+def test_corpus_is_checked_before_its_search_has_a_name(tmp_path: Path) -> None:
+    """The fault is of the corpus: the document is taken."""
+    document = {"corpus": {"kind": "an4", "root": str(tmp_path / "none")}, "teacher": {}, "method": "dicehubert"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document | {"task": {"kind": "phonemes"}}))
+    found = CliRunner().invoke(app, ["corpus", "check", str(tmp_path / "mine.yaml"), "--storage", str(tmp_path)])
+    assert str(tmp_path / "none") in str(found.exception)
 
 
 @pytest.mark.parametrize(

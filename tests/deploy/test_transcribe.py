@@ -8,7 +8,8 @@ import torch
 
 from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.readers.table import read_corpus
-from raysearch.deploy.runtime.transcribe import Layout, OnnxModel, log_probs, read_audio, transcribe
+from raysearch.deploy.runtime.transcribe import Layout, OnnxModel, log_probs, read_audio, sha256, transcribe
+from raysearch.deploy.runtime.transcribe import _main as main
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.errors import InputError
 from raysearch.tasks.ctc.tokens import Tokens, greedy
@@ -17,8 +18,8 @@ from tests.deploy.lacking import HEAVY, raysearch_without, run_without
 RATE = 16_000
 
 
-def write(file: Path, audio: np.ndarray, rate: int = RATE) -> Path:
-    soundfile.write(file, audio, rate)
+def write(file: Path, audio: np.ndarray, rate: int = RATE, subtype: str | None = None) -> Path:
+    soundfile.write(file, audio, rate, subtype)
     return file
 
 
@@ -97,6 +98,39 @@ def test_unusable_audio_is_named(exported: Path, tmp_path: Path, audio, rate: in
     file = write(tmp_path / "bad.wav", audio, rate)
     with pytest.raises(InputError, match=rf"bad\.wav: {fault}"):
         transcribe(exported / "model.onnx", [file])
+
+
+def test_readable_files_are_read_and_the_others_named(exported: Path, tmp_path: Path, capsys) -> None:
+    good = write(tmp_path / "good.wav", noise(1.0))
+    loud = write(tmp_path / "loud.wav", 3000 * noise(1.0), subtype="FLOAT")
+    cut = write(tmp_path / "cut.wav", noise(1.0))
+    cut.write_bytes(cut.read_bytes()[:RATE])
+    (tmp_path / "folder").mkdir()
+    words = [str(exported), *map(str, (good, loud, cut, tmp_path / "none.wav", tmp_path / "folder"))]
+    assert main(words) == 2
+    said = capsys.readouterr()
+    (row,) = transcribe(exported / "model.onnx", [good])
+    assert said.out == f"{good}: {row['text']}\n"
+    reasons = [line.partition(": ")[2] for line in said.err.splitlines()]
+    assert reasons[0].startswith("peak ")
+    assert reasons[1].startswith("header says 16,000 samples, 7,978 there; expected")
+    assert reasons[2:] == [
+        "no such file; expected a file of 16 kHz mono audio",
+        "a folder; expected a file of 16 kHz mono audio",
+    ]
+    with pytest.raises(InputError, match=r"loud\.wav: peak"):
+        transcribe(exported, [loud, good])
+
+
+def test_folder_of_an_export_stands_for_the_model_that_is_shipped(exported: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.wav", noise(1.0))
+    assert transcribe(exported, [file]) == transcribe(exported / "model.onnx", [file])
+    with pytest.raises(InputError, match="expected an ONNX file or an export's folder"):
+        OnnxModel(tmp_path)
+    files = {"model.onnx": "0", "model.int8.onnx": sha256(exported / "model.onnx")}
+    (tmp_path / "model.int8.onnx").write_bytes((exported / "model.onnx").read_bytes())
+    (tmp_path / "export.json").write_text(json.dumps({"files": files, "measured": [{"file": "model.int8.onnx"}]}))
+    assert transcribe(tmp_path, [file])[0]["text"] == transcribe(exported, [file])[0]["text"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not audio"])

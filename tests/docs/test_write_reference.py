@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,12 @@ def table_rows(page: str, columns: int) -> Iterator[list[str]]:
 def test_page_is_current(name: str) -> None:
     written = (ROOT / "docs/reference" / name).read_text(encoding="utf-8")
     assert written == WRITE["PAGES"][name](), "the code has changed; run: python docs/write_reference.py"
+
+
+@pytest.mark.parametrize("name", WRITE["SCHEMAS"])
+def test_schema_is_current(name: str) -> None:
+    written = json.loads((ROOT / name).read_text(encoding="utf-8"))
+    assert written == WRITE["SCHEMAS"][name](), "the code has changed; run: python docs/write_reference.py"
 
 
 def test_every_setting_has_a_meaning() -> None:

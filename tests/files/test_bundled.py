@@ -63,6 +63,7 @@ def test_name_of_an_encoder_is_no_search(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("# Two lines, 1.5 s\n# long. And more.\nname: a\n# Not this.\n", "Two lines, 1.5 s long."),
         ("# Which one? This.\n", "Which one?"),
+        ("# yaml-language-server: $schema=schema.json\n# A first sentence. More.\nname: a\n", "A first sentence."),
         ("# Without an end\nname: a\n", "Without an end"),
         ("name: a\n# Too late.\n", ""),
     ],

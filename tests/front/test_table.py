@@ -70,3 +70,23 @@ def test_search_line_of_an_empty_search():
         "s: 0 trials, front 0, hypervolume 0 at (400 GMAC, 50 % EER)"
     )
     assert text_table(document("s", ["macs", "eer"], [], [400, 50])).count("\n") == 1
+
+
+def test_narrow_table_leaves_out_what_can_be_spared_and_says_so():
+    narrow = text_table(example({"test/wer": 33.3}), width=72).splitlines()
+    assert all(len(line) <= 72 for line in narrow[1:])
+    assert narrow[1].split() == ["trial", "method", "depth", "width", "MACs", "G", "WER", "%", "95", "%", "interval"]
+    assert narrow[-2:] == ["left out: params M, test WER %; --wide shows all", "~ within noise of a cheaper trial"]
+    assert text_table(example(), width=200) == EXPECTED
+    # What a front is about always stays.
+    assert text_table(example(), width=10).splitlines()[1].split() == ["trial", "method", "MACs", "G", "WER", "%"]
+
+
+def test_table_of_all_trials_has_their_states_and_marks_the_front():
+    failed = made(5, "dicehubert", 1, 128, 9, 1, float("nan"), float("nan"), float("nan"), state="failed")
+    found = document("s", ["macs", "wer"], [*example().trials, failed], [400, 100])
+    rows = {int(line.split()[0]): line for line in text_table(found, every=True).splitlines()[2:-1]}
+    assert sorted(rows) == list(rows) == [3, 4, 5, 7, 12, 19]
+    assert [number for number, row in rows.items() if row.endswith(("front", "front ~"))] == [7, 12, 19]
+    assert rows[5].split() == ["5", "failed", "dicehubert", "1", "128", "9.0", "1.0", "-", "-"]
+    assert "| infeasible |" in markdown_table(found, every=True)

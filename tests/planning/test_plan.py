@@ -190,7 +190,11 @@ def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch
         (["--gpus", "2"], "/nowhere"),
         (
             ["--gpus", "2", "--hours", "1", "--set", "teacher={source: 'hf:/weights'}"],
-            "teacher.source: hf:/weights; expected one whose shape is known: a folder of ours, or torchaudio's",
+            "teacher.source: /weights/config.json: No such file or directory; expected",
+        ),
+        (
+            ["--gpus", "2", "--hours", "1", "--set", "teacher={source: 'torchaudio:WAVLM_LARGE'}"],
+            "teacher.source: torchaudio:WAVLM_LARGE: known once it is downloaded; expected torchaudio:HUBERT_BASE, ",
         ),
     ],
 )

@@ -30,6 +30,10 @@ def test_front_of_a_record_is_that_of_its_search(tmp_path: Path, monkeypatch: py
     front = raysearch("front", spec.name, "--storage", str(tmp_path), "--json")
     assert len(json.loads(front)["trials"]) == 6
     assert raysearch("front", kept, "--json") == front
+    (folder.path / "spec.yaml").unlink()  # a front needs the study alone
+    assert raysearch("front", spec.name, "--storage", str(tmp_path), "--json") == front
+    folder.abandon()
+    folder.create(spec, Links(study="", tracking=""))
     compared = raysearch("compare", spec.name, spec.name, "--storage", str(tmp_path), "--json")
     assert raysearch("compare", kept, kept, "--json") == compared
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from raysearch.errors import InputError
-from raysearch.spec.loading import load_spec
+from raysearch.spec.loading import differences, load_spec
 from raysearch.storage.folder import Links, SearchFolder
 
 GOOD: dict[str, Any] = {
@@ -37,6 +37,28 @@ def refusal(path: Path, *overrides: str) -> str:
     assert message.startswith((f"{path}: ", "--set"))
     assert "\n" not in message
     return message.removeprefix(f"{path}: ")
+
+
+def test_differences_are_short_however_long_the_values(tmp_path: Path) -> None:
+    long = [{"student.depth": 1 + number % 4} for number in range(200)]
+    one, other = load_spec(write(tmp_path)), load_spec(write(tmp_path, search={"start": long, "trials": 3}))
+    found = differences(one, other)
+    assert found["search.trials"] == "24 -> 3"
+    assert found["search.start"] == "[] -> [{'student.depth': 1}, {'stud..."
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ({"kind": "phonemes"}, ["macs", "per"]),
+        ({"kind": "asr"}, ["macs", "wer"]),
+        ({"kind": "speaker"}, ["macs", "eer"]),
+        ([{"kind": "intent"}, {"kind": "asr"}], ["macs", "error"]),
+    ],
+    ids=str,
+)
+def test_objectives_that_are_left_out_follow_the_task(task: Any, expected: list[str], tmp_path: Path) -> None:
+    assert load_spec(write(tmp_path, task=task)).objectives == expected
 
 
 def test_good_document_loads(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Turns audio files into text with an exported model. It needs onnxruntime, numpy and soundfile, and never torch.
 
-Where nothing else is installed: `python -m raysearch.deploy.runtime.transcribe MODEL.onnx a.wav b.flac`.
+Where nothing else is installed: `python -m raysearch.deploy.runtime.transcribe MODEL a.wav b.flac`.
 
 Recordings must be 16 kHz mono. Nothing is resampled, since errors were measured on such audio. A recording of up to
 30 s is read whole. A longer one is read in windows of 30 s that overlap by 4 s, and each window gives its inner part.
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysearch.errors import InputError
+from raysearch.files.recordings import cut_off, not_speech
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_S = 30
@@ -77,15 +78,16 @@ class Layout:
 
 
 class OnnxModel:
-    """An exported ONNX model, loaded and ready to run.
+    """An exported ONNX model, loaded and ready to run. `place` is its file, or the folder of its export.
 
     Raises: InputError if the file is missing, damaged, changed since its export, or not written by raysearch.
     """
 
-    def __init__(self, file: Path, threads: int = 0) -> None:
+    def __init__(self, place: Path, threads: int = 0) -> None:
         """`threads`: CPU threads to use; 0 leaves the number to onnxruntime."""
         import onnxruntime
 
+        file = _shipped(place) if place.is_dir() else place
         if not file.is_file():
             raise InputError(f"{file}: no such file; expected an exported ONNX model")
         _check_digest(file)
@@ -156,10 +158,13 @@ def mean_over_windows(run: Run, layout: Layout, audio_S: Audio) -> NDArray[np.fl
 def read_audio(file: Path) -> Audio:
     """The samples of an audio file, in [-1, 1].
 
-    Raises: InputError unless it is 16 kHz mono audio that decodes.
+    Raises: InputError unless it is 16 kHz mono audio that decodes, whole and in that range.
     """
     import soundfile
 
+    if not file.is_file():
+        what = "a folder" if file.is_dir() else "no such file"
+        raise InputError(f"{file}: {what}; expected a file of 16 kHz mono audio")
     try:
         audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as err:
@@ -171,39 +176,64 @@ def read_audio(file: Path) -> Audio:
             f"{file}: {rate} Hz, {channels} channels; expected {SAMPLE_RATE_HZ} Hz mono, as from: {convert}"
         )
     samples_S: Audio = audio[:, 0]
-    if not np.isfinite(samples_S).all():
-        raise InputError(f"{file}: samples that are not numbers; expected 16 kHz mono audio")
+    if fault := not_speech(samples_S) or cut_off(file):
+        raise InputError(f"{file}: {fault}{'' if 'expected' in fault else '; expected 16 kHz mono audio'}")
     return samples_S
 
 
-def transcribe(model: Path, files: list[Path], threads: int = 0) -> list[dict[str, Any]]:
+def transcribe(
+    model: Path, files: Sequence[Path], threads: int = 0, unreadable: Callable[[InputError], None] | None = None
+) -> list[dict[str, Any]]:
     """One `{"file", "text", "seconds", "whole"}` for each file. `whole` is false if it was read in windows.
 
-    Raises: InputError that names the file.
+    Raises: InputError that names the first file which cannot be read. Where `unreadable` is given, it hears of each of
+    them instead, and all others are read.
     """
     recogniser = OnnxModel(model, threads)
     if recogniser.layout.unit == "speaker":
         raise InputError(f"{model}: tells speakers apart; expected a model that reads: see raysearch verify-speaker")
     rows = []
     for file in files:
-        audio_S = read_audio(file)
         try:
-            items = recogniser.read(audio_S)
+            rows.append(_row(recogniser, file))
         except InputError as err:
-            raise InputError(f"{file}: {err}") from err
-        seconds = len(audio_S) / SAMPLE_RATE_HZ
-        rows.append({"file": str(file), "text": " ".join(items), "seconds": seconds, "whole": seconds <= WINDOW_S})
+            if unreadable is None:
+                raise
+            unreadable(err)
     return rows
 
 
-def transcript(rows: list[dict[str, Any]]) -> str:
-    """The rows as text: one line for each file, or for a single file its text alone."""
-    return "\n".join(f"{row['file']}: {row['text']}" if len(rows) > 1 else row["text"] for row in rows)
+def transcript(rows: Sequence[Mapping[str, Any]], *, several: bool) -> str:
+    """The rows as text: of `several` files a line for each, of a single one its text alone."""
+    return "\n".join(f"{row['file']}: {row['text']}" if several else row["text"] for row in rows)
+
+
+def _row(recogniser: OnnxModel, file: Path) -> dict[str, Any]:
+    audio_S = read_audio(file)
+    try:
+        items = recogniser.read(audio_S)
+    except InputError as err:
+        raise InputError(f"{file}: {err}") from err
+    seconds = len(audio_S) / SAMPLE_RATE_HZ
+    return {"file": str(file), "text": " ".join(items), "seconds": seconds, "whole": seconds <= WINDOW_S}
 
 
 def _one(run: Run, audio_S: Audio) -> NDArray[np.float32]:
     outputs, _ = run(np.ascontiguousarray(audio_S[None]), np.array([len(audio_S)], dtype=np.int64))
     return outputs[0]
+
+
+def _shipped(export: Path) -> Path:
+    """The model of an export's folder that is shipped: the first one that was measured, or else the fp32 one."""
+    manifest = export / MANIFEST_NAME
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        measured = [one["file"] for one in found.get("measured", ())]
+        models = [name for name in (*measured, "model.onnx", *found["files"]) if name.endswith(".onnx")]
+        (name, *_) = [name for name in models if name in found["files"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise InputError(f"{export}: no ONNX model of an export; expected an ONNX file or an export's folder") from err
+    return export / str(name)
 
 
 def _check_digest(file: Path) -> None:
@@ -248,8 +278,12 @@ def _main(words: list[str]) -> int:
     """The verb `transcribe`, for an environment that holds too little for the command line. Returns the exit code."""
     try:
         if len(words) < 2:
-            raise InputError(f"{len(words)} arguments; expected MODEL.onnx and audio files")
-        print(transcript(transcribe(Path(words[0]), [Path(word) for word in words[1:]])))
+            raise InputError(f"{len(words)} arguments; expected a model and audio files")
+        faults: list[InputError] = []
+        if rows := transcribe(Path(words[0]), [Path(word) for word in words[1:]], unreadable=faults.append):
+            print(transcript(rows, several=len(words) > 2), flush=True)
+        if faults:
+            raise InputError("\n".join(map(str, faults)))
     except InputError as err:
         print(err, file=sys.stderr)
         return 2
