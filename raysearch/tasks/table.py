@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from raysearch.tasks.head import head_folder
 from raysearch.tasks.task import Judge, Task
+from raysearch.training.process import rank
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +60,12 @@ def evaluate_all(
 
     `keep` is the folder of a trial, which gets the head of each task, for example in `head-phonemes`, and its picture.
     `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones.
+
+    Several processes share the work out, so all of them must call this. All get the same errors, and the one of rank 0
+    writes the files.
     """
     metrics: dict[str, float] = {}
+    keep = keep if rank() == 0 else None
     for task in tasks:
         if trained and task.name in trained:
             assert isinstance(task, Judge)

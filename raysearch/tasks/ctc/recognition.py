@@ -15,6 +15,7 @@ import torch
 from lhotse.cut import MonoCut
 from torch import Tensor, nn
 
+from raysearch.corpora.batches import in_evaluation_order
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, counted
@@ -37,6 +38,7 @@ from raysearch.tasks.probe import Trained, probe
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import CtcSettings
 from raysearch.tasks.task import Evaluated
+from raysearch.training.process import gathered, own_share
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ class CtcLearner:
 
     def head(self, layers: int, width: int) -> CtcHead:
         return CtcHead(layers, width, self._tokens.count)
+
+    def count(self, cuts: Sequence[MonoCut]) -> int:
+        return sum(len(self._targets[cut.id]) for cut in cuts)
 
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
         return ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), [self._targets[cut.id] for cut in cuts])
@@ -156,13 +161,18 @@ class CtcTask:
     def _read(
         self, trained: Trained, tokens: Tokens, corpus: Corpus, cuts: Sequence[MonoCut], device: torch.device
     ) -> dict[float, Reading]:
-        readings = {lr: Reading([], []) for lr in trained.heads}
-        for cut, x_LTD in encode(trained.encoder, cuts, corpus.audio, device):
+        ordered = in_evaluation_order(cuts)
+        read: dict[str, dict[float, list[str]]] = {}
+        for cut, x_LTD in encode(trained.encoder, own_share(ordered), corpus.audio, device):
+            read[cut.id] = {}
             for lr, head in trained.heads.items():
                 # Hidden states come in half precision, but heads are trained in full.
                 with torch.no_grad():
                     logits_TV = head(x_LTD.float())
-                (read,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
-                readings[lr].references.append(reference(cut, self.unit))
-                readings[lr].hypotheses.append(tokens.decode(read))
-        return readings
+                (found,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
+                read[cut.id][lr] = tokens.decode(found)
+        read = gathered(read)
+        # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
+        heard = [cut for cut in ordered if cut.id in read]
+        references = [reference(cut, self.unit) for cut in heard]
+        return {lr: Reading(references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from lhotse.cut import MonoCut
 
+from raysearch.corpora.batches import in_evaluation_order
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.encoder import Encoder
@@ -31,6 +32,7 @@ from raysearch.tasks.probe import Trained, probe
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 from raysearch.tasks.task import Evaluated
+from raysearch.training.process import gathered, own_share
 
 
 @dataclass(frozen=True)
@@ -191,15 +193,20 @@ class FieldTask:
     def _read(
         self, trained: Trained, part: _Part, split: str, fields: Fields, corpus: Corpus, device: torch.device
     ) -> dict[float, FieldReadings]:
-        readings = {lr: FieldReadings(fields, [], []) for lr in trained.heads}
-        for cut, x_LTD in encode(trained.encoder, part.cuts[split], corpus.audio, device):
+        ordered = in_evaluation_order(part.cuts[split])
+        read: dict[str, dict[float, Values]] = {}
+        for cut, x_LTD in encode(trained.encoder, own_share(ordered), corpus.audio, device):
+            read[cut.id] = {}
             for lr, head in trained.heads.items():
                 assert isinstance(head, FieldHead)
                 with torch.no_grad():
                     (best_F,) = head.best(head(x_LTD.float(), [x_LTD.shape[1]])).tolist()
-                readings[lr].references.append(part.values[cut.id])
-                readings[lr].hypotheses.append(fields.decode(best_F))
-        return readings
+                read[cut.id][lr] = fields.decode(best_F)
+        read = gathered(read)
+        # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
+        heard = [cut for cut in ordered if cut.id in read]
+        references = [part.values[cut.id] for cut in heard]
+        return {lr: FieldReadings(fields, references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}
 
     def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> FieldReadings:
         # The other heads never see test, so nothing can be chosen by it.

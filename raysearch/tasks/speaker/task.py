@@ -20,6 +20,7 @@ from torch import Tensor
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
 from raysearch.errors import InputError, counted
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.layers import FrozenLayers, at_rest
@@ -32,6 +33,7 @@ from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cos
 from raysearch.tasks.speaker.det_plot import draw_det
 from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
 from raysearch.tasks.task import Evaluated
+from raysearch.training.process import gathered, own_share, synchronise_norms
 
 DRAWN_PAIRS = 1_000
 """Pairs of one speaker, and as many of two, that are drawn where a corpus has no trial list."""
@@ -61,7 +63,7 @@ class Speaker:
         # The weights of back end and AAM are drawn from torch's global generator.
         torch.manual_seed(seed)
         backend = SpeakerBackend(self.settings.backend, encoder.config.width, encoder.config.depth + 1).to(device)
-        self._train(backend, FrozenLayers(encoder, cuts, corpus.audio, device), cuts, encoder, device, seed)
+        self._train(backend, encoder, cuts, corpus, device, seed)
         return self.judge(encoder, backend, corpus, test=test, device=device, seed=seed)
 
     def judge(
@@ -93,26 +95,36 @@ class Speaker:
     def _train(
         self,
         backend: SpeakerBackend,
-        frozen: FrozenLayers,
-        cuts: Sequence[MonoCut],
         encoder: Encoder,
+        cuts: Sequence[MonoCut],
+        corpus: Corpus,
         device: torch.device,
         seed: int,
     ) -> None:
+        """Trains the back end. Of several processes each encodes and learns from its own share of the cuts."""
         settings = self.settings
+        own = {cut.id: cut for cut in own_share(cuts)}
+        frozen = FrozenLayers(encoder, list(own.values()), corpus.audio, device)
+        synchronise_norms(backend)
         names = {name: number for number, name in enumerate(sorted({speaker_of(cut) for cut in cuts}))}
         aam = AamSoftmax(len(names), settings.backend.embedding, settings.aam.scale).to(device)
         optimiser = Optimiser([(backend, settings.lr), (aam, settings.lr)], settings.updates)
-        frames = max(1, round(settings.crop_s * encoder.config.frame_hz))
+        length = max(1, round(settings.crop_s * encoder.config.frame_hz))
         rng = np.random.default_rng(seed)
         for step in range(settings.updates):
             # A small corpus has fewer cuts than a batch holds. Then some come twice, as other crops.
             drawn = [cuts[index] for index in rng.choice(len(cuts), settings.batch, replace=settings.batch > len(cuts))]
-            crops = [_crop(x_LTD, frames, rng) for x_LTD in frozen.of(drawn)]
-            speakers_B = torch.tensor([names[speaker_of(cut)] for cut in drawn], device=device)
+            starts = [_start(frames(encoder.config, cut.num_samples), length, rng) for cut in drawn]
+            mine = [(cut, start) for cut, start in zip(drawn, starts, strict=True) if cut.id in own]
+            xs = frozen.of([cut for cut, _ in mine])
+            crops = [_crop(x_LTD, start, length) for x_LTD, (_, start) in zip(xs, mine, strict=True)]
+            # Few cuts and many processes can leave one of them without a row, but not without its part in the norms.
+            nothing_LBTD = torch.zeros(encoder.config.depth + 1, 0, length, encoder.config.width, device=device)
+            x_LBTD = torch.stack(crops, dim=1) if crops else nothing_LBTD
+            speakers_B = torch.tensor([names[speaker_of(cut)] for cut, _ in mine], device=device, dtype=torch.long)
             margin = settings.aam.margin_at(step / settings.updates)
-            loss_B, _ = aam(backend.of_layers(torch.stack(crops, dim=1)), speakers_B, margin)
-            optimiser.update(loss_B.mean())
+            loss_B, _ = aam(backend.of_layers(x_LBTD), speakers_B, margin)
+            optimiser.update(loss_B.sum() / len(drawn))
 
     def _score(
         self,
@@ -160,13 +172,14 @@ def embed(
     encoder: Encoder, backend: SpeakerBackend, cuts: Sequence[MonoCut], corpus: Corpus, device: torch.device
 ) -> NDArray[np.float32]:
     """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics."""
-    found = []
+    own: dict[str, NDArray[np.float32]] = {}
     with at_rest(encoder), at_rest(backend):
-        for cut in cuts:
+        for cut in own_share(cuts):
             audio_BS = torch.from_numpy(corpus.audio.audio(cut))[None].to(device)
             encoded = encoder(audio_BS, torch.tensor([audio_BS.shape[1]], device=device))
-            found.append(backend(encoded)[0].float().cpu().numpy())
-    return np.stack(found)
+            own[cut.id] = backend(encoded)[0].float().cpu().numpy()
+    found = gathered(own)
+    return np.stack([found[cut.id] for cut in cuts])
 
 
 def draw_pairs(cuts: Sequence[MonoCut]) -> tuple[Pair, ...]:
@@ -214,9 +227,12 @@ def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:
     return [cut for own in list(by_speaker.values())[:COHORT_SPEAKERS] for cut in own[:COHORT_CUTS]]
 
 
-def _crop(x_LTD: Tensor, frames: int, rng: np.random.Generator) -> Tensor:
-    length = x_LTD.shape[1]
-    start = int(rng.integers(max(1, length - frames + 1)))
+def _start(total: int, length: int, rng: np.random.Generator) -> int:
+    """A random first frame for a crop of so many of a cut's frames."""
+    return int(rng.integers(max(1, total - length + 1)))
+
+
+def _crop(x_LTD: Tensor, start: int, length: int) -> Tensor:
     # A cut that is too short is repeated, as crops of audio are.
-    index_T = (torch.arange(frames, device=x_LTD.device) + start) % length
+    index_T = (torch.arange(length, device=x_LTD.device) + start) % x_LTD.shape[1]
     return x_LTD[:, index_T]
