@@ -36,10 +36,12 @@ def finetune(
     store: AudioStore,
     device: torch.device,
     seed: int,
+    precision: str = "fp32",
 ) -> Trained:
     """A tuned copy of the encoder with its one head, which is filed under the encoder's learning rate.
 
-    The given encoder stays as it is. Of several processes each learns from its own rows of every batch.
+    The given encoder stays as it is. The copy is trained in full precision, whatever `precision` is. Of several
+    processes each learns from its own rows of every batch.
     """
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
     synchronise_norms(tuned)

@@ -41,13 +41,14 @@ def probe(
     store: AudioStore,
     device: torch.device,
     seed: int,
+    precision: str = "fp32",
 ) -> Trained:
     """Trains all heads on the same batches. `seed` draws the batches.
 
     Of several processes each encodes and learns from its own share of the cuts.
     """
     own = {cut.id: cut for cut in own_share(cuts)}
-    frozen = FrozenLayers(encoder, list(own.values()), store, device)
+    frozen = FrozenLayers(encoder, list(own.values()), store, device, precision)
     layers, width = encoder.config.depth + 1, encoder.config.width
     heads = {lr: learner.head(layers, width).to(device) for lr in settings.lrs}
     optimiser = Optimiser([(head, lr) for lr, head in heads.items()], settings.updates)

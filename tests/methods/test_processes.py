@@ -47,7 +47,7 @@ from tests.methods.pruning.test_intent import requests
 from tests.methods.test_contract import DOCUMENT, OWN
 
 CPU = torch.device("cpu")
-ROWS, UPDATES, CLASSES = 8, 2, 4
+ROWS, CLASSES = 8, 4
 DEALT = {
     "in one batch": ([[0, 1, 2, 3, 4]], [[5, 6, 7]]),
     "in two": ([[0, 1], [2, 3, 4]], [[5], [6, 7]]),
@@ -117,6 +117,8 @@ def trained(folder, corpus, pair, dealt):
     torch.manual_seed(3)
     shape = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5, norm=pair.split("/")[1])
     task = pair.split("/")[0].removeprefix("hjpruning ")
+    # DDP complains of a missing gradient in the update after. In some pairs one is missing from the second update on.
+    updates = 3 if "sum" in pair or "cut" in pair else 2
     trial = Trial(
         number=0,
         settings=settings,
@@ -124,7 +126,7 @@ def trained(folder, corpus, pair, dealt):
         teacher=Teacher(build_encoder(shape.encoder()).eval().requires_grad_(False), "t"),
         label_set=partial(labels_of, corpus),
         evaluate=not_evaluated,
-        rungs=(UPDATES, 2 * UPDATES),
+        rungs=(updates, 2 * updates),
         folder=folder,
         device=CPU,
         seed=1,
@@ -136,17 +138,17 @@ def trained(folder, corpus, pair, dealt):
     metrics: list[dict[str, float]] = []
     with pytest.MonkeyPatch.context() as patch:
         for module in ("methods.student", "methods.pruning.phases", "methods.speaker.training"):
-            patch.setattr(f"raysearch.{module}.fit", partial(fit, corpus, dealt, metrics))
+            patch.setattr(f"raysearch.{module}.fit", partial(fit, corpus, dealt, metrics, updates))
         patch.setattr("raysearch.training.process.rank", lambda: 0)  # one mask for all
         patch.setattr(torch, "rand_like", lambda x: torch.linspace(0.1, 0.9, x.numel()).view_as(x))  # and one gate
         (*_, last) = method().run(trial)
     return metrics, last.metrics["weights"]
 
 
-def fit(corpus, dealt, metrics, run, recipe):
+def fit(corpus, dealt, metrics, updates, run, recipe):
     """Stands in for the training loop."""
     trainer = Trainer(run, recipe.module.double())
-    for step in range(run.start, run.start + UPDATES):
+    for step in range(run.start, run.start + updates):
         inputs = recipe.prepare(step, whole_batch(corpus, recipe, step))
         if "targets_LBTW" in inputs:
             # Of a copy and its teacher only rounding would decide the sign of a difference, which is L1's gradient.

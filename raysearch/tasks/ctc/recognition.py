@@ -118,14 +118,16 @@ class CtcTask:
     def __init__(self, settings: CtcSettings) -> None:
         self.settings = settings
 
-    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+    def evaluate(
+        self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int, precision: str = "fp32"
+    ) -> Evaluated:
         train, dev = self._labelled(corpus, "train"), self._labelled(corpus, "dev")
         held_out = self._labelled(corpus, "test") if test else []
         # A symbol that only dev or test has cannot be learned, so it must not become an output of the head.
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
-        trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed)
-        readings = self._read(trained, tokens, corpus, dev, device)
+        trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed, precision)
+        readings = self._read(trained, tokens, corpus, dev, device, precision)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
         # Of rates with the same error the lowest is taken, so that the choice depends on no order.
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
@@ -141,7 +143,8 @@ class CtcTask:
         if test:
             # The other heads never see test, so nothing can be chosen by it.
             chosen = replace(trained, heads={best: trained.heads[best]})
-            test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
+            readings = self._read(chosen, tokens, corpus, held_out, device, precision)
+            test_score = readings[best].score(self.item, seed)
         # A probe leaves the student as it is, so only a fine-tuned copy is kept beside the head.
         tuned = trained.encoder if trained.encoder is not encoder else None
         head = trained.heads[best]
@@ -159,11 +162,17 @@ class CtcTask:
         return labelled
 
     def _read(
-        self, trained: Trained, tokens: Tokens, corpus: Corpus, cuts: Sequence[MonoCut], device: torch.device
+        self,
+        trained: Trained,
+        tokens: Tokens,
+        corpus: Corpus,
+        cuts: Sequence[MonoCut],
+        device: torch.device,
+        precision: str,
     ) -> dict[float, Reading]:
         ordered = in_evaluation_order(cuts)
         read: dict[str, dict[float, list[str]]] = {}
-        for cut, x_LTD in encode(trained.encoder, own_share(ordered), corpus.audio, device):
+        for cut, x_LTD in encode(trained.encoder, own_share(ordered), corpus.audio, device, precision):
             read[cut.id] = {}
             for lr, head in trained.heads.items():
                 # Hidden states come in half precision, but heads are trained in full.
