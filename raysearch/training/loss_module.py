@@ -62,17 +62,12 @@ def divisors(batches: Sequence[Counts], device: torch.device, *, shared: bool = 
     distributed training, takes the mean of the gradients of all processes.
     """
     names = list(batches[0])
-    totals = torch.stack(
-        [sum((torch.as_tensor(own[name]).to(device) for own in batches), _zero(device)) for name in names]
-    )
-    if not shared:
-        return dict(zip(names, totals.clamp(min=1), strict=True))
-    distributed.all_reduce(totals)
-    return dict(zip(names, totals.clamp(min=1) / world_size(), strict=True))
-
-
-def _zero(device: torch.device) -> Tensor:
-    return torch.zeros((), dtype=torch.int64, device=device)
+    each = [[torch.as_tensor(own[name], device=device) for own in batches] for name in names]
+    totals = torch.stack([torch.stack(own).sum() for own in each])
+    if shared:
+        # As one tensor, so that all counts are exchanged at once.
+        distributed.all_reduce(totals)
+    return dict(zip(names, totals.clamp(min=1) / (world_size() if shared else 1), strict=True))
 
 
 def beyond(student: Encoder | GatedEncoder, last: int) -> Iterator[nn.Parameter]:

@@ -66,7 +66,7 @@ VARIANTS = {
     "dphubert to layer 0": {"distillation": {"layers": [0]}},
     "oskdft ecapa": {"backend": {"kind": "ecapa", "channels": 8, "embedding": 8}},
     "oskdft detached": {"verification": {"reach": "detach"}},
-    "oskdft cut": {**SUM, "distillation": {"schedule": "cut", "cut_at": 0.2}},
+    "oskdft cut": {**SUM, "distillation": {"schedule": "cut", "cut_at": 0.1}},
     "kd-then-ft sum": SUM,
     "ft-only sum": SUM,
     "unfused conv": {"student": {"kind": "conv", "depth": 2, "channels": 4, "width": 16}},
