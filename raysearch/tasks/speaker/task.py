@@ -6,7 +6,7 @@ that they compare, C speakers of a cohort.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations
 from typing import ClassVar
@@ -21,7 +21,8 @@ from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.config import AnyConfig
-from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.encoder import Encoded, Encoder
+from raysearch.encoder.frames import frames
 from raysearch.errors import InputError, counted
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.layers import FrozenLayers, at_rest
@@ -34,12 +35,17 @@ from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cos
 from raysearch.tasks.speaker.det_plot import draw_det
 from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
 from raysearch.tasks.task import Evaluated
+from raysearch.training.precision import autocast
+from raysearch.training.process import gathered, own_share, synchronise_norms
 
 DRAWN_PAIRS = 1_000
 """Pairs of one speaker, and as many of two, that are drawn where a corpus has no trial list."""
 
 COHORT_SPEAKERS, COHORT_CUTS = 600, 5
 """The most training speakers by which scores are normalised, and the most cuts of each."""
+
+Embed = Callable[[Sequence[MonoCut]], NDArray[np.float32]]
+"""Function from whole cuts to their embeddings (M, E)."""
 
 Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """The scores of pairs, and which of the pairs are of one speaker."""
@@ -67,24 +73,35 @@ class Speaker:
             raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {speakers} of the cohort")
         return []
 
-    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+    def evaluate(
+        self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int, precision: str = "fp32"
+    ) -> Evaluated:
         """Trains a back end on the encoder's frozen hidden states, then judges it."""
         cuts = _spoken(corpus, "train")
         # The weights of back end and AAM are drawn from torch's global generator.
         torch.manual_seed(seed)
         backend = SpeakerBackend(self.settings.backend, encoder.config.width, encoder.config.depth + 1).to(device)
-        self._train(backend, FrozenLayers(encoder, cuts, corpus.audio, device), cuts, encoder, device, seed)
-        return self.judge(encoder, backend, corpus, test=test, device=device, seed=seed)
+        self._train(backend, encoder, cuts, corpus, device, seed, precision)
+        return self.judge(encoder, backend, corpus, test=test, device=device, seed=seed, precision=precision)
 
     def judge(
-        self, encoder: Encoder, head: SpeakerBackend, corpus: Corpus, *, test: bool, device: torch.device, seed: int
+        self,
+        encoder: Encoder,
+        head: SpeakerBackend,
+        corpus: Corpus,
+        *,
+        test: bool,
+        device: torch.device,
+        seed: int,
+        precision: str = "fp32",
     ) -> Evaluated:
         """The errors of an encoder and the back end that was trained with it. Nothing is chosen on dev."""
         splits = ["dev", "test"] if test else ["dev"]
-        cohort_CE = self._cohort(encoder, head, corpus, device)
+        embedded = partial(embed, encoder, head, corpus=corpus, device=device, precision=precision)
+        cohort_CE = self._cohort(embedded, corpus)
         found, thresholds = {}, {}
         for split in splits:
-            found[split], thresholds[split] = self._score(encoder, head, corpus, split, cohort_CE, device, seed)
+            found[split], thresholds[split] = self._score(embedded, corpus, split, cohort_CE, seed)
         dev, (scores_N, same_N) = found["dev"]
         p_target = self.settings.p_target
         details = {f"min_dcf_p{p_target:g}": min_dcf(scores_N[same_N], scores_N[~same_N], p_target)}
@@ -105,36 +122,40 @@ class Speaker:
     def _train(
         self,
         backend: SpeakerBackend,
-        frozen: FrozenLayers,
-        cuts: Sequence[MonoCut],
         encoder: Encoder,
+        cuts: Sequence[MonoCut],
+        corpus: Corpus,
         device: torch.device,
         seed: int,
+        precision: str,
     ) -> None:
+        """Trains the back end. Of several processes each encodes and learns from its own share of the cuts."""
         settings = self.settings
+        own = {cut.id: cut for cut in own_share(cuts)}
+        frozen = FrozenLayers(encoder, list(own.values()), corpus.audio, device, precision)
+        synchronise_norms(backend)
         names = {name: number for number, name in enumerate(sorted({speaker_of(cut) for cut in cuts}))}
         aam = AamSoftmax(len(names), settings.backend.embedding, settings.aam.scale).to(device)
         optimiser = Optimiser([(backend, settings.lr), (aam, settings.lr)], settings.updates)
-        frames = max(1, round(settings.crop_s * encoder.config.frame_hz))
+        length = max(1, round(settings.crop_s * encoder.config.frame_hz))
         rng = np.random.default_rng(seed)
         for step in range(settings.updates):
             # A small corpus has fewer cuts than a batch holds. Then some come twice, as other crops.
             drawn = [cuts[index] for index in rng.choice(len(cuts), settings.batch, replace=settings.batch > len(cuts))]
-            crops = [_crop(x_LTD, frames, rng) for x_LTD in frozen.of(drawn)]
-            speakers_B = torch.tensor([names[speaker_of(cut)] for cut in drawn], device=device)
+            starts = [_start(frames(encoder.config, cut.num_samples), length, rng) for cut in drawn]
+            mine = [(cut, start) for cut, start in zip(drawn, starts, strict=True) if cut.id in own]
+            xs = frozen.of([cut for cut, _ in mine])
+            crops = [_crop(x_LTD, start, length) for x_LTD, (_, start) in zip(xs, mine, strict=True)]
+            # Few cuts and many processes can leave one of them without a row, but not without its part in the norms.
+            nothing_LBTD = torch.zeros(encoder.config.depth + 1, 0, length, encoder.config.width, device=device)
+            x_LBTD = torch.stack(crops, dim=1) if crops else nothing_LBTD
+            speakers_B = torch.tensor([names[speaker_of(cut)] for cut, _ in mine], device=device, dtype=torch.long)
             margin = settings.aam.margin_at(step / settings.updates)
-            loss_B, _ = aam(backend.of_layers(torch.stack(crops, dim=1)), speakers_B, margin)
-            optimiser.update(loss_B.mean())
+            loss_B, _ = aam(backend.of_layers(x_LBTD), speakers_B, margin)
+            optimiser.update(loss_B.sum() / len(drawn))
 
     def _score(
-        self,
-        encoder: Encoder,
-        backend: SpeakerBackend,
-        corpus: Corpus,
-        split: str,
-        cohort_CE: NDArray[np.float64] | None,
-        device: torch.device,
-        seed: int,
+        self, embedded: Embed, corpus: Corpus, split: str, cohort_CE: NDArray[np.float64] | None, seed: int
     ) -> tuple[tuple[Score, Scored], float]:
         """The error of a split, the scores that it rests on, and the threshold of plain cosines.
 
@@ -148,7 +169,7 @@ class Speaker:
         one_N, other_N = (np.array([place[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))
         same_N = np.array([pair.same for pair in pairs])
         speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
-        x_ME = embed(encoder, backend, [cuts[key] for key in wanted], corpus, device)
+        x_ME = embedded([cuts[key] for key in wanted])
         plain_N = scores_N = cosines(x_ME[one_N], x_ME[other_N])
         if cohort_CE is not None:
             moments_M2 = cohort_moments(x_ME, cohort_CE, self.settings.as_norm)
@@ -156,29 +177,40 @@ class Speaker:
         threshold = eer_threshold(plain_N[same_N], plain_N[~same_N])
         return (eer_score(scores_N, same_N, speakers, seed=seed), (scores_N, same_N)), threshold
 
-    def _cohort(
-        self, encoder: Encoder, backend: SpeakerBackend, corpus: Corpus, device: torch.device
-    ) -> NDArray[np.float64] | None:
+    def _cohort(self, embedded: Embed, corpus: Corpus) -> NDArray[np.float64] | None:
         if not self.settings.as_norm:
             return None
         chosen = _some_of_each(_spoken(corpus, "train"))
-        found = cohort(embed(encoder, backend, chosen, corpus, device), [speaker_of(cut) for cut in chosen])
+        found = cohort(embedded(chosen), [speaker_of(cut) for cut in chosen])
         if len(found) < self.settings.as_norm:
             raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {len(found)} of the cohort")
         return found
 
 
 def embed(
-    encoder: Encoder, backend: SpeakerBackend, cuts: Sequence[MonoCut], corpus: Corpus, device: torch.device
+    encoder: Encoder,
+    backend: SpeakerBackend,
+    cuts: Sequence[MonoCut],
+    corpus: Corpus,
+    device: torch.device,
+    precision: str,
 ) -> NDArray[np.float32]:
     """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics."""
-    found = []
+    own: dict[str, NDArray[np.float32]] = {}
     with at_rest(encoder), at_rest(backend):
-        for cut in cuts:
+        for cut in own_share(cuts):
             audio_BS = torch.from_numpy(corpus.audio.audio(cut))[None].to(device)
-            encoded = encoder(audio_BS, torch.tensor([audio_BS.shape[1]], device=device))
-            found.append(backend(encoded)[0].float().cpu().numpy())
-    return np.stack(found)
+            with autocast(device, precision):
+                encoded = encoder(audio_BS, torch.tensor([audio_BS.shape[1]], device=device))
+            own[cut.id] = backend(_in_full(encoded))[0].float().cpu().numpy()
+    found = gathered(own)
+    return np.stack([found[cut.id] for cut in cuts])
+
+
+def _in_full(encoded: Encoded) -> Encoded:
+    # A variance over time is a difference of squares, which half precision cannot hold.
+    hidden = tuple(x_BTD.float() for x_BTD in encoded.hidden)
+    return Encoded(encoded.output_BTD.float(), hidden, encoded.frames_B)
 
 
 def draw_pairs(cuts: Sequence[MonoCut]) -> tuple[Pair, ...]:
@@ -238,9 +270,12 @@ def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:
     return [cut for own in list(by_speaker.values())[:COHORT_SPEAKERS] for cut in own[:COHORT_CUTS]]
 
 
-def _crop(x_LTD: Tensor, frames: int, rng: np.random.Generator) -> Tensor:
-    length = x_LTD.shape[1]
-    start = int(rng.integers(max(1, length - frames + 1)))
+def _start(total: int, length: int, rng: np.random.Generator) -> int:
+    """A random first frame for a crop of so many of a cut's frames."""
+    return int(rng.integers(max(1, total - length + 1)))
+
+
+def _crop(x_LTD: Tensor, start: int, length: int) -> Tensor:
     # A cut that is too short is repeated, as crops of audio are.
-    index_T = (torch.arange(frames, device=x_LTD.device) + start) % length
+    index_T = (torch.arange(length, device=x_LTD.device) + start) % x_LTD.shape[1]
     return x_LTD[:, index_T]
