@@ -33,7 +33,8 @@ class MaskedPrediction(nn.Module):
         width = student.config.width
         self.blocks = settings.blocks(student.config.depth)
         self.heads = nn.ModuleList(_head(width, labels, settings) for _ in self.blocks)
-        # Without masking there is no such parameter, because it would never get a gradient.
+        # Without masking there is no such parameter, because it would never get a gradient. As in HuBERT it is drawn
+        # evenly from 0 to 1, which makes it as loud as the features that it stands for.
         self.mask_D = nn.Parameter(torch.rand(width)) if settings.mask_prob else None
 
     def forward(
