@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from raysearch.encoder.checkpoint import load_encoder
+from raysearch.encoder.config import Waveform
 from raysearch.encoder.cost import macs_superb, sized, sizes_of
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
@@ -106,15 +107,22 @@ def test_multipliers_then_ascent_of_their_gradient():
     torch.testing.assert_close(lagrangian.multipliers, torch.tensor([[-0.05 * 2, 3 + 2 * gap**2]]))
 
 
-def test_matching_of_an_open_copy_then_no_loss():
-    encoder = Encoder(SMALL).eval()
-    inputs = torch.randn(2, 8000), torch.tensor([8000, 6000])
-    hidden = encoder(*inputs).hidden
-    copy = Encoder(SMALL)
+@pytest.mark.parametrize("front_end", [SMALL.front_end, Waveform(channels=[8] * 7)], ids=["log-mel", "group norm"])
+def test_matching_of_an_open_copy_in_a_padded_batch_then_no_loss(front_end):
+    config = SMALL.model_copy(update={"front_end": front_end})
+    encoder = Encoder(config).eval()
+    copy = Encoder(config)
     copy.load_state_dict(encoder.state_dict())
-    gated = GatedEncoder(copy, GateSet(SMALL, drop=1e-12, ffn_drop=1e-12)).eval()
+    gated = GatedEncoder(copy, GateSet(config, drop=1e-12, ffn_drop=1e-12)).eval()
     module = LayerMatching(gated, 64, [0, 2], MatchingSettings(layers=[0, 2]))
-    loss, metrics = module(*inputs, torch.stack([hidden[0], hidden[2]]).detach())
+    audio_BS, samples_B = torch.randn(2, 8000), torch.tensor([8000, 6000])
+    # The teacher hears each row alone, the copy hears them padded by a quarter.
+    rows = [encoder(audio_BS[i : i + 1, :n], samples_B[i : i + 1]).hidden for i, n in enumerate(samples_B.tolist())]
+    targets_LBTW = torch.zeros(2, 2, encoder.frames(8000), 64)
+    for i, hidden in enumerate(rows):
+        for j, layer in enumerate((0, 2)):
+            targets_LBTW[j, i, : hidden[layer].shape[1]] = hidden[layer][0].detach()
+    loss, metrics = module(audio_BS, samples_B, targets_LBTW)
     assert loss.item() == pytest.approx(0.0, abs=1e-4)
     assert metrics["cosine"].item() == pytest.approx(1.0, abs=1e-5)
 
