@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.settings import Settings
@@ -71,6 +78,15 @@ class PruningSettings(Settings):
     @classmethod
     def _one_word(cls, units: Any) -> Any:
         return units.split("+") if isinstance(units, str) else units
+
+    @field_validator("ffn_drop", mode="wrap")
+    @classmethod
+    def _named_or_number(cls, rate: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        # Of two types pydantic would name the first alone as what is expected.
+        try:
+            return check(rate)
+        except ValidationError as err:
+            raise ValueError(f"{rate}; expected equal, published or a number between 0 and 1") from err
 
     @field_validator("continue_from")
     @classmethod
