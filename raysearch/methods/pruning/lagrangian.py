@@ -123,8 +123,8 @@ def even_steps(gates: GateSet) -> None:
     AdamW divides a gradient by its own size plus 1e-6. An FFN unit is so small a share of the cost that the gradient of
     its gate is no larger than that. So FFN gates lagged behind: from an equal start, and without any loss of a task,
     gates that were to halve the MACs of a small encoder kept 40 % of its channels, a third of its heads and 75 % of its
-    FFN units. With their gradients scaled by 1e6 they expect to keep half of each. So neither start nor optimiser prefers
-    a family of units, and none needs a rate of its own: what goes first is what the loss misses least for its MACs.
+    FFN units. With their gradients scaled by 1e6 they expect to keep half of each. So neither start nor optimiser has a
+    favourite, and no family needs a rate of its own: what goes first is what the loss misses least for its MACs.
     """
     for log_alpha_U in gates.parameters():
         log_alpha_U.register_hook(lambda gradient_U: gradient_U * GATE_SCALE)
