@@ -1,7 +1,7 @@
 """Counts the MACs of an exported model in its ONNX graph, to show that what is shipped costs what the search said.
 
-Conv, MatMul and Gemm nodes are counted at one length, as `raysearch.encoder.cost` counts them. The mel filterbank and
-the weighted sum of layers are not counted.
+Conv, MatMul and Gemm nodes are counted at one length, as `raysearch.encoder.cost` counts them. The mel filterbank, the
+statistics of norms and the weighted sum of layers are not counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnxruntime
 
 # torch writes into each node's metadata the modules of the model that it came from.
 _SCOPES = "pkg.torch.onnx.name_scopes"
-_UNCOUNTED = "encoder.front_end.log_mel"
+_UNCOUNTED = ("encoder.front_end.log_mel", "encoder.front_end.norms")
 
 
 class GraphMacs(NamedTuple):
@@ -72,7 +72,7 @@ def _shapes(model: onnx.ModelProto, samples: int) -> dict[str, tuple[int, ...]]:
 
 def _counted(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     for node in model.graph.node:
-        if node.op_type in ("Conv", "MatMul", "Gemm") and _UNCOUNTED not in _scope(node):
+        if node.op_type in ("Conv", "MatMul", "Gemm") and not any(part in _scope(node) for part in _UNCOUNTED):
             yield node
 
 

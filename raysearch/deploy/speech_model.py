@@ -135,10 +135,5 @@ class Recogniser:
 
     @property
     def equal_lengths(self) -> bool:
-        """Whether recordings of one batch must be equally long.
-
-        They must where padding changes what GroupNorm over time sees, or what is pooled into an embedding.
-        """
-        if isinstance(self.head.config, SpeakerHeadConfig):
-            return True
-        return not self.encoder.config.pads_freely
+        """Whether recordings of one batch must be equally long. Padding would change the embedding of a speaker."""
+        return isinstance(self.head.config, SpeakerHeadConfig)

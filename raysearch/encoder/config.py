@@ -28,7 +28,8 @@ class Waveform(Settings):
     strides: list[Width] = Field([5, 2, 2, 2, 2, 2, 2], min_length=1, max_length=64)
     """Stride of each convolution, in frames of its input."""
     norm: Literal["group", "layer"] = "group"
-    """`group` puts one GroupNorm after the first convolution (Base), `layer` a LayerNorm after each (Large)."""
+    """`group` puts one GroupNorm after the first convolution (Base), `layer` a LayerNorm after each (Large). The
+    GroupNorm sees the valid frames of each recording alone."""
     bias: bool = False
     """Whether the convolutions have biases (Large: true)."""
     normalise: bool = False
@@ -154,11 +155,6 @@ class ConvConfig(Settings):
     def frame_hz(self) -> float:
         return SAMPLE_RATE_HZ / self.hop_samples
 
-    @property
-    def pads_freely(self) -> bool:
-        """Whether a cut gives the same features padded in a batch as alone. This encoder masks its padding."""
-        return True
-
 
 class EncoderConfig(Settings):
     """An encoder with a front end and a transformer. `Encoder(config)` needs nothing else."""
@@ -216,14 +212,6 @@ class EncoderConfig(Settings):
     @property
     def frame_hz(self) -> float:
         return SAMPLE_RATE_HZ / self.hop_samples
-
-    @property
-    def pads_freely(self) -> bool:
-        """Whether a cut gives the same features padded in a batch as alone.
-
-        It does not with `norm: group`, because a GroupNorm takes its statistics over the padding too.
-        """
-        return not (self.front_end.kind == "waveform" and self.front_end.norm == "group")
 
 
 AnyConfig = EncoderConfig | ConvConfig

@@ -16,7 +16,7 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.frames import Count, frames, mel_frames, valid_mask
 from raysearch.encoder.front_end import build_front_end
 from raysearch.encoder.relative_positions import RelativePositions
-from raysearch.encoder.transformer import INITIAL_STD, AttentionKind, PositionConv, TransformerBlock
+from raysearch.encoder.transformer import AttentionKind, PositionConv, TransformerBlock
 
 
 class Encoded(NamedTuple):
@@ -44,7 +44,9 @@ class Encoded(NamedTuple):
 class Encoder(nn.Module):
     """Front end, projection, position convolution, transformer: all that the config says, and nothing else.
 
-    Weights start as in HuBERT: linear layers from N(0, 0.02^2), convolutions after Kaiming, biases zero.
+    Weights start as in HuBERT: convolutions after Kaiming, the blocks' linear layers from N(0, 0.02^2) with biases of
+    zero, and the projection as torch starts a linear layer. Whatever the width of the front end, a projected feature
+    then has a root mean square of 0.58. So has the vector that stands for masked frames, drawn evenly from 0 to 1.
     Source: Hsu et al., HuBERT, 2021; sizes as in fairseq's and torchaudio's models.
     """
 
@@ -55,8 +57,6 @@ class Encoder(nn.Module):
         channels = config.front_end.channels[-1]
         self.feature_norm = nn.LayerNorm(channels)
         self.projection = nn.Linear(channels, config.width)
-        nn.init.normal_(self.projection.weight, std=INITIAL_STD)
-        nn.init.zeros_(self.projection.bias)
         self.position_conv = PositionConv(config.width, config.position_conv)
         self.norm = nn.LayerNorm(config.width)
         if config.relative_positions:

@@ -1,6 +1,6 @@
 """Front ends: they turn audio into the features that the transformer's projection reads.
 
-Shapes: B batch, S samples, T frames, C channels, M mel bins.
+Shapes: B batch, S samples, T frames, C channels, M mel bins, K samples of a kernel.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ def build_front_end(config: Waveform | LogMel) -> WaveformFrontEnd | LogMelFront
 class WaveformFrontEnd(nn.Module):
     """Strided convolutions over samples, each followed by its norm, if it has one, and GELU.
 
-    With `norm: group` the statistics of the first layer span the padding of a batch, as in the published Base models.
-    An utterance then gives other features in a padded batch than alone.
+    With `norm: group` the first layer's statistics are those of each row's valid frames. In the published Base models
+    they span the padding of a batch. So here an utterance gives the same features alone as in a padded batch.
     Source: Baevski et al., wav2vec 2.0, 2020.
     """
 
     def __init__(self, config: Waveform) -> None:
         super().__init__()
+        self.config = config
         self.normalise = config.normalise
         inputs = [1, *config.channels[:-1]]
         shapes = zip(inputs, config.channels, config.kernels, config.strides, strict=True)
@@ -39,16 +40,20 @@ class WaveformFrontEnd(nn.Module):
         if config.norm == "layer":
             self.norms = nn.ModuleList(ChannelNorm(channels) for channels in config.channels)
         else:
-            self.norms = nn.ModuleList([nn.GroupNorm(config.channels[0], config.channels[0])])
+            self.norms = nn.ModuleList([FrameNorm(config.channels[0])])
         _initialise(self.convs)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         """Features of each frame, (B, T, C)."""
-        x_BCT = (_normalised(audio_BS, samples_B) if self.normalise else audio_BS)[:, None]
+        if self.normalise:
+            audio_BS = _normalised(audio_BS, samples_B)
+        x_BCT, frames_B = audio_BS[:, None], conv_frames(self.config, samples_B)[1]
         for layer, conv in enumerate(self.convs):
             x_BCT = conv(x_BCT)
             if layer < len(self.norms):
-                x_BCT = self.norms[layer](x_BCT)
+                norm = self.norms[layer]
+                known = (conv, audio_BS, frames_B) if isinstance(norm, FrameNorm) else ()
+                x_BCT = norm(x_BCT, *known)
             x_BCT = F.gelu(x_BCT)
         return x_BCT.transpose(1, 2)
 
@@ -60,6 +65,40 @@ def _normalised(audio_BS: Tensor, samples_B: Tensor) -> Tensor:
     centred_BS = (audio_BS - (audio_BS * valid_BS).sum(1, keepdim=True) / count_B1) * valid_BS
     variance_B1 = centred_BS.square().sum(1, keepdim=True) / count_B1
     return centred_BS * torch.rsqrt(variance_B1 + VARIANCE_FLOOR)
+
+
+class FrameNorm(nn.GroupNorm):
+    """GroupNorm of each channel over the valid frames of each row, behind a convolution that reads audio.
+
+    The first layer's output is the largest tensor of the encoder, so its statistics are not summed over it. What a
+    channel gives is linear in the window of audio that its kernel sees. So its mean and variance follow from the mean
+    and the covariance of these windows, which have K and K x K values.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, x_BCT: Tensor, conv: nn.Conv1d, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
+        """The normalised `x_BCT`, which is what `conv` makes of `audio_BS`. Of each row `frames_B` frames are valid."""
+        # In full precision, as autocast on a GPU runs GroupNorm.
+        with torch.autocast(x_BCT.device.type, enabled=False):
+            mean_BC, variance_BC = self._moments(conv, audio_BS, frames_B)
+            scale_BC = self.weight * torch.rsqrt(variance_BC + self.eps)
+            return torch.addcmul((self.bias - mean_BC * scale_BC)[..., None], x_BCT.float(), scale_BC[..., None])
+
+    def _moments(self, conv: nn.Conv1d, audio_BS: Tensor, frames_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the variance of the convolution's output over the valid frames of each row."""
+        # In double precision: a kernel that passes high frequencies gives a small difference of large numbers.
+        windows_BTK = audio_BS.double().unfold(1, conv.kernel_size[0], conv.stride[0])
+        valid_BT1 = valid_mask(frames_B, windows_BTK.shape[1])[..., None]
+        count_B11 = frames_B[:, None, None].clamp(min=1)
+        mean_B1K = (windows_BTK * valid_BT1).sum(1, keepdim=True) / count_B11
+        centred_BTK = (windows_BTK - mean_B1K) * valid_BT1
+        covariance_BKK = centred_BTK.transpose(1, 2) @ centred_BTK / count_B11
+        kernels_CK = conv.weight[:, 0].double()
+        mean_BC = (mean_B1K @ kernels_CK.T)[:, 0].float()
+        variance_BC = (kernels_CK @ covariance_BKK * kernels_CK).sum(-1).float()
+        return mean_BC if conv.bias is None else mean_BC + conv.bias, variance_BC
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -32,6 +32,8 @@ LOW, HIGH = -0.1, 1.1
 """The interval that a gate's sigmoid is stretched to before it is clipped to [0, 1]."""
 INITIAL_STD = 0.01
 """Standard deviation of the log alphas around their start."""
+UNDECIDED = 0.1
+"""The least probability of both states at which a gate is undecided."""
 # Noise of exactly 0 or 1 would have an infinite logit.
 _NOISE_EDGE = 1e-6
 # The factor on log alpha in FLOP's rule for gates that are no longer random.
@@ -82,7 +84,7 @@ class GateSet(nn.Module):
         config: EncoderConfig,
         units: Sequence[Unit] = ("channels", "heads", "ffn"),
         drop: float = 0.01,
-        ffn_drop: float = 0.5,
+        ffn_drop: float = 0.01,
         temperature: float = 2 / 3,
     ) -> None:
         """`drop` and `ffn_drop` are rates r at which units are dropped: a log alpha starts near log((1 - r) / r)."""
@@ -103,6 +105,12 @@ class GateSet(nn.Module):
     def count(self) -> int:
         """Number of gates."""
         return sum(log_alpha_U.numel() for log_alpha_U in self.parameters())
+
+    @torch.no_grad()
+    def undecided(self) -> Tensor:
+        """The share of gates whose probability of being open lies between 10 and 90 %. It is 0 without gates."""
+        p_U = torch.cat([self._nothing, *(p_U for unit in self.log_alphas for p_U in self._open_probabilities(unit))])
+        return ((p_U > UNDECIDED) & (p_U < 1 - UNDECIDED)).sum() / max(1, self.count)
 
     def sample(self) -> GateValues:
         """New random values from torch's generator. They are differentiable with respect to the log alphas."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
+from raysearch.encoder.config import AnyConfig, Blocks, ConvConfig, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.errors import InputError
 from raysearch.settings import Depth, Settings, Width
 
@@ -37,6 +37,16 @@ def checked_blocks(key: str, layers: list[int], depth: int, first: int = 1) -> l
         return block_numbers(layers, depth, first)
     except ValueError as err:
         raise InputError(f"{key}: {err}") from err
+
+
+def with_blocks(teacher: AnyConfig) -> EncoderConfig:
+    """The teacher, if it has blocks. One without a transformer has too few frames for a student to learn from.
+
+    Raises: InputError if it has none.
+    """
+    if isinstance(teacher, ConvConfig):
+        raise InputError("teacher.source: an encoder without a transformer; expected one with blocks")
+    return teacher
 
 
 class StudentSettings(Settings):
@@ -91,7 +101,7 @@ class StudentSettings(Settings):
 
     def _front_end(self) -> LogMel | Waveform:
         if self.front_end == "waveform":
-            # Not HuBERT Base's GroupNorm, whose statistics would span the padding of a batch.
+            # As in HuBERT Large. Base has one GroupNorm in their place.
             return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
         strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
         return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred, range_db=self.range_db)

@@ -47,28 +47,11 @@ def teacher_features(encoder: Encoder, layer: int, batches: Iterable[Batch]) -> 
     """
     block = resolve_layer(layer, encoder.config.depth)
     device = next(encoder.parameters()).device
-    for batch in _independent_rows(encoder, batches):
-        ids, audio_BS, samples_B = batch
-        encoded = encoder(audio_BS.to(device), samples_B.to(device))
-        hidden_BTD = encoded.hidden[block].float().cpu().numpy()
-        for cut_id, feats_TD, frames in zip(ids, hidden_BTD, encoded.frames_B.tolist(), strict=True):
-            yield cut_id, feats_TD[:frames]
-
-
-def _independent_rows(encoder: Encoder, batches: Iterable[Batch]) -> Iterator[tuple[list[str], Tensor, Tensor]]:
-    """The ids, audio and samples of each batch, divided into single cuts if padding would change their features.
-
-    It would in an encoder with a GroupNorm, whose statistics span the padding.
-    """
-    alone = not encoder.config.pads_freely
     for batch in batches:
-        ids = [cut.id for cut in batch.cuts]
-        if not alone:
-            yield ids, batch.audio_BS, batch.samples_B
-            continue
-        for row, cut_id in enumerate(ids):
-            samples = batch.samples_B[row : row + 1]
-            yield [cut_id], batch.audio_BS[row : row + 1, : int(samples)], samples
+        encoded = encoder(batch.audio_BS.to(device), batch.samples_B.to(device))
+        hidden_BTD = encoded.hidden[block].float().cpu().numpy()
+        for cut, feats_TD, frames in zip(batch.cuts, hidden_BTD, encoded.frames_B.tolist(), strict=True):
+            yield cut.id, feats_TD[:frames]
 
 
 def mfcc_features(batches: Iterable[Batch]) -> Features:

@@ -35,14 +35,6 @@ def hidden_layers(encoder: Encoder, batch: Batch, device: torch.device) -> list[
 
 def normalised_layers(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
     """The same as `hidden_layers`, from audio that is on the encoder's device."""
-    if encoder.config.pads_freely:
-        return _normalised(encoder, audio_BS, samples_B)
-    # Padding would change the hidden states of this encoder, so each cut passes it alone.
-    alone = (_normalised(encoder, audio_BS[i : i + 1, :n], samples_B[i : i + 1]) for i, n in enumerate(samples_B))
-    return [x_LTD for one in alone for x_LTD in one]
-
-
-def _normalised(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
     encoded = encoder(audio_BS, samples_B)
     x_LBTD = torch.stack(encoded.hidden).float()
     x_LBTD = F.layer_norm(x_LBTD, x_LBTD.shape[-1:])

@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 
-from raysearch.encoder.config import Block, EncoderConfig
+from raysearch.encoder.config import Block, EncoderConfig, LogMel
 from raysearch.encoder.encoder import Encoder, fit_normalisation
 from raysearch.encoder.frames import mel_frames
-from tests.encoder.small_encoders import each_kind, small
+from raysearch.encoder.front_end import FrameNorm
+from tests.encoder.small_encoders import FRONT_ENDS, each_kind, small
 
 SAMPLES = torch.tensor([9000, 4321])
 
@@ -54,7 +55,7 @@ def test_explicit_attention_equals_fused(config: EncoderConfig) -> None:
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
-@pytest.mark.parametrize("front_end", ["layer", "logmel"])
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
 @pytest.mark.parametrize("shorter", [4321, 4000, 4160, 4480, 500])
 def test_padded_utterance_equals_itself_alone(front_end: str, norm: str, shorter: int) -> None:
     encoder = Encoder(small(front_end, norm))
@@ -70,11 +71,37 @@ def test_padded_utterance_equals_itself_alone(front_end: str, norm: str, shorter
         torch.testing.assert_close(inside[1:, :frames], outside, atol=1e-5, rtol=0)
 
 
-def test_padded_utterance_when_group_norm_spans_the_padding_differs() -> None:
-    encoder = Encoder(small("group"))
-    padded, alone = encoder(batch(), SAMPLES), encoder(batch()[1:, :4321], SAMPLES[1:])
-    frames = int(alone.frames_B)
-    assert (padded.output_BTD[1, :frames] - alone.output_BTD[0]).abs().max() > 0.01
+@pytest.mark.parametrize("bias", [False, True])
+def test_frame_norm_then_group_norm_of_each_row_alone_and_its_gradients(bias: bool) -> None:
+    conv, norm = torch.nn.Conv1d(1, 8, 10, stride=5, bias=bias), FrameNorm(8)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    # Rumble of a hundred times the rest, and an offset: the first kernel hears neither.
+    audio_BS = 0.01 * speech(2, 9000) + torch.sin(torch.arange(9000) / 300) + 0.5
+    with torch.no_grad():
+        conv.weight[0] = torch.tensor([0.0, 0, 0, 1, -4, 6, -4, 1, 0, 0])
+    x_BCT = norm(conv(audio_BS[:, None]), conv, audio_BS, (SAMPLES - 10) // 5 + 1)
+    own = torch.autograd.grad(x_BCT[1, :, : (4321 - 10) // 5 + 1].pow(3).sum(), (conv.weight, norm.weight, norm.bias))
+    wide, group = copy.deepcopy(conv).double(), torch.nn.GroupNorm(8, 8).double()
+    group.load_state_dict(norm.state_dict())
+    for row, samples in enumerate(SAMPLES.tolist()):
+        expected_1CT = group(wide(audio_BS[row, None, None, :samples].double()))
+        found_1CT = x_BCT[row, None, :, : expected_1CT.shape[2]].double()
+        # The convolution itself rounds in proportion to the rumble.
+        torch.testing.assert_close(found_1CT, expected_1CT, atol=5e-4, rtol=0)
+    theirs = torch.autograd.grad(expected_1CT.pow(3).sum(), (wide.weight, group.weight, group.bias))
+    for mine, their in zip(own, theirs, strict=True):
+        torch.testing.assert_close(mine.double(), their, atol=1e-2 * float(their.abs().max()), rtol=0)
+
+
+def test_projected_features_then_as_loud_as_hubert_starts_them_at_any_width() -> None:
+    for channels in (32, 512):
+        encoder = Encoder(small().model_copy(update={"front_end": LogMel(channels=[8, channels])}))
+        theirs = torch.nn.Linear(channels, 4096)
+        x_XC = torch.nn.functional.layer_norm(torch.randn(1000, channels), [channels])
+        loudness = encoder.projection(x_XC).square().mean().sqrt().item()
+        assert loudness == pytest.approx(theirs(x_XC).square().mean().sqrt().item(), rel=0.1)
+        assert loudness == pytest.approx(3**-0.5, rel=0.1)
 
 
 @each_kind
@@ -154,7 +181,7 @@ def test_fit_normalisation_of_a_waveform_encoder_reads_nothing() -> None:
     assert torch.equal(before, encoder(batch(), SAMPLES).output_BTD)
 
 
-@pytest.mark.parametrize("front_end", ["layer", "logmel"])
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_exported_graph_agrees_on_other_batches_and_lengths(front_end: str) -> None:
     encoder = Encoder(small(front_end, "pre")).eval()
     rows, samples = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("samples", min=2000, max=200_000)

@@ -22,7 +22,7 @@ def scatter(gates: GateSet, mean: float = 0.0, std: float = 2.0) -> GateSet:
 
 
 def test_hubert_base_then_as_many_gates_and_as_sparse_as_published():
-    gates = GateSet(BASE)
+    gates = GateSet(BASE, ffn_drop=0.5)
     assert gates.count == 40_592
     size = sum(param_parts(BASE, gates.expected()).values()).item()
     assert 100 * (1 - size / params(BASE)) == pytest.approx(10.18, abs=0.02)
@@ -60,6 +60,15 @@ def test_hubert_base_with_random_gates_then_realised_macs_are_the_expected():
         gates = scatter(GateSet(BASE))
         expected = sum(parts(BASE, 160_000, gates.expected()).values()).item()
         assert macs(sized(BASE, gates.open_units().sizes), 160_000) == pytest.approx(expected, rel=0.005)
+
+
+def test_undecided_then_the_share_of_gates_that_may_yet_open_or_close():
+    gates = GateSet(small(), ["heads", "ffn"])
+    assert gates.undecided() == 0
+    with torch.no_grad():
+        gates.log_alphas["ffn"][0][:6] = -1.6
+    assert gates.undecided().item() == pytest.approx(6 / gates.count)
+    assert GateSet(small(), []).undecided() == 0
 
 
 def test_values_then_likeliest_are_open_and_soft():

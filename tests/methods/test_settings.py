@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.config import AnyConfig, ConvConfig
 from raysearch.errors import InputError
 from raysearch.methods.settings import StudentSettings, block_numbers
 from raysearch.methods.table import METHODS, load_method
@@ -30,6 +30,15 @@ def test_method_modules_when_imported_then_torch_is_not(name):
     load = f"from raysearch.methods.table import load_method; load_method({name!r})"
     code = f"import sys; {load}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {"hubert", "unfused"}))
+def test_method_that_learns_from_blocks_under_a_teacher_without_a_transformer_is_refused_in_one_line(name):
+    method = load_method(name)
+    with pytest.raises(
+        InputError, match=r"^teacher\.source: an encoder without a transformer; expected one with blocks"
+    ):
+        method.student(method.Settings(), ConvConfig())
 
 
 def test_hubert_with_part_of_its_targets_then_the_rest_stays_mfcc():

@@ -1,4 +1,4 @@
-"""Streamed features: which layer, without padding, cut by cut where padding would change them; MFCCs at 100 Hz."""
+"""Streamed features: which layer, without padding; MFCCs at 100 Hz."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ class _Encoded:
 
 
 class _CountingEncoder(nn.Module):
-    """Hidden state i is i plus the batch's mean, which padding changes like a GroupNorm's statistics."""
+    """Hidden state i is i plus the batch's mean."""
 
     def __init__(self, front_end: LogMel | Waveform) -> None:
         super().__init__()
@@ -69,12 +69,6 @@ def test_teacher_features_of_a_padded_batch_have_each_cuts_frames() -> None:
     }
     assert feats["1 s"].dtype == np.float32
     np.testing.assert_allclose(feats["1 s"], 2.75)  # block 2, and three quarters of the batch are ones
-
-
-def test_group_norm_encoder_sees_cuts_without_padding() -> None:
-    feats = dict(teacher_features(_CountingEncoder(Waveform(norm="group")), -1, [_batch(1, 2)]))
-    np.testing.assert_allclose(feats["1 s"], 4)
-    assert len(feats["1 s"]) == 49
 
 
 def _tone_batch() -> SimpleNamespace:

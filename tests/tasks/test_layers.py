@@ -57,12 +57,3 @@ def test_layers_of_a_real_encoder_do_not_depend_on_the_batch(norm, corpus: Corpu
         (alone_LTD,) = FrozenLayers(encoder, [cut], store, CPU).of([cut])
         # Both were rounded to half precision, so they may land on neighbours.
         torch.testing.assert_close(x_LTD, alone_LTD, atol=4e-3, rtol=0)
-
-
-def test_group_norm_encoder_sees_no_padding(encoder, corpus: Corpus) -> None:
-    rows: list[tuple[int, int]] = []
-    encoder.register_forward_pre_hook(lambda _, args: rows.append(tuple(args[0].shape)))
-    cuts = list(corpus.splits["dev"])
-    encoder.config = encoder.config.model_copy(update={"front_end": Waveform(norm="group")})
-    FrozenLayers(encoder, cuts, AudioStore(), CPU)
-    assert sorted(rows) == sorted((1, cut.num_samples) for cut in cuts)

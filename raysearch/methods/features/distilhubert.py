@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.methods.features.settings import DistilHubertSettings
-from raysearch.methods.settings import checked_blocks
+from raysearch.methods.settings import checked_blocks, with_blocks
 from raysearch.methods.trial import Trial
 from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
@@ -32,12 +32,12 @@ class DistilHubert:
     Settings: ClassVar[type[AnySettings]] = DistilHubertSettings
 
     @staticmethod
-    def student(settings: DistilHubertSettings, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: DistilHubertSettings, teacher: AnyConfig) -> EncoderConfig:
         """The student's architecture.
 
-        Raises: InputError if `distillation.layers` names no block of the teacher.
+        Raises: InputError if `distillation.layers` names no block of the teacher, or if it has none.
         """
-        checked_blocks("distillation.layers", settings.distillation.layers, teacher.depth)
+        checked_blocks("distillation.layers", settings.distillation.layers, with_blocks(teacher).depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial[DistilHubertSettings]) -> Iterator[Report]:

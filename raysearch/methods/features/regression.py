@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, layer_norm, logsigmoid, pad
+from torch.nn.functional import cosine_similarity, layer_norm, logsigmoid
 
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
@@ -77,27 +77,9 @@ class TeacherBatches:
         samples_B = batch.samples_B.to(self._device, non_blocking=True)
         width = int(self._frames(audio_BS.shape[1]))
         with autocast(self._device, self._precision):
-            hidden_LBUW = self._hidden(audio_BS, samples_B)
-        hidden_LBUW = hidden_LBUW.float()
+            hidden = self._teacher(audio_BS, samples_B).hidden
+        hidden_LBUW = torch.stack([hidden[block] for block in self._blocks]).float()
         if not self._raw:
             hidden_LBUW = layer_norm(hidden_LBUW, hidden_LBUW.shape[-1:])
         targets_TLBW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width)
         return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_TLBW.movedim(0, 2)}
-
-    def _hidden(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
-        """The outputs of the chosen teacher blocks (L, B, U, W)."""
-        front_end = self._teacher.config.front_end
-        if front_end.kind == "waveform" and front_end.norm == "group":
-            return self._hidden_row_by_row(audio_BS, samples_B)
-        hidden = self._teacher(audio_BS, samples_B).hidden
-        return torch.stack([hidden[block] for block in self._blocks])
-
-    def _hidden_row_by_row(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
-        # A GroupNorm would take its statistics over the padding too, and so change the features.
-        width = int(self._teacher.frames(audio_BS.shape[1]))
-        rows = []
-        for audio_S, samples in zip(audio_BS, samples_B.tolist(), strict=True):
-            hidden = self._teacher(audio_S[None, :samples], samples_B.new_tensor([samples])).hidden
-            row_LUW = torch.stack([hidden[block][0] for block in self._blocks])
-            rows.append(pad(row_LUW, (0, 0, 0, width - row_LUW.shape[1])))
-        return torch.stack(rows, dim=1)

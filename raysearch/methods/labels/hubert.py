@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.methods.labels.settings import FastHubertSettings, HubertSettings, LabelPredictionSettings
-from raysearch.methods.settings import checked_blocks
+from raysearch.methods.settings import checked_blocks, with_blocks
 from raysearch.methods.trial import Trial
 from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
@@ -20,13 +20,13 @@ class _LabelPrediction:
     """What the three methods share. They differ in their settings."""
 
     @staticmethod
-    def student(settings: LabelPredictionSettings, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: LabelPredictionSettings, teacher: AnyConfig) -> EncoderConfig:
         """The student's architecture.
 
-        Raises: InputError if `targets.layer` is no block of the teacher.
+        Raises: InputError if `targets.layer` is no block of the teacher, or if it has none.
         """
         if settings.targets.source == "teacher":
-            checked_blocks("targets.layer", [settings.targets.layer], teacher.depth)
+            checked_blocks("targets.layer", [settings.targets.layer], with_blocks(teacher).depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial[LabelPredictionSettings]) -> Iterator[Report]:

@@ -35,7 +35,8 @@ class MaskedPrediction(LossModule):
         width = student.config.width
         self.blocks = settings.blocks(student.config.depth)
         self.heads = nn.ModuleList(_head(width, labels, settings) for _ in self.blocks)
-        # Without masking there is no such parameter, because it would never get a gradient.
+        # Without masking there is no such parameter, because it would never get a gradient. As in HuBERT it is drawn
+        # evenly from 0 to 1, which makes it as loud as the features that it stands for.
         self.mask_D = nn.Parameter(torch.rand(width)) if settings.mask_prob else None
 
     def counts(self, audio_BS: Tensor, samples_B: Tensor, labels_BT: Tensor, mask_BT: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, in_multiples, param_pa
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.methods.pruning.settings import PruningSettings
+from raysearch.methods.settings import with_blocks
 
 TOLERANCE = 0.01
 """The furthest that a pruned encoder may be from its target, as a share of the target."""
@@ -120,9 +121,7 @@ def promised(settings: PruningSettings, teacher: AnyConfig) -> EncoderConfig:
 
     Raises: InputError where `budgets` or `check_met` do, or if the teacher has no transformer.
     """
-    if isinstance(teacher, ConvConfig):
-        raise InputError("teacher.source: an encoder without a transformer; expected one whose units have gates")
-    return _promised(settings.model_dump_json(include=SHAPING), teacher.model_dump_json())
+    return _promised(settings.model_dump_json(include=SHAPING), with_blocks(teacher).model_dump_json())
 
 
 @lru_cache(maxsize=10_000)

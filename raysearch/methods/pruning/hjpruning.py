@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.methods.needs import Need
 from raysearch.methods.pruning.budget import promised
 from raysearch.methods.pruning.settings import DPHubertSettings, HJPruningSettings, MatchingSettings
-from raysearch.methods.settings import checked_blocks
+from raysearch.methods.settings import checked_blocks, with_blocks
 from raysearch.methods.trial import Trial
 from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
@@ -43,7 +43,7 @@ class HJPruning:
     Settings: ClassVar[type[AnySettings]] = HJPruningSettings
 
     @staticmethod
-    def student(settings: HJPruningSettings, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: HJPruningSettings, teacher: AnyConfig) -> EncoderConfig:
         """The teacher with the units of every layer scaled alike to the target: the student's cost, not its shape.
 
         Raises: InputError if the target cannot be met.
@@ -100,7 +100,7 @@ class DPHubert:
     Settings: ClassVar[type[AnySettings]] = DPHubertSettings
 
     @staticmethod
-    def student(settings: DPHubertSettings, teacher: EncoderConfig) -> EncoderConfig:
+    def student(settings: DPHubertSettings, teacher: AnyConfig) -> EncoderConfig:
         """The teacher with the units of every layer scaled alike to the target: the student's cost, not its shape.
 
         Raises: InputError if the target cannot be met, or if `distillation.layers` names no layer of the teacher.
@@ -126,5 +126,5 @@ class DPHubert:
         return prune(trial, settings.pruning, settings.training, build, {})
 
 
-def _layers(settings: MatchingSettings, teacher: EncoderConfig) -> list[int]:
-    return checked_blocks("distillation.layers", settings.layers, teacher.depth, first=0)
+def _layers(settings: MatchingSettings, teacher: AnyConfig) -> list[int]:
+    return checked_blocks("distillation.layers", settings.layers, with_blocks(teacher).depth, first=0)

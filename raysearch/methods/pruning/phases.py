@@ -2,7 +2,8 @@
 
 To slice is to remove the units whose gates are closed. Beside what every trial's folder holds, that of a pruning trial
 holds `pruning/` with the first phase until the trial ends, `sliced/` with the student right after slicing and the heads
-of its loss module, and `left.json` with the units of each layer that are left and that there were before.
+of its loss module, `left.json` with the units of each layer that are left and that there were before, and `slice.json`
+with what the slice did.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from raysearch.corpora.batches import TrainingBatches
 from raysearch.encoder.checkpoint import CONFIG_NAME, load_encoder, save_encoder
@@ -34,9 +36,11 @@ from raysearch.methods.pruning.lagrangian import Lagrangian, Pruning, gate_group
 from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.methods.student import batches_for
 from raysearch.methods.trial import Trial
+from raysearch.tasks.layers import at_rest
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.loop import fit
 from raysearch.training.loss_module import LossModule
+from raysearch.training.precision import autocast
 from raysearch.training.process import rank
 from raysearch.training.recipe import Prepare, Recipe
 from raysearch.training.report import Report
@@ -46,6 +50,10 @@ from raysearch.training.trainer import Run
 _log = logging.getLogger(__name__)
 
 HEADS_NAME = "heads.safetensors"
+SLICE_NAME = "slice.json"
+"""Name of the file in a trial's folder that holds the metrics of its slice."""
+COMPARED_BATCHES = 4
+"""Batches on which the loss before and after the slice is taken."""
 
 
 def prune(
@@ -61,14 +69,14 @@ def prune(
 
     `build(student)` gives the loss module, whose attribute `student` is the student, and what prepares its batches.
     `lr_scales` are factors on the learning rates of the loss module's parameters. Every report carries what the student
-    really costs, as `cost/macs_g` and `cost/params_m`.
+    really costs, as `cost/macs_g` and `cost/params_m`, and what the slice did, as `_Phases.learn_gates` tells it.
     """
     torch.manual_seed(trial.seed)
     teacher = trial.teacher.encoder.config
     start = start_config(pruning, teacher)
     goals = budgets(pruning, teacher, start)
     units = [] if all(goal.ratio == 1 for goal in goals) else pruning.units
-    gates = GateSet(start, units, pruning.drop, pruning.ffn_drop, pruning.temperature)
+    gates = GateSet(start, units, pruning.drop, pruning.ffn_rate, pruning.temperature)
     loss_module, prepare = build(GatedEncoder(_copy(trial, pruning, start, training.dropout), gates))
     _take_heads(loss_module, pruning)
     loss_module.to(trial.device)
@@ -77,8 +85,9 @@ def prune(
     sliced = trial.folder / "sliced"
     student = _sliced_before(sliced, loss_module, trial.device)
     if student is None:
-        student = phases.learn_gates(goals)
+        student, told = phases.learn_gates(goals)
         if rank() == 0:
+            write_whole(trial.folder / SLICE_NAME, json.dumps(told))
             _save(loss_module, student, sliced)
             _note_what_is_left(teacher, student.config, trial.folder / "left.json")
     yield from phases.recover(student)
@@ -120,8 +129,12 @@ class _Phases:
         last = self.trial.rungs[-1]
         return max(1, min(last - 1, round(self.pruning.share * last)))
 
-    def learn_gates(self, goals: Sequence[Budget]) -> Encoder:
-        """Trains weights and gates together, which is the first phase, and gives the sliced student."""
+    def learn_gates(self, goals: Sequence[Budget]) -> tuple[Encoder, dict[str, float]]:
+        """Trains weights and gates together, which is the first phase, and gives the sliced student and metrics.
+
+        These are the share of gates that are undecided, the sparsity that the gates expect before numbers of units are
+        moved to the target, and the loss just before and just after the slice.
+        """
         trial, pruning = self.trial, self.pruning
         ramp = round(pruning.ramp * self.end)
         module = Pruning(self.loss_module, Lagrangian(goals, ramp, pruning.multiplier_lr, pruning.stiffness))
@@ -139,9 +152,28 @@ class _Phases:
         # The only rung of this phase is its end, where the student is not sliced yet: there is nothing to report.
         for _ in fit(run, Recipe(module, self.batches, _with_step(self.prepare))):
             pass
-        gates = module.gated.gates
-        student, _ = slice_encoder(module.student, gates.values(settle(gates, goals)))
-        return student
+        gated, gates = module.gated, module.gated.gates
+        student, _ = slice_encoder(gated.encoder, gates.values(settle(gates, goals)))
+        before, after = self._losses(gated, student)
+        told = {"undecided": gates.undecided().item(), **module.lagrangian.sparsity(gates.expected())}
+        told |= {"loss_before": before, "loss_after": after}
+        return student, {f"pruning/{name}": value for name, value in told.items()}
+
+    def _losses(self, *students: nn.Module) -> list[float]:
+        """The mean loss with each student, on the batches with which the second phase begins.
+
+        Gates that are not sliced yet are fixed, as many open as they expect.
+        """
+        trial = self.trial
+        stream = islice(self.batches.from_step(self.end * self.training.accumulate), COMPARED_BATCHES)
+        inputs = [_on_device(self.prepare(self.end, batch), trial.device) for batch in stream]
+        losses = []
+        for student in students:
+            self.loss_module.student = student
+            with at_rest(self.loss_module), autocast(trial.device, trial.precision):
+                found = [self.loss_module(**one)[0].float() for one in inputs]
+            losses.append(torch.stack(found).mean().item())
+        return losses
 
     def recover(self, student: Encoder) -> Iterator[Report]:
         """Trains the sliced student in the gated one's place, which is the second phase, and reports at each rung."""
@@ -159,8 +191,14 @@ class _Phases:
             lr_scales=self.lr_scales,
             start=self.end,
         )
+        told = trial.folder / SLICE_NAME
+        metrics = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
         recipe = Recipe(
-            self.loss_module, self.batches, self.prepare, trial.evaluate, more=lambda encoder: _cost(encoder.config)
+            self.loss_module,
+            self.batches,
+            self.prepare,
+            trial.evaluate,
+            more=lambda encoder: {**_cost(encoder.config), **metrics},
         )
         for report in fit(run, recipe):
             if report.final and rank() == 0:
@@ -192,6 +230,10 @@ def _take_heads(loss_module: nn.Module, settings: PruningSettings) -> None:
     )
     if {name: x.shape for name, x in mine.items()} == {name: x.shape for name, x in theirs.items()}:
         loss_module.load_state_dict(theirs, strict=False)
+
+
+def _on_device(inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    return {name: x.to(device) if isinstance(x, Tensor) else x for name, x in inputs.items()}
 
 
 def _with_step(prepare: Prepare) -> Prepare:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.settings import Layer, Settings, Width, local_path
 from raysearch.training.settings import TrainingSettings
+
+PUBLISHED_FFN_DROP = 0.5
+"""The rate at which FFN units are dropped at the start in DPHuBERT's public code. All others are dropped at 0.01."""
 
 
 class PruningSettings(Settings):
@@ -50,16 +53,33 @@ class PruningSettings(Settings):
     """Value at which the multiplier of the squared gap starts. A higher one finds the target sooner, but lets the loss
     say less about which units stay."""
     drop: float = Field(0.01, gt=0, lt=1)
-    """Probability with which channels, heads and sub-layers are dropped at the start."""
-    ffn_drop: float = Field(0.5, gt=0, lt=1)
-    """Probability with which FFN units are dropped at the start."""
+    """Probability with which units are dropped at the start."""
+    ffn_drop: Literal["equal", "published"] | Annotated[float, Field(gt=0, lt=1)] = "equal"
+    """Probability with which FFN units are dropped at the start. `equal`: as all others, so that before the loss has
+    said anything every unit has the same chance to be kept. `published`: 0.5, by which FFN units go first."""
     temperature: float = Field(2 / 3, gt=0)
     """Temperature of the gates' hard-concrete distribution. The lower it is, the nearer to 0 and 1 gates are drawn."""
+
+    @property
+    def ffn_rate(self) -> float:
+        """The probability that `ffn_drop` means."""
+        if isinstance(self.ffn_drop, float):
+            return self.ffn_drop
+        return self.drop if self.ffn_drop == "equal" else PUBLISHED_FFN_DROP
 
     @field_validator("units", mode="before")
     @classmethod
     def _one_word(cls, units: Any) -> Any:
         return units.split("+") if isinstance(units, str) else units
+
+    @field_validator("ffn_drop", mode="wrap")
+    @classmethod
+    def _named_or_number(cls, rate: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        # Of two types pydantic would name the first alone as what is expected.
+        try:
+            return check(rate)
+        except ValidationError as err:
+            raise ValueError(f"{rate}; expected equal, published or a number between 0 and 1") from err
 
     @field_validator("continue_from")
     @classmethod

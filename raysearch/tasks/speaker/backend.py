@@ -136,9 +136,15 @@ class SeRes2Block(nn.Module):
 
 
 def _moments(x_BCT: Tensor, weights_BCT: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean and deviation over time. A variance below 1e-5 is raised to that, so that its root has a gradient."""
-    if weights_BCT is None:
-        mean_BC, square_BC = x_BCT.mean(-1), x_BCT.square().mean(-1)
-    else:
-        mean_BC, square_BC = (x_BCT * weights_BCT).sum(-1), (x_BCT.square() * weights_BCT).sum(-1)
-    return mean_BC, (square_BC - mean_BC.square()).clamp(min=1e-5).sqrt()
+    """Mean and deviation over time, in full precision.
+
+    A variance below 1e-5 is raised to that, so that its root has a gradient. The variance is the mean of squared
+    distances. As a difference of two means it would lose its digits where the mean is large beside the deviation. In
+    bf16 it loses all of them where the mean is 30 times as large.
+    """
+    with torch.autocast(x_BCT.device.type, enabled=False):
+        x_BCT = x_BCT.float()
+        weights = 1 / x_BCT.shape[-1] if weights_BCT is None else weights_BCT.float()
+        mean_BC1 = (x_BCT * weights).sum(-1, keepdim=True)
+        variance_BC = ((x_BCT - mean_BC1).square() * weights).sum(-1)
+        return mean_BC1[..., 0], variance_BC.clamp(min=1e-5).sqrt()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -82,27 +83,34 @@ def transformers_folder(folder: Path, kind: str, pickled: bool = False) -> nn.Mo
 
 
 def assert_layers_of_torchaudio(model: nn.Module, encoder: Encoder, audio_BS: torch.Tensor, *lengths: int) -> None:
-    samples_B = torch.tensor(lengths or [audio_BS.shape[1]] * len(audio_BS))
-    with torch.no_grad():
-        encoded = encoder.eval()(audio_BS, samples_B)
-        theirs, frames_B = model.extract_features(audio_BS, samples_B if lengths else None)
-        output_BTD, _ = model(audio_BS, samples_B if lengths else None)
-    assert frames_B is None or torch.equal(frames_B, encoded.frames_B)
-    # With norms before the sub-layers torchaudio's last layer has not passed the final norm; its output has.
-    _assert_close([*encoded.hidden[1:], encoded.output_BTD], [*theirs, output_BTD], encoded.frames_B)
+    def layers(audio_1S: torch.Tensor) -> list[torch.Tensor]:
+        # With norms before the sub-layers torchaudio's last layer has not passed the final norm; its output has.
+        return [*model.extract_features(audio_1S)[0], model(audio_1S)[0]]
+
+    _assert_rows_close(encoder, layers, audio_BS, lengths, first=1)
 
 
 def assert_layers_of_transformers(model: nn.Module, encoder: Encoder, audio_BS: torch.Tensor, *lengths: int) -> None:
+    def layers(audio_1S: torch.Tensor) -> list[torch.Tensor]:
+        found = model(audio_1S, output_hidden_states=True)
+        return [*found.hidden_states, found.last_hidden_state]
+
+    _assert_rows_close(encoder, layers, audio_BS, lengths, first=0)
+
+
+@torch.no_grad()
+def _assert_rows_close(
+    encoder: Encoder,
+    layers: Callable[[torch.Tensor], list[torch.Tensor]],
+    audio_BS: torch.Tensor,
+    lengths: Sequence[int],
+    first: int,
+) -> None:
+    """Each row of our batch against theirs alone, from hidden state `first` on: padding changes their GroupNorm."""
     samples_B = torch.tensor(lengths or [audio_BS.shape[1]] * len(audio_BS))
-    valid_BS = (torch.arange(audio_BS.shape[1]) < samples_B[:, None]).long()
-    with torch.no_grad():
-        encoded = encoder.eval()(audio_BS, samples_B)
-        theirs = model(audio_BS, attention_mask=valid_BS if lengths else None, output_hidden_states=True)
-    ours, expected = [*encoded.hidden, encoded.output_BTD], [*theirs.hidden_states, theirs.last_hidden_state]
-    _assert_close(ours, expected, encoded.frames_B)
-
-
-def _assert_close(ours: list[torch.Tensor], theirs: list[torch.Tensor], frames_B: torch.Tensor) -> None:
-    for our_BTD, their_BTD in zip(ours, theirs, strict=True):
-        for row, frames in enumerate(frames_B.tolist()):
-            torch.testing.assert_close(our_BTD[row, :frames], their_BTD[row, :frames], atol=1e-5, rtol=0)
+    encoded = encoder.eval()(audio_BS, samples_B)
+    for row, samples in enumerate(samples_B.tolist()):
+        theirs = layers(audio_BS[row : row + 1, :samples])
+        for our_BTD, their_1TD in zip([*encoded.hidden[first:], encoded.output_BTD], theirs, strict=True):
+            ours_TD = our_BTD[row, : int(encoded.frames_B[row])]
+            torch.testing.assert_close(ours_TD, their_1TD[0], atol=1e-5, rtol=0)

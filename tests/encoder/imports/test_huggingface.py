@@ -24,7 +24,6 @@ def test_layers_against_transformers(kind: str, tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False}))
     encoder = import_huggingface(tmp_path)
     assert encoder.config.norm == ("pre" if config["do_stable_layer_norm"] else "post")
-    # Padding changes a GroupNorm's statistics in both, alike.
     for lengths in ((), (4000, 2345)):
         assert_layers_of_transformers(model, encoder, torch.randn(2, 4000), *lengths)
 

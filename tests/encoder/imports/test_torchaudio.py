@@ -22,8 +22,8 @@ def test_layers_against_torchaudio(kind: str) -> None:
     assert_layers_of_torchaudio(model, import_torchaudio(model), torch.randn(2, 4000))
 
 
-@pytest.mark.parametrize("kind", ["hubert-base", "hubert-large"])  # torchaudio's WavLM takes no lengths
-def test_layers_of_a_padded_batch_against_torchaudio(kind: str) -> None:
+@each_model
+def test_layers_of_a_padded_batch_against_each_row_alone_in_torchaudio(kind: str) -> None:
     model = torchaudio_model(kind)
     assert_layers_of_torchaudio(model, import_torchaudio(model), torch.randn(2, 4000), 4000, 2345)
 

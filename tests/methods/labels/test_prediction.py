@@ -44,6 +44,17 @@ def nce(head, x_ND, labels_N):
     return torch.stack(losses).mean()
 
 
+@pytest.mark.parametrize("channels", [32, 512])
+def test_mask_at_the_start_then_as_loud_as_the_features_that_it_stands_for(channels):
+    torch.manual_seed(0)
+    config = StudentSettings(depth=1, width=256, heads=2, channels=channels, position_kernel=5).encoder()
+    module = MaskedPrediction(Encoder(config), LABELS, PredictionSettings())
+    features_BTD, _ = module.student.features(torch.randn(1, 32_000), torch.tensor([32_000]))
+    loudness, mask = (x.square().mean().sqrt().item() for x in (features_BTD, module.mask_D))
+    # The mask is one draw of 256 numbers, so it is known to 3 %; few channels make features of few numbers.
+    assert loudness == pytest.approx(mask, rel=0.2)
+
+
 def test_cosine_loss_then_equals_the_gathered_nce_with_its_gradients():
     module, batch = prediction(head="cosine"), inputs()
     loss, metrics = module(**batch)

@@ -149,3 +149,14 @@ def test_target_below_what_has_no_gates_is_refused():
 def test_units_too_coarse_for_a_target_are_refused():
     with pytest.raises(ValueError, match="expected ffn among them"):
         PruningSettings(units=["heads"])
+
+
+@pytest.mark.parametrize(("given", "rate"), [("equal", 0.02), ("published", 0.5), (0.3, 0.3)])
+def test_start_of_ffn_gates_by_name_or_number(given, rate):
+    assert PruningSettings(drop=0.02, ffn_drop=given).ffn_rate == rate
+
+
+@pytest.mark.parametrize("given", ["half", 1.0])
+def test_start_of_ffn_gates_that_is_neither_is_refused(given):
+    with pytest.raises(ValueError, match=f"{given}; expected equal, published or a number between 0 and 1"):
+        PruningSettings(ffn_drop=given)

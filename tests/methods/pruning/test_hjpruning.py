@@ -8,12 +8,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from raysearch.encoder.checkpoint import load_encoder
+from raysearch.encoder.config import Waveform
 from raysearch.encoder.cost import macs_superb, sized, sizes_of
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.methods.pruning.budget import budgets
 from raysearch.methods.pruning.hjpruning import DPHubert, HJPruning
-from raysearch.methods.pruning.lagrangian import Lagrangian, gate_group
+from raysearch.methods.pruning.lagrangian import Lagrangian, even_steps, gate_group, settle
 from raysearch.methods.pruning.matching import LayerMatching
 from raysearch.methods.pruning.settings import MatchingSettings, PruningSettings
 from raysearch.methods.settings import StudentSettings
@@ -28,10 +29,11 @@ torch.set_num_threads(1)
 SMALL = StudentSettings(depth=3, width=64, heads=4, channels=64, position_kernel=15).encoder()
 
 
-def solve(settings: PruningSettings, updates: int) -> tuple[float, GateSet]:
+def solve(settings: PruningSettings, updates: int, toy_weight: float = 1.0) -> tuple[float, GateSet]:
     """The gap after `updates` of a toy loss that wants all gates open, some more than others."""
     torch.manual_seed(0)
-    gates = GateSet(SMALL, settings.units, settings.drop, settings.ffn_drop, settings.temperature)
+    gates = GateSet(SMALL, settings.units, settings.drop, settings.ffn_rate, settings.temperature)
+    even_steps(gates)
     ramp = round(settings.ramp * updates)
     lagrangian = Lagrangian(budgets(settings, SMALL, SMALL), ramp, settings.multiplier_lr, settings.stiffness)
     group = gate_group(settings, updates)
@@ -43,7 +45,7 @@ def solve(settings: PruningSettings, updates: int) -> tuple[float, GateSet]:
         toy = sum((torch.linspace(0, 2, len(z_U)) * (1 - z_U).square()).mean() for z_U in layers)
         penalty, _ = lagrangian(gates.expected(), step)
         optimiser.zero_grad()
-        (toy / len(layers) + penalty).backward()
+        (toy_weight * toy / len(layers) + penalty).backward()
         nn.utils.clip_grad_norm_(gates.parameters(), group.clip)
         optimiser.step()
     with torch.no_grad():
@@ -51,7 +53,7 @@ def solve(settings: PruningSettings, updates: int) -> tuple[float, GateSet]:
     return max((gap.item() for name, gap in found.items() if name.endswith("sparsity_gap")), key=abs), gates
 
 
-STARTS = {"published": {}, "open": {"ffn_drop": 0.01}, "half": {"drop": 0.5}, "closed": {"drop": 0.9, "ffn_drop": 0.9}}
+STARTS = {"published": {"ffn_drop": "published"}, "equal": {}, "half": {"drop": 0.5}, "closed": {"drop": 0.9}}
 
 
 def within_half_a_point(sparsity: float, start: str) -> None:
@@ -60,7 +62,7 @@ def within_half_a_point(sparsity: float, start: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sparsity", "start"), [(0.1, "closed"), (0.1, "published"), (0.5, "half"), (0.9, "open"), (0.9, "published")]
+    ("sparsity", "start"), [(0.1, "closed"), (0.1, "published"), (0.5, "half"), (0.9, "equal"), (0.9, "published")]
 )
 def test_solver_alone_then_within_half_a_point_of_its_target(sparsity, start):
     within_half_a_point(sparsity, start)
@@ -88,6 +90,22 @@ def test_solver_alone_of_every_kind_of_target_then_within_half_a_point(settings)
     assert abs(gap) < 0.005
 
 
+@pytest.mark.parametrize(("updates", "ratio"), [(150, 0.5), (400, 0.5), (400, 0.3)])
+def test_gates_without_a_loss_then_every_family_expects_to_keep_the_same_share(updates, ratio):
+    _, gates = solve(PruningSettings(macs_ratio=ratio, ramp=0.3), updates, toy_weight=0.0)
+    with torch.no_grad():
+        shares = [float(sum(left) / sum(full)) for left, full in zip(gates.expected(), gates.full, strict=True)]
+    # Few updates leave gates on their way.
+    assert max(shares) - min(shares) < (0.1 if updates == 150 else 0.03)
+
+
+def test_gates_without_a_loss_from_the_published_start_then_ffn_units_go_first():
+    settings = PruningSettings(macs_ratio=0.5, ramp=0.3, ffn_drop="published")
+    _, gates = solve(settings, 150, toy_weight=0.0)
+    kept, full = settle(gates, budgets(settings, SMALL, SMALL)).sizes, gates.full
+    assert sum(kept.ffn) / sum(full.ffn) < 0.3 < 0.5 < sum(kept.channels) / sum(full.channels)
+
+
 def test_solver_alone_then_in_every_layer_the_wanted_units_are_likelier():
     _, gates = solve(PruningSettings(macs_ratio=0.5), updates=400)
     for log_alpha_U in gates.parameters():
@@ -106,15 +124,22 @@ def test_multipliers_then_ascent_of_their_gradient():
     torch.testing.assert_close(lagrangian.multipliers, torch.tensor([[-0.05 * 2, 3 + 2 * gap**2]]))
 
 
-def test_matching_of_an_open_copy_then_no_loss():
-    encoder = Encoder(SMALL).eval()
-    inputs = torch.randn(2, 8000), torch.tensor([8000, 6000])
-    hidden = encoder(*inputs).hidden
-    copy = Encoder(SMALL)
+@pytest.mark.parametrize("front_end", [SMALL.front_end, Waveform(channels=[8] * 7)], ids=["log-mel", "group norm"])
+def test_matching_of_an_open_copy_in_a_padded_batch_then_no_loss(front_end):
+    config = SMALL.model_copy(update={"front_end": front_end})
+    encoder = Encoder(config).eval()
+    copy = Encoder(config)
     copy.load_state_dict(encoder.state_dict())
-    gated = GatedEncoder(copy, GateSet(SMALL, drop=1e-12, ffn_drop=1e-12)).eval()
+    gated = GatedEncoder(copy, GateSet(config, drop=1e-12, ffn_drop=1e-12)).eval()
     module = LayerMatching(gated, 64, [0, 2], MatchingSettings(layers=[0, 2]))
-    loss, metrics = module(*inputs, torch.stack([hidden[0], hidden[2]]).detach())
+    audio_BS, samples_B = torch.randn(2, 8000), torch.tensor([8000, 6000])
+    # The teacher hears each row alone, the copy hears them padded by a quarter.
+    rows = [encoder(audio_BS[i : i + 1, :n], samples_B[i : i + 1]).hidden for i, n in enumerate(samples_B.tolist())]
+    targets_LBTW = torch.zeros(2, 2, encoder.frames(8000), 64)
+    for i, hidden in enumerate(rows):
+        for j, layer in enumerate((0, 2)):
+            targets_LBTW[j, i, : hidden[layer].shape[1]] = hidden[layer][0].detach()
+    loss, metrics = module(audio_BS, samples_B, targets_LBTW)
     assert loss.item() == pytest.approx(0.0, abs=1e-4)
     assert metrics["cosine"].item() == pytest.approx(1.0, abs=1e-5)
 
@@ -190,7 +215,12 @@ def test_damaged_slice_then_the_trial_slices_again_and_ends_as_without_damage(da
 
 
 def test_rungs_before_the_slice_then_passed_over(trial):
-    assert [report.step for report in HJPruning().run(trial("x"))] == [12, 16]
+    reports = list(HJPruning().run(trial("x")))
+    assert [report.step for report in reports] == [12, 16]
+    for metrics in (report.metrics for report in reports):
+        assert 0 <= metrics["pruning/undecided"] <= 1
+        assert metrics["pruning/expected_sparsity"] == pytest.approx(0.5, abs=0.5)
+        assert metrics["pruning/loss_before"] != metrics["pruning/loss_after"]
 
 
 def test_sliced_student_then_units_left_are_noted_and_it_is_what_recovery_starts_from(trial):
@@ -215,6 +245,8 @@ def test_ratio_of_one_then_the_dense_student_trained_for_as_long(trial, small_te
     folder = trial("dense").folder
     student, before = load_encoder(folder / "student"), small_teacher.encoder
     assert last.step == 16
+    assert last.metrics["pruning/undecided"] == last.metrics["pruning/expected_sparsity"] == 0
+    assert last.metrics["pruning/loss_after"] == pytest.approx(last.metrics["pruning/loss_before"], rel=1e-5)
     assert student.config == sized(before.config, sizes_of(before.config))
     assert all(unit["left"] == unit["before"] for unit in json.loads((folder / "left.json").read_text()).values())
     moved = [not torch.equal(x, student.state_dict()[name]) for name, x in before.named_parameters()]

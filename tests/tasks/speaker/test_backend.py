@@ -6,7 +6,7 @@ from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.tasks.settings import BackendSettings
-from raysearch.tasks.speaker.backend import Ecapa, SpeakerBackend
+from raysearch.tasks.speaker.backend import Ecapa, SpeakerBackend, _moments
 from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
 
 CONFIG = EncoderConfig(
@@ -70,3 +70,17 @@ def test_silence_has_a_finite_gradient():
     x_BTD = torch.zeros(2, 5, 16, requires_grad=True)
     backend.of_frames(x_BTD).sum().backward()
     assert torch.isfinite(x_BTD.grad).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_moments_in_bf16_of_a_mean_far_above_the_deviation_then_as_in_fp64(weighted):
+    torch.manual_seed(0)
+    # Half precision keeps the values to 0.4 %; here they are multiples of 1/8, which it holds exactly.
+    x_BCT = (torch.randint(-8, 9, (2, 4, 50)) / 8 + 15).bfloat16()
+    weights_BCT = torch.rand(2, 4, 50).softmax(-1) if weighted else torch.full((2, 4, 50), 1 / 50)
+    mean_BC, std_BC = _moments(x_BCT, weights_BCT if weighted else None)
+    x_BCT, weights_BCT = x_BCT.double(), weights_BCT.double()
+    expected_BC = (x_BCT * weights_BCT).sum(-1)
+    torch.testing.assert_close(mean_BC.double(), expected_BC, rtol=1e-5, atol=0)
+    deviation_BC = ((x_BCT - expected_BC[..., None]).square() * weights_BCT).sum(-1).sqrt()
+    torch.testing.assert_close(std_BC.double(), deviation_BC, rtol=1e-4, atol=0)

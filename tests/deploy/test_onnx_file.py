@@ -1,0 +1,45 @@
+"""A model whose first layer has a GroupNorm, as a file: padding changes nothing, in half precision neither."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.deploy.runners import run_checkpoint
+from raysearch.deploy.runtime.transcribe import OnnxModel
+from raysearch.deploy.speech_model import Recogniser
+from raysearch.encoder.config import Block, EncoderConfig, PositionConv, Waveform
+from raysearch.encoder.encoder import Encoder
+from raysearch.tasks.ctc.tokens import CtcHead, Tokens
+from raysearch.tasks.head import ChosenHead
+
+
+def test_waveform_model_with_group_norm_as_a_file_then_it_reads_quiet_recordings_together_as_alone(
+    tmp_path: Path,
+) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        front_end=Waveform(channels=[8] * 7),
+        width=16,
+        position_conv=PositionConv(kernel=6, groups=4),
+        blocks=[Block(heads=2, head_width=8, ffn=24)],
+    )
+    head = CtcHead(2, 16, 7)
+    nn.init.normal_(head.weight_VD)
+    recogniser = Recogniser(Encoder(config).eval(), ChosenHead.of(head, Tokens("phones", tuple("abcdef")), None))
+    assert not layout(recogniser).equal_lengths
+    # Half precision knows nothing of the variance of so quiet a recording.
+    audio_BS = 1e-3 * np.random.default_rng(0).standard_normal((2, 16_000)).astype(np.float32)
+    samples_B = np.array([16_000, 9_321])
+    audio_BS[1, samples_B[1] :] = 0
+    run = run_checkpoint(recogniser)
+    alone = [run(audio_BS[i : i + 1, :n], samples_B[i : i + 1])[0][0] for i, n in enumerate(samples_B)]
+    model = to_onnx(trace(recogniser))
+    for precision, limit in (("fp32", 1e-4), ("fp16", 0.05)):
+        write_onnx(model, layout(recogniser), precision, tmp_path / f"{precision}.onnx")
+        together_BTV, frames_B = OnnxModel(tmp_path / f"{precision}.onnx").run(audio_BS, samples_B)
+        for found_TV, frames, expected_TV in zip(together_BTV, frames_B, alone, strict=True):
+            np.testing.assert_allclose(found_TV[:frames], expected_TV, atol=limit, rtol=0)
