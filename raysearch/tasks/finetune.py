@@ -15,10 +15,12 @@ from itertools import islice
 import numpy as np
 import torch
 from lhotse.cut import MonoCut
+from torch import nn
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches
 from raysearch.corpora.windows import vary_speed
 from raysearch.encoder.encoder import Encoder
+from raysearch.tasks.disturbed_encoder import dropped_blocks, masked_features
 from raysearch.tasks.layers import hidden_layers
 from raysearch.tasks.learner import Learner
 from raysearch.tasks.optimiser import Optimiser
@@ -40,6 +42,7 @@ def finetune(
     The given encoder stays as it is.
     """
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
+    _set_dropout(tuned, settings.dropout)
     head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
@@ -49,7 +52,20 @@ def finetune(
         for step, batch in enumerate(islice(batches, settings.updates)):
             if settings.speed:
                 batch = vary_speed(batch, settings.speed, np.random.default_rng([seed, step]))
-            xs = hidden_layers(tuned, batch, device)
+            # Adam leaves weights alone that have no gradient, so the encoder stays as it is while it is frozen.
+            with (
+                torch.set_grad_enabled(step >= settings.frozen * settings.updates),
+                masked_features(tuned, settings),
+                dropped_blocks(tuned, settings.layer_drop),
+            ):
+                xs = hidden_layers(tuned, batch, device)
             frames = [x_LTD.shape[1] for x_LTD in xs]
             optimiser.update(learner.loss(head, torch.cat(xs, dim=1), frames, batch.cuts))
+    _set_dropout(tuned, 0.0)
     return Trained(tuned.eval(), {settings.encoder_lr: head})
+
+
+def _set_dropout(encoder: Encoder, rate: float) -> None:
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
