@@ -144,7 +144,7 @@ class Speaker:
         x_ME = embed(encoder, backend, compared, corpus, device)
         plain_N = scores_N = cosines(x_ME[one_N], x_ME[other_N])
         if self.settings.segments:
-            means_ME = embed_segments(encoder, backend, compared, corpus, device, self.settings.segments)
+            means_ME = embed(encoder, backend, compared, corpus, device, self.settings.segments)
             # The mean of the cosines of all pairs of segments is the product of the sides' mean directions.
             scores_N = (plain_N + (means_ME[one_N] * means_ME[other_N]).sum(-1)) / 2
         if cohort_CE is not None:
@@ -166,28 +166,25 @@ class Speaker:
 
 
 def embed(
-    encoder: Encoder, backend: SpeakerBackend, cuts: Sequence[MonoCut], corpus: Corpus, device: torch.device
-) -> NDArray[np.float32]:
-    """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics."""
+    encoder: Encoder,
+    backend: SpeakerBackend,
+    cuts: Sequence[MonoCut],
+    corpus: Corpus,
+    device: torch.device,
+    parts: int = 0,
+) -> NDArray[np.floating]:
+    """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics.
+
+    With `parts`, the mean direction of so many segments of each cut: the mean of their embeddings, each of length 1.
+    """
     found = []
     with at_rest(encoder), at_rest(backend):
         for cut in cuts:
-            audio_BS = torch.from_numpy(corpus.audio.audio(cut))[None].to(device)
-            encoded = encoder(audio_BS, torch.tensor([audio_BS.shape[1]], device=device))
-            found.append(backend(encoded)[0].float().cpu().numpy())
-    return np.stack(found)
-
-
-def embed_segments(
-    encoder: Encoder, backend: SpeakerBackend, cuts: Sequence[MonoCut], corpus: Corpus, device: torch.device, count: int
-) -> NDArray[np.float64]:
-    """The mean direction (M, E) of so many segments of each cut: the mean of their embeddings, each of length 1."""
-    found = []
-    with at_rest(encoder), at_rest(backend):
-        for cut in cuts:
-            audio_GS = torch.from_numpy(segments(corpus.audio.audio(cut), count)).to(device)
-            encoded = encoder(audio_GS, torch.full((count,), audio_GS.shape[1], device=device))
-            found.append(unit(backend(encoded).float().cpu().numpy()).mean(axis=0))
+            audio_S = corpus.audio.audio(cut)
+            audio_GS = torch.from_numpy(segments(audio_S, parts) if parts else audio_S[None]).to(device)
+            encoded = encoder(audio_GS, torch.full((len(audio_GS),), audio_GS.shape[1], device=device))
+            x_GE = backend(encoded).float().cpu().numpy()
+            found.append(unit(x_GE).mean(axis=0) if parts else x_GE[0])
     return np.stack(found)
 
 

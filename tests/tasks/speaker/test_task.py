@@ -16,7 +16,7 @@ from raysearch.methods.settings import StudentSettings
 from raysearch.tasks.settings import AamSettings, BackendSettings, SpeakerSettings
 from raysearch.tasks.speaker.backend import SpeakerBackend
 from raysearch.tasks.speaker.cosines import cosines, unit
-from raysearch.tasks.speaker.task import Speaker, draw_pairs, embed_segments, segments
+from raysearch.tasks.speaker.task import Speaker, draw_pairs, embed, segments
 from raysearch.tasks.table import evaluate_all
 
 PITCHES_HZ = {"train": (150, 300, 600, 900, 1500, 2400), "dev": (200, 700, 1900), "test": (250, 800, 2000)}
@@ -123,7 +123,7 @@ def test_segments_are_scored_pair_by_pair_beside_the_whole_cuts(corpus, encoder)
     cuts = list(corpus.splits["dev"])[:3]
     backend = SpeakerBackend(SETTINGS.backend, 32, 2).eval()
     cpu = torch.device("cpu")
-    means_ME = embed_segments(encoder, backend, cuts, corpus, cpu, 4)
+    means_ME = embed(encoder, backend, cuts, corpus, cpu, 4)
 
     def directions(cut):
         # Cuts are shorter than a segment, so each is repeated until it is as long.
@@ -159,7 +159,7 @@ def test_segments_change_the_scores_and_not_the_threshold_of_whole_cuts(corpus, 
     assert one == other
     cuts = {cut.id: cut for cut in corpus.splits["dev"]}
     pair = draw_pairs(list(cuts.values()))[0]
-    sides_2E = embed_segments(encoder, backend, [cuts[pair.one], cuts[pair.other]], corpus, cpu, 2)
+    sides_2E = embed(encoder, backend, [cuts[pair.one], cuts[pair.other]], corpus, cpu, 2)
     assert scores_N[0] == pytest.approx((plain_N[0] + sides_2E[0] @ sides_2E[1]) / 2)
     assert not np.allclose(scores_N, plain_N, atol=1e-4)
 
