@@ -5,6 +5,7 @@ Shapes: B crops in this process, S samples.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from lhotse.cut import MonoCut
 from torch import Tensor
 
 from raysearch.corpora.ahead import ahead
-from raysearch.corpora.augmentation import Audio, Augmenter
+from raysearch.corpora.augmentation import Audio, Augmenter, Heard
 from raysearch.corpora.batches import AudioStore, Batch
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 
@@ -26,7 +27,7 @@ class Crops(Batch):
     disturbed_BS: Tensor
     """The crops as an augmenter leaves them."""
     speakers_B: Tensor
-    """Number of each row's speaker, int64."""
+    """Number of each row's class, int64: its speaker, or its speaker at another speed."""
 
 
 class SpeakerCrops:
@@ -59,6 +60,8 @@ class SpeakerCrops:
         self._store, self._augmenter, self._seed, self._readers = store, augmenter, seed, readers
         self.speakers = sorted({speaker_of(cut) for cut in self._cuts})
         self._numbers = {name: number for number, name in enumerate(self.speakers)}
+        self.classes = len(self.speakers) * (augmenter.voices if augmenter else 1)
+        """The number of classes to tell apart: the speakers, as often as there are speeds at which they are heard."""
         self._batch, self._samples = batch, round(crop_s * SAMPLE_RATE_HZ)
         share = batch // world_size
         self._rows = range(rank * share, (rank + 1) * share)
@@ -70,20 +73,33 @@ class SpeakerCrops:
 
     def _crops(self, step: int) -> Crops:
         cuts = [self._cuts[self._index(step * self._batch + row)] for row in self._rows]
-        clean, disturbed = [], []
-        for cut, row in zip(cuts, self._rows, strict=True):
-            # `row` counts over all processes, so a crop is the same whichever process makes it.
-            rng = np.random.default_rng([self._seed, step, row])
-            clean.append(crop(self._store.audio(cut), self._samples, rng))
-            disturbed.append(self._augmenter(clean[-1], rng, self._speech) if self._augmenter else clean[-1])
+        heard = [self._heard(cut, step, row) for cut, row in zip(cuts, self._rows, strict=True)]
         return Crops(
-            torch.from_numpy(np.stack(clean)),
+            torch.from_numpy(np.stack([one.clean_S for one in heard])),
             torch.full((len(cuts),), self._samples),
             cuts,
-            torch.from_numpy(np.stack(disturbed)),
-            torch.tensor([self._numbers[speaker_of(cut)] for cut in cuts]),
+            torch.from_numpy(np.stack([one.disturbed_S for one in heard])),
+            torch.tensor([self._class(cut, one.voice) for cut, one in zip(cuts, heard, strict=True)]),
             number=step,
         )
+
+    def _heard(self, cut: MonoCut, step: int, row: int) -> Heard:
+        # `row` counts over all processes, so a crop is the same whichever process makes it.
+        rng = np.random.default_rng([self._seed, step, row])
+        audio_S = crop(self._store.audio(cut), self._samples, rng)
+        return self._augmenter(audio_S, rng, self._speech) if self._augmenter else Heard(audio_S, audio_S, 0)
+
+    def _class(self, cut: MonoCut, voice: int) -> int:
+        return self._numbers[speaker_of(cut)] + voice * len(self.speakers)
+
+    def balance(self) -> Tensor:
+        """A weight for each class that lets all speakers count the same, however many cuts they have.
+
+        Over the cuts the weights have a mean of 1.
+        """
+        counts = Counter(map(speaker_of, self._cuts))
+        weights = [len(self._cuts) / (len(self.speakers) * counts[name]) for name in self.speakers]
+        return torch.tensor(weights).repeat(self.classes // len(self.speakers))
 
     def _index(self, place: int) -> int:
         epoch, within = divmod(place, len(self._cuts))

@@ -198,25 +198,6 @@ class SyntheticSettings(ReadingSettings):
         return self
 
 
-class AugmentationSettings(Settings):
-    """How training speech is disturbed, each crop in one way. Recordings of noise and rooms are used, but not
-    needed."""
-
-    prob: float = Field(0.6, ge=0, le=1)
-    """Share of the crops that are disturbed."""
-    kinds: list[Literal["noise", "babble", "reverb", "speed"]] = Field(
-        ["noise", "babble", "reverb", "speed"], min_length=1
-    )
-    """Ways to disturb a crop, drawn evenly: coloured noise, babble of three other cuts, the reverberation of a made-up
-    room, a speed a tenth faster or slower."""
-    snr_db: tuple[float, float] = (5.0, 20.0)
-    """Range in decibels of the level of the speech above noise or babble."""
-    musan: LocalPath | None = None
-    """Folder of noise recordings at 16 kHz, such as MUSAN's. They take the place of coloured noise."""
-    rirs: LocalPath | None = None
-    """Folder of room impulse responses at 16 kHz. They take the place of made-up rooms."""
-
-
 class LabelledSettings(ReadingSettings):
     """Recordings that have one class each."""
 

@@ -24,6 +24,9 @@ from raysearch.teachers.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
+LATER_OF_TASKS = {"mask_time": 0, "mask_channels": 0, "dropout": 0, "layer_drop": 0, "frozen": 0, "segments": 0}
+"""Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
+they are no part of a digest, and documents from before keep theirs."""
 
 
 def _macs_and_error(given: dict[str, Any]) -> list[str]:
@@ -225,6 +228,10 @@ class Spec(Settings):
     def digest(self) -> str:
         """Digest of all but the name and the workers. Two searches with the same digest ask the same question."""
         document = self.model_dump(mode="json", by_alias=True, exclude={"name", "workers"})
+        for task in document["task"] if isinstance(document["task"], list) else [document["task"]]:
+            for key, off in LATER_OF_TASKS.items():
+                if task.get(key) == off:
+                    del task[key]
         return document_digest(document)
 
     def settings(self, config: Config) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from raysearch.corpora.settings import LocalPath
 from raysearch.errors import InputError
 from raysearch.files.bundled import SPACES, find_document
 from raysearch.files.yaml_text import read_mapping
@@ -47,7 +48,24 @@ def parse_spec(document: Mapping[str, Any], *, where: str) -> Spec:
         check(spec)
     except InputError as err:
         raise InputError(f"{where}: {err}") from err
-    return spec
+    return spec.model_copy(update=_absolute_paths(spec))
+
+
+def _absolute_paths(spec: Spec) -> dict[str, dict[str, Any]]:
+    """The groups of fixed settings that name files or folders, with absolute paths.
+
+    Their models make paths absolute too, but only where a trial runs, which is in another folder than the command.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for method in spec.methods:
+        fields = load_method(method).Settings.model_fields
+        for group in [name for name in spec.groups if name in fields]:
+            own = getattr(fields[group].annotation, "model_fields", {})
+            for key, value in spec.fixed(group).items():
+                kind = own[key].annotation if key in own else None
+                if isinstance(value, str) and LocalPath in get_args(kind):
+                    found.setdefault(group, spec.fixed(group).copy())[key] = str(Path(value).expanduser().absolute())
+    return found
 
 
 def differences(old: Spec, new: Spec) -> dict[str, str]:

@@ -57,6 +57,7 @@ def label_key(settings: TargetSettings, teacher: Teacher | None, corpus: Corpus)
         seed=settings.seed,
         fit_frames=settings.fit_frames,
         corpus=corpus.fingerprint,
+        normalise=settings.normalise,
     )
 
 
@@ -111,6 +112,8 @@ def _build(
     frames_ND = np.concatenate([sample[cut] for cut in sampled])
     # Each cut's features are let go as they are counted: the joined array is a copy of them.
     ends = np.cumsum([len(sample.pop(cut)) for cut in sampled])
+    normalise = _normaliser(frames_ND) if key.normalise else _unchanged
+    frames_ND = normalise(frames_ND)
     _log.info("label set %s: k-means of %d frames into %d", key.digest, len(frames_ND), key.clusters)
     tell("label set: k-means", 0, key.clusters, "clusters")
     centres_KD = fit_clusters(frames_ND, key.clusters, key.seed)
@@ -121,7 +124,7 @@ def _build(
     labels = dict(zip(sampled, np.split(labels_N, ends[:-1]), strict=True))
     rest = [cut for split in (train, dev) for cut in split if cut.id not in labels]
     heard = counted(read(rest), "label set: labels", len(rest))
-    labels.update((cut, assign(feats_TD, centres_KD)) for cut, feats_TD in heard)
+    labels.update((cut, assign(normalise(feats_TD), centres_KD)) for cut, feats_TD in heard)
     quality |= usage(np.concatenate([labels[cut.id] for cut in train]), key.clusters)
     train_phones, dev_phones = _phones(train), _phones(dev)
     if train_phones and dev_phones:
@@ -130,6 +133,18 @@ def _build(
         quality["probe_per"] = probe_per(slower, key.clusters, train_phones, dev_phones, key.seed)
     _log.info("label set %s: %s", key.digest, ", ".join(f"{name} {value:.4g}" for name, value in quality.items()))
     write_label_set(folder, key, hop_samples, labels, quality)
+
+
+def _unchanged(feats_TD: np.ndarray) -> np.ndarray:
+    return feats_TD
+
+
+def _normaliser(frames_ND: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that brings each feature to the mean 0 and the variance 1 that it has over these frames."""
+    mean_D, std_D = frames_ND.mean(axis=0, dtype=np.float64), frames_ND.std(axis=0, dtype=np.float64)
+    # A feature that never changes stays 0, and not what rounding would make of it.
+    mean_D, scale_D = mean_D.astype(np.float32), (1 / np.maximum(std_D, 1e-5)).astype(np.float32)
+    return lambda feats_TD: (feats_TD - mean_D) * scale_D
 
 
 def _phones(cuts: CutSet) -> Mapping[str, list[str]]:

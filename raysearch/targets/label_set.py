@@ -37,11 +37,17 @@ class LabelKey:
     fit_frames: int
     corpus: str
     """Fingerprint of the corpus."""
+    normalise: bool = False
+    """Whether each feature was brought to mean 0 and variance 1 before it was clustered."""
 
     @property
     def digest(self) -> str:
         """The name of the label set in its store, 16 hexadecimal digits."""
-        return document_digest(asdict(self))
+        document = asdict(self)
+        # This came later. Where it is off, label sets keep the names that they had before.
+        if not self.normalise:
+            del document["normalise"]
+        return document_digest(document)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class LabelSet:
     labels_N: np.ndarray
     spans: Mapping[str, slice]
     """Place of each cut's labels in `labels_N`, by the id of the cut."""
+    numbers_K: np.ndarray | None = None
+    """Numbers that take the place of the clusters' own. None leaves these."""
 
     def document(self) -> dict[str, object]:
         """Digest, key, rate and quality in one flat mapping, for JSON."""
@@ -68,7 +76,8 @@ class LabelSet:
 
     def labels(self, cut_id: str) -> np.ndarray:
         """The cluster ids of a cut's frames, (T,). Raises: KeyError if the cut is neither in train nor in dev."""
-        return self.labels_N[self.spans[cut_id]]
+        labels_T = self.labels_N[self.spans[cut_id]]
+        return labels_T if self.numbers_K is None else self.numbers_K[labels_T]
 
 
 def write_label_set(

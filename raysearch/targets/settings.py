@@ -26,6 +26,9 @@ class TargetSettings(Settings):
     clusters: int = Field(500, ge=2, le=1_000_000)
     """Number of clusters K. It may not exceed the corpus's frames. More clusters cost k-means time once, but no
     training time."""
+    normalise: bool = False
+    """Bring each feature to mean 0 and variance 1 over the sampled frames before they are clustered. Otherwise a few
+    loud features of a teacher decide which frames are alike."""
     fit_frames: int = Field(200_000, ge=1, le=1_000_000_000)
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
     seed: Seed = 0

@@ -16,10 +16,12 @@ from itertools import islice
 import numpy as np
 import torch
 from lhotse.cut import MonoCut
+from torch import nn
 
 from raysearch.corpora.batches import AudioStore, Batch, TrainingBatches
 from raysearch.corpora.windows import vary_speed
 from raysearch.encoder.encoder import Encoder
+from raysearch.tasks.disturbed_encoder import dropped_blocks, masked_features
 from raysearch.tasks.layers import hidden_layers
 from raysearch.tasks.learner import Learner
 from raysearch.tasks.optimiser import Optimiser
@@ -45,6 +47,7 @@ def finetune(
     """
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
     synchronise_norms(tuned)
+    _set_dropout(tuned, settings.dropout)
     head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
@@ -55,9 +58,16 @@ def finetune(
             if settings.speed:
                 batch = vary_speed(batch, settings.speed, np.random.default_rng([seed, step]))
             mine, times = _own_rows(batch)
-            xs = hidden_layers(tuned, mine, device)
+            # Gradients of zero move nothing in Adam, so the encoder stays as it is while it is frozen.
+            with (
+                torch.set_grad_enabled(step >= settings.frozen * settings.updates),
+                masked_features(tuned, settings),
+                dropped_blocks(tuned, settings.layer_drop),
+            ):
+                xs = hidden_layers(tuned, mine, device)
             loss = learner.loss(head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], mine.cuts)
             optimiser.update(loss / (times * max(1, learner.count(batch.cuts))))
+    _set_dropout(tuned, 0.0)
     return Trained(tuned.eval(), {settings.encoder_lr: head})
 
 
@@ -73,3 +83,9 @@ def _own_rows(batch: Batch) -> tuple[Batch, int]:
     samples_B = batch.samples_B[rows]
     audio_BS = batch.audio_BS[rows, : int(samples_B.max())]
     return replace(batch, audio_BS=audio_BS, samples_B=samples_B, cuts=[batch.cuts[row] for row in rows]), 1
+
+
+def _set_dropout(encoder: Encoder, rate: float) -> None:
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate

@@ -8,13 +8,23 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from raysearch.settings import Count, Seconds, Settings, Updates, Width
 
 
-class HeadSettings(Settings):
-    """Settings of every task that trains a linear head on the encoder's hidden states."""
+class MaskSettings(Settings):
+    """Spans of an encoder's features that are set to zero while it trains, as SpecAugment does."""
+
+    mask_time: float = Field(0.0, ge=0, lt=1)
+    """Expected share of the frames in masked spans of 0.2 s. Spans overlap, so that somewhat fewer are masked."""
+    mask_channels: float = Field(0.0, ge=0, lt=1)
+    """Expected share of the channels in masked spans of a twelfth of the width, each row of a batch for itself."""
+
+
+class HeadSettings(MaskSettings):
+    """Settings of every task that trains a linear head on the encoder's hidden states. Masks, `dropout`, `layer_drop`
+    and `frozen` are for `finetune`."""
 
     mode: Literal["probe", "finetune"] = "probe"
     """What is trained. `probe`: the head alone, on a frozen encoder; `finetune`: the head and a copy of the encoder."""
@@ -22,7 +32,7 @@ class HeadSettings(Settings):
     """Updates of the head. In `finetune` an update costs about three passes of the encoder, in `probe` none."""
     batch_s: Seconds = 30.0
     """Seconds of audio in a batch."""
-    lrs: list[float] = Field([3e-2, 1e-1, 3e-1], min_length=1, max_length=100)
+    lrs: list[float] = Field([1e-2, 3e-2, 1e-1, 3e-1, 1.0], min_length=1, max_length=100)
     """Peak learning rates of heads in `probe`, ascending. Each trains a head, and the dev split chooses among them."""
     head_lr: float = Field(1e-2, gt=0)
     """Peak learning rate of the head in `finetune`."""
@@ -31,6 +41,12 @@ class HeadSettings(Settings):
     knew."""
     speed: float = Field(0.0, ge=0, lt=1)
     """Share by which `finetune` plays each cut faster or slower, drawn anew each time. It stands in for more voices."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of the encoder."""
+    layer_drop: float = Field(0.0, ge=0, lt=1)
+    """Probability with which an update passes by a block of the encoder."""
+    frozen: float = Field(0.0, ge=0, le=1)
+    """Share of the updates, the first ones, in which the head learns alone. They cost a third of the others."""
 
     @field_validator("lrs")
     @classmethod
@@ -99,6 +115,9 @@ class SpeakerSettings(Settings):
     as_norm: int = Field(0, ge=0, le=1_000_000)
     """Number of cohort speakers, those nearest to either cut of a pair, by which scores are normalised. 0 leaves
     cosines as they are. The cohort is up to 600 training speakers."""
+    segments: int = Field(0, ge=0, le=1_000)
+    """Number of segments of 3 s that are taken from each cut, evenly spaced. A score is then half the cosine of the
+    whole cuts and half the mean cosine of all pairs of their segments. 0 scores whole cuts alone."""
     backend: BackendSettings = BackendSettings(kind="linear", layers="sum")
     """The back end trained here."""
     aam: AamSettings = AamSettings()
@@ -111,6 +130,12 @@ class SpeakerSettings(Settings):
     """Length of a crop in seconds."""
     lr: float = Field(3e-3, gt=0)
     """Peak learning rate of the back end trained here."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_score(self) -> SpeakerSettings:
+        if self.segments and self.as_norm:
+            raise ValueError(f"segments: {self.segments} with as_norm = {self.as_norm}; expected one of them to be 0")
+        return self
 
 
 class ClassificationSettings(HeadSettings):

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from raysearch.corpora.augmentation import Augmenter
+from raysearch.corpora.augmentation_settings import AugmentationSettings
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.crops import SpeakerCrops
-from raysearch.corpora.settings import AugmentationSettings
 from raysearch.methods.speaker.settings import SharedSettings, SpeakerTraining, VerificationSettings
 from raysearch.methods.speaker.steps import TwoSteps
 from raysearch.methods.speaker.verification import ImitationBatches, Verification
@@ -52,8 +52,8 @@ def train_speakers(folder: Path, settings: TrainedTeacher, corpus: Corpus, devic
     )
     encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
     backend = SpeakerBackend(BACKEND, encoder.config.width, encoder.config.depth + 1)
-    aam = AamSoftmax(len(crops.speakers), BACKEND.embedding, verification.scale)
-    module = Verification(encoder, backend, aam, steps)
+    aam = AamSoftmax(crops.classes, BACKEND.embedding, verification.scale)
+    module = Verification(encoder, backend, aam, steps, training)
     run = Run(
         folder,
         device,

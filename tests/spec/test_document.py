@@ -206,6 +206,20 @@ def test_bad_group_of_its_own_is_refused_in_one_line(tmp_path: Path, changes: di
     assert expected in refusal(write(tmp_path, **changes))
 
 
+def test_paths_among_a_method_s_settings_count_from_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, augmentation = {"kind": "speaker"}, {"musan": "sounds/musan", "rirs": str(tmp_path / "rooms"), "prob": 0.5}
+    given = {"method": "oskdft", "task": task, "objectives": ["macs", "eer"], "space": {}, "augmentation": augmentation}
+    path = write(tmp_path, **given)
+    monkeypatch.chdir(tmp_path)
+    spec = load_spec(path)
+    monkeypatch.chdir("/")
+    settings = spec.settings({"method": "oskdft"}).augmentation
+    assert (settings.musan, settings.rirs) == (tmp_path / "sounds/musan", tmp_path / "rooms")
+    assert spec.fixed("augmentation") == augmentation | {"musan": str(tmp_path / "sounds/musan")}
+
+
 def test_unknown_key_is_refused_with_every_key_there_is(tmp_path: Path) -> None:
     assert refusal(write(tmp_path, studnt={})) == (
         "studnt: unknown key; expected one of name, corpus, teacher, task, method, space, constraints, objectives, "

@@ -150,6 +150,30 @@ def test_mfcc_key_is_free_of_teacher_and_layer(corpus: Corpus) -> None:
     assert label_key(MFCC, None, corpus) == other
 
 
+def test_normalised_features_all_count_the_same_in_every_cut(
+    build: Callable[..., LabelSet], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = []
+
+    def spy(frames_ND: np.ndarray, *rest: int) -> np.ndarray:
+        fits.append((frames_ND, fit(frames_ND, *rest)))
+        return fits[-1][1]
+
+    fit = build_module.fit_clusters
+    monkeypatch.setattr(build_module, "fit_clusters", spy)
+    plain, scaled = build(MFCC), build(MFCC.model_copy(update={"normalise": True}))
+    assert plain.key.digest != scaled.key.digest
+    (raw_ND, _), (scaled_ND, centres_KD) = fits
+    mean_D, std_D = raw_ND.mean(axis=0), raw_ND.std(axis=0)
+    assert std_D.max() > 10 * std_D.min()
+    np.testing.assert_allclose(scaled_ND.std(axis=0), 1, atol=1e-3)
+    batches = build_module.evaluation_batches([*corpus.splits["train"], *corpus.splits["dev"]], AudioStore(), 6)
+    for cut, feats_TD in mfcc_features(batches):
+        nearest_T = pairwise_distances_argmin((feats_TD - mean_D) / std_D, centres_KD)
+        # Rounding decides a frame or two that lie between two centres.
+        assert (scaled.labels(cut) == nearest_T).mean() > 0.99
+
+
 def test_teacher_source_without_teacher_is_refused(build: Callable[..., LabelSet]) -> None:
     with pytest.raises(InputError, match=r"^targets\.source: teacher; expected mfcc"):
         build(TargetSettings())

@@ -61,8 +61,8 @@ class Oskdft(_SpeakerStudent):
     Cannot: change the teacher's width; judge any task but `speaker` by the back end that it trains.
     Source: OS-KDFT, Heo et al., Interspeech 2023 (arXiv 2305.17394). Deviations: an adapter has no residual of its own,
     so that both routes start as one; epochs are shares of the updates, and the optimiser's moments are not reset
-    between them; classes are not weighted; there are no time-frequency masks in front of the back end; gradients are
-    clipped.
+    between them; masked features become zero, and there is no second mask in front of the back end; weights of classes
+    have a mean of 1 over the corpus, not over each batch; no crop fades in or out; gradients are clipped.
     """
 
     name: ClassVar[str] = "oskdft"

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from raysearch.settings import Depth, Seconds, Settings, Width
-from raysearch.tasks.settings import AamSettings
+from raysearch.tasks.settings import AamSettings, MaskSettings
 from raysearch.training.settings import TrainingSettings
 
 
@@ -82,9 +82,11 @@ class VerificationSettings(AamSettings):
     update needs two passes."""
     detach_after: float = Field(0.5, gt=0, lt=1)
     """Share of the updates up to which the verification loss trains shared weights with `detach-after`."""
+    class_weights: bool = False
+    """Weigh each crop by one over the number of its speaker's recordings, so that all speakers count the same."""
 
 
-class SpeakerTraining(TrainingSettings):
+class SpeakerTraining(TrainingSettings, MaskSettings):
     """How a student, its adapters and its back end are trained."""
 
     lr: float = Field(1e-4, gt=0)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from raysearch.corpora.settings import AugmentationSettings
+from raysearch.corpora.augmentation_settings import AugmentationSettings
 from raysearch.methods.speaker.settings import (
     AdapterSettings,
     FirstKdSettings,

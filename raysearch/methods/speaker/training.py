@@ -54,7 +54,7 @@ def train_speaker_student(trial: Trial[FinetuneSettings], steps: Steps, more: Mo
             f"corpus {trial.corpus.name}: train names {len(crops.speakers)} speakers; expected two at least"
         )
     teacher = trial.teacher.encoder.to(trial.device)
-    module = build(trial.seed, teacher, settings, steps, len(crops.speakers))
+    module = build(trial.seed, teacher, settings, steps, crops)
     run = Run(
         trial.folder,
         trial.device,
@@ -69,13 +69,14 @@ def train_speaker_student(trial: Trial[FinetuneSettings], steps: Steps, more: Mo
     return fit(run, Recipe(module, crops, prepare, trial.evaluate, {"speaker": module.backend}, more))
 
 
-def build(seed: int, teacher: Encoder, settings: FinetuneSettings, steps: Steps, speakers: int) -> Verification:
+def build(seed: int, teacher: Encoder, settings: FinetuneSettings, steps: Steps, crops: SpeakerCrops) -> Verification:
     """The module that is trained. The same seed gives the same one."""
     torch.manual_seed(seed)
     student = inherited_student(teacher, settings.student, settings.adapter, settings.training.dropout)
     backend = SpeakerBackend(settings.backend, student.config.width, student.config.depth + 1)
-    aam = AamSoftmax(speakers, settings.backend.embedding, settings.verification.scale)
-    return Verification(student, backend, aam, steps)
+    balance_S = crops.balance() if settings.verification.class_weights else None
+    aam = AamSoftmax(crops.classes, settings.backend.embedding, settings.verification.scale, balance_S)
+    return Verification(student, backend, aam, steps, settings.training)
 
 
 def groups(module: Verification, settings: FinetuneSettings, steps: Steps) -> tuple[Group, ...]:

@@ -20,6 +20,8 @@ from raysearch.corpora.batches import Batch
 from raysearch.corpora.crops import Crops
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.methods.speaker.steps import Steps
+from raysearch.tasks.disturbed_encoder import masked_features
+from raysearch.tasks.settings import MaskSettings
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
 from raysearch.training.loss_module import LossModule
@@ -34,10 +36,12 @@ class Verification(LossModule):
     gradients of zero, because with several processes all must have gradients for the same ones.
     """
 
-    def __init__(self, student: Encoder, backend: SpeakerBackend, aam: AamSoftmax, steps: Steps) -> None:
+    def __init__(
+        self, student: Encoder, backend: SpeakerBackend, aam: AamSoftmax, steps: Steps, masks: MaskSettings
+    ) -> None:
         super().__init__()
         self.student, self.backend, self.aam = student, backend, aam
-        self.steps = steps
+        self.steps, self.masks = steps, masks
 
     def counts(self, speakers_B: Tensor, **inputs: Any) -> dict[str, int]:
         """The crops. All have the same number of frames."""
@@ -57,7 +61,8 @@ class Verification(LossModule):
         `targets_BTD` is the teacher's output. None where the update does not imitate.
         """
         losses = self.steps.at(step)
-        plain, adapted = self._routes(audio_BS, samples_B, losses.kd_weight > 0, losses.verifies, losses.detached)
+        with masked_features(self.student, self.masks):
+            plain, adapted = self._routes(audio_BS, samples_B, losses.kd_weight > 0, losses.verifies, losses.detached)
         loss = audio_BS.new_zeros(())
         metrics: dict[str, Tensor] = {}
         if plain is not None:

@@ -18,9 +18,14 @@ class AamSoftmax(nn.Module):
     Source: Deng et al., ArcFace, CVPR 2019, section 2.1, with its guard past pi.
     """
 
-    def __init__(self, speakers: int, embedding: int, scale: float) -> None:
+    balance_S: Tensor | None
+
+    def __init__(self, speakers: int, embedding: int, scale: float, balance_S: Tensor | None = None) -> None:
+        """`balance_S` is the weight of each speaker's cuts in the loss. By default all weigh 1."""
         super().__init__()
         self.scale = scale
+        # Checkpoints do not hold the weights, which the corpus gives.
+        self.register_buffer("balance_S", balance_S, persistent=False)
         self.weight_SE = nn.Parameter(torch.empty(speakers, embedding))
         nn.init.xavier_normal_(self.weight_SE)
 
@@ -32,6 +37,8 @@ class AamSoftmax(nn.Module):
             own_B1 = cosine_BS.gather(1, speakers_B[:, None])
             logits_BS = self.scale * cosine_BS.scatter(1, speakers_B[:, None], with_margin(own_B1, margin))
             loss_B = F.cross_entropy(logits_BS, speakers_B, reduction="none")
+            if self.balance_S is not None:
+                loss_B = loss_B * self.balance_S[speakers_B]
         return loss_B, (cosine_BS.argmax(1) == speakers_B).float()
 
 

@@ -1,7 +1,7 @@
 """The task `speaker`, speaker verification: does one person speak in two cuts?
 
 Shapes: L hidden states, B cuts, S samples, T frames, D width of the encoder, E width of an embedding, N pairs, M cuts
-that they compare, C speakers of a cohort.
+that they compare, G segments of a cut, C speakers of a cohort.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.corpora.settings import SPLITS
-from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError, counted
@@ -31,7 +31,7 @@ from raysearch.tasks.score import Score
 from raysearch.tasks.settings import SpeakerSettings
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
-from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cosines
+from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cosines, unit
 from raysearch.tasks.speaker.det_plot import draw_det
 from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
 from raysearch.tasks.task import Evaluated
@@ -44,17 +44,19 @@ DRAWN_PAIRS = 1_000
 COHORT_SPEAKERS, COHORT_CUTS = 600, 5
 """The most training speakers by which scores are normalised, and the most cuts of each."""
 
-Embed = Callable[[Sequence[MonoCut]], NDArray[np.float32]]
-"""Function from whole cuts to their embeddings (M, E)."""
+Embed = Callable[..., NDArray[np.float32]]
+"""`embed` of one encoder and back end: a function from cuts, and `parts` of each, to embeddings (M, E)."""
+SEGMENT_S = 3.0
+"""Length in seconds of the segments of a cut. Source: OS-KDFT's public code."""
 
 Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """The scores of pairs, and which of the pairs are of one speaker."""
 
 
 class Speaker:
-    """Scores whole cuts by their cosines, on the corpus's trial lists or on pairs drawn from a split's speakers.
+    """Scores cuts by their cosines, on the corpus's trial lists or on pairs drawn from a split's speakers.
 
-    Cannot: score a split of one speaker; segment or pad cuts.
+    Cannot: score a split of one speaker; pad cuts.
     """
 
     name: ClassVar[str] = "speaker"
@@ -169,8 +171,13 @@ class Speaker:
         one_N, other_N = (np.array([place[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))
         same_N = np.array([pair.same for pair in pairs])
         speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
-        x_ME = embedded([cuts[key] for key in wanted])
+        compared = [cuts[key] for key in wanted]
+        x_ME = embedded(compared)
         plain_N = scores_N = cosines(x_ME[one_N], x_ME[other_N])
+        if self.settings.segments:
+            means_ME = embedded(compared, parts=self.settings.segments)
+            # The mean of the cosines of all pairs of segments is the product of the sides' mean directions.
+            scores_N = (plain_N + (means_ME[one_N] * means_ME[other_N]).sum(-1)) / 2
         if cohort_CE is not None:
             moments_M2 = cohort_moments(x_ME, cohort_CE, self.settings.as_norm)
             scores_N = as_norm(plain_N, moments_M2[one_N], moments_M2[other_N])
@@ -194,15 +201,22 @@ def embed(
     corpus: Corpus,
     device: torch.device,
     precision: str,
+    parts: int = 0,
 ) -> NDArray[np.float32]:
-    """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics."""
+    """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics.
+
+    With `parts`, the mean direction of so many segments of each cut: the mean of their embeddings, each of length 1.
+    """
     own: dict[str, NDArray[np.float32]] = {}
     with at_rest(encoder), at_rest(backend):
         for cut in own_share(cuts):
-            audio_BS = torch.from_numpy(corpus.audio.audio(cut))[None].to(device)
+            audio_S = corpus.audio.audio(cut)
+            audio_GS = torch.from_numpy(segments(audio_S, parts) if parts else audio_S[None]).to(device)
+            samples_G = torch.full((len(audio_GS),), audio_GS.shape[1], device=device)
             with autocast(device, precision):
-                encoded = encoder(audio_BS, torch.tensor([audio_BS.shape[1]], device=device))
-            own[cut.id] = backend(_in_full(encoded))[0].float().cpu().numpy()
+                encoded = encoder(audio_GS, samples_G)
+            x_GE = backend(_in_full(encoded)).float().cpu().numpy()
+            own[cut.id] = unit(x_GE).mean(axis=0) if parts else x_GE[0]
     found = gathered(own)
     return np.stack([found[cut.id] for cut in cuts])
 
@@ -211,6 +225,17 @@ def _in_full(encoded: Encoded) -> Encoded:
     # A variance over time is a difference of squares, which half precision cannot hold.
     hidden = tuple(x_BTD.float() for x_BTD in encoded.hidden)
     return Encoded(encoded.output_BTD.float(), hidden, encoded.frames_B)
+
+
+def segments(audio_S: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """So many segments (G, S) of `SEGMENT_S` seconds, the first at the start and the last at the end.
+
+    A recording that is too short is repeated, as crops are.
+    """
+    samples = round(SEGMENT_S * SAMPLE_RATE_HZ)
+    audio_S = np.resize(audio_S, max(len(audio_S), samples))
+    starts = np.linspace(0, len(audio_S) - samples, count).astype(int)
+    return np.stack([audio_S[start : start + samples] for start in starts])
 
 
 def draw_pairs(cuts: Sequence[MonoCut]) -> tuple[Pair, ...]:

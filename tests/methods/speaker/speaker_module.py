@@ -43,7 +43,7 @@ def made(corpus, teacher, settings=None):
     """The module, and the inputs of an update."""
     settings = settings or settings_of()
     steps = steps_of(settings)
-    module = build(0, teacher.encoder, settings, steps, speakers=2)
+    module = build(0, teacher.encoder, settings, steps, crops_of(corpus, settings))
     prepare = ImitationBatches(teacher.encoder, steps, torch.device("cpu"), "fp32")
 
     def inputs(step):

@@ -133,6 +133,44 @@ def test_teacher_hears_clean_speech_and_student_disturbed(tones, small_teacher):
     assert not torch.equal(disturbed["audio_BS"], clean(0)["audio_BS"])
 
 
+def test_teacher_hears_the_speed_that_the_student_hears(tones, small_teacher):
+    _, inputs = made(tones, small_teacher, settings_of(augmentation={"prob": 1.0, "kinds": ["speed"]}))
+    found = inputs(0)
+    heard = small_teacher.encoder(found["audio_BS"], found["samples_B"]).output_BTD
+    assert torch.equal(found["targets_BTD"], heard)
+    _, as_spoken = made(tones, small_teacher, settings_of(augmentation={"prob": 0.0}))
+    assert not torch.equal(found["targets_BTD"], as_spoken(0)["targets_BTD"])
+
+
+def test_speeds_have_classes_of_their_own(tones, small_teacher):
+    module, _ = made(tones, small_teacher, settings_of(augmentation={"kinds": ["noise", "speed"]}))
+    plain, _ = made(tones, small_teacher)
+    assert len(module.aam.weight_SE) == 3 * len(plain.aam.weight_SE)
+
+
+def test_class_weights_weigh_each_crop_of_a_batch(tones, small_teacher):
+    module, _ = made(tones, small_teacher, settings_of(verification={"class_weights": True}))
+    assert module.aam.balance_S is not None
+    assert not any("balance" in name for name in module.state_dict())
+    weight_S = torch.arange(1.0, 1.0 + len(module.aam.weight_SE))
+    embedding_BE, speakers_B = torch.randn(4, 8), torch.tensor([0, 1, 1, 0])
+    module.aam.balance_S = None
+    plain_B, _ = module.aam(embedding_BE, speakers_B, 0.1)
+    module.aam.balance_S = weight_S
+    torch.testing.assert_close(module.aam(embedding_BE, speakers_B, 0.1)[0], plain_B * weight_S[speakers_B])
+
+
+def test_masks_hide_features_from_both_routes_and_only_while_training_asks_for_them(tones, small_teacher):
+    masked, inputs = made(tones, small_teacher, settings_of(training={"crop_s": 0.5, "mask_time": 0.5}))
+    plain, _ = made(tones, small_teacher, settings_of(training={"crop_s": 0.5}))
+    given = inputs(0)
+    torch.manual_seed(0)
+    (_, found), (_, expected) = masked(**given), plain(**given)
+    assert found["kd"] > expected["kd"] + 1e-3
+    one, other = (module.student(given["audio_BS"], given["samples_B"]).output_BTD for module in (masked, plain))
+    assert torch.equal(one, other)
+
+
 def test_rates_follow_the_paper():
     settings = settings_of(
         distillation={"weight": 100.0, "lr_warmup": 0.1, "lr_decay": 0.93}, training={"lr": 1e-4, "floor": 0.01}

@@ -15,7 +15,8 @@ from raysearch.errors import InputError
 from raysearch.methods.settings import StudentSettings
 from raysearch.tasks.settings import AamSettings, BackendSettings, SpeakerSettings
 from raysearch.tasks.speaker.backend import SpeakerBackend
-from raysearch.tasks.speaker.task import Speaker, draw_pairs
+from raysearch.tasks.speaker.cosines import cosines, unit
+from raysearch.tasks.speaker.task import Speaker, draw_pairs, embed, segments
 from raysearch.tasks.table import evaluate_all
 
 PITCHES_HZ = {"train": (150, 300, 600, 900, 1500, 2400), "dev": (200, 700, 1900), "test": (250, 800, 2000)}
@@ -116,6 +117,56 @@ def test_split_of_one_speaker_is_refused(corpus, encoder):
     alone = CutSet.from_cuts(list(corpus.splits["dev"])[:4])
     with pytest.raises(InputError, match="task speaker: corpus voices: split dev: 1 speaker in 4 cuts; expected two"):
         judged(Speaker(SETTINGS), encoder, Corpus("voices", {**corpus.splits, "dev": alone}))
+
+
+def test_segments_are_scored_pair_by_pair_beside_the_whole_cuts(corpus, encoder):
+    cuts = list(corpus.splits["dev"])[:3]
+    backend = SpeakerBackend(SETTINGS.backend, 32, 2).eval()
+    cpu = torch.device("cpu")
+    means_ME = embed(encoder, backend, cuts, corpus, cpu, 4)
+
+    def directions(cut):
+        # Cuts are shorter than a segment, so each is repeated until it is as long.
+        audio_S = np.resize(corpus.audio.audio(cut), 48_000)
+        with torch.no_grad():
+            x_1E = backend(encoder(torch.from_numpy(audio_S)[None], torch.tensor([48_000])))
+        return torch.nn.functional.normalize(x_1E.double())[0].numpy()
+
+    for one, other in ((0, 1), (1, 2)):
+        wanted = directions(cuts[one]) @ directions(cuts[other])
+        assert means_ME[one] @ means_ME[other] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_segments_lie_evenly_from_the_start_to_the_end():
+    audio_S = np.arange(80_000, dtype=np.float32)
+    assert segments(audio_S, 5)[:, 0].tolist() == [0, 8_000, 16_000, 24_000, 32_000]
+    assert segments(audio_S, 5)[-1, -1] == 79_999
+
+
+def test_mean_of_all_pairs_of_segments_is_the_product_of_mean_directions():
+    one_GE, other_GE = np.random.default_rng(0).normal(size=(2, 5, 8))
+    pairs = [cosines(a[None], b[None])[0] for a in one_GE for b in other_GE]
+    assert unit(one_GE).mean(0) @ unit(other_GE).mean(0) == pytest.approx(np.mean(pairs))
+
+
+def test_segments_change_the_scores_and_not_the_threshold_of_whole_cuts(corpus, encoder):
+    backend, cpu = SpeakerBackend(SETTINGS.backend, 32, 2).eval(), torch.device("cpu")
+    found = []
+    for settings in (SETTINGS, SETTINGS.model_copy(update={"segments": 2})):
+        (_, (scores_N, _)), threshold = Speaker(settings)._score(encoder, backend, corpus, "dev", None, cpu, 0)
+        found.append((scores_N, threshold))
+    (plain_N, one), (scores_N, other) = found
+    assert one == other
+    cuts = {cut.id: cut for cut in corpus.splits["dev"]}
+    pair = draw_pairs(list(cuts.values()))[0]
+    sides_2E = embed(encoder, backend, [cuts[pair.one], cuts[pair.other]], corpus, cpu, 2)
+    assert scores_N[0] == pytest.approx((plain_N[0] + sides_2E[0] @ sides_2E[1]) / 2)
+    assert not np.allclose(scores_N, plain_N, atol=1e-4)
+
+
+def test_segments_with_a_cohort_are_refused():
+    with pytest.raises(InputError, match=r"^segments: 5 with as_norm = 300; expected one of them to be 0"):
+        SpeakerSettings.checked({"segments": 5, "as_norm": 300})
 
 
 def test_settings_survive_json():
