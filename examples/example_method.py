@@ -5,19 +5,21 @@ Shapes: B batch, S samples, T student frames, L teacher layers (one here), W tea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
 from raysearch.methods.features.regression import TeacherBatches
 from raysearch.methods.settings import StudentSettings
 from raysearch.methods.student import student_for, train_student
 from raysearch.methods.trial import Trial
 from raysearch.settings import Settings as AnySettings
+from raysearch.training.loss_module import LossModule
 from raysearch.training.report import Report
 from raysearch.training.settings import TrainingSettings
 
@@ -40,7 +42,7 @@ class SimilaritySettings(AnySettings):
     """Optimiser and batches."""
 
 
-class Similarities(nn.Module):
+class Similarities(LossModule):
     """A student, trained to relate frames as its teacher does.
 
     The loss is the mean squared difference between the student's and the teacher's cosine similarities, over all pairs
@@ -51,13 +53,18 @@ class Similarities(nn.Module):
         super().__init__()
         self.student = student
 
-    def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> dict[str, Tensor]:
+        return {"pairs": frames(self.student.config, samples_B).square().sum()}
+
+    def share(
+        self, counts: Mapping[str, Tensor], audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         encoded = self.student(audio_BS, samples_B)
         valid_BT = encoded.valid_BT
         # Padding holds no speech, so pairs with a frame of it do not count.
         pairs_BTT = (valid_BT[:, :, None] & valid_BT[:, None, :]).float()
         gap_BTT = _similarities(encoded.output_BTD.float()) - _similarities(targets_LBTW[0])
-        return (gap_BTT**2 * pairs_BTT).sum() / pairs_BTT.sum(), {}
+        return (gap_BTT**2 * pairs_BTT).sum() / counts["pairs"], {}
 
 
 def _similarities(frames_BTD: Tensor) -> Tensor:

@@ -105,13 +105,18 @@ def evaluation_batches(cuts: Iterable[MonoCut], store: AudioStore, batch_s: floa
     In each archive the longest cuts come first, so that memory runs out at once or never.
     """
     group: list[MonoCut] = []
-    for cut in sorted(cuts, key=lambda cut: (shard(cut), -cut.num_samples, cut.id)):
+    for cut in in_evaluation_order(cuts):
         full = group and (len(group) + 1) * group[0].num_samples > batch_s * SAMPLE_RATE_HZ
         if full or (group and shard(cut) != shard(group[0])):
             yield from _batches(group, store)
             group = []
         group.append(cut)
     yield from _batches(group, store)
+
+
+def in_evaluation_order(cuts: Iterable[MonoCut]) -> list[MonoCut]:
+    """The cuts archive by archive, and in each the longest first."""
+    return sorted(cuts, key=lambda cut: (shard(cut), -cut.num_samples, cut.id))
 
 
 class TrainingBatches:

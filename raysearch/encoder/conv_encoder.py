@@ -1,12 +1,15 @@
 """An encoder without a transformer: convolutions over a log-mel picture, then two linear layers.
 
-Shapes: B batch, S samples, T frames, M mel bins, C channels, X values of all bins and channels, D width.
+Shapes: B batch, S samples, T frames, M mel bins, C channels, X values of all bins and channels, D width. In a batch
+norm X stands for all axes after the channels: none, frames, or frames and bins.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from raysearch.encoder.config import ConvConfig
@@ -67,7 +70,7 @@ class PictureFrontEnd(nn.Module):
         self.log_mel = LogMelFilterbank(config.bins, config.range_db)
         pairs = list(zip([1, *config.channels[:-1]], config.channels, strict=True))
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in pairs)
-        self.norms = nn.ModuleList(FrameBatchNorm(o) for _, o in pairs)
+        self.norms = nn.ModuleList(BatchNorm(o) for _, o in pairs)
         for conv in self.convs:
             assert isinstance(conv, nn.Conv2d)
             assert conv.bias is not None
@@ -88,23 +91,69 @@ class PictureFrontEnd(nn.Module):
         return found
 
 
-class FrameBatchNorm(nn.BatchNorm1d):
-    """Batch norm over channels whose statistics are those of the valid frames, or of all frames without a mask."""
+class BatchNorm(nn.BatchNorm1d):
+    """BatchNorm over channels whose statistics are those of the valid frames, or of all frames without a mask.
 
-    def forward(self, x_BCTM: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+    Once it is `synchronised` they are those of all processes, which may have other numbers of rows and frames. torch's
+    SyncBatchNorm knows no mask, and needs GPUs.
+    """
+
+    synchronised = False
+    """Whether statistics are taken over all processes. All of them must then run each training pass."""
+
+    def forward(self, x_BCX: Tensor, valid_BT: Tensor | None = None) -> Tensor:
         # In eval mode the running statistics are used, so padding cannot change the result and needs no mask.
-        if valid_BT is None or not self.training or bool(valid_BT.all()):
-            return F.batch_norm(
-                x_BCTM,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                self.training,
-                self.momentum or 0.0,
-                self.eps,
-            )
-        normed_NCM = super().forward(x_BCTM.transpose(1, 2)[valid_BT])
-        y_BTCM = torch.zeros_like(x_BCTM.transpose(1, 2), dtype=normed_NCM.dtype)
-        y_BTCM[valid_BT] = normed_NCM
-        return y_BTCM.transpose(1, 2)
+        if not self.training or not (self.synchronised or (valid_BT is not None and not bool(valid_BT.all()))):
+            momentum = self.momentum or 0.0
+            weights = self.running_mean, self.running_var, self.weight, self.bias
+            return F.batch_norm(x_BCX, *weights, self.training, momentum, self.eps)
+        # Sums over many frames would lose digits in half precision.
+        with torch.autocast(x_BCX.device.type, enabled=False):
+            return self._normed(x_BCX.float(), _counted(x_BCX, valid_BT))
+
+    def _normed(self, x_BCX: Tensor, counted_B1X: Tensor) -> Tensor:
+        """The normed values, and zeros where nothing is counted. The running statistics follow."""
+        axes = [0, *range(2, x_BCX.ndim)]
+        sums_C = (x_BCX * counted_B1X).sum(axes)
+        totals = self._total(torch.cat([sums_C, counted_B1X.sum()[None]]))
+        count = totals[-1].detach().clamp(min=1)
+        mean_C = totals[:-1] / count
+        centred_BCX = (x_BCX - _beside(mean_C, x_BCX)) * counted_B1X
+        variance_C = self._total(centred_BCX.square().sum(axes)) / count
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        with torch.no_grad():
+            self.running_mean.lerp_(mean_C, self.momentum or 0.0)
+            # The running variance is the unbiased one, as in torch's BatchNorm.
+            self.running_var.lerp_(variance_C * count / (count - 1).clamp(min=1), self.momentum or 0.0)
+        normed_BCX = centred_BCX * _beside(torch.rsqrt(variance_C + self.eps), x_BCX)
+        return (normed_BCX * _beside(self.weight, x_BCX) + _beside(self.bias, x_BCX)) * counted_B1X
+
+    def _total(self, sums_C: Tensor) -> Tensor:
+        return _Sum.apply(sums_C) if self.synchronised else sums_C
+
+
+def _counted(x_BCX: Tensor, valid_BT: Tensor | None) -> Tensor:
+    """1 for each value that counts in the statistics of its channel, and 0 for padding (B, 1, X)."""
+    ones_B1X = torch.ones_like(x_BCX[:, :1], dtype=torch.float32)
+    if valid_BT is None:
+        return ones_B1X
+    return ones_B1X * valid_BT.view(len(valid_BT), 1, -1, *[1] * (x_BCX.ndim - 3))
+
+
+def _beside(x_C: Tensor, like_BCX: Tensor) -> Tensor:
+    return x_C.view(1, -1, *[1] * (like_BCX.ndim - 2))
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes. Every process's loss depends on it, so gradients are summed on the way back, too."""
+
+    @staticmethod
+    def forward(ctx: Any, x_C: Tensor) -> Tensor:
+        total_C = x_C.clone()
+        distributed.all_reduce(total_C)
+        return total_C
+
+    @staticmethod
+    def backward(ctx: Any, grad_C: Tensor) -> Tensor:
+        return _Sum.forward(ctx, grad_C)

@@ -87,7 +87,13 @@ class Workplace:
         return mels_of(self.corpus, bins, self.store.mels)
 
     def evaluate(
-        self, encoder: Encoder, test: bool, trained: Mapping[str, nn.Module] | None = None, *, keep: Path
+        self,
+        encoder: Encoder,
+        test: bool,
+        trained: Mapping[str, nn.Module] | None = None,
+        *,
+        keep: Path,
+        precision: str = "fp32",
     ) -> Mapping[str, float]:
         """The student's metrics on each task, on dev and, if asked, on test.
 
@@ -96,7 +102,15 @@ class Workplace:
         """
         seed = self.spec.search.seed
         return evaluate_all(
-            self.tasks, encoder, self.corpus, test=test, device=self.device, seed=seed, keep=keep, trained=trained
+            self.tasks,
+            encoder,
+            self.corpus,
+            test=test,
+            device=self.device,
+            seed=seed,
+            keep=keep,
+            trained=trained,
+            precision=precision,
         )
 
     def run(
@@ -110,7 +124,7 @@ class Workplace:
             corpus=self.corpus,
             teacher=self.teacher,
             label_set=self.label_set,
-            evaluate=partial(self.evaluate, keep=folder),
+            evaluate=partial(self.evaluate, keep=folder, precision=precision),
             rungs=self.spec.rung_updates(str(config["method"])),
             folder=folder,
             device=self.device,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
-
 from raysearch.corpora.batches import Rows, TrainingBatches
-from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.trial import Trial
 from raysearch.training.initial import initial_encoder
-from raysearch.training.loop import fit
+from raysearch.training.loop import fit, saved
+from raysearch.training.loss_module import LossModule
 from raysearch.training.memory import fitting
 from raysearch.training.process import rank, world_size
 from raysearch.training.recipe import More, Prepare, Recipe, nothing_more
@@ -29,17 +27,14 @@ def student_for(trial: Trial[Any], config: AnyConfig, training: TrainingSettings
 
 def report_untrained(trial: Trial[Any], encoder: Encoder) -> Iterator[Report]:
     """Yields one report, at the last rung, for a student that is taken as it is."""
-    metrics: Mapping[str, float] = {}
-    if rank() == 0:
-        # What is judged is what lies on disk, as with trained students.
-        save_encoder(encoder, trial.folder / "student")
-        metrics = trial.evaluate(load_encoder(trial.folder / "student", trial.device).eval(), True)
-    yield Report(trial.rungs[-1], metrics, final=True)
+    # What is judged is what lies on disk, as with trained students.
+    judged = saved(encoder, trial.folder / "student", trial.device)
+    yield Report(trial.rungs[-1], trial.evaluate(judged, True), final=True)
 
 
 def train_student(
     trial: Trial[Any],
-    module: nn.Module,
+    module: LossModule,
     prepare: Prepare,
     settings: TrainingSettings,
     rows: Rows | None = None,
@@ -56,7 +51,7 @@ def train_student(
 
 
 def batches_for(
-    trial: Trial[Any], module: nn.Module, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
+    trial: Trial[Any], module: LossModule, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
 ) -> tuple[TrainingBatches, TrainingSettings]:
     """The training split in batches of as many seconds as the settings say, and the settings.
 

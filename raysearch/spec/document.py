@@ -81,7 +81,7 @@ class WorkerSettings(Settings):
     lanes: PositiveInt = 1
     """Number of trials that run at the same time, each on a lane."""
     num_workers: PositiveInt = 1
-    """Ray Train workers of one lane. Several workers train each trial together (DDP)."""
+    """Ray Train workers of one lane. Several workers train each trial together (DDP), and judge it together."""
     use_gpu: bool | Literal["auto"] = "auto"
     """Whether each worker gets a GPU. `auto` gives it one if the cluster has enough for all workers."""
     cpus: PositiveInt = 1
@@ -91,7 +91,7 @@ class WorkerSettings(Settings):
     `cpus`. 0 is fastest where the model runs on the same CPUs.
     """
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number format in training. `auto` is bf16 on a GPU and fp32 on a CPU."""
+    """Number format of training, and of students while they are judged. `auto` is bf16 on a GPU and fp32 on a CPU."""
 
     def precision_on(self, *, gpu: bool) -> str:
         """The precision with `auto` decided: `fp32`, `bf16` or `fp16`."""

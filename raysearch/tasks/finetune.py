@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from lhotse.cut import MonoCut
 from torch import nn
 
-from raysearch.corpora.batches import AudioStore, TrainingBatches
+from raysearch.corpora.batches import AudioStore, Batch, TrainingBatches
 from raysearch.corpora.windows import vary_speed
 from raysearch.encoder.encoder import Encoder
 from raysearch.tasks.disturbed_encoder import dropped_blocks, masked_features
@@ -26,6 +27,7 @@ from raysearch.tasks.learner import Learner
 from raysearch.tasks.optimiser import Optimiser
 from raysearch.tasks.probe import Trained
 from raysearch.tasks.settings import HeadSettings
+from raysearch.training.process import own_share, synchronise_norms, world_size
 
 
 def finetune(
@@ -36,13 +38,16 @@ def finetune(
     store: AudioStore,
     device: torch.device,
     seed: int,
+    precision: str = "fp32",
 ) -> Trained:
     """A tuned copy of the encoder with its one head, which is filed under the encoder's learning rate.
 
-    The given encoder stays as it is.
+    The given encoder stays as it is. The copy is trained in full precision, whatever `precision` is. Of several
+    processes each learns from its own rows of every batch.
     """
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
     _set_dropout(tuned, settings.dropout)
+    synchronise_norms(tuned)
     head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
@@ -52,15 +57,13 @@ def finetune(
         for step, batch in enumerate(islice(batches, settings.updates)):
             if settings.speed:
                 batch = vary_speed(batch, settings.speed, np.random.default_rng([seed, step]))
-            # Adam leaves weights alone that have no gradient, so the encoder stays as it is while it is frozen.
-            with (
-                torch.set_grad_enabled(step >= settings.frozen * settings.updates),
-                masked_features(tuned, settings),
-                dropped_blocks(tuned, settings.layer_drop),
-            ):
-                xs = hidden_layers(tuned, batch, device)
-            frames = [x_LTD.shape[1] for x_LTD in xs]
-            optimiser.update(learner.loss(head, torch.cat(xs, dim=1), frames, batch.cuts))
+            # The optimiser leaves weights alone that ask for no gradient.
+            tuned.requires_grad_(step >= settings.frozen * settings.updates)
+            mine, times = _own_rows(batch)
+            with masked_features(tuned, settings), dropped_blocks(tuned, settings.layer_drop):
+                xs = hidden_layers(tuned, mine, device)
+            loss = learner.loss(head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], mine.cuts)
+            optimiser.update(loss / (times * max(1, learner.count(batch.cuts))))
     _set_dropout(tuned, 0.0)
     return Trained(tuned.eval(), {settings.encoder_lr: head})
 
@@ -69,3 +72,17 @@ def _set_dropout(encoder: Encoder, rate: float) -> None:
     for module in encoder.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
+
+
+def _own_rows(batch: Batch) -> tuple[Batch, int]:
+    """The rows of a batch that fall to this process, and how many processes each of its rows falls to.
+
+    A batch with fewer rows than there are processes falls to all of them: none may be left without a row, since all
+    must run each pass.
+    """
+    if len(batch.cuts) < world_size():
+        return batch, world_size()
+    rows = own_share(range(len(batch.cuts)))
+    samples_B = batch.samples_B[rows]
+    audio_BS = batch.audio_BS[rows, : int(samples_B.max())]
+    return replace(batch, audio_BS=audio_BS, samples_B=samples_B, cuts=[batch.cuts[row] for row in rows]), 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from lhotse.cut import MonoCut
@@ -18,6 +19,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.encoder.gates import GatedEncoder
+from raysearch.training.precision import autocast
 
 KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
@@ -59,14 +61,14 @@ def at_rest(module: nn.Module) -> Iterator[None]:
 
 
 def encode(
-    encoder: Encoder, cuts: Sequence[MonoCut], store: AudioStore, device: torch.device
+    encoder: Encoder, cuts: Sequence[MonoCut], store: AudioStore, device: torch.device, precision: str = "fp32"
 ) -> Iterator[tuple[MonoCut, Tensor]]:
     """Each cut with its `x_LTD`, in the order that pads least.
 
     The hidden states are in half precision, which does for values near 1.
     """
     for batch in evaluation_batches(cuts, store, ENCODE_BATCH_S):
-        with at_rest(encoder):
+        with at_rest(encoder), autocast(device, precision):
             layers = hidden_layers(encoder, batch, device)
         for cut, x_LTD in zip(batch.cuts, layers, strict=True):
             yield cut, x_LTD.half()
@@ -81,19 +83,22 @@ class FrozenLayers:
         cuts: Sequence[MonoCut],
         store: AudioStore,
         device: torch.device,
+        precision: str = "fp32",
+        *,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
-        self._encoder, self._store, self._device = encoder, store, device
+        self._encode = partial(encode, encoder, store=store, device=device, precision=precision)
+        self._device = device
         self._kept: dict[str, Tensor] = {}
         if _half_bytes(encoder.config, cuts) <= keep_bytes:
             # A device has less memory than its host, and the student needs it.
-            self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encode(encoder, cuts, store, device)}
+            self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in self._encode(cuts)}
 
     def of(self, cuts: Sequence[MonoCut]) -> list[Tensor]:
         """One `x_LTD` for each cut, in the order of the cuts."""
         found = self._kept
         if not found:
-            found = {cut.id: x_LTD for cut, x_LTD in encode(self._encoder, cuts, self._store, self._device)}
+            found = {cut.id: x_LTD for cut, x_LTD in self._encode(cuts)}
         return [found[cut.id].to(self._device).float() for cut in cuts]
 
 

@@ -7,7 +7,7 @@ Shapes: B cuts, S samples, L layers, T frames, N frames of several cuts end to e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder
 from raysearch.tasks.layers import normalised_layers
+from raysearch.training.loss_module import LossModule, beyond
 
 
 class Learner(Protocol):
@@ -26,11 +27,14 @@ class Learner(Protocol):
     def head(self, layers: int, width: int) -> nn.Module:
         """A new head, for an encoder with so many hidden states of this width."""
 
+    def count(self, cuts: Sequence[MonoCut]) -> int:
+        """The number of tokens or cuts that the loss of these cuts is a sum over."""
+
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
-        """The loss of a batch in nats. Its cuts lie end to end and have so many frames each."""
+        """The summed loss of a batch in nats. Its cuts lie end to end and have so many frames each."""
 
 
-class EncoderUnderHead(nn.Module):
+class EncoderUnderHead(LossModule):
     """An encoder under the head of a task, which learns together with it. Methods that prune for a task train it."""
 
     def __init__(self, student: Encoder | GatedEncoder, learner: Learner) -> None:
@@ -39,9 +43,20 @@ class EncoderUnderHead(nn.Module):
         self.head = learner.head(student.config.depth + 1, student.config.width)
         self._learner = learner
 
-    def forward(self, audio_BS: Tensor, samples_B: Tensor, cuts: Sequence[MonoCut]) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, audio_BS: Tensor, samples_B: Tensor, cuts: Sequence[MonoCut]) -> dict[str, int]:
+        """What the learner counts."""
+        return {"learned": self._learner.count(cuts)}
+
+    def unread(self) -> Iterator[nn.Parameter]:
+        """The final LayerNorm: the head reads hidden states, never the output."""
+        return beyond(self.student, self.student.config.depth)
+
+    def share(
+        self, counts: Mapping[str, Tensor], audio_BS: Tensor, samples_B: Tensor, cuts: Sequence[MonoCut]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         xs = normalised_layers(self.student, audio_BS, samples_B)
-        return self._learner.loss(self.head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], cuts), {}
+        loss = self._learner.loss(self.head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], cuts)
+        return loss / counts["learned"], {}
 
     @staticmethod
     def prepare(step: int, batch: Batch) -> Mapping[str, Any]:

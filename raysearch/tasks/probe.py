@@ -21,6 +21,7 @@ from raysearch.tasks.layers import FrozenLayers
 from raysearch.tasks.learner import Learner
 from raysearch.tasks.optimiser import Optimiser
 from raysearch.tasks.settings import HeadSettings
+from raysearch.training.process import own_share
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,28 @@ def probe(
     store: AudioStore,
     device: torch.device,
     seed: int,
+    precision: str = "fp32",
 ) -> Trained:
-    """Trains all heads on the same batches. `seed` draws the batches."""
-    frozen = FrozenLayers(encoder, cuts, store, device)
+    """Trains all heads on the same batches. `seed` draws the batches.
+
+    Of several processes each encodes and learns from its own share of the cuts.
+    """
+    own = {cut.id: cut for cut in own_share(cuts)}
+    frozen = FrozenLayers(encoder, list(own.values()), store, device, precision)
     layers, width = encoder.config.depth + 1, encoder.config.width
     heads = {lr: learner.head(layers, width).to(device) for lr in settings.lrs}
     optimiser = Optimiser([(head, lr) for lr, head in heads.items()], settings.updates)
     for drawn in draw(cuts, settings.batch_s, settings.updates, seed):
-        xs = frozen.of(drawn)
+        mine = [cut for cut in drawn if cut.id in own]
+        if not mine:
+            optimiser.update(None)
+            continue
+        xs = frozen.of(mine)
         frames = [x_LTD.shape[1] for x_LTD in xs]
         x_LND = torch.cat(xs, dim=1)
-        losses = [learner.loss(head, x_LND, frames, drawn) for head in heads.values()]
+        losses = [learner.loss(head, x_LND, frames, mine) for head in heads.values()]
         # Heads share no parameters, so the gradient of the sum is each head's own.
-        optimiser.update(torch.stack(losses).sum())
+        optimiser.update(torch.stack(losses).sum() / max(1, learner.count(drawn)))
     return Trained(encoder, heads)
 
 

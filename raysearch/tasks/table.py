@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raysearch.tasks.head import head_folder
 from raysearch.tasks.task import Judge, Task
+from raysearch.training.process import rank
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,7 @@ def evaluate_all(
     seed: int,
     keep: Path | None = None,
     trained: Mapping[str, nn.Module] | None = None,
+    precision: str = "fp32",
 ) -> dict[str, float]:
     """The errors of an encoder on all tasks, in percent, by their names in reports.
 
@@ -59,14 +61,19 @@ def evaluate_all(
 
     `keep` is the folder of a trial, which gets the head of each task, for example in `head-phonemes`, and its picture.
     `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones.
+
+    An encoder that is not trained runs in `precision`. Several processes share the work out, so all of them must call
+    this. All get the same errors, and the one of rank 0 writes the files.
     """
     metrics: dict[str, float] = {}
+    how: dict[str, Any] = {"test": test, "device": device, "seed": seed, "precision": precision}
+    keep = keep if rank() == 0 else None
     for task in tasks:
         if trained and task.name in trained:
             assert isinstance(task, Judge)
-            found = task.judge(encoder, trained[task.name], corpus, test=test, device=device, seed=seed)
+            found = task.judge(encoder, trained[task.name], corpus, **how)
         else:
-            found = task.evaluate(encoder, corpus, test=test, device=device, seed=seed)
+            found = task.evaluate(encoder, corpus, **how)
         metrics |= found.dev.metrics(f"eval/{task.metric}")
         metrics |= {f"eval/{task.metric}_{name}": value for name, value in found.details.items()}
         if keep is not None and found.head is not None:

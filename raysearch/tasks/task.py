@@ -57,8 +57,12 @@ class Task(Protocol):
     metric: ClassVar[str]
     """Name of the error in reports, for example `wer`, `per` or `eer`."""
 
-    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+    def evaluate(
+        self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int, precision: str = "fp32"
+    ) -> Evaluated:
         """Trains a head on the train split and scores it on dev, and on test if asked. The encoder stays as it was.
+
+        Where the encoder is not trained it runs in `precision`. Heads are trained, and read, in full precision.
 
         Raises: InputError if a split that is needed is missing or lacks what the task reads.
         """
@@ -69,6 +73,14 @@ class Judge(Protocol):
     """A task that can also judge an encoder by a head that was trained with it."""
 
     def judge(
-        self, encoder: Encoder, head: Any, corpus: Corpus, *, test: bool, device: torch.device, seed: int
+        self,
+        encoder: Encoder,
+        head: Any,
+        corpus: Corpus,
+        *,
+        test: bool,
+        device: torch.device,
+        seed: int,
+        precision: str = "fp32",
     ) -> Evaluated:
         """The errors of the encoder with this head. Nothing is trained."""

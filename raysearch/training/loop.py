@@ -11,15 +11,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from raysearch.corpora.batches import Batch
+from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
+from raysearch.encoder.encoder import Encoder
 from raysearch.errors import WorkError
 from raysearch.files.whole import write_whole
 from raysearch.training.curve import Curve
 from raysearch.training.meter import Meter
-from raysearch.training.process import rank
+from raysearch.training.process import as_first, rank
 from raysearch.training.recipe import Recipe
 from raysearch.training.report import Report
 from raysearch.training.spans import span, watch
@@ -38,8 +43,8 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     """Trains to the last rung and yields a report at each rung.
 
     If `run.folder` holds a checkpoint, training goes on from there. If that checkpoint lies at a rung, its report is
-    yielded again, because it may have been lost. The process of rank 0 writes and evaluates. The reports of other
-    processes hold training metrics only.
+    yielded again, because it may have been lost. The process of rank 0 writes. All processes evaluate, which is how
+    a task can share its work out, and have the same reports.
 
     Raises: DivergedError at the next line of the curve, if the loss or its gradient is no longer a number.
     """
@@ -78,7 +83,7 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
 def _prepared(
     run: Run, step: int, recipe: Recipe, stream: Iterator[Batch], meter: Meter
 ) -> Iterator[Mapping[str, Any]]:
-    """The arguments of the module for each batch of an update. Each is made when it is wanted, so memory holds one."""
+    """The arguments of the module for each batch of an update."""
     for _ in range(run.settings.accumulate):
         with span("batch"):
             batch = next(stream)
@@ -108,18 +113,29 @@ def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:
 def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Recipe) -> Report:
     """The report at a rung. It is read from disk if it was made before, else the student is judged."""
     step, final = trainer.step, trainer.step == run.budget
-    if rank() != 0:
-        return Report(step, train, final)
-    save_encoder(trainer.student, run.folder / "student")
     path = run.folder / "report.json"
-    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    # The student is judged as it lies on disk, so that the report holds for the files that are shipped.
+    student = saved(trainer.student, run.folder / "student", run.device)
+    # Only rank 0 is sure to have the folder, and all must judge, or none.
+    old = as_first(json.loads(path.read_text(encoding="utf-8")) if path.exists() else {})
     if old.get("step") == step:
         return Report(step, old["metrics"], final)
-    # The student is judged as it lies on disk, so that the report holds for the files that are shipped.
-    student = load_encoder(run.folder / "student", run.device).eval()
-    metrics = {**train, **recipe.evaluate(student, final, recipe.heads), **recipe.more(student), **_batch(run)}
-    write_whole(path, json.dumps({"step": step, "metrics": metrics}))
+    errors = recipe.evaluate(student, final, recipe.heads)
+    metrics = as_first({**train, **errors, **recipe.more(student), **_batch(run)})
+    if rank() == 0:
+        write_whole(path, json.dumps({"step": step, "metrics": metrics}))
     return Report(step, metrics, final)
+
+
+def saved(encoder: Encoder, folder: Path, device: torch.device) -> Encoder:
+    """The encoder in eval mode, as it now lies in `folder`. The process of rank 0 has written it there."""
+    if rank() == 0:
+        save_encoder(encoder, folder)
+        return load_encoder(folder, device).eval()
+    # Another node may have no copy of the folder. The weights are the same in all processes.
+    copy = build_encoder(encoder.config).to(device)
+    copy.load_state_dict(encoder.state_dict())
+    return copy.eval()
 
 
 def _batch(run: Run) -> dict[str, float]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from raysearch.corpora.batches import Batch, TrainingBatches
 from raysearch.files.whole import write_whole
+from raysearch.training.loss_module import LossModule
 from raysearch.training.precision import autocast
-from raysearch.training.process import alone, rank, world_size
+from raysearch.training.process import rank, world_size
 from raysearch.training.settings import TrainingSettings
 
 FILE = "batch.json"
@@ -31,7 +32,7 @@ def fitting(
     folder: Path,
     asked: TrainingSettings,
     build: Callable[[float], TrainingBatches],
-    module: nn.Module,
+    module: LossModule,
     prepare: Callable[[int, Batch], Mapping[str, Any]],
     device: torch.device,
     precision: str,
@@ -103,7 +104,7 @@ def _first(folder: Path, asked_s: float, device: torch.device) -> tuple[float, b
 def _fits(
     batch: Batch,
     copies: int,
-    module: nn.Module,
+    module: LossModule,
     prepare: Callable[[int, Batch], Mapping[str, Any]],
     device: torch.device,
     precision: str,
@@ -116,7 +117,7 @@ def _fits(
         kept = [torch.empty_like(parameter) for parameter in module.parameters() for _ in range(copies)]
         inputs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in prepare(0, batch).items()}
         # Nothing is exchanged with other processes: one that runs out of memory would leave the others waiting.
-        with alone(), autocast(device, precision):
+        with autocast(device, precision):
             loss, _ = module(**inputs)
         loss.backward()
         del kept

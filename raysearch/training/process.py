@@ -1,28 +1,19 @@
-"""The processes of a distributed run: which one this is, its own random numbers, and means over all of them.
+"""The processes of a distributed run: which one this is, its own random numbers, and what all of them have together.
 
-Shapes: B batch, T frames.
+With one process every function here gives what it was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
-from torch import Tensor, distributed
+from torch import distributed, nn
 
-_alone = ContextVar("_alone", default=False)
+from raysearch.encoder.conv_encoder import BatchNorm
 
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """A context in which this process works as if it were the only one."""
-    token = _alone.set(True)
-    try:
-        yield
-    finally:
-        _alone.reset(token)
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -32,7 +23,7 @@ def rank() -> int:
 
 def world_size() -> int:
     """The number of processes of the run."""
-    return distributed.get_world_size() if distributed.is_initialized() and not _alone.get() else 1
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def generator(seed: int, number: int) -> np.random.Generator:
@@ -43,14 +34,31 @@ def generator(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, rank(), number])
 
 
-def mean_over_processes(x_BT: Tensor, where_BT: Tensor) -> Tensor:
-    """The mean of `x_BT` over the frames where `where_BT` is True, or zero if there are no such frames.
+def synchronise_norms(module: nn.Module) -> None:
+    """Lets every BatchNorm of the module take its statistics over all processes from now on, while it trains."""
+    for part in module.modules():
+        if isinstance(part, BatchNorm):
+            part.synchronised = world_size() > 1
 
-    With several processes each divides by the frames of all. DDP, torch's distributed training, then averages the
-    gradients, and the result is the mean over the frames of all processes. With a mean in each process, a frame would
-    count for more in a process that has few of them.
-    """
-    count = where_BT.sum()
-    if world_size() > 1:
-        distributed.all_reduce(count)
-    return (x_BT * where_BT).sum() * world_size() / count.clamp(min=1)
+
+def own_share(items: Sequence[T]) -> list[T]:
+    """The items that fall to this process when they are dealt out in turn."""
+    return list(items[rank() :: world_size()])
+
+
+def gathered(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of all processes in one dictionary. All processes must call this, and all get the same."""
+    if world_size() == 1:
+        return dict(own)
+    found: list[Mapping[str, Any]] = [{}] * world_size()
+    distributed.all_gather_object(found, dict(own))
+    return {key: value for entries in found for key, value in entries.items()}
+
+
+def as_first(value: T) -> T:
+    """What the process of rank 0 gives here. All processes must call this."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    distributed.broadcast_object_list(box)
+    return box[0]

@@ -15,6 +15,7 @@ from torch import nn
 
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
+from raysearch.training.loss_module import LossModule
 
 Prepare = Callable[[int, Batch], Mapping[str, Any]]
 """Function from the update's number and a batch to the module's arguments, `samples_B` among them. Tensors may lie on
@@ -60,9 +61,8 @@ def nothing_more(student: Encoder) -> Mapping[str, float]:
 class Recipe:
     """What is trained, on what, and how it is judged."""
 
-    module: nn.Module
-    """Module to train. `module(**inputs)` returns the loss and a dict of detached metrics, and `module.student` is the
-    student."""
+    module: LossModule
+    """Module to train, with the student in it."""
     batches: Batches
     prepare: Prepare
     evaluate: Evaluate = not_evaluated

@@ -17,7 +17,7 @@ class TrainingSettings(Settings):
     batch_s: float = Field(87.5, gt=0)
     """Seconds of audio in a batch, padding included."""
     accumulate: PositiveInt = 1
-    """Batches of every worker whose gradients are averaged into one update. It hears so many times `batch_s`."""
+    """Batches of every worker that make one update, as if they were one. It hears so many times `batch_s`."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's decoupled weight decay."""
     clip: float = Field(10.0, gt=0)

@@ -18,8 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raysearch.encoder.encoder import Encoder
 from raysearch.training import checkpoint
+from raysearch.training.loss_module import LossModule, divisors
 from raysearch.training.precision import autocast
-from raysearch.training.process import generator, world_size
+from raysearch.training.process import generator, synchronise_norms, world_size
 from raysearch.training.schedule import linear
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.spans import span
@@ -76,11 +77,13 @@ class Run:
 
 
 class Trainer:
-    """Updates a module `module(**inputs) -> (loss, metrics)` that owns the student as its attribute `student`."""
+    """Updates a module and the student in it, in one process or in several that do the same."""
 
-    def __init__(self, run: Run, module: nn.Module) -> None:
+    def __init__(self, run: Run, module: LossModule) -> None:
         self._run = run
         self._bare = module.to(run.device).train()
+        for parameter in module.unread():
+            parameter.requires_grad_(False)
         self._module = _distributed(module, run.device) if world_size() > 1 else module
         self._optimiser = torch.optim.AdamW(
             _groups(module, run),
@@ -113,24 +116,28 @@ class Trainer:
         return run.settings.lr * linear(self.step - run.start, run.budget - run.start, run.settings.warmup)
 
     def update(self, batches: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """One update, by the mean of the gradients of `accumulate` batches. Returns the means of their metrics.
+        """One update, by the gradient of the loss of all its batches. Returns this process's metrics of it.
 
-        `batches` are the module's arguments for each batch. They are taken one at a time, and their tensors are moved
-        to the device. The metrics stay on the device.
+        `batches` are the module's arguments for each batch. All are made before the first is learned from, because the
+        loss of each is divided by the counts of all. Their tensors are moved to the device one batch at a time. The
+        metrics stay on the device. Their mean over processes is that of the update.
         """
-        count = self._run.settings.accumulate
+        given = list(batches)
+        with span("head and loss"):
+            own = [self._bare.counts(**inputs) for inputs in given]
+            counts = divisors(own, self._run.device, shared=world_size() > 1)
         for group in self._optimiser.param_groups:
             own = group["own"]
             group["lr"] = own.lr * own.schedule(self.step) if own else self.lr * group["lr_scale"]
         self._optimiser.zero_grad()
         rng = generator(self._run.seed, self.step)
         sums: dict[str, Tensor] = {}
-        for number, inputs in enumerate(batches, 1):
+        for number, inputs in enumerate(given, 1):
             # Dropout and gates draw from torch's own generator. It is seeded for each batch, so that a resumed run
             # draws the same, whatever prepared the batch has drawn before.
             torch.manual_seed(int(rng.integers(2**63)))
-            with nullcontext() if number == count else self._until_last():
-                metrics = self._pass(inputs)
+            with nullcontext() if number == len(given) else self._until_last():
+                metrics = self._pass(inputs, counts)
             sums = {name: sums[name] + value if sums else value for name, value in metrics.items()}
         with span("optimiser"):
             # Gradients are unscaled before they are clipped: the clip is a norm of true gradients.
@@ -139,18 +146,17 @@ class Trainer:
             self._scaler.step(self._optimiser)
             self._scaler.update()
         self.step += 1
-        return {"grad_norm": norm, **{name: value / count for name, value in sums.items()}}
+        return {"grad_norm": norm, **sums}
 
-    def _pass(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _pass(self, inputs: Mapping[str, Any], counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Runs one batch forward and backward, adds its share to the gradients, and returns its metrics."""
         device = self._run.device
         with span("copy"):
             moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
         with span("head and loss"), autocast(device, self._run.precision):
-            loss, metrics = self._module(**moved)
+            loss, metrics = self._module(**moved, counts=counts)
         with span("backward"):
-            # Divided here, so that the sum over the batches of an update is a mean.
-            self._scaler.scale(loss / self._run.settings.accumulate).backward()
+            self._scaler.scale(loss).backward()
         return {"loss": loss.detach(), **metrics}
 
     def _until_last(self) -> AbstractContextManager[None]:
@@ -203,4 +209,5 @@ def _groups(module: nn.Module, run: Run) -> list[dict[str, Any]]:
 
 
 def _distributed(module: nn.Module, device: torch.device) -> nn.Module:
+    synchronise_norms(module)
     return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)

@@ -75,7 +75,7 @@ def test_sync_into_an_empty_server_gives_the_same_page(server, search, tmp_path,
         monkeypatch.setattr(sys, "argv", ["raysearch", *words])
         with pytest.raises(SystemExit, match="0"):
             cli.main()
-        assert "runs=6" in capsys.readouterr().out
+        assert "6 runs" in capsys.readouterr().out
         listed, document = page(empty, search.name)
         assert (listed, document) == tuple(page(server, search.name))
         assert (listed["ended"], document["front"]) == (5, [2, 0, 4, 1])

@@ -5,6 +5,7 @@ from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import Blocks, EncoderConfig, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
+from raysearch.methods.settings import StudentSettings
 from raysearch.tasks.layers import FrozenLayers
 
 CPU = torch.device("cpu")
@@ -29,6 +30,16 @@ def test_layers_are_normalised_and_unpadded(encoder, corpus: Corpus) -> None:
         # Half precision keeps three digits.
         torch.testing.assert_close(marked_TD.mean(-1), torch.zeros(len(marked_TD)), atol=1e-3, rtol=0)
         torch.testing.assert_close(marked_TD.var(-1, correction=0), torch.ones(len(marked_TD)), atol=1e-2, rtol=0)
+
+
+def test_layers_in_half_precision_then_near_those_in_full(corpus: Corpus) -> None:
+    config = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=3).encoder()
+    torch.manual_seed(0)
+    encoder, cuts = Encoder(config).eval(), list(corpus.splits["dev"])
+    full, half = (FrozenLayers(encoder, cuts, AudioStore(), CPU, precision).of(cuts) for precision in ("fp32", "bf16"))
+    apart = [float((one_LTD - other_LTD).abs().max()) for one_LTD, other_LTD in zip(full, half, strict=True)]
+    # bf16 holds 8 bits, so a value near 1 is rounded by up to 0.004, in every layer anew.
+    assert 1e-3 < max(apart) < 0.1
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])

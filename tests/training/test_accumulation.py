@@ -9,12 +9,13 @@ import torch
 from raysearch.corpora.batches import Batch, TrainingBatches
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.labels.batches import LabelledBatches
-from raysearch.methods.labels.prediction import MaskedPrediction
+from raysearch.methods.labels.prediction import PADDING, MaskedPrediction
 from raysearch.methods.labels.settings import PredictionSettings
 from raysearch.methods.settings import StudentSettings
 from raysearch.methods.unfused.selfdistillation import ClusteredWindows
 from raysearch.methods.unfused.settings import SelfDistillationSettings
 from raysearch.targets.settings import TargetSettings
+from raysearch.training.loss_module import LossModule
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run, Trainer
 
@@ -22,31 +23,32 @@ torch.set_num_threads(1)
 
 CONFIG = StudentSettings(depth=2, width=16, heads=2, channels=8, position_kernel=3).encoder()
 CPU = torch.device("cpu")
-LABELS, ROWS, SAMPLES = 5, 4, 8000
+LABELS, SAMPLES = 5, (8000, 8000, 5000, 2000)
 
 
 def updated(folder, parts):
-    """The trainer after an update on the same rows, in so many batches."""
+    """Gradients and metrics of an update on these rows of each batch."""
     torch.manual_seed(0)
     module = MaskedPrediction(Encoder(CONFIG, dropout=0.0), LABELS, PredictionSettings(mask_prob=0.0))
     rng = np.random.default_rng(0)
-    width = int(module.student.frames(SAMPLES))
+    frames = [int(module.student.frames(samples)) for samples in SAMPLES]
+    labels_BT = torch.from_numpy(rng.integers(LABELS, size=(len(SAMPLES), max(frames))))
+    for labels_T, count in zip(labels_BT, frames, strict=True):
+        labels_T[count:] = PADDING
     inputs = {
-        "audio_BS": torch.from_numpy(rng.standard_normal((ROWS, SAMPLES)).astype(np.float32)),
-        "samples_B": torch.full((ROWS,), SAMPLES),
-        "labels_BT": torch.from_numpy(rng.integers(LABELS, size=(ROWS, width))),
-        "mask_BT": torch.zeros(ROWS, width, dtype=torch.bool),
+        "audio_BS": torch.from_numpy(rng.standard_normal((len(SAMPLES), max(SAMPLES))).astype(np.float32)),
+        "samples_B": torch.tensor(SAMPLES),
+        "labels_BT": labels_BT,
+        "mask_BT": torch.zeros_like(labels_BT, dtype=torch.bool),
     }
-    run = Run(folder, CPU, 0, "fp32", (2,), TrainingSettings(accumulate=parts))
-    trainer = Trainer(run, module)
-    split = {name: x.chunk(parts) for name, x in inputs.items()}
-    metrics = trainer.update({name: xs[part] for name, xs in split.items()} for part in range(parts))
+    trainer = Trainer(Run(folder, CPU, 0, "fp32", (2,), TrainingSettings(accumulate=len(parts))), module)
+    metrics = trainer.update({name: x[rows] for name, x in inputs.items()} for rows in parts)
     return {name: p.grad for name, p in module.named_parameters()}, metrics
 
 
-@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("parts", [[[0, 1], [2, 3]], [[0, 1, 2], [3]], [[0], [1], [2], [3]]])
 def test_update_on_parts_then_gradients_and_metrics_of_the_whole(tmp_path, parts):
-    (whole, metrics), (summed, means) = updated(tmp_path, 1), updated(tmp_path, parts)
+    (whole, metrics), (summed, means) = updated(tmp_path, [[0, 1, 2, 3]]), updated(tmp_path, parts)
     assert max(float((whole[name] - summed[name]).abs().max()) for name in whole) < 1e-6
     assert max(float(gradient.abs().max()) for gradient in whole.values()) > 1e-2
     assert {name: float(value) for name, value in means.items()} == pytest.approx(
@@ -55,14 +57,17 @@ def test_update_on_parts_then_gradients_and_metrics_of_the_whole(tmp_path, parts
 
 
 def test_batches_of_an_update_then_each_has_its_own_dropout(tmp_path):
-    class Seen(torch.nn.Module):
+    class Seen(LossModule):
         def __init__(self):
             super().__init__()
             self.student = torch.nn.Dropout(0.5)
             self.weight = torch.nn.Parameter(torch.ones(1))
             self.kept = []
 
-        def forward(self):
+        def counts(self):
+            return {"batches": 1}
+
+        def share(self, counts):
             x = self.student(self.weight.expand(64))
             self.kept.append((x > 0).tolist())
             return x.sum(), {}

@@ -14,7 +14,8 @@ from torch import distributed, multiprocessing, nn
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.training.loop import fit
-from raysearch.training.process import mean_over_processes, rank
+from raysearch.training.loss_module import LossModule
+from raysearch.training.process import gathered, rank
 from raysearch.training.recipe import Recipe
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run
@@ -41,7 +42,7 @@ class Speeches:
             step += 1
 
 
-class Loudness(nn.Module):
+class Loudness(LossModule):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
@@ -50,13 +51,16 @@ class Loudness(nn.Module):
         self.before = []
         """The head's gradients that each batch found."""
 
-    def forward(self, audio_BS, samples_B):
+    def counts(self, audio_BS, samples_B):
+        return {"frames": self.student.frames(samples_B).sum()}
+
+    def share(self, counts, audio_BS, samples_B):
         if self.head.weight.grad is not None:
             self.before.append(self.head.weight.grad.clone())
         encoded = self.student(audio_BS, samples_B)
         error_BT = (self.head(encoded.output_BTD)[..., 0] - 1).square()
         real_BT = torch.arange(error_BT.shape[1]) < encoded.frames_B[:, None]
-        return mean_over_processes(error_BT, real_BT), {}
+        return (error_BT * real_BT).sum() / counts["frames"], {}
 
 
 def train(folder, rows, accumulate, module):
@@ -64,8 +68,13 @@ def train(folder, rows, accumulate, module):
     settings = TrainingSettings(lr=1e-3, checkpoint_updates=2, accumulate=accumulate)
     run = Run(folder, torch.device("cpu"), 0, "fp32", (3,), settings)
     inputs = lambda step, batch: {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B}  # noqa: E731
-    recipe = Recipe(module, Speeches(rows), inputs, lambda encoder, final, heads=None: {"eval/rank": float(rank())})
-    return list(fit(run, recipe))
+    return list(fit(run, Recipe(module, Speeches(rows), inputs, evaluate)))
+
+
+def evaluate(student, final, heads=None):
+    """What each process sees of the student, put together."""
+    own = {f"eval/norm_of_{rank()}": student.projection.weight.norm().item()}
+    return gathered(own)
 
 
 def work(number, port, folder):
@@ -73,7 +82,9 @@ def work(number, port, folder):
     for accumulate in ACCUMULATED:
         module = Loudness()
         (report,) = train(folder / str(accumulate), [2 * number, 2 * number + 1], accumulate, module)
-        assert ("eval/rank" in report.metrics) == (number == 0)
+        assert report.metrics["eval/norm_of_0"] == report.metrics["eval/norm_of_1"]
+        (again,) = train(folder / str(accumulate), [2 * number, 2 * number + 1], accumulate, Loudness())
+        assert again == report, "judged once, and known to all"
     assert len(module.before) == 3
     for mine in module.before:
         both = [torch.empty_like(mine), torch.empty_like(mine)]

@@ -14,6 +14,7 @@ from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.training.loop import DivergedError, fit
+from raysearch.training.loss_module import LossModule
 from raysearch.training.meter import TIMINGS
 from raysearch.training.recipe import Recipe
 from raysearch.training.settings import TrainingSettings
@@ -45,7 +46,7 @@ class NoiseBatches:
             yield Noise(audio_BS, torch.tensor([4000, 3000]))
 
 
-class Reconstruction(nn.Module):
+class Reconstruction(LossModule):
     """The loudness of each batch from the mean frame: something to learn, with dropout to need randomness."""
 
     def __init__(self):
@@ -54,8 +55,12 @@ class Reconstruction(nn.Module):
         self.student = Encoder(CONFIG, dropout=0.2)
         self.head = nn.Linear(16, 1)
 
-    def forward(self, audio_BS, samples_B):
-        loss = (self.head(self.student(audio_BS, samples_B).output_BTD.mean(1)) - audio_BS.std()).square().mean()
+    def counts(self, audio_BS, samples_B):
+        return {"rows": len(samples_B)}
+
+    def share(self, counts, audio_BS, samples_B):
+        gap_B1 = self.head(self.student(audio_BS, samples_B).output_BTD.mean(1)) - audio_BS.std()
+        loss = gap_B1.square().sum() / counts["rows"]
         return loss, {"twice": 2 * loss.detach()}
 
 

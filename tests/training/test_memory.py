@@ -11,8 +11,8 @@ from lhotse.cut import MonoCut
 from torch import distributed, multiprocessing, nn
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches
+from raysearch.training.loss_module import LossModule
 from raysearch.training.memory import FILE, fitting
-from raysearch.training.process import mean_over_processes
 from raysearch.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def cut_of(number, seconds):
 CUTS = [cut_of(number, 1.0) for number in range(64)]
 
 
-class Small(nn.Module):
+class Small(LossModule):
     """Runs out of memory above so many seconds, in the forward or in the backward pass."""
 
     def __init__(self, holds_s, where="forward"):
@@ -43,13 +43,16 @@ class Small(nn.Module):
         self.tried_s = []
         self._holds_s, self._where = holds_s, where
 
-    def forward(self, audio_BS):
+    def counts(self, audio_BS):
+        return {"samples": audio_BS.numel()}
+
+    def share(self, counts, audio_BS):
         self.calls += 1
         self.tried_s.append(audio_BS.numel() / 16_000)
         full = self.tried_s[-1] > self._holds_s
         if full and self._where == "forward":
             raise torch.OutOfMemoryError("full")
-        loss = mean_over_processes(audio_BS * self.weight, audio_BS > 0)
+        loss = (audio_BS * self.weight).sum() / counts["samples"]
         if full:
             loss.register_hook(self._out_of_memory)
         return loss, {}

@@ -5,20 +5,23 @@ Shapes: B batch, S samples, T student frames, D student width, U teacher frames,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, layer_norm, logsigmoid, pad
 
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.settings import block_numbers
 from raysearch.targets.align import align_frames
+from raysearch.training.loss_module import LossModule
 from raysearch.training.precision import autocast
-from raysearch.training.process import mean_over_processes
 
 
-class FeatureRegression(nn.Module):
+class FeatureRegression(LossModule):
     """A student with a linear head for each teacher block, trained to predict that block's hidden states.
 
     The loss is the L1 distance plus -log sigmoid(cosine). Both are means over real frames, dimensions and teacher
@@ -31,7 +34,13 @@ class FeatureRegression(nn.Module):
         self.settings = settings
         self.heads = nn.ModuleList(nn.Linear(student.config.width, teacher_width) for _ in settings.layers)
 
-    def forward(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor) -> dict[str, Tensor]:
+        """The real frames."""
+        return {"frames": frames(self.student.config, samples_B).sum()}
+
+    def share(
+        self, counts: Mapping[str, Tensor], audio_BS: Tensor, samples_B: Tensor, targets_LBTW: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the mean cosine as a metric."""
         encoded = self.student(audio_BS, samples_B)
         # Differences of numbers that are nearly the same are taken in full precision.
@@ -40,8 +49,8 @@ class FeatureRegression(nn.Module):
         cosine_LBT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1)
         loss_BT = self.settings.l1_weight * l1_BT - self.settings.cosine_weight * logsigmoid(cosine_LBT).mean(0)
         valid_BT = encoded.valid_BT
-        metrics = {"cosine": mean_over_processes(cosine_LBT.detach().mean(0), valid_BT)}
-        return mean_over_processes(loss_BT, valid_BT), metrics
+        metrics = {"cosine": (cosine_LBT.detach().mean(0) * valid_BT).sum() / counts["frames"]}
+        return (loss_BT * valid_BT).sum() / counts["frames"], metrics
 
 
 class TeacherBatches:

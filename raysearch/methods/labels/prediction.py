@@ -5,13 +5,15 @@ Shapes: B batch, S samples, T frames, D width, P projection, K labels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.labels.settings import PredictionSettings
-from raysearch.training.process import mean_over_processes
+from raysearch.training.loss_module import LossModule
 
 PADDING = -100
 """The label of padding, which is no frame at all."""
@@ -19,7 +21,7 @@ PROJECTION = 256
 """Width of the space in which a cosine head compares frames with the codes of labels."""
 
 
-class MaskedPrediction(nn.Module):
+class MaskedPrediction(LossModule):
     """A student with a head on each block that predicts labels. The loss is their cross-entropy at masked frames.
 
     Each such block counts the same.
@@ -36,38 +38,49 @@ class MaskedPrediction(nn.Module):
         # Without masking there is no such parameter, because it would never get a gradient.
         self.mask_D = nn.Parameter(torch.rand(width)) if settings.mask_prob else None
 
-    def forward(
-        self, audio_BS: Tensor, samples_B: Tensor, labels_BT: Tensor, mask_BT: Tensor
+    def counts(self, audio_BS: Tensor, samples_B: Tensor, labels_BT: Tensor, mask_BT: Tensor) -> dict[str, Tensor]:
+        """The frames that the loss is mostly about, and all other real frames."""
+        main_BT, other_BT = self._frames(labels_BT, mask_BT)
+        return {"main": main_BT.sum(), "other": other_BT.sum()}
+
+    def share(
+        self,
+        counts: Mapping[str, Tensor],
+        audio_BS: Tensor,
+        samples_B: Tensor,
+        labels_BT: Tensor,
+        mask_BT: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and as a metric the share of masked frames whose label is predicted rightly.
 
         If nothing is ever masked, both are taken over all frames.
         """
         x_BTD, frames_B = self.student.features(audio_BS, samples_B)
-        real_BT = labels_BT != PADDING
-        if self.mask_D is None:
-            main_BT = real_BT
-        else:
-            main_BT = mask_BT & real_BT
+        main_BT, other_BT = self._frames(labels_BT, mask_BT)
+        if self.mask_D is not None:
             # Under autocast the features are in half precision, and the parameter is not.
             x_BTD = torch.where(mask_BT[..., None], self.mask_D.to(x_BTD.dtype), x_BTD)
         encoded = self.student.encode(x_BTD, frames_B)
-        terms = []
+        loss = right = x_BTD.new_zeros((), dtype=torch.float32)
         for block, head in zip(self.blocks, self.heads, strict=True):
             # With `norm: pre` only the output has passed the final LayerNorm, the last hidden state has not.
             last = block == self.student.config.depth
             logits_BTK = head(encoded.output_BTD if last else encoded.hidden[block])
-            terms.append(self._loss(logits_BTK, labels_BT, main_BT, real_BT & ~main_BT))
-        losses, accuracies = zip(*terms, strict=True)
-        return torch.stack(losses).mean(), {"accuracy": torch.stack(accuracies).mean()}
+            nll_BT = _nll(logits_BTK, labels_BT)
+            loss = loss + (nll_BT * main_BT).sum() / counts["main"]
+            if self.settings.unmasked_weight:
+                loss = loss + self.settings.unmasked_weight * (nll_BT * other_BT).sum() / counts["other"]
+            right = right + ((logits_BTK.detach().argmax(-1) == labels_BT) & main_BT).sum() / counts["main"]
+        return loss / len(self.blocks), {"accuracy": right / len(self.blocks)}
 
-    def _loss(self, logits_BTK: Tensor, labels_BT: Tensor, main_BT: Tensor, other_BT: Tensor) -> tuple[Tensor, Tensor]:
-        nll_BT = cross_entropy(logits_BTK.float().transpose(1, 2), labels_BT, reduction="none", ignore_index=PADDING)
-        loss = mean_over_processes(nll_BT, main_BT)
-        if self.settings.unmasked_weight:
-            loss = loss + self.settings.unmasked_weight * mean_over_processes(nll_BT, other_BT)
-        right_BT = (logits_BTK.detach().argmax(-1) == labels_BT) & main_BT
-        return loss, right_BT.sum() / main_BT.sum().clamp(min=1)
+    def _frames(self, labels_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Which frames the loss is mostly about (B, T): the masked ones, or all if none is ever masked.
+
+        Beside them all other real frames (B, T).
+        """
+        real_BT = labels_BT != PADDING
+        main_BT = real_BT if self.mask_D is None else mask_BT & real_BT
+        return main_BT, real_BT & ~main_BT
 
 
 class CosineHead(nn.Module):
@@ -87,6 +100,11 @@ class CosineHead(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         projected_BTP = normalize(self.project(x_BTD), dim=-1)
         return projected_BTP @ normalize(self.codes_KP, dim=-1).T / self.temperature
+
+
+def _nll(logits_BTK: Tensor, labels_BT: Tensor) -> Tensor:
+    """The cross-entropy of each frame in nats (B, T), and 0 in padding."""
+    return cross_entropy(logits_BTK.float().transpose(1, 2), labels_BT, reduction="none", ignore_index=PADDING)
 
 
 def _head(width: int, labels: int, settings: PredictionSettings) -> nn.Module:

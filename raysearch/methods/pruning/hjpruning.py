@@ -17,11 +17,10 @@ from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from raysearch.corpora.batches import Batch
     from raysearch.encoder.gates import GatedEncoder
     from raysearch.tasks.learner import Learner
+    from raysearch.training.loss_module import LossModule
     from raysearch.training.recipe import Prepare
 
 
@@ -70,13 +69,13 @@ class HJPruning:
             targets = [tokens.encode(cut) for cut in batch.cuts]
             return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "targets": targets}
 
-        def build(student: GatedEncoder) -> tuple[nn.Module, Prepare]:
+        def build(student: GatedEncoder) -> tuple[LossModule, Prepare]:
             return EncoderUnderCtc(student, tokens.count), prepare
 
         return prune(trial, settings.pruning, settings.training, build, lr_scales)
 
 
-def under_head(learner: Learner) -> Callable[[GatedEncoder], tuple[nn.Module, Prepare]]:
+def under_head(learner: Learner) -> Callable[[GatedEncoder], tuple[LossModule, Prepare]]:
     """A function that makes the loss module of a task that has a learner, and what prepares the module's batches."""
     from raysearch.tasks.learner import EncoderUnderHead
 
@@ -115,7 +114,7 @@ class DPHubert:
         # The teacher stands for the student here: a copy has its frames, before it is sliced and after.
         prepare = TeacherBatches(teacher, teacher, layers, trial.precision, raw=True)
 
-        def build(student: GatedEncoder) -> tuple[nn.Module, Prepare]:
+        def build(student: GatedEncoder) -> tuple[LossModule, Prepare]:
             return LayerMatching(student, teacher.config.width, layers, settings.distillation), prepare
 
         return prune(trial, settings.pruning, settings.training, build, {})

@@ -7,7 +7,7 @@ Shapes: G budgets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet, OpenUnits
 from raysearch.methods.pruning.budget import Budget, check_met, combined, polish, solve
 from raysearch.methods.pruning.settings import PruningSettings
+from raysearch.training.loss_module import Counts, LossModule
 from raysearch.training.trainer import Group
 
 WINDUP = 0.05
@@ -33,8 +34,8 @@ class Lagrangian(nn.Module):
     """The penalty `l1 g + l2 g^2` of each budget, where g is the gap between expected sparsity and its present target.
 
     It is minimised over the gates by their optimiser, and maximised over the multipliers l1 and l2, which makes it an
-    equality constraint. The ascent of the multipliers is plain, a step of rate x gradient after each training pass, and
-    they are part of this module's state. The published AdamW moves multipliers at one speed however small the gap is,
+    equality constraint. The ascent of the multipliers is plain, a step of rate x gradient in each update, and they are
+    part of this module's state. The published AdamW moves multipliers at one speed however small the gap is,
     and in some hundred updates they swing without end.
     Source: Wang et al., EMNLP 2020, section 3.3; the ramp as in Xia et al., ACL 2022.
     """
@@ -49,6 +50,10 @@ class Lagrangian(nn.Module):
         super().__init__()
         self.budgets, self.ramp, self.rate = budgets, ramp, rate
         self.register_buffer("multipliers", torch.tensor([[0.0, stiffness]] * len(budgets)))
+        self._step = -1
+        """The update in which the multipliers climbed last."""
+        self._before = self.multipliers
+        """The multipliers before that, which hold for all batches of that update."""
 
     def forward(self, expected: Sizes, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The penalty at update `step`, counted from 0. The metrics are each budget's sparsity, gap and multipliers."""
@@ -57,14 +62,8 @@ class Lagrangian(nn.Module):
         shares = ((budget.before / budget.full, budget.ratio) for budget in self.budgets)
         targets_G = sparsity_G.new_tensor([1 - before - done * (ratio - before) for before, ratio in shares])
         gap_G = sparsity_G - targets_G
-        # A copy, because the ascent below must not change the numbers that the penalty's gradient is made of.
-        l1_G, l2_G = self.multipliers.clone().unbind(1)
+        l1_G, l2_G = self._multipliers_at(step, gap_G.detach()).unbind(1)
         penalty = (l1_G * gap_G + l2_G * gap_G.square()).sum()
-        if self.training:
-            seen_G = gap_G.detach()
-            # Far from the target, above all in the ramp, l1 would wind up and overshoot.
-            ascent_G2 = torch.stack([seen_G.clamp(-WINDUP, WINDUP), seen_G.square()], dim=1)
-            self.multipliers += self.rate * ascent_G2
         values = {"sparsity": sparsity_G.detach(), "sparsity_gap": gap_G.detach(), "lambda1": l1_G, "lambda2": l2_G}
         return penalty, {
             self._prefix(budget) + name: value
@@ -72,15 +71,31 @@ class Lagrangian(nn.Module):
             for budget, value in zip(self.budgets, value_G, strict=True)
         }
 
+    def _multipliers_at(self, step: int, gap_G: Tensor) -> Tensor:
+        """The multipliers of an update (G, 2). In its first batch they also climb, for the update after it."""
+        if not self.training:
+            return self.multipliers
+        # All batches of an update see the same gap, so that one ascent is all that they ask for together.
+        if step != self._step:
+            # A copy, because the ascent must not change the numbers that the penalty's gradient is made of.
+            self._step, self._before = step, self.multipliers.clone()
+            # Far from the target, above all in the ramp, l1 would wind up and overshoot.
+            self.multipliers += self.rate * torch.stack([gap_G.clamp(-WINDUP, WINDUP), gap_G.square()], dim=1)
+        return self._before
+
     def _prefix(self, budget: Budget) -> str:
         return budget.name.removesuffix("ratio") if len(self.budgets) > 1 else ""
 
 
-class Pruning(nn.Module):
-    """The loss of a gated student plus the Lagrangian of its gates. The reported loss leaves the Lagrangian out."""
+class Pruning(LossModule):
+    """The loss of a gated student plus the Lagrangian of its gates. The reported loss leaves the Lagrangian out.
 
-    def __init__(self, loss_module: nn.Module, lagrangian: Lagrangian) -> None:
-        """Joins the two. `loss_module(**inputs)` gives a loss and metrics, and its `student` is a `GatedEncoder`."""
+    Every process draws gates of its own for each of its batches. The more draws an update has, the less its gradient
+    depends on any of them.
+    """
+
+    def __init__(self, loss_module: LossModule, lagrangian: Lagrangian) -> None:
+        """Joins the two. The `student` of `loss_module` is a `GatedEncoder`."""
         super().__init__()
         # The attribute's name is in the checkpoints of trials that are under way, so it stays.
         self.objective = loss_module
@@ -98,11 +113,20 @@ class Pruning(nn.Module):
         """The dense encoder behind the gates."""
         return self.gated.encoder
 
-    def forward(self, step: int, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, step: int, **inputs: Any) -> Counts:
+        """What the loss counts, and the batch itself: every batch bears its part of the update's one penalty."""
+        return {**self.objective.counts(**inputs), "batches": 1}
+
+    def unread(self) -> Iterable[nn.Parameter]:
+        """What the loss does not read. The penalty reads every gate."""
+        return self.objective.unread()
+
+    def share(self, counts: Mapping[str, Tensor], step: int, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss with the penalty, and the metrics of both."""
-        loss, metrics = self.objective(**inputs)
+        loss, metrics = self.objective.share(counts, **inputs)
         penalty, more = self.lagrangian(self.gated.gates.expected(), step)
-        return loss + penalty, {**metrics, **more, "loss": loss.detach()}
+        parts = {name: value / counts["batches"] for name, value in more.items()}
+        return loss + penalty / counts["batches"], {**metrics, **parts, "loss": loss.detach()}
 
 
 def gate_group(settings: PruningSettings, updates: int) -> Group:

@@ -33,6 +33,7 @@ from raysearch.methods.student import batches_for
 from raysearch.methods.trial import Trial
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.loop import fit
+from raysearch.training.loss_module import LossModule
 from raysearch.training.process import rank
 from raysearch.training.recipe import Prepare, Recipe
 from raysearch.training.report import Report
@@ -46,7 +47,7 @@ def prune(
     trial: Trial[Any],
     pruning: PruningSettings,
     training: TrainingSettings,
-    build: Callable[[GatedEncoder], tuple[nn.Module, Prepare]],
+    build: Callable[[GatedEncoder], tuple[LossModule, Prepare]],
     lr_scales: Mapping[str, float],
 ) -> Iterator[Report]:
     """Runs both phases. Rungs before the slice are passed over, because trials cannot be compared inside the ramp.
@@ -89,7 +90,7 @@ class _Phases:
     trial: Trial[Any]
     pruning: PruningSettings
     training: TrainingSettings
-    loss_module: nn.Module
+    loss_module: LossModule
     batches: TrainingBatches
     prepare: Prepare
     lr_scales: Mapping[str, float]
@@ -103,9 +104,8 @@ class _Phases:
     def learn_gates(self, goals: Sequence[Budget]) -> Encoder:
         """Trains weights and gates together, which is the first phase, and gives the sliced student."""
         trial, pruning = self.trial, self.pruning
-        # The multipliers climb in every pass, but an update may have several, in all of which the gap is the same.
-        rate = pruning.multiplier_lr / self.training.accumulate
-        module = Pruning(self.loss_module, Lagrangian(goals, round(pruning.ramp * self.end), rate, pruning.stiffness))
+        ramp = round(pruning.ramp * self.end)
+        module = Pruning(self.loss_module, Lagrangian(goals, ramp, pruning.multiplier_lr, pruning.stiffness))
         run = Run(
             trial.folder / "pruning",
             trial.device,

@@ -24,10 +24,11 @@ from raysearch.tasks.disturbed_encoder import masked_features
 from raysearch.tasks.settings import MaskSettings
 from raysearch.tasks.speaker.aam import AamSoftmax
 from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.training.loss_module import LossModule
 from raysearch.training.precision import autocast
 
 
-class Verification(nn.Module):
+class Verification(LossModule):
     """A student with its back end. The loss is `kd weight x MSE of the plain route + AAM of the adapted route`.
 
     MSE is the mean squared difference from the teacher's output, and AAM the additive angular margin softmax over
@@ -42,8 +43,18 @@ class Verification(nn.Module):
         self.student, self.backend, self.aam = student, backend, aam
         self.steps, self.masks = steps, masks
 
-    def forward(
-        self, audio_BS: Tensor, samples_B: Tensor, targets_BTD: Tensor | None, speakers_B: Tensor, step: int
+    def counts(self, speakers_B: Tensor, **inputs: Any) -> dict[str, int]:
+        """The crops. All have the same number of frames."""
+        return {"crops": len(speakers_B)}
+
+    def share(
+        self,
+        counts: Mapping[str, Tensor],
+        audio_BS: Tensor,
+        samples_B: Tensor,
+        targets_BTD: Tensor | None,
+        speakers_B: Tensor,
+        step: int,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of update `step`, and the metrics `kd`, `verification` and `accuracy` as far as it has them.
 
@@ -56,13 +67,15 @@ class Verification(nn.Module):
         metrics: dict[str, Tensor] = {}
         if plain is not None:
             assert targets_BTD is not None
-            kd = mse_loss(plain.output_BTD.float(), targets_BTD.float())
+            kd_B = mse_loss(plain.output_BTD.float(), targets_BTD.float(), reduction="none").mean((1, 2))
+            kd = kd_B.sum() / counts["crops"]
             loss = loss + losses.kd_weight * kd
             metrics["kd"] = kd.detach()
         if adapted is not None:
             loss_B, right_B = self.aam(self.backend(adapted), speakers_B, losses.margin)
-            loss = loss + loss_B.mean()
-            metrics |= {"verification": loss_B.mean().detach(), "accuracy": right_B.mean()}
+            verification = loss_B.sum() / counts["crops"]
+            loss = loss + verification
+            metrics |= {"verification": verification.detach(), "accuracy": right_B.sum() / counts["crops"]}
         return loss + self._idle(
             plain is not None, adapted is not None and not losses.detached, adapted is not None
         ), metrics
@@ -91,9 +104,14 @@ class Verification(nn.Module):
         if not verifies:
             idle += [*self.backend.parameters(), *self.aam.parameters()]
         for name, parameter in self.student.named_parameters():
-            if not (verifies if is_adapter(name) else plain or shared_verifies):
+            # A back end that reads all hidden states reads them before the final LayerNorm.
+            heard = shared_verifies and not (self.backend.settings.layers == "sum" and self._is_final_norm(name))
+            if not (verifies if is_adapter(name) else plain or heard):
                 idle.append(parameter)
         return _nothing(idle, self.aam.weight_SE)
+
+    def _is_final_norm(self, name: str) -> bool:
+        return self.student.config.norm == "pre" and name.startswith("norm.")
 
 
 def is_adapter(name: str) -> bool:

@@ -20,10 +20,11 @@ from raysearch.encoder.cost import conv_features
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import valid_mask
 from raysearch.methods.unfused.settings import SelfDistillationSettings
+from raysearch.training.loss_module import LossModule
 from raysearch.training.process import generator
 
 
-class SelfDistillation(nn.Module):
+class SelfDistillation(LossModule):
     """A student with its exits. The loss is every exit's cross-entropy, and what shallow exits learn from the deepest.
 
     A shallow exit reads the mean over time of what a stage or block gives, and has two hidden layers of K units. The
@@ -36,41 +37,51 @@ class SelfDistillation(nn.Module):
         self.student = student
         self.settings = settings
         widths = _exit_widths(student)
-        self.exits = nn.ModuleList(_exit(width, clusters) for width in widths[max(0, len(widths) - settings.exits) :])
+        # An exit that no loss teaches is not built.
+        count = settings.exits if settings.alpha or settings.beta or settings.gamma else 0
+        self.exits = nn.ModuleList(_exit(width, clusters) for width in widths[max(0, len(widths) - count) :])
         self.deepest = nn.Linear(student.config.width, clusters)
 
-    def forward(self, audio_BS: Tensor, samples_B: Tensor, labels_B: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, audio_BS: Tensor, samples_B: Tensor, labels_B: Tensor) -> dict[str, int]:
+        """The cuts."""
+        return {"cuts": len(labels_B)}
+
+    def share(
+        self, counts: Mapping[str, Tensor], audio_BS: Tensor, samples_B: Tensor, labels_B: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and as a metric the share of pseudo-labels that the deepest exit gets right."""
         states, (last_BTD, frames_B) = _states(self.student, audio_BS, samples_B)
         pooled_BD = _mean(last_BTD, frames_B) + _max(last_BTD, frames_B)
         deepest_BK = self.deepest(pooled_BD).float()
         kept = states[len(states) - len(self.exits) :]
         shallow = [exit(_mean(*state)).float() for exit, state in zip(self.exits, kept, strict=True)]
-        loss = distillation_loss(deepest_BK, shallow, labels_B, self.settings)
-        return loss, {"accuracy": (deepest_BK.detach().argmax(-1) == labels_B).float().mean()}
+        loss_B = distillation_loss(deepest_BK, shallow, labels_B, self.settings)
+        right_B = deepest_BK.detach().argmax(-1) == labels_B
+        return loss_B.sum() / counts["cuts"], {"accuracy": right_B.sum() / counts["cuts"]}
 
 
 def distillation_loss(
     deepest_BK: Tensor, shallow: list[Tensor], labels_B: Tensor, settings: SelfDistillationSettings
 ) -> Tensor:
-    """`CE(deepest) + sum over exits of alpha CE + beta t^2 KL(deepest || exit) + gamma (2 - 2 cos)`, mean over cuts.
+    """`CE(deepest) + sum over exits of alpha CE + beta t^2 KL(deepest || exit) + gamma (2 - 2 cos)` of each cut (B).
 
     CE is the cross-entropy with the pseudo-label. KL is the divergence between distributions at temperature t, and cos
     the cosine between logits. With `detach` neither of the latter two moves the deepest exit.
     """
-    loss = F.cross_entropy(deepest_BK, labels_B)
+    loss_B = F.cross_entropy(deepest_BK, labels_B, reduction="none")
     followed_BK = deepest_BK.detach() if settings.detach else deepest_BK
     t = settings.temperature
     for logits_BK in shallow:
         if settings.alpha:
-            loss = loss + settings.alpha * F.cross_entropy(logits_BK, labels_B)
+            loss_B = loss_B + settings.alpha * F.cross_entropy(logits_BK, labels_B, reduction="none")
         if settings.beta:
             log_BK, wanted_BK = (logits_BK / t).log_softmax(-1), (followed_BK / t).log_softmax(-1)
             # The factor t^2 keeps gradients of one size whatever the temperature.
-            loss = loss + settings.beta * t**2 * F.kl_div(log_BK, wanted_BK, reduction="batchmean", log_target=True)
+            divergence_B = F.kl_div(log_BK, wanted_BK, reduction="none", log_target=True).sum(-1)
+            loss_B = loss_B + settings.beta * t**2 * divergence_B
         if settings.gamma:
-            loss = loss + settings.gamma * (2 - 2 * F.cosine_similarity(logits_BK, followed_BK, dim=-1)).mean()
-    return loss
+            loss_B = loss_B + settings.gamma * (2 - 2 * F.cosine_similarity(logits_BK, followed_BK, dim=-1))
+    return loss_B
 
 
 class ClusteredWindows:

@@ -15,6 +15,7 @@ import torch
 from lhotse.cut import MonoCut
 from torch import Tensor, nn
 
+from raysearch.corpora.batches import in_evaluation_order
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, counted
@@ -37,6 +38,7 @@ from raysearch.tasks.probe import Trained, probe
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import CtcSettings
 from raysearch.tasks.task import Evaluated
+from raysearch.training.process import gathered, own_share
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ class CtcLearner:
     def head(self, layers: int, width: int) -> CtcHead:
         return CtcHead(layers, width, self._tokens.count)
 
+    def count(self, cuts: Sequence[MonoCut]) -> int:
+        return sum(len(self._targets[cut.id]) for cut in cuts)
+
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
         return ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), [self._targets[cut.id] for cut in cuts])
 
@@ -113,14 +118,16 @@ class CtcTask:
     def __init__(self, settings: CtcSettings) -> None:
         self.settings = settings
 
-    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+    def evaluate(
+        self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int, precision: str = "fp32"
+    ) -> Evaluated:
         train, dev = self._labelled(corpus, "train"), self._labelled(corpus, "dev")
         held_out = self._labelled(corpus, "test") if test else []
         # A symbol that only dev or test has cannot be learned, so it must not become an output of the head.
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
-        trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed)
-        readings = self._read(trained, tokens, corpus, dev, device)
+        trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed, precision)
+        readings = self._read(trained, tokens, corpus, dev, device, precision)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
         # Of rates with the same error the lowest is taken, so that the choice depends on no order.
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
@@ -136,7 +143,8 @@ class CtcTask:
         if test:
             # The other heads never see test, so nothing can be chosen by it.
             chosen = replace(trained, heads={best: trained.heads[best]})
-            test_score = self._read(chosen, tokens, corpus, held_out, device)[best].score(self.item, seed)
+            readings = self._read(chosen, tokens, corpus, held_out, device, precision)
+            test_score = readings[best].score(self.item, seed)
         # A probe leaves the student as it is, so only a fine-tuned copy is kept beside the head.
         tuned = trained.encoder if trained.encoder is not encoder else None
         head = trained.heads[best]
@@ -154,15 +162,26 @@ class CtcTask:
         return labelled
 
     def _read(
-        self, trained: Trained, tokens: Tokens, corpus: Corpus, cuts: Sequence[MonoCut], device: torch.device
+        self,
+        trained: Trained,
+        tokens: Tokens,
+        corpus: Corpus,
+        cuts: Sequence[MonoCut],
+        device: torch.device,
+        precision: str,
     ) -> dict[float, Reading]:
-        readings = {lr: Reading([], []) for lr in trained.heads}
-        for cut, x_LTD in encode(trained.encoder, cuts, corpus.audio, device):
+        ordered = in_evaluation_order(cuts)
+        read: dict[str, dict[float, list[str]]] = {}
+        for cut, x_LTD in encode(trained.encoder, own_share(ordered), corpus.audio, device, precision):
+            read[cut.id] = {}
             for lr, head in trained.heads.items():
                 # Hidden states come in half precision, but heads are trained in full.
                 with torch.no_grad():
                     logits_TV = head(x_LTD.float())
-                (read,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
-                readings[lr].references.append(reference(cut, self.unit))
-                readings[lr].hypotheses.append(tokens.decode(read))
-        return readings
+                (found,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
+                read[cut.id][lr] = tokens.decode(found)
+        read = gathered(read)
+        # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
+        heard = [cut for cut in ordered if cut.id in read]
+        references = [reference(cut, self.unit) for cut in heard]
+        return {lr: Reading(references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}

@@ -100,15 +100,15 @@ def count_infeasible(config: AnyConfig, cuts: Iterable[MonoCut], tokens: Tokens)
 
 
 def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
-    """The mean loss of a target token over all cuts of the batch, in nats.
+    """The summed loss of all cuts of the batch, in nats. Whoever calls this divides it by the number of target tokens.
 
+    A mean of cuts' losses would weigh cuts alike, and so weigh the tokens of short cuts more.
     A cut whose target does not fit into its frames adds no loss and no gradient. `count_infeasible` finds such cuts.
     """
     lengths_B = torch.tensor([len(target) for target in targets])
     tokens = torch.tensor([token for target in targets for token in target], dtype=torch.long)
     log_probs_TBV = logits_BTV.float().log_softmax(-1).transpose(0, 1)
-    # torch's own mean would weigh cuts alike, and so weigh the tokens of short cuts more.
-    loss = F.ctc_loss(
+    return F.ctc_loss(
         log_probs_TBV,
         tokens.to(logits_BTV.device),
         frames_B.cpu(),
@@ -117,7 +117,6 @@ def ctc_loss(logits_BTV: Tensor, frames_B: Tensor, targets: Sequence[Sequence[in
         reduction="sum",
         zero_infinity=True,
     )
-    return loss / max(len(tokens), 1)
 
 
 def greedy(logits_BTV: Tensor, frames_B: Tensor) -> list[list[int]]:

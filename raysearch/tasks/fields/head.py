@@ -123,6 +123,9 @@ class FieldLearner:
     def head(self, layers: int, width: int) -> FieldHead:
         return build_field_head(layers, width, self.fields.sizes, self._pooling, self._segments)
 
+    def count(self, cuts: Sequence[MonoCut]) -> int:
+        return len(cuts)
+
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
         logits_BV = head(x_LND, frames).float()
         wanted_BF = torch.tensor([self._wanted[cut.id] for cut in cuts], device=logits_BV.device)
@@ -130,4 +133,4 @@ class FieldLearner:
             F.cross_entropy(logits, wanted_B, ignore_index=UNKNOWN, reduction="sum")
             for logits, wanted_B in zip(logits_BV.split(self.fields.sizes, -1), wanted_BF.unbind(1), strict=True)
         ]
-        return torch.stack(losses).sum() / len(cuts)
+        return torch.stack(losses).sum()

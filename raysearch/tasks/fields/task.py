@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from lhotse.cut import MonoCut
 
+from raysearch.corpora.batches import in_evaluation_order
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.encoder import Encoder
@@ -31,6 +32,7 @@ from raysearch.tasks.probe import Trained, probe
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 from raysearch.tasks.task import Evaluated
+from raysearch.training.process import gathered, own_share
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,12 @@ class FieldTask:
         """The training cuts whose labels are used."""
         return cuts
 
-    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
-        learned = [self._learn(encoder, part, corpus, device, seed) for part in self._parts(corpus, test)]
+    def evaluate(
+        self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int, precision: str = "fp32"
+    ) -> Evaluated:
+        learned = [self._learn(encoder, part, corpus, device, seed, precision) for part in self._parts(corpus, test)]
         dev = [one.dev[one.lr] for one in learned]
-        tested = [self._test(one, corpus, device) for one in learned] if test else []
+        tested = [self._test(one, corpus, device, precision) for one in learned] if test else []
         details = {"labels": float(sum(len(one.part.cuts["used"]) for one in learned))}
         for one in learned:
             details |= self._choices(one, f"{one.part.name}_" if len(learned) > 1 else "")
@@ -176,35 +180,49 @@ class FieldTask:
                 raise InputError(f"{where}: no labelled cut; expected cuts with custom.{self.key}")
         return [_Part(name, cuts, values[name]) for name, cuts in found.items()]
 
-    def _learn(self, encoder: Encoder, part: _Part, corpus: Corpus, device: torch.device, seed: int) -> _Learned:
+    def _learn(
+        self, encoder: Encoder, part: _Part, corpus: Corpus, device: torch.device, seed: int, precision: str
+    ) -> _Learned:
         used = self.used(part.cuts["train"], part.values, seed)
         part = replace(part, cuts={**part.cuts, "used": used})
         learner = self._learner({cut.id: part.values[cut.id] for cut in used})
         fields = learner.fields
         learn = probe if self.settings.mode == "probe" else finetune
-        trained = learn(encoder, used, learner, self.settings, corpus.audio, device, seed)
-        dev = self._read(trained, part, "dev", fields, corpus, device)
+        trained = learn(encoder, used, learner, self.settings, corpus.audio, device, seed, precision)
+        dev = self._read(trained, part, "dev", fields, corpus, device, precision)
         errors = {lr: float(share(readings.errors.sum(0))) for lr, readings in dev.items()}
         # Of rates with the same error the lowest is taken, so that the choice depends on no order.
         return _Learned(part, fields, trained, dev, min(errors, key=lambda lr: (errors[lr], lr)))
 
     def _read(
-        self, trained: Trained, part: _Part, split: str, fields: Fields, corpus: Corpus, device: torch.device
+        self,
+        trained: Trained,
+        part: _Part,
+        split: str,
+        fields: Fields,
+        corpus: Corpus,
+        device: torch.device,
+        precision: str,
     ) -> dict[float, FieldReadings]:
-        readings = {lr: FieldReadings(fields, [], []) for lr in trained.heads}
-        for cut, x_LTD in encode(trained.encoder, part.cuts[split], corpus.audio, device):
+        ordered = in_evaluation_order(part.cuts[split])
+        read: dict[str, dict[float, Values]] = {}
+        for cut, x_LTD in encode(trained.encoder, own_share(ordered), corpus.audio, device, precision):
+            read[cut.id] = {}
             for lr, head in trained.heads.items():
                 assert isinstance(head, FieldHead)
                 with torch.no_grad():
                     (best_F,) = head.best(head(x_LTD.float(), [x_LTD.shape[1]])).tolist()
-                readings[lr].references.append(part.values[cut.id])
-                readings[lr].hypotheses.append(fields.decode(best_F))
-        return readings
+                read[cut.id][lr] = fields.decode(best_F)
+        read = gathered(read)
+        # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
+        heard = [cut for cut in ordered if cut.id in read]
+        references = [part.values[cut.id] for cut in heard]
+        return {lr: FieldReadings(fields, references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}
 
-    def _test(self, one: _Learned, corpus: Corpus, device: torch.device) -> FieldReadings:
+    def _test(self, one: _Learned, corpus: Corpus, device: torch.device, precision: str) -> FieldReadings:
         # The other heads never see test, so nothing can be chosen by it.
         chosen = replace(one.trained, heads={one.lr: one.trained.heads[one.lr]})
-        return self._read(chosen, one.part, "test", one.fields, corpus, device)[one.lr]
+        return self._read(chosen, one.part, "test", one.fields, corpus, device, precision)[one.lr]
 
     def _score(self, names: Sequence[str], readings: Sequence[FieldReadings], seed: int) -> Score:
         errors = [each.errors for each in readings]

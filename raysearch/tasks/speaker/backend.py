@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raysearch.encoder.conv_encoder import BatchNorm
 from raysearch.encoder.encoder import Encoded
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend_cost import ATTENTION, BOTTLENECK, DILATIONS, KERNEL, POOLED, SCALE
-from raysearch.tasks.speaker.batch_norm import BatchNorm
 
 
 class SpeakerBackend(nn.Module):

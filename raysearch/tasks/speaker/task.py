@@ -6,7 +6,7 @@ that they compare, G segments of a cut, C speakers of a cohort.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations
 from typing import ClassVar
@@ -20,7 +20,8 @@ from torch import Tensor
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.encoder import Encoded, Encoder
+from raysearch.encoder.frames import frames
 from raysearch.errors import InputError, counted
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.layers import FrozenLayers, at_rest
@@ -33,6 +34,8 @@ from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cos
 from raysearch.tasks.speaker.det_plot import draw_det
 from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
 from raysearch.tasks.task import Evaluated
+from raysearch.training.precision import autocast
+from raysearch.training.process import gathered, own_share, synchronise_norms
 
 DRAWN_PAIRS = 1_000
 """Pairs of one speaker, and as many of two, that are drawn where a corpus has no trial list."""
@@ -42,6 +45,9 @@ COHORT_SPEAKERS, COHORT_CUTS = 600, 5
 
 SEGMENT_S = 3.0
 """Length in seconds of the segments of a cut. Source: OS-KDFT's public code."""
+
+Embed = Callable[[Sequence[MonoCut], int], NDArray[np.floating]]
+"""Function from cuts to their embeddings (M, E). The number is that of the segments, and 0 takes whole cuts."""
 
 Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """The scores of pairs, and which of the pairs are of one speaker."""
@@ -59,24 +65,35 @@ class Speaker:
     def __init__(self, settings: SpeakerSettings) -> None:
         self.settings = settings
 
-    def evaluate(self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int) -> Evaluated:
+    def evaluate(
+        self, encoder: Encoder, corpus: Corpus, *, test: bool, device: torch.device, seed: int, precision: str = "fp32"
+    ) -> Evaluated:
         """Trains a back end on the encoder's frozen hidden states, then judges it."""
         cuts = _spoken(corpus, "train")
         # The weights of back end and AAM are drawn from torch's global generator.
         torch.manual_seed(seed)
         backend = SpeakerBackend(self.settings.backend, encoder.config.width, encoder.config.depth + 1).to(device)
-        self._train(backend, FrozenLayers(encoder, cuts, corpus.audio, device), cuts, encoder, device, seed)
-        return self.judge(encoder, backend, corpus, test=test, device=device, seed=seed)
+        self._train(backend, encoder, cuts, corpus, device, seed, precision)
+        return self.judge(encoder, backend, corpus, test=test, device=device, seed=seed, precision=precision)
 
     def judge(
-        self, encoder: Encoder, head: SpeakerBackend, corpus: Corpus, *, test: bool, device: torch.device, seed: int
+        self,
+        encoder: Encoder,
+        head: SpeakerBackend,
+        corpus: Corpus,
+        *,
+        test: bool,
+        device: torch.device,
+        seed: int,
+        precision: str = "fp32",
     ) -> Evaluated:
         """The errors of an encoder and the back end that was trained with it. Nothing is chosen on dev."""
         splits = ["dev", "test"] if test else ["dev"]
-        cohort_CE = self._cohort(encoder, head, corpus, device)
+        embedded = partial(embed, encoder, head, corpus=corpus, device=device, precision=precision)
+        cohort_CE = self._cohort(embedded, corpus)
         found, thresholds = {}, {}
         for split in splits:
-            found[split], thresholds[split] = self._score(encoder, head, corpus, split, cohort_CE, device, seed)
+            found[split], thresholds[split] = self._score(embedded, corpus, split, cohort_CE, seed)
         dev, (scores_N, same_N) = found["dev"]
         p_target = self.settings.p_target
         details = {f"min_dcf_p{p_target:g}": min_dcf(scores_N[same_N], scores_N[~same_N], p_target)}
@@ -97,36 +114,40 @@ class Speaker:
     def _train(
         self,
         backend: SpeakerBackend,
-        frozen: FrozenLayers,
-        cuts: Sequence[MonoCut],
         encoder: Encoder,
+        cuts: Sequence[MonoCut],
+        corpus: Corpus,
         device: torch.device,
         seed: int,
+        precision: str,
     ) -> None:
+        """Trains the back end. Of several processes each encodes and learns from its own share of the cuts."""
         settings = self.settings
+        own = {cut.id: cut for cut in own_share(cuts)}
+        frozen = FrozenLayers(encoder, list(own.values()), corpus.audio, device, precision)
+        synchronise_norms(backend)
         names = {name: number for number, name in enumerate(sorted({speaker_of(cut) for cut in cuts}))}
         aam = AamSoftmax(len(names), settings.backend.embedding, settings.aam.scale).to(device)
         optimiser = Optimiser([(backend, settings.lr), (aam, settings.lr)], settings.updates)
-        frames = max(1, round(settings.crop_s * encoder.config.frame_hz))
+        length = max(1, round(settings.crop_s * encoder.config.frame_hz))
         rng = np.random.default_rng(seed)
         for step in range(settings.updates):
             # A small corpus has fewer cuts than a batch holds. Then some come twice, as other crops.
             drawn = [cuts[index] for index in rng.choice(len(cuts), settings.batch, replace=settings.batch > len(cuts))]
-            crops = [_crop(x_LTD, frames, rng) for x_LTD in frozen.of(drawn)]
-            speakers_B = torch.tensor([names[speaker_of(cut)] for cut in drawn], device=device)
+            starts = [_start(frames(encoder.config, cut.num_samples), length, rng) for cut in drawn]
+            mine = [(cut, start) for cut, start in zip(drawn, starts, strict=True) if cut.id in own]
+            xs = frozen.of([cut for cut, _ in mine])
+            crops = [_crop(x_LTD, start, length) for x_LTD, (_, start) in zip(xs, mine, strict=True)]
+            # Few cuts and many processes can leave one of them without a row, but not without its part in the norms.
+            nothing_LBTD = torch.zeros(encoder.config.depth + 1, 0, length, encoder.config.width, device=device)
+            x_LBTD = torch.stack(crops, dim=1) if crops else nothing_LBTD
+            speakers_B = torch.tensor([names[speaker_of(cut)] for cut, _ in mine], device=device, dtype=torch.long)
             margin = settings.aam.margin_at(step / settings.updates)
-            loss_B, _ = aam(backend.of_layers(torch.stack(crops, dim=1)), speakers_B, margin)
-            optimiser.update(loss_B.mean())
+            loss_B, _ = aam(backend.of_layers(x_LBTD), speakers_B, margin)
+            optimiser.update(loss_B.sum() / len(drawn))
 
     def _score(
-        self,
-        encoder: Encoder,
-        backend: SpeakerBackend,
-        corpus: Corpus,
-        split: str,
-        cohort_CE: NDArray[np.float64] | None,
-        device: torch.device,
-        seed: int,
+        self, embedded: Embed, corpus: Corpus, split: str, cohort_CE: NDArray[np.float64] | None, seed: int
     ) -> tuple[tuple[Score, Scored], float]:
         """The error of a split, the scores that it rests on, and the threshold of plain cosines.
 
@@ -141,10 +162,10 @@ class Speaker:
         same_N = np.array([pair.same for pair in pairs])
         speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
         compared = [cuts[key] for key in wanted]
-        x_ME = embed(encoder, backend, compared, corpus, device)
+        x_ME = embedded(compared, 0)
         plain_N = scores_N = cosines(x_ME[one_N], x_ME[other_N])
         if self.settings.segments:
-            means_ME = embed(encoder, backend, compared, corpus, device, self.settings.segments)
+            means_ME = embedded(compared, self.settings.segments)
             # The mean of the cosines of all pairs of segments is the product of the sides' mean directions.
             scores_N = (plain_N + (means_ME[one_N] * means_ME[other_N]).sum(-1)) / 2
         if cohort_CE is not None:
@@ -153,13 +174,11 @@ class Speaker:
         threshold = eer_threshold(plain_N[same_N], plain_N[~same_N])
         return (eer_score(scores_N, same_N, speakers, seed=seed), (scores_N, same_N)), threshold
 
-    def _cohort(
-        self, encoder: Encoder, backend: SpeakerBackend, corpus: Corpus, device: torch.device
-    ) -> NDArray[np.float64] | None:
+    def _cohort(self, embedded: Embed, corpus: Corpus) -> NDArray[np.float64] | None:
         if not self.settings.as_norm:
             return None
         chosen = _some_of_each(_spoken(corpus, "train"))
-        found = cohort(embed(encoder, backend, chosen, corpus, device), [speaker_of(cut) for cut in chosen])
+        found = cohort(embedded(chosen, 0), [speaker_of(cut) for cut in chosen])
         if len(found) < self.settings.as_norm:
             raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {len(found)} of the cohort")
         return found
@@ -169,23 +188,33 @@ def embed(
     encoder: Encoder,
     backend: SpeakerBackend,
     cuts: Sequence[MonoCut],
+    parts: int,
     corpus: Corpus,
     device: torch.device,
-    parts: int = 0,
+    precision: str,
 ) -> NDArray[np.floating]:
     """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics.
 
-    With `parts`, the mean direction of so many segments of each cut: the mean of their embeddings, each of length 1.
+    With `parts` above 0, the mean direction of so many segments of each cut: the mean of their embeddings, each of
+    length 1.
     """
-    found = []
+    own: dict[str, NDArray[np.floating]] = {}
     with at_rest(encoder), at_rest(backend):
-        for cut in cuts:
+        for cut in own_share(cuts):
             audio_S = corpus.audio.audio(cut)
             audio_GS = torch.from_numpy(segments(audio_S, parts) if parts else audio_S[None]).to(device)
-            encoded = encoder(audio_GS, torch.full((len(audio_GS),), audio_GS.shape[1], device=device))
-            x_GE = backend(encoded).float().cpu().numpy()
-            found.append(unit(x_GE).mean(axis=0) if parts else x_GE[0])
-    return np.stack(found)
+            with autocast(device, precision):
+                encoded = encoder(audio_GS, torch.full((len(audio_GS),), audio_GS.shape[1], device=device))
+            x_GE = backend(_in_full(encoded)).float().cpu().numpy()
+            own[cut.id] = unit(x_GE).mean(axis=0) if parts else x_GE[0]
+    found = gathered(own)
+    return np.stack([found[cut.id] for cut in cuts])
+
+
+def _in_full(encoded: Encoded) -> Encoded:
+    # A variance over time is a difference of squares, which half precision cannot hold.
+    hidden = tuple(x_BTD.float() for x_BTD in encoded.hidden)
+    return Encoded(encoded.output_BTD.float(), hidden, encoded.frames_B)
 
 
 def segments(audio_S: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -244,9 +273,12 @@ def _some_of_each(cuts: Sequence[MonoCut]) -> list[MonoCut]:
     return [cut for own in list(by_speaker.values())[:COHORT_SPEAKERS] for cut in own[:COHORT_CUTS]]
 
 
-def _crop(x_LTD: Tensor, frames: int, rng: np.random.Generator) -> Tensor:
-    length = x_LTD.shape[1]
-    start = int(rng.integers(max(1, length - frames + 1)))
+def _start(total: int, length: int, rng: np.random.Generator) -> int:
+    """A random first frame for a crop of so many of a cut's frames."""
+    return int(rng.integers(max(1, total - length + 1)))
+
+
+def _crop(x_LTD: Tensor, start: int, length: int) -> Tensor:
     # A cut that is too short is repeated, as crops of audio are.
-    index_T = (torch.arange(frames, device=x_LTD.device) + start) % length
+    index_T = (torch.arange(length, device=x_LTD.device) + start) % x_LTD.shape[1]
     return x_LTD[:, index_T]

@@ -19,7 +19,8 @@ from raysearch.encoder.config import ConvConfig
 from raysearch.errors import InputError
 from raysearch.methods.settings import StudentSettings
 from raysearch.methods.trial import Trial
-from raysearch.methods.unfused.selfdistillation import SelfDistillation, distillation_loss
+from raysearch.methods.unfused.selfdistillation import SelfDistillation
+from raysearch.methods.unfused.selfdistillation import distillation_loss as losses_of_cuts
 from raysearch.methods.unfused.settings import SelfDistillationSettings, UnfusedSettings
 from raysearch.methods.unfused.unfused import Unfused, clustered, true_classes
 from raysearch.targets.pseudo_labels import PseudoLabels
@@ -40,9 +41,14 @@ def settings(**changed) -> SelfDistillationSettings:
     return SelfDistillationSettings.model_validate({"alpha": 0, "beta": 0, "gamma": 0, **changed})
 
 
+def distillation_loss(*given):
+    return losses_of_cuts(*given).mean()
+
+
 def test_all_weights_zero_then_plain_cross_entropy(logits):
     deepest, shallow, labels = logits
-    assert torch.equal(distillation_loss(deepest, shallow, labels, settings()), F.cross_entropy(deepest, labels))
+    found = losses_of_cuts(deepest, shallow, labels, settings())
+    assert torch.equal(found, F.cross_entropy(deepest, labels, reduction="none"))
 
 
 def test_alpha_then_each_exit_adds_its_own(logits):
