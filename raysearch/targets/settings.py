@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from raysearch.settings import Settings
 
@@ -13,6 +13,17 @@ POINTS_PER_CLUSTER = 39
 SHORTEST_PIECE_S = 0.15
 """Shortest pieces in seconds that may be asked for. Pieces can come out up to a third shorter, and a student needs a
 few frames of each."""
+
+
+class OtherTargets(Settings):
+    """A label set beside the first one, of the same features."""
+
+    layer: int = -1
+    """Teacher layer to cluster: 1 is the first block's output, -1 the last block's."""
+    clusters: int = Field(500, ge=2)
+    """Number of clusters K."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of its prediction in the loss. That of the first label set is 1."""
 
 
 class TargetSettings(Settings):
@@ -36,6 +47,20 @@ class TargetSettings(Settings):
     refresh: int = Field(0, ge=0)
     """Updates after which the labels are made anew, again and again, as clusters of the student's own middle block.
     Each time costs a pass over the corpus and k-means. 0 means never."""
+    more: list[OtherTargets] = []
+    """Label sets of other layers or with other K, which are predicted as well, each by heads of its own. The loss is
+    the mean over all label sets by their weights."""
+
+    @model_validator(mode="after")
+    def _one_if_refreshed(self) -> TargetSettings:
+        if self.refresh and self.more:
+            raise ValueError(f"refresh: {self.refresh} with {len(self.more)} in more; expected one label set or 0")
+        return self
+
+    def each(self) -> list[TargetSettings]:
+        """The settings of each label set, the first one first."""
+        own = self.model_copy(update={"more": []})
+        return [own, *(own.model_copy(update={"layer": one.layer, "clusters": one.clusters}) for one in self.more)]
 
 
 class PseudoLabelSettings(Settings):

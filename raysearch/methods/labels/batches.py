@@ -1,9 +1,11 @@
 """Batches for masked prediction: audio, labels on the student's frames, and masks.
 
-Shapes: B batch, S samples, T frames.
+Shapes: B batch, S samples, T frames, G label sets beside the first.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,10 +24,18 @@ from raysearch.training.process import generator
 class LabelledBatches:
     """Prepares batches for `MaskedPrediction`: audio, labels on the student's frames, and a new mask every time."""
 
-    def __init__(self, student: Encoder, label_set: LabelSet, settings: PredictionSettings, seed: int) -> None:
+    def __init__(
+        self,
+        student: Encoder,
+        label_set: LabelSet,
+        settings: PredictionSettings,
+        seed: int,
+        more: Sequence[LabelSet] = (),
+    ) -> None:
+        """`more` are the label sets beside the first."""
         self._config = student.config
         self._frames = student.frames
-        self._label_set = label_set
+        self._label_sets = [label_set, *more]
         self._settings = settings
         self._span = span_frames(settings.mask_ms, student.config.frame_hz)
         self._seed = seed
@@ -33,16 +43,22 @@ class LabelledBatches:
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
         frames = [int(self._frames(int(samples))) for samples in batch.samples_B]
         width = max(frames)
-        labels_BT = np.full((len(frames), width), PADDING)
-        for labels_T, cut, count in zip(labels_BT, batch.cuts, frames, strict=True):
-            own_T = self._label_set.labels(cut.id)
-            labels_T[:count] = align_frames(own_T, self._label_set.hop_samples, self._config.hop_samples, count)
+        labels_BT, *more = (self._labels(label_set, batch, frames) for label_set in self._label_sets)
         # The draw depends on the batch's number alone, so a resumed trial masks as an uninterrupted one.
         rng = generator(self._seed, batch.number)
         mask_BT = span_mask(np.array(frames), width, self._settings.mask_prob, self._span, rng)
         return {
             "audio_BS": batch.audio_BS,
             "samples_B": batch.samples_B,
-            "labels_BT": torch.from_numpy(labels_BT),
+            "labels_BT": labels_BT,
             "mask_BT": torch.from_numpy(mask_BT),
+            **({"more_GBT": torch.stack(more)} if more else {}),
         }
+
+    def _labels(self, label_set: LabelSet, batch: Batch, frames: Sequence[int]) -> Tensor:
+        """The labels of a batch (B, T), on the student's frames."""
+        labels_BT = np.full((len(frames), max(frames)), PADDING)
+        for labels_T, cut, count in zip(labels_BT, batch.cuts, frames, strict=True):
+            own_T = label_set.labels(cut.id)
+            labels_T[:count] = align_frames(own_T, label_set.hop_samples, self._config.hop_samples, count)
+        return torch.from_numpy(labels_BT)

@@ -23,10 +23,12 @@ class _LabelPrediction:
     def student(settings: LabelPredictionSettings, teacher: EncoderConfig) -> EncoderConfig:
         """The student's architecture.
 
-        Raises: InputError if `targets.layer` is no block of the teacher.
+        Raises: InputError if a layer of `targets` is no block of the teacher.
         """
         if settings.targets.source == "teacher":
             checked_blocks("targets.layer", [settings.targets.layer], teacher.depth)
+            for place, one in enumerate(settings.targets.more):
+                checked_blocks(f"targets.more[{place}].layer", [one.layer], teacher.depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial[LabelPredictionSettings]) -> Iterator[Report]:
@@ -38,13 +40,13 @@ class _LabelPrediction:
 
         settings = trial.settings
         config = self.student(settings, trial.teacher.encoder.config)
-        label_set = trial.label_set(settings.targets)
+        label_set, *more = (trial.label_set(one) for one in settings.targets.each())
         student = student_for(trial, config, settings.training)
-        module = MaskedPrediction(student, label_set.clusters, settings.prediction)
+        module = MaskedPrediction(student, label_set.clusters, settings.prediction, settings.targets.more)
         # A log-mel student reads its bins from the store where they are kept, and never sees the audio.
         rows = trial.mels(config.front_end.bins) if config.front_end.kind == "logmel" else None
         if not settings.targets.refresh:
-            prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed)
+            prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed, more)
             return train_student(trial, module, prepare, settings.training, rows)
         refreshed = RefreshedBatches(trial, student, label_set)
         return train_student(
