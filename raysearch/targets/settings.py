@@ -40,6 +40,10 @@ class TargetSettings(Settings):
     normalise: bool = False
     """Bring each feature to mean 0 and variance 1 over the sampled frames before they are clustered. Otherwise a few
     loud features of a teacher decide which frames are alike."""
+    soft: float = Field(0.0, ge=0)
+    """How soft labels are. 0 gives each frame its nearest cluster alone. Otherwise a frame belongs to its four nearest
+    clusters, and the share of each falls with its squared distance as exp(-distance / (soft x mean distance)), where
+    the mean is over the sampled frames, each to its nearest cluster. 0.1 is nearly hard."""
     fit_frames: PositiveInt = 200_000
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
     seed: int = Field(0, ge=0)

@@ -76,7 +76,7 @@ class DiceHubert(_LabelPrediction):
 
     The teacher is asked once, to make the label set.
 
-    Cannot: use soft targets; copy weights from the teacher.
+    Cannot: copy weights from the teacher.
     Source: DiceHuBERT, Interspeech 2025 (arXiv 2507.02911). The public recipe clusters block 9 of a teacher with 12
     blocks into K = 500, for a waveform student with 12 blocks of width 384. Its loss is HuBERT's. Deviations: those of
     `hubert`.

@@ -1,6 +1,7 @@
 """Masked prediction of label sets: the loss that HuBERT and its descendants share.
 
-Shapes: B batch, S samples, T frames, D width, P projection, K labels, G label sets beside the first.
+Shapes: B batch, S samples, T frames, D width, P projection, K labels, G label sets,
+M nearest clusters.
 """
 
 from __future__ import annotations
@@ -60,13 +61,16 @@ class MaskedPrediction(LossModule):
         labels_BT: Tensor,
         mask_BT: Tensor,
         more_GBT: Tensor | None = None,
+        near_GBTM: Tensor | None = None,
+        share_GBTM: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and as a metric the share of masked frames whose label is predicted rightly.
 
         If nothing is ever masked, both are taken over all frames. `more_GBT` holds the labels of all label sets but the
-        first.
+        first. Soft labels have, for every label set, the nearest clusters of each frame and the share of each.
         """
         sets = [labels_BT, *(() if more_GBT is None else more_GBT)]
+        soft = None if near_GBTM is None or share_GBTM is None else list(zip(near_GBTM, share_GBTM, strict=True))
         x_BTD, frames_B = self.student.features(audio_BS, samples_B)
         main_BT, other_BT = self._frames(labels_BT, mask_BT)
         if self.mask_D is not None:
@@ -77,23 +81,30 @@ class MaskedPrediction(LossModule):
         for block, *heads in zip(self.blocks, self.heads, *self.more_heads, strict=True):
             # With `norm: pre` only the output has passed the final LayerNorm, the last hidden state has not.
             last = block == self.student.config.depth
-            nll_BT, right_BT = self._guesses(heads, encoded.output_BTD if last else encoded.hidden[block], sets)
+            x_BTD = encoded.output_BTD if last else encoded.hidden[block]
+            nll_BT, right_BT = self._guesses(heads, x_BTD, sets, soft)
             loss = loss + (nll_BT * main_BT).sum() / counts["main"]
             if self.settings.unmasked_weight:
                 loss = loss + self.settings.unmasked_weight * (nll_BT * other_BT).sum() / counts["other"]
             right = right + (right_BT * main_BT).sum() / counts["main"]
         return loss / len(self.blocks), {"accuracy": right / len(self.blocks)}
 
-    def _guesses(self, heads: Sequence[nn.Module], x_BTD: Tensor, sets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _guesses(
+        self,
+        heads: Sequence[nn.Module],
+        x_BTD: Tensor,
+        sets: Sequence[Tensor],
+        soft: Sequence[tuple[Tensor, Tensor]] | None,
+    ) -> tuple[Tensor, Tensor]:
         """The cross-entropy of each frame in nats (B, T), and how much of its labels is predicted rightly (B, T).
 
         Both are means over the label sets by their weights.
         """
         nll = right = x_BTD.new_zeros((), dtype=torch.float32)
-        for head, labels_BT, weight in zip(heads, sets, self.weights, strict=True):
+        for place, (head, labels_BT, weight) in enumerate(zip(heads, sets, self.weights, strict=True)):
             logits_BTK = head(x_BTD)
             share = weight / sum(self.weights)
-            nll = nll + share * _nll(logits_BTK, labels_BT)
+            nll = nll + share * (_soft_nll(logits_BTK, *soft[place]) if soft else _nll(logits_BTK, labels_BT))
             right = right + share * (logits_BTK.detach().argmax(-1) == labels_BT)
         return nll, right
 
@@ -129,6 +140,11 @@ class CosineHead(nn.Module):
 def _nll(logits_BTK: Tensor, labels_BT: Tensor) -> Tensor:
     """The cross-entropy of each frame in nats (B, T), and 0 in padding."""
     return cross_entropy(logits_BTK.float().transpose(1, 2), labels_BT, reduction="none", ignore_index=PADDING)
+
+
+def _soft_nll(logits_BTK: Tensor, near_BTM: Tensor, share_BTM: Tensor) -> Tensor:
+    """The cross-entropy of each frame in nats (B, T) with shares of several labels. They are 0 in padding."""
+    return -(logits_BTK.float().log_softmax(-1).gather(-1, near_BTM) * share_BTM).sum(-1)
 
 
 def _head(width: int, labels: int, settings: PredictionSettings) -> nn.Module:

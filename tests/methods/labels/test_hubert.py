@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from raysearch.errors import InputError
 from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
+from raysearch.targets.build import build_label_set
+from raysearch.targets.store import LabelStore
 from raysearch.training.recipe import not_evaluated
 
 SHAPE = {"depth": 1, "width": 32, "heads": 2, "channels": 16, "position_kernel": 15}
@@ -54,6 +56,24 @@ def test_several_label_sets_are_asked_for_and_learned_together(tones, small_teac
     (report,) = method().run(trial_of(method, document, tones, small_teacher, label_set, tmp_path, 40))
     assert asked == [(-1, 4, True, []), (1, 2, True, [])]
     assert report.metrics["train/accuracy"] > 0.6
+
+
+def test_soft_labels_of_two_label_sets_are_learned(tones, small_teacher, tmp_path: Path):
+    store, losses = LabelStore(tmp_path / "store"), []
+    for soft in (0.0, 1.0):
+
+        def label_set(settings):
+            return build_label_set(settings, small_teacher, tones, tones.audio, store, torch.device("cpu"), 10.0)
+
+        targets = {"layer": 1, "clusters": 8, "soft": soft, "more": [{"layer": 2, "clusters": 3}]}
+        document = {"student": SHAPE, "targets": targets, "training": {"batch_s": 15.0, "dropout": 0}}
+        method = load_method("dicehubert")
+        folder = tmp_path / str(soft)
+        (report,) = method().run(trial_of(method, document, tones, small_teacher, label_set, folder, 2))
+        losses.append(report.metrics["train/loss"])
+    # Shares add up to one, so that the losses are alike, but they are not the same.
+    assert losses[1] == pytest.approx(losses[0], rel=0.2)
+    assert losses[1] != pytest.approx(losses[0], rel=1e-4)
 
 
 def test_layer_beside_the_first_that_the_teacher_lacks_is_refused_by_name(small_teacher):

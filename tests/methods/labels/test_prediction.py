@@ -129,6 +129,19 @@ def test_several_label_sets_then_the_loss_is_their_mean_by_weight(settings):
     assert [name for name, parameter in joint.named_parameters() if parameter.grad is None] == []
 
 
+def test_soft_labels_then_the_loss_is_the_mean_by_their_shares():
+    module, batch = prediction(), inputs()
+    other_BT = torch.where(batch["labels_BT"] == PADDING, PADDING, (batch["labels_BT"] + 1) % LABELS)
+    near_BTM = torch.stack([batch["labels_BT"], other_BT], dim=-1).clamp(min=0)
+    share_BTM = (batch["labels_BT"] != PADDING)[..., None] * torch.tensor([0.75, 0.25])
+    loss, metrics = module(**batch, near_GBTM=near_BTM[None], share_GBTM=share_BTM[None])
+    hard, accuracy = module(**batch)
+    expected = 0.75 * hard + 0.25 * module(**{**batch, "labels_BT": other_BT})[0]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert loss.item() != pytest.approx(hard.item(), rel=1e-3)
+    assert metrics["accuracy"] == accuracy["accuracy"]
+
+
 def test_cosine_head_then_scores_lie_within_the_temperature():
     head = CosineHead(8, LABELS, 0.1)
     assert head(torch.randn(2, 3, 8)).abs().max() <= 10.001
