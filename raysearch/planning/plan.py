@@ -118,8 +118,7 @@ class Planner:
 
     def label_sets(self, configs: tuple[Config, ...]) -> int:
         """How many different label sets the configurations ask for."""
-        asked = [asked_targets(self.spec, config) for config in configs]
-        return len({targets.model_dump_json() for targets in asked if targets})
+        return len({one.model_dump_json() for config in configs for one in asked_targets(self.spec, config)})
 
     def storage_gb(self, found: Forecast, params_mean: float) -> dict[str, float]:
         """Gigabytes on disk by what they hold. `params_mean`: mean number of parameters of a student."""

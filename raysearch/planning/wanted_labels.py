@@ -5,7 +5,7 @@ This file does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -24,16 +24,17 @@ def targets_model(method: str) -> type[AnyTargets] | None:
     return model if isinstance(model, type) and issubclass(model, AnyTargets) else None
 
 
-def asked_targets(spec: Spec, config: Config) -> AnyTargets | None:
-    """The labels that a trial asks the store for, or None. The configuration may lack settings of other groups."""
+def asked_targets(spec: Spec, config: Config) -> Sequence[AnyTargets]:
+    """The labels that a trial asks the store for. The configuration may lack settings of other groups."""
     method = str(config["method"])
     model = targets_model(method)
     if model is None or not _asks(spec, config):
-        return None
+        return []
     prefix = "targets."
     fixed = {key: value for key, value in spec.targets.items() if has_setting(method, f"{prefix}{key}")}
     searched = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    return model.model_validate({**fixed, **searched})
+    targets = model.model_validate({**fixed, **searched})
+    return targets.each() if isinstance(targets, TargetSettings) else [targets]
 
 
 def wanted_targets(spec: Spec, method: str) -> list[AnyTargets]:
@@ -42,7 +43,7 @@ def wanted_targets(spec: Spec, method: str) -> list[AnyTargets]:
     Of a setting that is searched in a range, only the values that `search.start` names are known.
     """
     known = (config for config in _target_configs(spec, method) if None not in config.values())
-    return [targets for config in known if (targets := asked_targets(spec, config)) is not None]
+    return [targets for config in known for targets in asked_targets(spec, config)]
 
 
 def searched_ranges(spec: Spec, method: str) -> list[str]:

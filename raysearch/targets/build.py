@@ -23,7 +23,7 @@ from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
 from raysearch.errors import InputError
 from raysearch.targets.features import MFCC_HOP_SAMPLES, Features, mfcc_features, resolve_layer, teacher_features
-from raysearch.targets.kmeans import assign, fit_clusters, sample_cuts
+from raysearch.targets.kmeans import assign, fit_clusters, sample_cuts, soft_assign
 from raysearch.targets.label_set import LabelKey, LabelSet, write_label_set
 from raysearch.targets.quality import inertia, probe_per, usage
 from raysearch.targets.settings import TargetSettings
@@ -58,6 +58,7 @@ def label_key(settings: TargetSettings, teacher: Teacher | None, corpus: Corpus)
         fit_frames=settings.fit_frames,
         corpus=corpus.fingerprint,
         normalise=settings.normalise,
+        soft=settings.soft,
     )
 
 
@@ -119,12 +120,15 @@ def _build(
     centres_KD = fit_clusters(frames_ND, key.clusters, key.seed)
     labels_N = assign(frames_ND, centres_KD)
     quality = {"fit_frames": float(len(frames_ND)), "inertia": inertia(frames_ND, centres_KD, labels_N)}
+    label = partial(_labelled, centres_KD=centres_KD, scale=key.soft * quality["inertia"])
+    parts = [np.split(part, ends[:-1]) for part in label(frames_ND)]
     # The sample is by far the largest thing in memory, and all it was kept for is done.
     del frames_ND
-    labels = dict(zip(sampled, np.split(labels_N, ends[:-1]), strict=True))
-    rest = [cut for split in (train, dev) for cut in split if cut.id not in labels]
+    found = dict(zip(sampled, zip(*parts, strict=True), strict=True))
+    rest = [cut for split in (train, dev) for cut in split if cut.id not in found]
     heard = counted(read(rest), "label set: labels", len(rest))
-    labels.update((cut, assign(normalise(feats_TD), centres_KD)) for cut, feats_TD in heard)
+    found.update((cut, label(normalise(feats_TD))) for cut, feats_TD in heard)
+    labels = {cut: own[0] for cut, own in found.items()}
     quality |= usage(np.concatenate([labels[cut.id] for cut in train]), key.clusters)
     train_phones, dev_phones = _phones(train), _phones(dev)
     if train_phones and dev_phones:
@@ -132,7 +136,13 @@ def _build(
         slower = {cut: labels_T[::stride] for cut, labels_T in labels.items()}
         quality["probe_per"] = probe_per(slower, key.clusters, train_phones, dev_phones, key.seed)
     _log.info("label set %s: %s", key.digest, ", ".join(f"{name} {value:.4g}" for name, value in quality.items()))
-    write_label_set(folder, key, hop_samples, labels, quality)
+    write_label_set(folder, key, hop_samples, labels, quality, {cut: own[1:] for cut, own in found.items()})
+
+
+def _labelled(feats_TD: np.ndarray, centres_KD: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
+    """The label of each frame (T). With a scale also its nearest clusters (T, M) and their shares (T, M)."""
+    labels_T = assign(feats_TD, centres_KD)
+    return (labels_T, *soft_assign(feats_TD, centres_KD, scale)) if scale else (labels_T,)
 
 
 def _unchanged(feats_TD: np.ndarray) -> np.ndarray:

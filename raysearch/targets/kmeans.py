@@ -1,16 +1,18 @@
 """Clusters frames by k-means: the choice of cuts to fit on, the fit, and the nearest centre of each frame.
 
-Shapes: N frames of the sample, T frames of a cut, D features, K clusters.
+Shapes: N frames of the sample, T frames of a cut, D features, K clusters, M nearest clusters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.cluster import MiniBatchKMeans
 
 from raysearch.errors import InputError
+from raysearch.targets.label_set import NEAREST
 
 # A long cut is labelled in chunks, which bounds its table of T x K distances.
 _CHUNK_FRAMES = 16_384
@@ -60,13 +62,45 @@ def fit_clusters(frames_ND: np.ndarray, clusters: int, seed: int) -> np.ndarray:
 
 def assign(feats_TD: np.ndarray, centres_KD: np.ndarray) -> np.ndarray:
     """The index of the nearest centre of each frame, int16 (T,), or int32 if there are too many centres for that."""
+    labels_T = np.empty(len(feats_TD), _id_type(centres_KD))
+    for chunk, far_TK in _distances(feats_TD, centres_KD):
+        labels_T[chunk] = np.argmin(far_TK, axis=1)
+    return labels_T
+
+
+def soft_assign(feats_TD: np.ndarray, centres_KD: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest centres of each frame (T, M), nearest first, and how much of the frame belongs to each (T, M).
+
+    Shares are a softmax over the negative squared distances, divided by `scale`. They are in float16. Where there are
+    fewer than `NEAREST` centres, the missing ones have a share of 0.
+    """
+    near_TM = np.zeros((len(feats_TD), NEAREST), _id_type(centres_KD))
+    share_TM = np.zeros((len(feats_TD), NEAREST), np.float16)
+    count = min(NEAREST, len(centres_KD))
+    for chunk, far_TK in _distances(feats_TD, centres_KD):
+        nearest_TM = np.argpartition(far_TK, count - 1, axis=1)[:, :count]
+        far_TM = np.take_along_axis(far_TK, nearest_TM, axis=1)
+        order_TM = far_TM.argsort(axis=1)
+        near_TM[chunk, :count] = np.take_along_axis(nearest_TM, order_TM, axis=1)
+        # What the table leaves out is the same for all centres, and a softmax does not see it.
+        share_TM[chunk, :count] = softmax(-2 * np.take_along_axis(far_TM, order_TM, axis=1) / scale, axis=1)
+    return near_TM, share_TM
+
+
+def _distances(feats_TD: np.ndarray, centres_KD: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Half the squared distance of each frame to each centre (T, K), less what is the same for all centres.
+
+    They come in chunks of frames, each with its place.
+    """
     # Distances do not depend on the origin. With it at the mean of the centres, the square can be expanded into a
     # matrix product without a loss of digits.
     origin_D = centres_KD.mean(axis=0)
     moved_KD = centres_KD - origin_D
     half_squares_K = 0.5 * (moved_KD**2).sum(axis=1)
-    labels_T = np.empty(len(feats_TD), dtype=np.int16 if len(centres_KD) <= 2**15 else np.int32)
     for start in range(0, len(feats_TD), _CHUNK_FRAMES):
         chunk = slice(start, start + _CHUNK_FRAMES)
-        labels_T[chunk] = np.argmin(half_squares_K - (feats_TD[chunk] - origin_D) @ moved_KD.T, axis=1)
-    return labels_T
+        yield chunk, half_squares_K - (feats_TD[chunk] - origin_D) @ moved_KD.T
+
+
+def _id_type(centres_KD: np.ndarray) -> type[np.signedinteger]:
+    return np.int16 if len(centres_KD) <= 2**15 else np.int32

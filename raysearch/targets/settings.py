@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from raysearch.settings import Count, Layer, Seed, Settings
 
@@ -13,6 +13,17 @@ POINTS_PER_CLUSTER = 39
 SHORTEST_PIECE_S = 0.15
 """Shortest pieces in seconds that may be asked for. Pieces can come out up to a third shorter, and a student needs a
 few frames of each."""
+
+
+class OtherTargets(Settings):
+    """A label set beside the first one, of the same features."""
+
+    layer: Layer = -1
+    """Teacher layer to cluster: 1 is the first block's output, -1 the last block's."""
+    clusters: int = Field(500, ge=2, le=1_000_000)
+    """Number of clusters K."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of its prediction in the loss. That of the first label set is 1."""
 
 
 class TargetSettings(Settings):
@@ -29,6 +40,10 @@ class TargetSettings(Settings):
     normalise: bool = False
     """Bring each feature to mean 0 and variance 1 over the sampled frames before they are clustered. Otherwise a few
     loud features of a teacher decide which frames are alike."""
+    soft: float = Field(0.0, ge=0)
+    """How soft labels are. 0 gives each frame its nearest cluster alone. Otherwise a frame belongs to its four nearest
+    clusters, and the share of each falls with its squared distance as exp(-distance / (soft x mean distance)), where
+    the mean is over the sampled frames, each to its nearest cluster. 0.1 is nearly hard."""
     fit_frames: int = Field(200_000, ge=1, le=1_000_000_000)
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
     seed: Seed = 0
@@ -36,6 +51,20 @@ class TargetSettings(Settings):
     refresh: int = Field(0, ge=0, le=1_000_000_000)
     """Updates after which the labels are made anew, again and again, as clusters of the student's own middle block.
     Each time costs a pass over the corpus and k-means. 0 means never."""
+    more: list[OtherTargets] = Field([], max_length=100)
+    """Label sets of other layers or with other K, which are predicted as well, each by heads of its own. The loss is
+    the mean over all label sets by their weights."""
+
+    @model_validator(mode="after")
+    def _one_if_refreshed(self) -> TargetSettings:
+        if self.refresh and self.more:
+            raise ValueError(f"refresh: {self.refresh} with {len(self.more)} in more; expected one label set or 0")
+        return self
+
+    def each(self) -> list[TargetSettings]:
+        """The settings of each label set, the first one first."""
+        own = self.model_copy(update={"more": []})
+        return [own, *(own.model_copy(update={"layer": one.layer, "clusters": one.clusters}) for one in self.more)]
 
 
 class PseudoLabelSettings(Settings):

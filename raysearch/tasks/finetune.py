@@ -46,8 +46,8 @@ def finetune(
     processes each learns from its own rows of every batch.
     """
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
-    synchronise_norms(tuned)
     _set_dropout(tuned, settings.dropout)
+    synchronise_norms(tuned)
     head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
@@ -57,18 +57,21 @@ def finetune(
         for step, batch in enumerate(islice(batches, settings.updates)):
             if settings.speed:
                 batch = vary_speed(batch, settings.speed, np.random.default_rng([seed, step]))
+            # The optimiser leaves weights alone that ask for no gradient.
+            tuned.requires_grad_(step >= settings.frozen * settings.updates)
             mine, times = _own_rows(batch)
-            # Gradients of zero move nothing in Adam, so the encoder stays as it is while it is frozen.
-            with (
-                torch.set_grad_enabled(step >= settings.frozen * settings.updates),
-                masked_features(tuned, settings),
-                dropped_blocks(tuned, settings.layer_drop),
-            ):
+            with masked_features(tuned, settings), dropped_blocks(tuned, settings.layer_drop):
                 xs = hidden_layers(tuned, mine, device)
             loss = learner.loss(head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], mine.cuts)
             optimiser.update(loss / (times * max(1, learner.count(batch.cuts))))
     _set_dropout(tuned, 0.0)
     return Trained(tuned.eval(), {settings.encoder_lr: head})
+
+
+def _set_dropout(encoder: Encoder, rate: float) -> None:
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
 
 
 def _own_rows(batch: Batch) -> tuple[Batch, int]:
@@ -83,9 +86,3 @@ def _own_rows(batch: Batch) -> tuple[Batch, int]:
     samples_B = batch.samples_B[rows]
     audio_BS = batch.audio_BS[rows, : int(samples_B.max())]
     return replace(batch, audio_BS=audio_BS, samples_B=samples_B, cuts=[batch.cuts[row] for row in rows]), 1
-
-
-def _set_dropout(encoder: Encoder, rate: float) -> None:
-    for module in encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = rate

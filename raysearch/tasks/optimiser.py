@@ -44,7 +44,8 @@ class Optimiser:
         if loss is not None:
             loss.backward()
         if world_size() > 1:
-            _add_up([parameter for group in self._adam.param_groups for parameter in group["params"]])
+            parameters = [parameter for group in self._adam.param_groups for parameter in group["params"]]
+            _add_up([parameter for parameter in parameters if parameter.requires_grad])
         self._adam.step()
         self._schedule.step()
         self._done += 1

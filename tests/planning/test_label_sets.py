@@ -124,6 +124,11 @@ def test_of_a_range_only_what_the_search_starts_with_is_wanted() -> None:
     assert clusters_and_layers(space=space, search={"start": start}) == [(64, 2), (64, 4), (90, 4)]
 
 
+def test_label_sets_beside_the_first_are_wanted_too() -> None:
+    targets = {"layer": 2, "clusters": 50, "more": [{"layer": 1, "clusters": 8}]}
+    assert clusters_and_layers(space={}, targets=targets) == [(8, 1), (50, 2)]
+
+
 def test_condition_that_does_not_hold_leaves_the_setting_as_it_is() -> None:
     space = {
         "student.depth": {"int": [1, 3]},

@@ -174,6 +174,21 @@ def test_normalised_features_all_count_the_same_in_every_cut(
         assert (scaled.labels(cut) == nearest_T).mean() > 0.99
 
 
+def test_soft_labels_cover_the_same_frames_and_begin_with_the_hard_ones(
+    build: Callable[..., LabelSet], corpus: Corpus
+) -> None:
+    soft, softer = (build(MFCC.model_copy(update={"soft": soft, "fit_frames": 400})) for soft in (0.05, 2.0))
+    sharpest = []
+    for found in (soft, softer):
+        for cut in [*corpus.splits["train"], *corpus.splits["dev"]]:
+            near_TM, share_TM = found.soft_labels(cut.id)
+            np.testing.assert_array_equal(near_TM[:, 0], found.labels(cut.id))
+            np.testing.assert_allclose(share_TM.sum(axis=1, dtype=np.float32), 1, atol=5e-3)
+        sharpest.append(found.share_NM[:, 0].mean(dtype=np.float32))
+    np.testing.assert_array_equal(soft.labels_N, softer.labels_N)
+    assert sharpest[0] > 0.9 > 0.8 > sharpest[1]
+
+
 def test_teacher_source_without_teacher_is_refused(build: Callable[..., LabelSet]) -> None:
     with pytest.raises(InputError, match=r"^targets\.source: teacher; expected mfcc"):
         build(TargetSettings())

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import pairwise_distances_argmin
 
 from raysearch.errors import InputError
-from raysearch.targets.kmeans import assign, fit_clusters, sample_cuts
+from raysearch.targets.kmeans import assign, fit_clusters, sample_cuts, soft_assign
 
 
 def test_sample_until_limit_takes_whole_cuts() -> None:
@@ -65,3 +65,19 @@ def test_assign_many_clusters_needs_int32() -> None:
     labels_T = assign(np.array([[199.2, 198.9]], np.float32), centres_KD)
     np.testing.assert_array_equal(labels_T, [39_999])
     assert labels_T.dtype == np.int32
+
+
+@pytest.mark.parametrize("clusters", [3, 4, 9])
+def test_soft_assign_is_a_softmax_over_the_nearest_squared_distances(clusters: int) -> None:
+    rng = np.random.default_rng(0)
+    frames_TD, centres_KD = (rng.normal(size=(count, 5)).astype(np.float32) + 100 for count in (50, clusters))
+    near_TM, share_TM = soft_assign(frames_TD, centres_KD, scale=2.0)
+    for x_D, near_M, share_M in zip(frames_TD, near_TM, share_TM, strict=True):
+        squared_K = np.square(centres_KD - x_D).sum(axis=1)
+        nearest_M = squared_K.argsort()[:4]
+        weights_M = np.exp(-squared_K[nearest_M] / 2.0)
+        np.testing.assert_array_equal(near_M[: len(nearest_M)], nearest_M)
+        # Shares are kept in half precision, and distances come from an expanded square.
+        np.testing.assert_allclose(share_M[: len(nearest_M)], weights_M / weights_M.sum(), atol=2e-3)
+        assert not share_M[len(nearest_M) :].any()
+    np.testing.assert_array_equal(near_TM[:, 0], assign(frames_TD, centres_KD))

@@ -24,6 +24,24 @@ def test_set_read_back_has_the_same_labels(tmp_path: Path) -> None:
     assert isinstance(found.labels_N, np.memmap)
 
 
+def test_soft_labels_are_read_back_and_follow_new_numbers(tmp_path: Path) -> None:
+    shares = np.array([[0.7, 0.3], [0.6, 0.4], [1.0, 0.0], [0.5, 0.5]], np.float16)
+    near = np.array([[1, 2], [2, 3], [7, 0], [5, 6]], np.int16)
+    parts = {"b": (near[:3], shares[:3]), "a": (near[:0], shares[:0]), "c": (near[3:], shares[3:])}
+    key = replace(KEY, soft=0.5)
+    assert key.digest != KEY.digest
+    write_label_set(tmp_path, key, 320, LABELS, {}, parts)
+    found = read_label_set(tmp_path)
+    for cut, expected in parts.items():
+        for got, wanted in zip(found.soft_labels(cut), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    turned = replace(found, numbers_K=np.arange(8)[::-1])
+    np.testing.assert_array_equal(turned.soft_labels("c")[0], [[2, 1]])
+    np.save(tmp_path / "near.npy", near[:3])
+    with pytest.raises(WorkError, match=r"unreadable \(soft labels for another number of frames than 4\)"):
+        read_label_set(tmp_path)
+
+
 def test_labels_of_an_unknown_cut_are_a_key_error(tmp_path: Path) -> None:
     write_label_set(tmp_path, KEY, 320, LABELS, {})
     with pytest.raises(KeyError, match="zz"):

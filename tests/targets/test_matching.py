@@ -39,7 +39,7 @@ def test_refit_after_a_small_change_keeps_the_numbers(frames_ND: np.ndarray) -> 
     assert (all_labels(refit) == all_labels(old)).mean() < 0.3
     numbers_K = matching_numbers(refit, old)
     assert sorted(numbers_K) == list(range(CLUSTERS))
-    kept = LabelSet(refit.key, refit.hop_samples, {}, refit.labels_N, refit.spans, numbers_K)
+    kept = LabelSet(refit.key, refit.hop_samples, {}, refit.labels_N, refit.spans, numbers_K=numbers_K)
     assert (all_labels(kept) == all_labels(old)).mean() > 0.9
 
 

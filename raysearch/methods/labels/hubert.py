@@ -23,10 +23,13 @@ class _LabelPrediction:
     def student(settings: LabelPredictionSettings, teacher: AnyConfig) -> EncoderConfig:
         """The student's architecture.
 
-        Raises: InputError if `targets.layer` is no block of the teacher, or if it has none.
+        Raises: InputError if a layer of `targets` is no block of the teacher, or if it has none.
         """
         if settings.targets.source == "teacher":
-            checked_blocks("targets.layer", [settings.targets.layer], with_blocks(teacher).depth)
+            depth = with_blocks(teacher).depth
+            checked_blocks("targets.layer", [settings.targets.layer], depth)
+            for place, one in enumerate(settings.targets.more):
+                checked_blocks(f"targets.more[{place}].layer", [one.layer], depth)
         return settings.student.encoder()
 
     def run(self, trial: Trial[LabelPredictionSettings]) -> Iterator[Report]:
@@ -38,13 +41,13 @@ class _LabelPrediction:
 
         settings = trial.settings
         config = self.student(settings, trial.teacher.encoder.config)
-        label_set = trial.label_set(settings.targets)
+        label_set, *more = (trial.label_set(one) for one in settings.targets.each())
         student = student_for(trial, config, settings.training)
-        module = MaskedPrediction(student, label_set.clusters, settings.prediction)
+        module = MaskedPrediction(student, label_set.clusters, settings.prediction, settings.targets.more)
         # A log-mel student reads its bins from the store where they are kept, and never sees the audio.
         rows = trial.mels(config.front_end.bins) if config.front_end.kind == "logmel" else None
         if not settings.targets.refresh:
-            prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed)
+            prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed, more)
             return train_student(trial, module, prepare, settings.training, rows)
         refreshed = RefreshedBatches(trial, student, label_set)
         return train_student(
@@ -74,7 +77,7 @@ class DiceHubert(_LabelPrediction):
 
     The teacher is asked once, to make the label set.
 
-    Cannot: use soft targets; copy weights from the teacher.
+    Cannot: copy weights from the teacher.
     Source: DiceHuBERT, Interspeech 2025 (arXiv 2507.02911). The public recipe clusters block 9 of a teacher with 12
     blocks into K = 500, for a waveform student with 12 blocks of width 384. Its loss is HuBERT's. Deviations: those of
     `hubert`.

@@ -44,10 +44,11 @@ DRAWN_PAIRS = 1_000
 COHORT_SPEAKERS, COHORT_CUTS = 600, 5
 """The most training speakers by which scores are normalised, and the most cuts of each."""
 
-Embed = Callable[..., NDArray[np.float32]]
-"""`embed` of one encoder and back end: a function from cuts, and `parts` of each, to embeddings (M, E)."""
 SEGMENT_S = 3.0
 """Length in seconds of the segments of a cut. Source: OS-KDFT's public code."""
+
+Embed = Callable[[Sequence[MonoCut], int], NDArray[np.floating]]
+"""Function from cuts to their embeddings (M, E). The number is that of the segments, and 0 takes whole cuts."""
 
 Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """The scores of pairs, and which of the pairs are of one speaker."""
@@ -172,10 +173,10 @@ class Speaker:
         same_N = np.array([pair.same for pair in pairs])
         speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
         compared = [cuts[key] for key in wanted]
-        x_ME = embedded(compared)
+        x_ME = embedded(compared, 0)
         plain_N = scores_N = cosines(x_ME[one_N], x_ME[other_N])
         if self.settings.segments:
-            means_ME = embedded(compared, parts=self.settings.segments)
+            means_ME = embedded(compared, self.settings.segments)
             # The mean of the cosines of all pairs of segments is the product of the sides' mean directions.
             scores_N = (plain_N + (means_ME[one_N] * means_ME[other_N]).sum(-1)) / 2
         if cohort_CE is not None:
@@ -188,7 +189,7 @@ class Speaker:
         if not self.settings.as_norm:
             return None
         chosen = _some_of_each(_spoken(corpus, "train"))
-        found = cohort(embedded(chosen), [speaker_of(cut) for cut in chosen])
+        found = cohort(embedded(chosen, 0), [speaker_of(cut) for cut in chosen])
         if len(found) < self.settings.as_norm:
             raise InputError(f"task.as_norm: {self.settings.as_norm}; expected at most the {len(found)} of the cohort")
         return found
@@ -198,23 +199,23 @@ def embed(
     encoder: Encoder,
     backend: SpeakerBackend,
     cuts: Sequence[MonoCut],
+    parts: int,
     corpus: Corpus,
     device: torch.device,
     precision: str,
-    parts: int = 0,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     """The embeddings (M, E) of whole cuts. Each passes the encoder alone, since padding would change its statistics.
 
-    With `parts`, the mean direction of so many segments of each cut: the mean of their embeddings, each of length 1.
+    With `parts` above 0, the mean direction of so many segments of each cut: the mean of their embeddings, each of
+    length 1.
     """
-    own: dict[str, NDArray[np.float32]] = {}
+    own: dict[str, NDArray[np.floating]] = {}
     with at_rest(encoder), at_rest(backend):
         for cut in own_share(cuts):
             audio_S = corpus.audio.audio(cut)
             audio_GS = torch.from_numpy(segments(audio_S, parts) if parts else audio_S[None]).to(device)
-            samples_G = torch.full((len(audio_GS),), audio_GS.shape[1], device=device)
             with autocast(device, precision):
-                encoded = encoder(audio_GS, samples_G)
+                encoded = encoder(audio_GS, torch.full((len(audio_GS),), audio_GS.shape[1], device=device))
             x_GE = backend(_in_full(encoded)).float().cpu().numpy()
             own[cut.id] = unit(x_GE).mean(axis=0) if parts else x_GE[0]
     found = gathered(own)

@@ -9,6 +9,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.labels.prediction import PADDING, CosineHead, MaskedPrediction
 from raysearch.methods.labels.settings import PredictionSettings
 from raysearch.methods.settings import StudentSettings
+from raysearch.targets.settings import OtherTargets
 
 torch.set_num_threads(1)
 
@@ -17,9 +18,9 @@ LABELS = 7
 SAMPLES_B = torch.tensor([16_000, 9_000])
 
 
-def prediction(**settings):
+def prediction(more=(), **settings):
     torch.manual_seed(0)
-    return MaskedPrediction(Encoder(CONFIG), LABELS, PredictionSettings(**settings))
+    return MaskedPrediction(Encoder(CONFIG), LABELS, PredictionSettings(**settings), more)
 
 
 def inputs():
@@ -118,6 +119,38 @@ def test_every_parameter_then_has_a_gradient(head, mask_prob, layers):
     module = prediction(head=head, mask_prob=mask_prob, layers=layers)
     module(**inputs())[0].backward()
     assert [name for name, parameter in module.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"layers": [1, -1], "unmasked_weight": 0.5, "head": "linear"}])
+def test_several_label_sets_then_the_loss_is_their_mean_by_weight(settings):
+    more = [OtherTargets(clusters=5, weight=3.0)]
+    joint, batch = prediction(more, **settings), inputs()
+    other_BT = torch.where(batch["labels_BT"] == PADDING, PADDING, batch["labels_BT"] % 5)
+    loss, metrics = joint(**batch, more_GBT=other_BT[None])
+    found = []
+    for heads, labels_BT in ((joint.heads, batch["labels_BT"]), (joint.more_heads[0], other_BT)):
+        alone = prediction(**settings)
+        alone.student, alone.mask_D, alone.heads = joint.student, joint.mask_D, heads
+        found.append(alone(**{**batch, "labels_BT": labels_BT}))
+    (first, one), (second, two) = found
+    assert first.item() != pytest.approx(second.item(), rel=1e-3)
+    assert loss.item() == pytest.approx((first.item() + 3 * second.item()) / 4, rel=1e-5)
+    assert metrics["accuracy"].item() == pytest.approx((one["accuracy"].item() + 3 * two["accuracy"].item()) / 4)
+    loss.backward()
+    assert [name for name, parameter in joint.named_parameters() if parameter.grad is None] == []
+
+
+def test_soft_labels_then_the_loss_is_the_mean_by_their_shares():
+    module, batch = prediction(), inputs()
+    other_BT = torch.where(batch["labels_BT"] == PADDING, PADDING, (batch["labels_BT"] + 1) % LABELS)
+    near_BTM = torch.stack([batch["labels_BT"], other_BT], dim=-1).clamp(min=0)
+    share_BTM = (batch["labels_BT"] != PADDING)[..., None] * torch.tensor([0.75, 0.25])
+    loss, metrics = module(**batch, near_GBTM=near_BTM[None], share_GBTM=share_BTM[None])
+    hard, accuracy = module(**batch)
+    expected = 0.75 * hard + 0.25 * module(**{**batch, "labels_BT": other_BT})[0]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert loss.item() != pytest.approx(hard.item(), rel=1e-3)
+    assert metrics["accuracy"] == accuracy["accuracy"]
 
 
 def test_cosine_head_then_scores_lie_within_the_temperature():

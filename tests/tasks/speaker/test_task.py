@@ -1,6 +1,7 @@
 """Speakers are tones: a back end on untrained frames tells them apart, and pairs say how well."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_segments_are_scored_pair_by_pair_beside_the_whole_cuts(corpus, encoder)
     cuts = list(corpus.splits["dev"])[:3]
     backend = SpeakerBackend(SETTINGS.backend, 32, 2).eval()
     cpu = torch.device("cpu")
-    means_ME = embed(encoder, backend, cuts, corpus, cpu, 4)
+    means_ME = embed(encoder, backend, cuts, 4, corpus, cpu, "fp32")
 
     def directions(cut):
         # Cuts are shorter than a segment, so each is repeated until it is as long.
@@ -153,13 +154,14 @@ def test_segments_change_the_scores_and_not_the_threshold_of_whole_cuts(corpus, 
     backend, cpu = SpeakerBackend(SETTINGS.backend, 32, 2).eval(), torch.device("cpu")
     found = []
     for settings in (SETTINGS, SETTINGS.model_copy(update={"segments": 2})):
-        (_, (scores_N, _)), threshold = Speaker(settings)._score(encoder, backend, corpus, "dev", None, cpu, 0)
+        embedded = partial(embed, encoder, backend, corpus=corpus, device=cpu, precision="fp32")
+        (_, (scores_N, _)), threshold = Speaker(settings)._score(embedded, corpus, "dev", None, 0)
         found.append((scores_N, threshold))
     (plain_N, one), (scores_N, other) = found
     assert one == other
     cuts = {cut.id: cut for cut in corpus.splits["dev"]}
     pair = draw_pairs(list(cuts.values()))[0]
-    sides_2E = embed(encoder, backend, [cuts[pair.one], cuts[pair.other]], corpus, cpu, 2)
+    sides_2E = embed(encoder, backend, [cuts[pair.one], cuts[pair.other]], 2, corpus, cpu, "fp32")
     assert scores_N[0] == pytest.approx((plain_N[0] + sides_2E[0] @ sides_2E[1]) / 2)
     assert not np.allclose(scores_N, plain_N, atol=1e-4)
 
