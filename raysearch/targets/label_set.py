@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from raysearch.encoder.config import FIRST_SAMPLE
 from raysearch.errors import WorkError
 from raysearch.files.digest import document_digest
 
@@ -56,6 +57,8 @@ class LabelSet:
     labels_N: np.ndarray
     spans: Mapping[str, slice]
     """Place of each cut's labels in `labels_N`, by the id of the cut."""
+    first_sample: int = FIRST_SAMPLE
+    """The sample on which the first label of a cut is centred."""
 
     def document(self) -> dict[str, object]:
         """Digest, key, rate and quality in one flat mapping, for JSON."""
@@ -72,13 +75,19 @@ class LabelSet:
 
 
 def write_label_set(
-    folder: Path, key: LabelKey, hop_samples: int, labels: Mapping[str, np.ndarray], quality: Mapping[str, float]
+    folder: Path,
+    key: LabelKey,
+    hop_samples: int,
+    labels: Mapping[str, np.ndarray],
+    quality: Mapping[str, float],
+    first_sample: int = FIRST_SAMPLE,
 ) -> None:
     """Writes a label set into `folder`, which exists. `labels` holds the labels of each cut by its id."""
     np.save(folder / _LABELS, np.concatenate(list(labels.values())), allow_pickle=False)
     document = {
         "key": asdict(key),
         "hop_samples": hop_samples,
+        "first_sample": first_sample,
         "quality": dict(quality),
         "frames": {cut_id: len(labels_T) for cut_id, labels_T in labels.items()},
     }
@@ -98,6 +107,8 @@ def read_label_set(folder: Path) -> LabelSet:
             raise ValueError(f"{len(labels_N)} labels for {ends[-1]} frames")
         spans = {cut: slice(start, end) for cut, start, end in zip(document["frames"], [0, *ends], ends, strict=False)}
         key = LabelKey(**document["key"])
-        return LabelSet(key, document["hop_samples"], document["quality"], labels_N, spans)
+        # Sets that do not say it were made before there were frames that are centred elsewhere.
+        first_sample = document.get("first_sample", FIRST_SAMPLE)
+        return LabelSet(key, document["hop_samples"], document["quality"], labels_N, spans, first_sample)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as err:
         raise WorkError(f"label set {folder} is unreadable ({err}); delete the folder and it is built again") from err

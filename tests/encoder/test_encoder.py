@@ -54,7 +54,7 @@ def test_explicit_attention_equals_fused(config: EncoderConfig) -> None:
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
-@pytest.mark.parametrize("front_end", ["layer", "logmel"])
+@pytest.mark.parametrize("front_end", ["layer", "logmel", "whisper"])
 @pytest.mark.parametrize("shorter", [4321, 4000, 4160, 4480, 500])
 def test_padded_utterance_equals_itself_alone(front_end: str, norm: str, shorter: int) -> None:
     encoder = Encoder(small(front_end, norm))
@@ -82,8 +82,8 @@ def test_padded_utterance_when_group_norm_spans_the_padding_differs() -> None:
 def test_row_shorter_than_a_frame_leaves_all_gradients_finite(config: EncoderConfig, attention: str) -> None:
     encoder = Encoder(config, attention=attention)
     audio_BS = batch()
-    audio_BS[1, 300:] = 0
-    encoded = encoder(audio_BS, torch.tensor([9000, 300]))
+    audio_BS[1, 150:] = 0
+    encoded = encoder(audio_BS, torch.tensor([9000, 150]))
     assert encoded.frames_B[1] == 0
     encoded.output_BTD[0].sum().backward()
     assert all(p.grad.isfinite().all() for p in encoder.parameters() if p.grad is not None)
@@ -154,7 +154,7 @@ def test_fit_normalisation_of_a_waveform_encoder_reads_nothing() -> None:
     assert torch.equal(before, encoder(batch(), SAMPLES).output_BTD)
 
 
-@pytest.mark.parametrize("front_end", ["layer", "logmel"])
+@pytest.mark.parametrize("front_end", ["layer", "logmel", "whisper"])
 def test_exported_graph_agrees_on_other_batches_and_lengths(front_end: str) -> None:
     encoder = Encoder(small(front_end, "pre")).eval()
     rows, samples = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("samples", min=2000, max=200_000)

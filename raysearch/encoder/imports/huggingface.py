@@ -1,7 +1,7 @@
 """Reads and writes model folders of Hugging Face's transformers, without the library itself.
 
-A folder holds `config.json` beside `model.safetensors` or `pytorch_model.bin`. HuBERT, wav2vec 2.0 (XLSR too) and WavLM
-are read. HuBERT and WavLM are written.
+A folder holds `config.json` beside `model.safetensors` or `pytorch_model.bin`. HuBERT, wav2vec 2.0 (XLSR too), WavLM
+and Whisper are read. HuBERT, WavLM and Whisper are written.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from torch import Tensor
 from raysearch.encoder.checkpoint import CONFIG_NAME, WEIGHTS_NAME, read_weights
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, PositionConv, RelativePositions, Waveform
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.imports import whisper
 from raysearch.encoder.imports.keys import Table, build, exported
 from raysearch.encoder.imports.pickles import read_pickle
 from raysearch.errors import InputError
 from raysearch.settings import first_fault
 
 PICKLE_NAME, PREPROCESSOR_NAME = "pytorch_model.bin", "preprocessor_config.json"
-MODEL_TYPES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"}
+MODEL_TYPES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel", "whisper": "WhisperModel"}
 FIXED = {
     "hidden_act": "gelu",
     "feat_extract_activation": "gelu",
@@ -74,7 +75,7 @@ def import_huggingface(folder: Path) -> Encoder:
     kind = document.get("model_type")
     if kind not in MODEL_TYPES:
         raise InputError(f"{folder / CONFIG_NAME}: model_type: {kind!r}; expected one of {', '.join(MODEL_TYPES)}")
-    for key, value in FIXED.items():
+    for key, value in (whisper.FIXED if kind == "whisper" else FIXED).items():
         if document.get(key, value) != value:
             raise InputError(f"{folder / CONFIG_NAME}: {key}: {document[key]!r}; expected {value!r}")
     file = folder / WEIGHTS_NAME
@@ -84,6 +85,8 @@ def import_huggingface(folder: Path) -> Encoder:
         file = folder / PICKLE_NAME
         weights = read_pickle(file)
     try:
+        if kind == "whisper":
+            return build(whisper.whisper_config(document), whisper.encoder_weights(weights), whisper.KEYS, file)
         config = _config(document, _normalises(folder, document))
     except ValidationError as err:
         raise InputError(f"{folder / CONFIG_NAME}: {first_fault(err, EncoderConfig)}") from err

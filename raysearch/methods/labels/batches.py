@@ -33,10 +33,12 @@ class LabelledBatches:
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
         frames = [int(self._frames(int(samples))) for samples in batch.samples_B]
         width = max(frames)
+        hops = self._label_set.hop_samples, self._config.hop_samples
+        later = self._config.first_sample - self._label_set.first_sample
         labels_BT = np.full((len(frames), width), PADDING)
         for labels_T, cut, count in zip(labels_BT, batch.cuts, frames, strict=True):
             own_T = self._label_set.labels(cut.id)
-            labels_T[:count] = align_frames(own_T, self._label_set.hop_samples, self._config.hop_samples, count)
+            labels_T[:count] = align_frames(own_T, *hops, count, later)
         # The draw depends on the batch's number alone, so a resumed trial masks as an uninterrupted one.
         rng = generator(self._seed, batch.number)
         mask_BT = span_mask(np.array(frames), width, self._settings.mask_prob, self._span, rng)
