@@ -120,7 +120,7 @@ class Recogniser:
         # Not a deep copy: that would share its parametrised class with the original, which would lose its weight.
         encoder = build_encoder(self.encoder.config)
         encoder.load_state_dict(self.encoder.state_dict())
-        if not isinstance(encoder, ConvEncoder):
+        if not isinstance(encoder, ConvEncoder) and encoder.config.position_conv:
             remove_parametrizations(encoder.position_conv.conv, "weight")
         head = self.head.module
         if isinstance(head, FieldHead):

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from raysearch.settings import Count, Depth, Settings, Width
 
 SAMPLE_RATE_HZ = 16_000
+FIRST_SAMPLE = 200
+"""The sample on which the first frame is centred: frames begin at sample 0 and see 400. Only Whisper's do not."""
 
 
 class Waveform(Settings):
@@ -61,7 +63,30 @@ class LogMel(Settings):
         return self
 
 
-FrontEnd = Annotated[Waveform | LogMel, Field(discriminator="kind")]
+class Whisper(Settings):
+    """Log-mel bins at 100 Hz as Whisper defines them, then convolutions with GELU.
+
+    The last convolution makes the transformer's input itself, so there is no projection.
+    """
+
+    kind: Literal["whisper"] = "whisper"
+    bins: Width = 80
+    """Number of mel filters (large-v3: 128)."""
+    channels: list[Width] = Field(min_length=1, max_length=64)
+    """Output channels of each convolution. The last number is the width of the transformer."""
+    kernels: list[Width] = [3, 3]
+    """Kernel size of each convolution, in frames. It must be odd, so that frames stay centred."""
+    strides: list[Width] = [1, 2]
+    """Stride of each convolution: [1, 2] gives 50 Hz."""
+
+    @model_validator(mode="after")
+    def _odd_kernels(self) -> Whisper:
+        if any(k % 2 == 0 for k in self.kernels):
+            raise ValueError(f"kernels: {self.kernels}; expected odd kernels")
+        return self
+
+
+FrontEnd = Annotated[Waveform | LogMel | Whisper, Field(discriminator="kind")]
 
 
 class PositionConv(Settings):
@@ -152,6 +177,11 @@ class ConvConfig(Settings):
         return 160 << len(self.channels)
 
     @property
+    def first_sample(self) -> int:
+        """The sample on which the first frame is centred."""
+        return FIRST_SAMPLE
+
+    @property
     def frame_hz(self) -> float:
         return SAMPLE_RATE_HZ / self.hop_samples
 
@@ -160,23 +190,34 @@ class EncoderConfig(Settings):
     """An encoder with a front end and a transformer. `Encoder(config)` needs nothing else."""
 
     front_end: FrontEnd
-    """The part that turns audio into frames by convolutions over samples (`waveform`) or log-mel bins (`logmel`)."""
+    """The part that turns audio into frames by convolutions over samples (`waveform`) or log-mel bins (`logmel`,
+    `whisper`)."""
     width: Width
     """Width of the transformer."""
     norm: Literal["post", "pre"] = "post"
     """Where the LayerNorms are: after each sub-layer (`post`, Base) or before it (`pre`, Large)."""
-    position_conv: PositionConv = PositionConv()
-    """The convolution that tells the transformer where each frame stands."""
+    position_conv: PositionConv | None = PositionConv()
+    """The convolution that tells the transformer where each frame stands. Whisper has none."""
+    sinusoids: Count | None = None
+    """Frames for which the encoder has sinusoidal positions, which are added to the features. It refuses longer
+    recordings. Whisper has 1,500, which are 30 s."""
     relative_positions: RelativePositions | None = None
     """Relative positions in attention. WavLM has them, HuBERT and wav2vec 2.0 do not."""
+    key_bias: bool = True
+    """Whether the linear layer of attention's keys has a bias (Whisper: false)."""
     blocks: Blocks | Annotated[list[Block], Field(max_length=1_000)]
     """The transformer: equal blocks with their `count`, or a list with one entry for each block."""
 
     @model_validator(mode="after")
     def _consistent(self) -> EncoderConfig:
-        if self.width % self.position_conv.groups:
+        if self.position_conv and self.width % self.position_conv.groups:
             groups = self.position_conv.groups
             raise ValueError(f"width: {self.width}; expected a multiple of position_conv.groups = {groups}")
+        if self.sinusoids and self.width % 2:
+            raise ValueError(f"width: {self.width}; expected an even number: sines take one half, cosines the other")
+        if not self.projects and self.front_end.channels[-1] != self.width:
+            channels = self.front_end.channels[-1]
+            raise ValueError(f"front_end.channels: {channels} at the end; expected width = {self.width}")
         if self.relative_positions and self.width % self.relative_positions.heads:
             heads = self.relative_positions.heads
             raise ValueError(f"width: {self.width}; expected a multiple of relative_positions.heads = {heads}")
@@ -203,11 +244,22 @@ class EncoderConfig(Settings):
     @property
     def hop_samples(self) -> int:
         """Samples from one output frame to the next."""
-        # The log-mel filterbank makes a frame every 10 ms, which is 160 samples.
+        # Log-mel filterbanks make a frame every 10 ms, which is 160 samples.
         hop = 1 if self.front_end.kind == "waveform" else 160
         for stride in self.front_end.strides:
             hop *= stride
         return hop
+
+    @property
+    def first_sample(self) -> int:
+        """The sample on which the first frame is centred."""
+        # Whisper's windows are centred on multiples of the hop.
+        return 0 if self.front_end.kind == "whisper" else FIRST_SAMPLE
+
+    @property
+    def projects(self) -> bool:
+        """Whether a LayerNorm and a linear layer stand between the front end and the transformer."""
+        return self.front_end.kind != "whisper"
 
     @property
     def frame_hz(self) -> float:

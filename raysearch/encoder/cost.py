@@ -2,7 +2,8 @@
 
 A MAC is one multiplication and one addition. Counted are convolutions, linear layers (WavLM's position gates too), the
 position convolution (with the frame that an even kernel makes and that is trimmed), and the two matrix products of
-attention: QK^T, and the attention weights times V. Norms, activations and mel filterbanks are not counted.
+attention: QK^T, and the attention weights times V. Norms, activations and mel filterbanks are not counted. Whisper's
+sinusoids are no parameters: nothing trains them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from raysearch.encoder.config import AnyConfig, Block, ConvConfig, EncoderConfig, LogMel, Waveform
+from raysearch.encoder.config import AnyConfig, Block, ConvConfig, EncoderConfig, LogMel, Waveform, Whisper
 from raysearch.encoder.frames import conv_frames, mel_frames
 
 FLOPS_PER_MAC = 2
@@ -73,14 +74,16 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), lengths)
     inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
     gated = sum(heads) * GATE_OUTPUTS * _gate_inputs(config)
-    kernel, groups = config.position_conv.kernel, config.position_conv.groups
     adapters = _adapter_units(config)
-    # The input is padded by half a kernel, so an even kernel makes one frame more than went in.
-    positions = sums.total + sums.utterances * (1 - kernel % 2)
+    positions = 0
+    if (conv := config.position_conv) is not None:
+        # The input is padded by half a kernel, so an even kernel makes one frame more than went in.
+        places = sums.total + sums.utterances * (1 - conv.kernel % 2)
+        positions = places * width * (width // conv.groups) * conv.kernel
     return {
         "front_end": sum(w * n for w, n in zip(_conv_weights(front_end, channels), sums.convs, strict=True)),
-        "projection": sums.total * channels[-1] * width,
-        "position_conv": positions * width * (width // groups) * kernel,
+        "projection": sums.total * channels[-1] * width if config.projects else 0,
+        "position_conv": positions,
         "attention_linear": sums.total * (4 * width * sum(inner) + gated),
         "attention_matmul": 2 * sums.squares * sum(inner),
         "ffn": 2 * sums.total * width * sum(ffn),
@@ -104,20 +107,22 @@ def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, 
     """Number of parameters of each part. `sizes` replaces the config's unit counts, as it does in `parts`."""
     channels, heads, ffn = sizes or sizes_of(config)
     width, pre, blocks = config.width, config.norm == "pre", config.block_list
-    kernel, groups = config.position_conv.kernel, config.position_conv.groups
     inner = [count * block.head_width for count, block in zip(heads, blocks, strict=True)]
     adapters = _adapter_units(config)
-    attention = sum(_sub_layer_params(width, pre, count, 4 * width + 3) for count in inner)
+    positions = 0
+    if (conv := config.position_conv) is not None:
+        # Weight norm splits the kernel into a direction and one length for each tap.
+        positions = width * (width // conv.groups) * conv.kernel + width + conv.kernel
+    attention = sum(_sub_layer_params(width, pre, count, 4 * width + 2 + config.key_bias) for count in inner)
     if (relative := config.relative_positions) is not None:
         # Each head has a scale of its own, the heads of a block share its gates, and all blocks share one table.
         gates = GATE_OUTPUTS * (_gate_inputs(config) + 1)
         attention += sum(count + (gates if count else 0) for count in heads) + relative.buckets * relative.heads
     return {
         "front_end": _front_end_params(config.front_end, channels),
-        "projection": 2 * channels[-1] + channels[-1] * width + width,
-        # Weight norm splits the kernel into a direction and one length for each tap. The last term is the encoder's
-        # own LayerNorm, which is counted here.
-        "position_conv": width * (width // groups) * kernel + width + kernel + 2 * width,
+        "projection": 2 * channels[-1] + channels[-1] * width + width if config.projects else 0,
+        # The encoder's own LayerNorm is counted here too.
+        "position_conv": positions + 2 * width,
         "attention": attention,
         "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
         **({"adapters": sum((2 * width + 1) * units + 3 * width for units in adapters)} if adapters else {}),
@@ -196,7 +201,7 @@ class _FrameSums(NamedTuple):
 # A search asks for thousands of costs, all for the same utterances and few front ends.
 @lru_cache
 def _frame_sums(kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]) -> _FrameSums:
-    build = LogMel if kind == "logmel" else Waveform
+    build = {"logmel": LogMel, "waveform": Waveform, "whisper": Whisper}[kind]
     front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides))
     counts = [conv_frames(front_end, length) for length in lengths]
     frames = [count[-1] for count in counts]
@@ -208,16 +213,19 @@ def _adapter_units(config: EncoderConfig) -> list[int]:
     return [block.adapter.width for block in config.block_list if block.adapter]
 
 
-def _conv_weights(front_end: Waveform | LogMel, channels: Sequence[Any]) -> list[Any]:
-    first, outputs = (front_end.bins, 2) if isinstance(front_end, LogMel) else (1, 1)
-    inputs = [first, *channels[:-1]]
+def _conv_weights(front_end: Waveform | LogMel | Whisper, channels: Sequence[Any]) -> list[Any]:
+    # A gated linear unit reads two outputs for each channel.
+    outputs = 2 if isinstance(front_end, LogMel) else 1
+    inputs = [1 if isinstance(front_end, Waveform) else front_end.bins, *channels[:-1]]
     return [i * outputs * o * k for i, o, k in zip(inputs, channels, front_end.kernels, strict=True)]
 
 
-def _front_end_params(front_end: Waveform | LogMel, channels: Sequence[Any]) -> Any:
+def _front_end_params(front_end: Waveform | LogMel | Whisper, channels: Sequence[Any]) -> Any:
     weights = sum(_conv_weights(front_end, channels))
     if isinstance(front_end, LogMel):
         return weights + 2 * sum(channels)
+    if isinstance(front_end, Whisper):
+        return weights + sum(channels)
     norms = 2 * sum(channels) if front_end.norm == "layer" else 2 * channels[0]
     return weights + norms + (sum(channels) if front_end.bias else 0)
 

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import SAMPLE_RATE_HZ, EncoderConfig
 from raysearch.encoder.frames import Count, frames, mel_frames, valid_mask
 from raysearch.encoder.front_end import build_front_end
+from raysearch.encoder.log_mel import LogMelFilterbank
 from raysearch.encoder.relative_positions import RelativePositions
-from raysearch.encoder.transformer import AttentionKind, PositionConv, TransformerBlock
+from raysearch.encoder.transformer import AttentionKind, PositionConv, TransformerBlock, sinusoids
+from raysearch.errors import InputError
 
 
 class Encoded(NamedTuple):
@@ -42,7 +44,7 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Front end, projection, position convolution, transformer: all that the config says, and nothing else.
+    """Front end, projection, positions, transformer: all that the config says, and nothing else.
 
     Weights start as in HuBERT: convolutions after Kaiming, the blocks' linear layers from N(0, 0.02^2) with biases of
     zero, and the projection as torch starts a linear layer. Whatever the width of the front end, a projected feature
@@ -50,14 +52,21 @@ class Encoder(nn.Module):
     Source: Hsu et al., HuBERT, 2021; sizes as in fairseq's and torchaudio's models.
     """
 
+    sinusoids_TD: Tensor
+
     def __init__(self, config: EncoderConfig, *, dropout: float = 0.0, attention: AttentionKind = "fused") -> None:
         super().__init__()
         self.config = config
         self.front_end = build_front_end(config.front_end)
-        channels = config.front_end.channels[-1]
-        self.feature_norm = nn.LayerNorm(channels)
-        self.projection = nn.Linear(channels, config.width)
-        self.position_conv = PositionConv(config.width, config.position_conv)
+        if config.projects:
+            channels = config.front_end.channels[-1]
+            self.feature_norm = nn.LayerNorm(channels)
+            self.projection = nn.Linear(channels, config.width)
+        if config.position_conv:
+            self.position_conv = PositionConv(config.width, config.position_conv)
+        if config.sinusoids:
+            # A buffer, since nothing trains them. Checkpoints hold them as they were rounded when Whisper was saved.
+            self.register_buffer("sinusoids_TD", sinusoids(config.sinusoids, config.width))
         self.norm = nn.LayerNorm(config.width)
         if config.relative_positions:
             self.relative_positions = RelativePositions(config.relative_positions)
@@ -72,19 +81,34 @@ class Encoder(nn.Module):
         return self.encode(*self.features(audio_BS, samples_B))
 
     def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Projected features (B, T, D), before the position convolution, and the number of valid frames (B)."""
+        """The transformer's features (B, T, D), without positions, and the number of valid frames (B).
+
+        Raises: InputError if the batch is longer than the encoder's sinusoids.
+        """
         samples_B = samples_B.to(audio_BS.device, torch.int64)
+        longest = self.config.sinusoids
+        # A compiled or exported graph may not branch on lengths. It fails by itself at one that is too long.
+        if longest and not torch.compiler.is_compiling() and self.frames(audio_BS.shape[1]) > longest:
+            got_s, expected_s = audio_BS.shape[1] / SAMPLE_RATE_HZ, longest / self.config.frame_hz
+            raise InputError(
+                f"a recording of {got_s:.1f} s; expected at most {expected_s:g} s: Whisper heard no longer"
+            )
         x_BTC = self.front_end(audio_BS, samples_B)
-        return self.projection(self.feature_norm(x_BTC)), self.frames(samples_B)
+        if self.config.projects:
+            x_BTC = self.projection(self.feature_norm(x_BTC))
+        return x_BTC, self.frames(samples_B)
 
     def encode(self, x_BTD: Tensor, frames_B: Tensor, plain: int = 0) -> Encoded:
-        """Zeroes the padding, adds the position convolution, and runs the blocks.
+        """Zeroes the padding, adds positions, and runs the blocks.
 
         The first `plain` rows take the route without adapters.
         """
         valid_BT = valid_mask(frames_B, x_BTD.shape[1])
         x_BTD = x_BTD.masked_fill(~valid_BT[:, :, None], 0.0)
-        x_BTD = x_BTD + self.position_conv(x_BTD)
+        if self.config.position_conv:
+            x_BTD = x_BTD + self.position_conv(x_BTD)
+        if self.config.sinusoids:
+            x_BTD = x_BTD + self.sinusoids_TD[: x_BTD.shape[1]]
         if self.config.norm == "post":
             x_BTD = self.norm(x_BTD)
         mask_B11K = _attention_mask(valid_BT)
@@ -125,10 +149,10 @@ def _attention_mask(valid_BT: Tensor) -> Tensor | None:
 def fit_normalisation(encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Sets the mean and deviation of a log-mel front end to those of all valid frames in `batches`.
 
-    `batches` are pairs `(audio_BS, samples_B)`. A waveform front end has neither, so nothing is read then.
+    `batches` are pairs `(audio_BS, samples_B)`. Other front ends have neither, so nothing is read then.
     """
     log_mel = getattr(encoder.front_end, "log_mel", None)
-    if log_mel is None:
+    if not isinstance(log_mel, LogMelFilterbank):
         return
     device = log_mel.mean_M.device
     count = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from raysearch.encoder.config import AnyConfig, ConvConfig, LogMel, Waveform
+from raysearch.encoder.config import AnyConfig, ConvConfig, LogMel, Waveform, Whisper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,10 +27,11 @@ def frames(config: AnyConfig, samples: Count) -> Count:
     return conv_frames(config.front_end, samples)[-1]
 
 
-def conv_frames(front_end: Waveform | LogMel, samples: Count) -> list[Count]:
+def conv_frames(front_end: Waveform | LogMel | Whisper, samples: Count) -> list[Count]:
     """Frames before the first convolution and after each one. For a waveform the first entry is `samples` itself."""
-    if isinstance(front_end, LogMel):
-        counts = [mel_frames(samples)]
+    if isinstance(front_end, LogMel | Whisper):
+        # Whisper's windows are centred on multiples of the hop, so each hop of samples makes a frame.
+        counts = [mel_frames(samples) if isinstance(front_end, LogMel) else samples // MEL_HOP_SAMPLES]
         # The input is padded by half of an odd kernel. The kernel then drops out of the count, which is
         # ceil(frames / stride), the same as with a kernel of 1.
         kernels = [1] * len(front_end.kernels)

@@ -9,17 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raysearch.encoder.config import LogMel, Waveform
+from raysearch.encoder.config import LogMel, Waveform, Whisper
 from raysearch.encoder.frames import conv_frames, valid_mask
 from raysearch.encoder.log_mel import LogMelFilterbank, centre
+from raysearch.encoder.whisper_mel import WhisperMel
 
 VARIANCE_FLOOR = 1e-5
 """Number added to a recording's variance, as in the training of the published models. It keeps silence silent."""
 
 
-def build_front_end(config: Waveform | LogMel) -> WaveformFrontEnd | LogMelFrontEnd:
+def build_front_end(config: Waveform | LogMel | Whisper) -> WaveformFrontEnd | LogMelFrontEnd | WhisperFrontEnd:
     """The front end that the config describes, with freshly drawn weights."""
-    return WaveformFrontEnd(config) if isinstance(config, Waveform) else LogMelFrontEnd(config)
+    match config:
+        case Waveform():
+            return WaveformFrontEnd(config)
+        case LogMel():
+            return LogMelFrontEnd(config)
+        case Whisper():
+            return WhisperFrontEnd(config)
 
 
 class WaveformFrontEnd(nn.Module):
@@ -135,6 +142,35 @@ class LogMelFrontEnd(nn.Module):
             valid_BT = valid_mask(frames_B, x_BCT.shape[2])
             x_BCT = F.glu(conv(x_BCT * valid_BT[:, None]), dim=1)
         return x_BCT.transpose(1, 2)
+
+
+class WhisperFrontEnd(nn.Module):
+    """Whisper's log-mel bins, then convolutions with GELU. The last one makes the transformer's input.
+
+    Frames past an utterance's end are zeroed before every convolution. So an utterance gives the same features alone as
+    in a padded batch. Whisper itself was trained on recordings padded to 30 s with silence.
+    Source: Radford et al., Whisper, 2022, section 2.2 and its published code.
+    """
+
+    def __init__(self, config: Whisper) -> None:
+        super().__init__()
+        self.config = config
+        self.log_mel = WhisperMel(config.bins)
+        inputs = [config.bins, *config.channels[:-1]]
+        shapes = zip(inputs, config.channels, config.kernels, config.strides, strict=True)
+        self.convs = nn.ModuleList(nn.Conv1d(i, o, k, stride=s, padding=k // 2) for i, o, k, s in shapes)
+        _initialise(self.convs)
+
+    def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+        """Features of each frame, (B, T, C)."""
+        counts = conv_frames(self.config, samples_B)
+        x_BCT = self.log_mel(audio_BS, samples_B).transpose(1, 2)
+        # There is one count more than convolutions: the last one counts what comes out.
+        for conv, frames_B in zip(self.convs, counts, strict=False):
+            valid_BT = valid_mask(frames_B, x_BCT.shape[2])
+            x_BCT = F.gelu(conv(x_BCT * valid_BT[:, None]))
+        # In the order in which the blocks read it: no projection stands between that would bring it into order.
+        return x_BCT.transpose(1, 2).contiguous()
 
 
 def _initialise(convs: nn.ModuleList) -> None:

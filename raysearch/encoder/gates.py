@@ -98,7 +98,9 @@ class GateSet(nn.Module):
         self.register_buffer("_nothing", torch.empty(0), persistent=False)
         for unit in units:
             rate = ffn_drop if unit == "ffn" else drop
-            starts = (torch.randn(count) * INITIAL_STD + math.log((1 - rate) / rate) for count in self._full[unit])
+            # Without a projection the last convolution's channels are the width, which stays.
+            counts = self._full[unit][:-1] if unit == "channels" and not config.projects else self._full[unit]
+            starts = (torch.randn(count) * INITIAL_STD + math.log((1 - rate) / rate) for count in counts)
             self.log_alphas[unit] = nn.ParameterList(nn.Parameter(log_alpha_U) for log_alpha_U in starts)
 
     @property
@@ -187,9 +189,11 @@ class GateSet(nn.Module):
 
     def _each(self, unit: str) -> list[tuple[Tensor, bool]]:
         """The log alphas of each layer, each with True. Units without gates give ones, each with False."""
-        if unit in self.log_alphas:
-            return [(log_alpha_U, True) for log_alpha_U in self.log_alphas[unit].parameters()]
-        return [(self._nothing.new_ones(count), False) for count in self._full[unit]]
+        gated = list(self.log_alphas[unit].parameters()) if unit in self.log_alphas else []
+        ungated = self._full[unit][len(gated) :]
+        return [(log_alpha_U, True) for log_alpha_U in gated] + [
+            (self._nothing.new_ones(count), False) for count in ungated
+        ]
 
 
 def _likeliest(log_alpha_U: Tensor, count: int) -> Tensor:
@@ -212,7 +216,8 @@ class GatedEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.gates = gates
-        encoder.feature_norm = OpenNorm.of(encoder.feature_norm)
+        if encoder.config.projects:
+            encoder.feature_norm = OpenNorm.of(encoder.feature_norm)
         norms = getattr(encoder.front_end, "norms", [])
         for layer, norm in enumerate(norms):
             if isinstance(norm, ChannelNorm):
@@ -241,7 +246,8 @@ def fold(encoder: Encoder, values: GateValues) -> dict[str, Tensor]:
     folded = {
         name: encoder.get_parameter(name) * z_C[:, None] for name, z_C in zip(names, values.channels[:-1], strict=True)
     }
-    folded["projection.weight"] = encoder.projection.weight * values.channels[-1]
+    if encoder.config.projects:
+        folded["projection.weight"] = encoder.projection.weight * values.channels[-1]
     for index, block in enumerate(encoder.blocks):
         head_width = encoder.config.block_list[index].head_width
         inputs = {

@@ -39,7 +39,7 @@ def slice_encoder(encoder: Encoder, values: GateValues) -> tuple[Encoder, Encode
     with torch.device("meta"):
         smaller = Encoder(config)
     smaller.load_state_dict({name: weights[name].detach().clone() for name in smaller.state_dict()}, assign=True)
-    return smaller.to(encoder.projection.weight.device), config
+    return smaller.to(next(encoder.parameters()).device), config
 
 
 def _open_indices(values: GateValues) -> Sizes:

@@ -44,6 +44,17 @@ class PositionConv(nn.Module):
         return F.gelu(x_BDT).transpose(1, 2)
 
 
+def sinusoids(frames: int, width: int) -> Tensor:
+    """Sinusoidal positions (T, D): sines in the first half of the width, cosines in the second.
+
+    Wavelengths grow in equal ratios from 2 pi frames to 20,000 pi frames.
+    Source: Radford et al., Whisper, 2022 (its published code).
+    """
+    wavelengths = torch.logspace(0, 4, width // 2, dtype=torch.float64, device="cpu")
+    angles_TX = torch.arange(frames, dtype=torch.float64, device="cpu")[:, None] / wavelengths
+    return torch.cat([angles_TX.sin(), angles_TX.cos()], dim=1).float()
+
+
 class Attention(nn.Module):
     """Multi-head self-attention. The heads together need not be as wide as the encoder."""
 
@@ -52,7 +63,7 @@ class Attention(nn.Module):
         self.heads, self.kind = block.heads, kind
         width, inner = settings.width, block.heads * block.head_width
         self.q = _linear(width, inner)
-        self.k = _linear(width, inner)
+        self.k = _linear(width, inner, bias=settings.key_bias)
         self.v = _linear(width, inner)
         self.out = _linear(inner, width)
         if settings.relative_positions:
@@ -166,8 +177,9 @@ class TransformerBlock(nn.Module):
         return torch.cat([y_BTD[:plain], y_BTD[plain:] + self.adapter(x_BTD[plain:])])
 
 
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    linear = nn.Linear(inputs, outputs)
+def _linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs, bias)
     nn.init.normal_(linear.weight, std=INITIAL_STD)
-    nn.init.zeros_(linear.bias)
+    if bias:
+        nn.init.zeros_(linear.bias)
     return linear

@@ -72,7 +72,9 @@ def narrowed(config: AnyConfig) -> AnyConfig:
         front_end=config.front_end.model_copy(update={"channels": [NARROW] * len(config.front_end.channels)}),
         width=NARROW,
         norm=config.norm,
-        position_conv=config.position_conv.model_copy(update={"groups": 1}),
+        position_conv=config.position_conv and config.position_conv.model_copy(update={"groups": 1}),
+        sinusoids=config.sinusoids,
+        key_bias=config.key_bias,
         relative_positions=positions and positions.model_copy(update={"heads": 1}),
         blocks=[
             Block(

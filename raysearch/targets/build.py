@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
 from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.config import FIRST_SAMPLE
 from raysearch.errors import InputError
 from raysearch.targets.features import MFCC_HOP_SAMPLES, Features, mfcc_features, resolve_layer, teacher_features
 from raysearch.targets.kmeans import assign, fit_clusters, sample_cuts, soft_assign
@@ -85,10 +86,11 @@ def build_label_set(
     """
     key = label_key(settings, teacher, corpus)
     features: Callable[[Iterable[Batch]], Features] = mfcc_features
-    hop_samples = MFCC_HOP_SAMPLES
+    hop_samples, first_sample = MFCC_HOP_SAMPLES, FIRST_SAMPLE
     if settings.source == "teacher":
         encoder = _needed(teacher).encoder.to(device)
-        features, hop_samples = partial(teacher_features, encoder, settings.layer), encoder.config.hop_samples
+        features = partial(teacher_features, encoder, settings.layer)
+        hop_samples, first_sample = encoder.config.hop_samples, encoder.config.first_sample
 
     def read(cuts: Iterable[MonoCut]) -> Features:
         return features(evaluation_batches(CutSet.from_cuts(cuts), audio_store, batch_s))
@@ -96,7 +98,8 @@ def build_label_set(
     # Unless told otherwise, k-means takes a thread for each core. Where workers share a machine, these spin against
     # each other.
     with threadpool_limits(torch.get_num_threads()):
-        return store.get_or_build(key, partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, read=read))
+        build = partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, first_sample=first_sample, read=read)
+        return store.get_or_build(key, build)
 
 
 def _build(
@@ -105,6 +108,7 @@ def _build(
     key: LabelKey,
     corpus: Corpus,
     hop_samples: int,
+    first_sample: int,
     read: Callable[[Iterable[MonoCut]], Features],
 ) -> None:
     train, dev = corpus.splits["train"], corpus.splits["dev"]
@@ -136,7 +140,8 @@ def _build(
         slower = {cut: labels_T[::stride] for cut, labels_T in labels.items()}
         quality["probe_per"] = probe_per(slower, key.clusters, train_phones, dev_phones, key.seed)
     _log.info("label set %s: %s", key.digest, ", ".join(f"{name} {value:.4g}" for name, value in quality.items()))
-    write_label_set(folder, key, hop_samples, labels, quality, {cut: own[1:] for cut, own in found.items()})
+    soft = {cut: own[1:] for cut, own in found.items()}
+    write_label_set(folder, key, hop_samples, labels, quality, soft, first_sample)
 
 
 def _labelled(feats_TD: np.ndarray, centres_KD: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:

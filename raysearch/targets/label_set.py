@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
+from raysearch.encoder.config import FIRST_SAMPLE
 from raysearch.errors import WorkError
 from raysearch.files.digest import document_digest
 
@@ -75,6 +76,8 @@ class LabelSet:
     """How much of each frame belongs to each of these clusters."""
     numbers_K: np.ndarray | None = None
     """Numbers that take the place of the clusters' own. None leaves these."""
+    first_sample: int = FIRST_SAMPLE
+    """The sample on which the first label of a cut is centred."""
 
     def document(self) -> dict[str, object]:
         """Digest, key, rate and quality in one flat mapping, for JSON."""
@@ -109,6 +112,7 @@ def write_label_set(
     labels: Mapping[str, np.ndarray],
     quality: Mapping[str, float],
     soft: Mapping[str, Sequence[np.ndarray]] | None = None,
+    first_sample: int = FIRST_SAMPLE,
 ) -> None:
     """Writes a label set into `folder`, which exists. `labels` holds the labels of each cut by its id.
 
@@ -120,6 +124,7 @@ def write_label_set(
     document = {
         "key": asdict(key),
         "hop_samples": hop_samples,
+        "first_sample": first_sample,
         "quality": dict(quality),
         "frames": {cut_id: len(labels_T) for cut_id, labels_T in labels.items()},
     }
@@ -142,6 +147,9 @@ def read_label_set(folder: Path) -> LabelSet:
         soft = [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (_NEAR, _SHARES) if key.soft]
         if any(len(found) != len(labels_N) for found in soft):
             raise ValueError(f"soft labels for another number of frames than {len(labels_N)}")
-        return LabelSet(key, document["hop_samples"], document["quality"], labels_N, spans, *soft)
+        # Sets that do not say it were made before there were frames that are centred elsewhere.
+        first_sample = document.get("first_sample", FIRST_SAMPLE)
+        labelled = LabelSet(key, document["hop_samples"], document["quality"], labels_N, spans, *soft)
+        return replace(labelled, first_sample=first_sample)
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as err:
         raise WorkError(f"label set {folder} is unreadable ({err}); delete the folder and it is built again") from err

@@ -47,5 +47,5 @@ def _comparable(one: LogMelFilterbank, other: LogMelFilterbank) -> bool:
 
 
 def _filterbank(encoder: Encoder | None) -> LogMelFilterbank | None:
-    found: LogMelFilterbank | None = getattr(encoder.front_end, "log_mel", None) if encoder else None
-    return found
+    found = getattr(encoder.front_end, "log_mel", None) if encoder else None
+    return found if isinstance(found, LogMelFilterbank) else None

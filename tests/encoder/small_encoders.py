@@ -5,12 +5,22 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from raysearch.encoder.config import Adapter, Block, EncoderConfig, LogMel, PositionConv, RelativePositions, Waveform
+from raysearch.encoder.config import (
+    Adapter,
+    Block,
+    EncoderConfig,
+    LogMel,
+    PositionConv,
+    RelativePositions,
+    Waveform,
+    Whisper,
+)
 
 FRONT_ENDS = {
     "group": Waveform(channels=[8] * 7),
     "layer": Waveform(channels=[8] * 7, norm="layer", bias=True),
     "logmel": LogMel(bins=20, channels=[8, 12]),
+    "whisper": Whisper(bins=20, channels=[8, 16]),
 }
 UNEQUAL = [Block(heads=2, head_width=8, ffn=24), Block(heads=3, head_width=4, ffn=10)]
 
@@ -24,11 +34,14 @@ def small(
     blocks: list[Block] = UNEQUAL,
     relative_positions: RelativePositions | None = None,
 ) -> EncoderConfig:
+    whisper = front_end == "whisper"
     return EncoderConfig(
         front_end=FRONT_ENDS[front_end],
         width=16,
         norm=norm,
-        position_conv=PositionConv(kernel=6, groups=4),
+        position_conv=None if whisper else PositionConv(kernel=6, groups=4),
+        sinusoids=1500 if whisper else None,
+        key_bias=not whisper,
         relative_positions=relative_positions,
         blocks=blocks,
     )
@@ -57,12 +70,19 @@ def _layers(draw: st.DrawFn, kernels: list[int]) -> dict[str, list[int]]:
 def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
     """Any front end, unequal blocks, emptied sub-layers, adapters; a LayerNorm of one or two channels is little but
     rounding."""
-    if draw(st.booleans()):
+    width = 4 * draw(st.integers(1, 4))
+    kind = draw(st.sampled_from(["waveform", "logmel", "whisper"]))
+    if kind == "waveform":
         norm = draw(st.sampled_from(["group", "layer"]))
         front_end = Waveform(**_layers(draw, [1, 2, 3, 5]), norm=norm, bias=draw(st.booleans()))
     else:
-        front_end = LogMel(**_layers(draw, [1, 3, 5]), bins=draw(st.integers(4, 20)))
+        layers, bins = _layers(draw, [1, 3, 5]), draw(st.integers(4, 20))
+        front_end = LogMel(**layers, bins=bins)
+        if kind == "whisper":
+            layers["channels"][-1] = width
+            front_end = Whisper(**layers, bins=bins)
     groups = draw(st.sampled_from([1, 2, 4]))
+    position_conv = PositionConv(kernel=draw(st.integers(1, 9)), groups=groups)
     relative_positions = draw(st.sampled_from([None, RelativePositions(buckets=8, distance=9, heads=groups)]))
     most_heads = relative_positions.heads if relative_positions else 3
     adapter = st.none() | st.builds(Adapter, width=st.integers(1, 4), scale=st.sampled_from([0.5, 1.0]))
@@ -70,9 +90,11 @@ def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
     block = st.builds(Block, **sizes, adapter=adapter)
     return EncoderConfig(
         front_end=front_end,
-        width=4 * draw(st.integers(1, 4)),
+        width=width,
         norm=draw(st.sampled_from(["post", "pre"])),
-        position_conv=PositionConv(kernel=draw(st.integers(1, 9)), groups=groups),
+        position_conv=draw(st.sampled_from([None, position_conv])),
+        sinusoids=draw(st.sampled_from([None, 100_000])),
+        key_bias=draw(st.booleans()),
         relative_positions=relative_positions,
         blocks=draw(st.lists(block, min_size=1, max_size=3)),
     )

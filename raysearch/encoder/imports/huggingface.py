@@ -1,6 +1,6 @@
 """Reads and writes model folders of Hugging Face's transformers, without the library itself.
 
-HuBERT, wav2vec 2.0 (XLSR too) and WavLM are read. HuBERT and WavLM are written.
+HuBERT, wav2vec 2.0 (XLSR too), WavLM and Whisper are read. HuBERT, WavLM and Whisper are written.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from raysearch.encoder.imports.model_folder import (
     MODEL_TYPES,
     PREPROCESSOR_NAME,
     ModelSettings,
+    WhisperSettings,
+    check_windows,
     normalises,
     read_model,
     read_settings,
 )
+from raysearch.encoder.imports.whisper import KEYS as WHISPER_KEYS
+from raysearch.encoder.imports.whisper import encoder_weights, whisper_config, whisper_document, whisper_reading
 from raysearch.errors import InputError
 from raysearch.settings import first_fault
 
@@ -66,9 +70,13 @@ KEYS: Table = {
 def import_huggingface(folder: Path) -> Encoder:
     """Our encoder with the weights in `folder`. Heads are left behind.
 
-    Raises: InputError if a file is missing, torn, or not of one of the three kinds of encoder.
+    Raises: InputError if a file is missing, torn, or not of a kind of encoder that we know.
     """
     settings = read_settings(folder)
+    if isinstance(settings, WhisperSettings):
+        check_windows(folder, settings)
+        file, weights = read_model(folder)
+        return build(whisper_config(settings), encoder_weights(weights), WHISPER_KEYS, file)
     normalise = normalises(folder, settings)
     try:
         config = _config(settings, normalise)
@@ -81,21 +89,25 @@ def import_huggingface(folder: Path) -> Encoder:
 
 
 def export_huggingface(encoder: Encoder, folder: Path) -> None:
-    """Writes the encoder as transformers reads it: as a WavLM if it has relative positions, else as a HuBERT.
+    """Writes the encoder as transformers reads it: as a Whisper, a HuBERT, or a WavLM if it has relative positions.
 
-    Raises: InputError if transformers cannot express it: a log-mel front end, unequal blocks, or heads that do not fill
-    the width.
+    Raises: InputError if transformers cannot express it: a log-mel front end of ours, unequal blocks, or heads that do
+    not fill the width.
     """
-    document = _document(encoder.config)
-    weights: dict[str, Tensor] = {key: tensor.cpu().contiguous() for key, tensor in exported(encoder, KEYS).items()}
-    reading = {
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-        "sampling_rate": SAMPLE_RATE_HZ,
-        "feature_size": 1,
-        "padding_value": 0.0,
-        "do_normalize": document.pop("normalise"),
-        "return_attention_mask": document["feat_extract_norm"] == "layer",
-    }
+    if encoder.config.front_end.kind == "whisper":
+        document, table = whisper_document(encoder.config), WHISPER_KEYS
+        reading = whisper_reading(encoder.config)
+    else:
+        document, table = _document(encoder.config), KEYS
+        reading = {
+            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+            "sampling_rate": SAMPLE_RATE_HZ,
+            "feature_size": 1,
+            "padding_value": 0.0,
+            "do_normalize": document.pop("normalise"),
+            "return_attention_mask": document["feat_extract_norm"] == "layer",
+        }
+    weights: dict[str, Tensor] = {key: tensor.cpu().contiguous() for key, tensor in exported(encoder, table).items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
     for name, content in ((CONFIG_NAME, document), (PREPROCESSOR_NAME, reading)):

@@ -26,7 +26,13 @@ PICKLE_NAME, PREPROCESSOR_NAME, PROCESSOR_NAME = (
     "preprocessor_config.json",
     "processor_config.json",
 )
-MODEL_TYPES = {"hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model", "wavlm": "WavLMModel"}
+MODEL_TYPES = {
+    "hubert": "HubertModel",
+    "wav2vec2": "Wav2Vec2Model",
+    "wavlm": "WavLMModel",
+    "whisper": "WhisperModel",
+}
+"""The kinds of model that we read, each with its class in transformers."""
 FIXED = {
     "hidden_act": "gelu",
     "feat_extract_activation": "gelu",
@@ -36,7 +42,11 @@ FIXED = {
     "add_adapter": False,
     "adapter_attn_dim": None,
 }
-"""Settings for which our encoder knows one value only. Every published model of these types has that value."""
+"""Settings for which our encoder knows one value only. Every published model but Whisper has that value."""
+WHISPER_FIXED = {"activation_function": "gelu", "scale_embedding": False}
+"""The same of Whisper, whose settings have other names."""
+WHISPER_WINDOWS = {"n_fft": 400, "hop_length": 160}
+"""Settings of Whisper's feature extractor for which our encoder knows one value only."""
 
 
 class ModelSettings(BaseModel):
@@ -69,7 +79,27 @@ class ModelSettings(BaseModel):
         return self
 
 
-def read_settings(folder: Path) -> ModelSettings:
+class WhisperSettings(BaseModel):
+    """What we need of a Whisper's `config.json`. What it leaves out has the library's default, that of Whisper tiny."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    d_model: Width = 384
+    encoder_layers: Depth = 4
+    encoder_attention_heads: Width = 6
+    encoder_ffn_dim: Width = 1536
+    num_mel_bins: Width = 80
+    max_source_positions: Width = 1500
+
+    @model_validator(mode="after")
+    def _divisible(self) -> WhisperSettings:
+        if self.d_model % self.encoder_attention_heads:
+            heads = self.encoder_attention_heads
+            raise ValueError(f"encoder_attention_heads: {heads}; expected a divisor of d_model = {self.d_model}")
+        return self
+
+
+def read_settings(folder: Path) -> ModelSettings | WhisperSettings:
     """The settings of the folder's model.
 
     Raises: InputError if there are none, or they are of another model than ours, or of no value that we know.
@@ -79,13 +109,14 @@ def read_settings(folder: Path) -> ModelSettings:
     kind = document.get("model_type")
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         raise InputError(f"{file}: model_type: {quoted(kind)}; expected one of {', '.join(MODEL_TYPES)}")
-    for key, value in FIXED.items():
+    for key, value in (WHISPER_FIXED if kind == "whisper" else FIXED).items():
         if document.get(key, value) != value:
             raise InputError(f"{file}: {key}: {quoted(document[key])}; expected {value!r}")
+    model: type[ModelSettings | WhisperSettings] = WhisperSettings if kind == "whisper" else ModelSettings
     try:
-        return ModelSettings.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as err:
-        raise InputError(f"{file}: {first_fault(err, ModelSettings)}") from err
+        raise InputError(f"{file}: {first_fault(err, model)}") from err
 
 
 def normalises(folder: Path, settings: ModelSettings) -> bool:
@@ -95,14 +126,30 @@ def normalises(folder: Path, settings: ModelSettings) -> bool:
     Raises: InputError if the model wants recordings at another rate than ours.
     """
     file, prefix, extractor = _extractor(folder)
-    rate = extractor.get("sampling_rate", SAMPLE_RATE_HZ)
-    if rate != SAMPLE_RATE_HZ:
-        raise InputError(f"{file}: {prefix}sampling_rate: {quoted(rate)} Hz; expected {SAMPLE_RATE_HZ} Hz")
+    _check_rate(file, prefix, extractor)
     layer_norms = settings.feat_extract_norm == "layer"
     normalise = extractor.get("do_normalize", True) if file else layer_norms
     if not isinstance(normalise, bool):
         raise InputError(f"{file}: {prefix}do_normalize: {quoted(normalise)}; expected true or false")
     return normalise
+
+
+def check_windows(folder: Path, settings: WhisperSettings) -> None:
+    """Checks that a Whisper hears recordings as ours does, if the folder says how.
+
+    Raises: InputError if its rate, windows or number of mel bins are others.
+    """
+    file, prefix, extractor = _extractor(folder)
+    _check_rate(file, prefix, extractor)
+    for key, expected in {**WHISPER_WINDOWS, "feature_size": settings.num_mel_bins}.items():
+        if extractor.get(key, expected) != expected:
+            raise InputError(f"{file}: {prefix}{key}: {quoted(extractor[key])}; expected {expected}")
+
+
+def _check_rate(file: Path | None, prefix: str, extractor: dict[str, Any]) -> None:
+    rate = extractor.get("sampling_rate", SAMPLE_RATE_HZ)
+    if rate != SAMPLE_RATE_HZ:
+        raise InputError(f"{file}: {prefix}sampling_rate: {quoted(rate)} Hz; expected {SAMPLE_RATE_HZ} Hz")
 
 
 def _extractor(folder: Path) -> tuple[Path | None, str, dict[str, Any]]:

@@ -69,6 +69,7 @@ class TeacherBatches:
         self._blocks = block_numbers(layers, teacher.config.depth, first=0 if raw else 1)
         self._raw = raw
         self._hops = teacher.config.hop_samples, student.config.hop_samples
+        self._later = student.config.first_sample - teacher.config.first_sample
         self._precision = precision
 
     @torch.no_grad()
@@ -81,5 +82,5 @@ class TeacherBatches:
         hidden_LBUW = torch.stack([hidden[block] for block in self._blocks]).float()
         if not self._raw:
             hidden_LBUW = layer_norm(hidden_LBUW, hidden_LBUW.shape[-1:])
-        targets_TLBW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width)
+        targets_TLBW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width, self._later)
         return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_TLBW.movedim(0, 2)}

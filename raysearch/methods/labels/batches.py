@@ -75,4 +75,5 @@ class LabelledBatches:
         return {"near_GBTM": torch.from_numpy(near_GBTM), "share_GBTM": torch.from_numpy(share_GBTM)}
 
     def _aligned(self, own: np.ndarray, label_set: LabelSet, count: int) -> np.ndarray:
-        return align_frames(own, label_set.hop_samples, self._config.hop_samples, count)
+        later = self._config.first_sample - label_set.first_sample
+        return align_frames(own, label_set.hop_samples, self._config.hop_samples, count, later)

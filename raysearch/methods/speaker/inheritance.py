@@ -56,7 +56,7 @@ def inherited_student(teacher: Encoder, kept: InheritedSettings, adapter: Adapte
         [_heaviest(weight_U, count) for weight_U, count in zip(layers, counts, strict=True)]
         for layers, counts in zip(importances, sizes, strict=True)
     )
-    whole = torch.ones(config.depth, device=teacher.projection.weight.device)
+    whole = torch.ones(config.depth, device=next(teacher.parameters()).device)
     sliced, _ = slice_encoder(shallow, GateValues(channels, heads, ffn, whole, whole))
     student = Encoder(inherited_config(teacher.config, kept, adapter), dropout=dropout)
     fresh = {name: tensor for name, tensor in student.state_dict().items() if ".adapter." in name}
@@ -83,12 +83,12 @@ def _sizes(config: EncoderConfig, kept: InheritedSettings) -> Sizes:
     full = sizes_of(config)
     ratios = (kept.channels_ratio, kept.heads_ratio, kept.ffn_ratio)
     # A sub-layer that pruning emptied already stays empty.
-    return Sizes(
-        *(
-            [min(count, max(1, round(ratio * count))) for count in counts]
-            for counts, ratio in zip(full, ratios, strict=True)
-        )
+    channels, heads, ffn = (
+        [min(count, max(1, round(ratio * count))) for count in counts]
+        for counts, ratio in zip(full, ratios, strict=True)
     )
+    # Without a projection the last convolution's channels are the width, which stays.
+    return Sizes(channels if config.projects else [*channels[:-1], config.width], heads, ffn)
 
 
 def _renumbered(weights: dict[str, Tensor], blocks: list[int]) -> dict[str, Tensor]:
@@ -104,7 +104,10 @@ def _importances(encoder: Encoder) -> tuple[list[Tensor], list[Tensor], list[Ten
     weights = encoder.state_dict()
     # The next convolution reads a channel, and the projection reads those of the last one.
     convs = [weights[f"front_end.convs.{layer}.weight"] for layer in range(1, len(encoder.config.front_end.channels))]
-    channels = [_lengths(weight.transpose(0, 1)) for weight in (*convs, encoder.projection.weight.detach()[..., None])]
+    channels = [_lengths(weight.transpose(0, 1)) for weight in convs]
+    # Without a projection the last convolution's channels are the width, of which all stay.
+    projects, width = encoder.config.projects, encoder.config.width
+    channels.append(_lengths(weights["projection.weight"].T) if projects else channels[0].new_ones(width))
     heads: list[Tensor] = []
     ffn: list[Tensor] = []
     nothing_11 = channels[0].new_zeros(1, 1)
