@@ -25,7 +25,7 @@ from raysearch.search.costs import SHAPELESS, Costs
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import load_spec
 from raysearch.spec.overrides import Overrides, override
-from raysearch.spec.space import Config, Space, has_setting
+from raysearch.spec.space import Config, Space
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
 from raysearch.teachers.settings import TrainedTeacher
@@ -100,21 +100,20 @@ def student_sheet(spec: Spec, ecapa: int | None) -> CostSheet:
     """
     costs = Costs(spec, teacher_shape(spec))
     least, most = (_sheet(spec, costs, _extreme(spec, costs, sign), ecapa) for sign in (1, -1))
-    first = (
-        _sheet(spec, costs, {"method": spec.methods[0], **spec.search.start[0]}, ecapa) if spec.search.start else most
-    )
-    return replace(first, range=(least, most))
+    if not spec.search.start:
+        return replace(most, range=(least, most))
+    # What a start point leaves to the sampler is as of the dearest.
+    start = {"method": spec.methods[0], **spec.search.start[0]}
+    point = _at(spec.search_space, str(start["method"]), {**(most.student or {}), **start})
+    return replace(_sheet(spec, costs, point, ecapa), range=(least, most))
 
 
 def _sheet(spec: Spec, costs: Costs, config: Config, ecapa: int | None) -> CostSheet:
     # Only methods for speakers have a back end.
-    method = str(config["method"])
-    backend = getattr(load_method(method), "backend", lambda settings: None)
-    # Of a start point that leaves settings to the sampler, those that the method has by itself count.
-    keys = [key for key in spec.space if has_setting(method, key) and not key.startswith(SHAPELESS)]
-    shown = {key: config[key] if key in config else spec.unsearched(method, key) for key in keys}
+    backend = getattr(load_method(str(config["method"])), "backend", lambda settings: None)
+    shape = {key: value for key, value in config.items() if not key.startswith(SHAPELESS)}
     student = spec.student_config(config, costs.teacher)
-    return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)), {"method": method, **shown})
+    return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)), shape)
 
 
 def _extreme(spec: Spec, costs: Costs, sign: int) -> Config:

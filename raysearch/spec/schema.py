@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from raysearch.encoder.config import AnyConfig
@@ -32,7 +32,7 @@ NAME: Schema = {"anyOf": [{"enum": list(METHODS)}, ELSEWHERE]}
 def spec_schema() -> Schema:
     """The schema of search documents."""
     settings = {method: load_method(method).Settings for method in METHODS}
-    models = [Spec, Distribution, *dict.fromkeys(settings.values())]
+    models: list[type[BaseModel]] = [Spec, Distribution, *dict.fromkeys(settings.values())]
     places, found = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Schema] = found["$defs"]
     by_method = [_target(places[settings[method], "validation"], definitions) for method in METHODS]
