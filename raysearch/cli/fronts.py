@@ -38,8 +38,8 @@ def status(
         return
     if not names:
         say(f"no searches in {SearchFolder.of(storage, '').place}")
-    for one in found:
-        print("\n".join(status_lines(one, long=name is not None)))
+    for shown in found:
+        print("\n".join(status_lines(shown, long=name is not None)))
 
 
 def front(
