@@ -36,14 +36,16 @@ CARD_NAME = "MODEL_CARD.md"
 # Packages that MLflow installs where the model is served, in the versions of this environment.
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
 RUNTIME = (
-    "__init__.py",
     "errors.py",
     "deploy/__init__.py",
     "deploy/runtime",
     "files/__init__.py",
     "files/recordings.py",
 )
-"""Files of this package that a registered model runs on, and that are kept with it: the runtime and what it imports."""
+"""Files of this package that a registered model runs on, and that are kept with it: the runtime and what it imports.
+
+The package's own `__init__.py` is not among them, since it offers verbs that the copy lacks. An empty one stands there.
+"""
 
 
 class Registered(Outcome):
@@ -174,6 +176,7 @@ def _runtime(folder: Path) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(source, target)
+    (folder / "code" / "raysearch" / "__init__.py").touch()
     return folder / "code"
 
 

@@ -85,7 +85,9 @@ class FrameNorm(nn.GroupNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels)
 
-    def forward(self, x_BCT: Tensor, conv: nn.Conv1d, audio_BS: Tensor, frames_B: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]
+        self, x_BCT: Tensor, conv: nn.Conv1d, audio_BS: Tensor, frames_B: Tensor
+    ) -> Tensor:
         """The normalised `x_BCT`, which is what `conv` makes of `audio_BS`. Of each row `frames_B` frames are valid."""
         # In full precision, as autocast on a GPU runs GroupNorm.
         with torch.autocast(x_BCT.device.type, enabled=False):

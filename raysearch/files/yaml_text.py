@@ -71,7 +71,7 @@ def _step(index: yaml.Node | int | None) -> str:
 class _RefusedError(yaml.MarkedYAMLError):
     """What is YAML, and yet is no document. The problem says what was expected."""
 
-    def __init__(self, problem: str, mark: yaml.Mark) -> None:
+    def __init__(self, problem: str, mark: Any) -> None:
         super().__init__(problem=problem, problem_mark=mark)
 
 
@@ -88,13 +88,14 @@ class _Loader(yaml.SafeLoader):
 
     # `index` is a place in a list, the node of a key, or None for a key itself and for the whole document.
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event, before = self.peek_event(), self._values
+        event: Any = self.peek_event()
+        before = self._values
         self._path.append(_step(index))
         if len(self._path) > MOST_DEPTH:
             raise _RefusedError(f"more than {MOST_DEPTH} levels; expected fewer", event.start_mark)
         if isinstance(index, yaml.ScalarNode):
             self._refuse_twice(parent, index)
-        node = super().compose_node(parent, index)
+        node: Any = super().compose_node(parent, index)
         if isinstance(event, yaml.AliasEvent):
             # What an alias lies in is not composed yet, and has no size.
             if node not in self._sizes:
@@ -117,7 +118,7 @@ class _Loader(yaml.SafeLoader):
             raise _RefusedError(f"{self._place()}: twice; expected each key once", key.start_mark)
         known.add((key.tag, key.value))
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -118,8 +118,9 @@ def write_label_set(
 
     `soft` holds the nearest clusters of each cut's frames and their shares, if labels are soft.
     """
-    for place, name in enumerate((_NEAR, _SHARES) if soft and key.soft else ()):
-        np.save(folder / name, np.concatenate([soft[cut_id][place] for cut_id in labels]), allow_pickle=False)
+    if soft and key.soft:
+        for place, name in enumerate((_NEAR, _SHARES)):
+            np.save(folder / name, np.concatenate([soft[cut_id][place] for cut_id in labels]), allow_pickle=False)
     np.save(folder / _LABELS, np.concatenate(list(labels.values())), allow_pickle=False)
     document = {
         "key": asdict(key),

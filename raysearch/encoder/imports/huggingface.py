@@ -149,6 +149,8 @@ def _document(config: EncoderConfig) -> dict[str, Any]:
         raise InputError(f"front_end.kind: {front_end.kind}; expected waveform: transformers has no other")
     if any(block != first for block in blocks) or first.heads * first.head_width != config.width or not first.ffn:
         raise InputError("blocks: of unequal or reduced sizes; expected equal blocks whose heads fill the width")
+    if config.position_conv is None or config.sinusoids or not config.key_bias:
+        raise InputError("position_conv, sinusoids or key_bias: not those of HuBERT or WavLM; expected these")
     kind = "wavlm" if config.relative_positions else "hubert"
     document = {
         "architectures": [MODEL_TYPES[kind]],
