@@ -30,8 +30,8 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.torchaudio import import_torchaudio
 from raysearch.methods.labels.prediction import MaskedPrediction
 from raysearch.methods.labels.settings import PredictionSettings
+from raysearch.training.monitoring.utilisation import peak_flops, training_flops
 from raysearch.training.precision import autocast
-from raysearch.training.utilisation import peak_flops, training_flops
 
 PENALTY = 10.0
 """Weight of torchaudio's penalty on the outputs of the convolutions, taken from its recipe."""

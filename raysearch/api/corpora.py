@@ -18,7 +18,7 @@ def check_corpus(spec: Spec | str | Path, *, storage: str | Path | None = None) 
 
     Raises: InputError if the corpus is not there.
     """
-    from raysearch.search.checking import check_for_search
+    from raysearch.search.checks.checking import check_for_search
 
     return check_for_search(spec_of(spec), place(storage).store)
 

@@ -63,7 +63,7 @@ def profile(
     import torch
 
     from raysearch.planning.profile import profile as measure
-    from raysearch.search.works import shown_here
+    from raysearch.search.watching.works import shown_here
 
     spec = spec_of(spec)
     torch.set_num_threads(threads)

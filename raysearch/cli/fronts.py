@@ -20,7 +20,7 @@ def status(
     name: Annotated[str | None, typer.Argument()] = None, storage: Storage = None, as_json: Json = False
 ) -> None:
     """Searches and their trials by state; of one also its front, its history, time spent, saved and left."""
-    from raysearch.search.status import status_lines
+    from raysearch.search.watching.status import status_lines
     from raysearch.storage.folder import SearchFolder
 
     names = [name] if name else raysearch.searches(storage=storage)

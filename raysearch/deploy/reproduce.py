@@ -20,7 +20,7 @@ from raysearch.settings import Outcome
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.provenance import git_commit, hardware, versions
-from raysearch.training.meter import TIMINGS
+from raysearch.training.monitoring.meter import TIMINGS
 
 OF_THE_MACHINE = (*TIMINGS, "cost/seconds", "system/gpu_memory_gb")
 """Metrics that are expected to differ from machine to machine, and are not compared."""

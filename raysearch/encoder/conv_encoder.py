@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from raysearch.encoder.config import ConvConfig
 from raysearch.encoder.cost import conv_features
 from raysearch.encoder.encoder import Encoded, Encoder
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank, centre
 from raysearch.encoder.frames import mel_frames, valid_mask
-from raysearch.encoder.log_mel import LogMelFilterbank, centre
 
 
 class ConvEncoder(Encoder):

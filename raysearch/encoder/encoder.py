@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ, EncoderConfig
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank
 from raysearch.encoder.frames import Count, frames, mel_frames, valid_mask
 from raysearch.encoder.front_end import build_front_end
-from raysearch.encoder.log_mel import LogMelFilterbank
 from raysearch.encoder.relative_positions import RelativePositions
 from raysearch.encoder.transformer import AttentionKind, PositionConv, TransformerBlock, sinusoids
 from raysearch.errors import InputError

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.encoder.config import LogMel, Waveform, Whisper
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank, centre
+from raysearch.encoder.filterbanks.whisper_mel import WhisperMel
 from raysearch.encoder.frames import conv_frames, valid_mask
-from raysearch.encoder.log_mel import LogMelFilterbank, centre
-from raysearch.encoder.whisper_mel import WhisperMel
 
 VARIANCE_FLOOR = 1e-5
 """Number added to a recording's variance, as in the training of the published models. It keeps silence silent."""

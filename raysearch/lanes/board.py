@@ -15,7 +15,7 @@ from dataclasses import asdict
 
 from ray.experimental import internal_kv
 
-from raysearch.training.progress import Step, Watch, heard_by
+from raysearch.training.monitoring.progress import Step, Watch, heard_by
 
 POST_S = 1.0
 """Seconds between two entries of a worker."""

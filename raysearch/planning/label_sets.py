@@ -10,9 +10,9 @@ import torch
 
 from raysearch.lanes.workplace import Workplace
 from raysearch.planning.wanted_labels import AnyTargets, wanted_targets
-from raysearch.search.possible import refuse_impossible
+from raysearch.search.checks.possible import refuse_impossible
 from raysearch.search.run import checked_corpus
-from raysearch.search.works import shown_here
+from raysearch.search.watching.works import shown_here
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import SearchFolder
 from raysearch.targets.build import label_key

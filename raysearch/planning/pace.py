@@ -15,7 +15,7 @@ from raysearch.encoder.cost import FLOPS_PER_MAC
 from raysearch.planning.throughput import NARROW, Throughput, measure_host, measure_reading, measure_training
 from raysearch.spec.document import WorkerSettings
 from raysearch.teachers.settings import TrainedTeacher
-from raysearch.training.utilisation import PEAK_TFLOPS
+from raysearch.training.monitoring.utilisation import PEAK_TFLOPS
 
 GPUS = {"a100": "NVIDIA A100", "h100": "NVIDIA H100", "h200": "NVIDIA H200"}
 """The kinds of GPU that a plan can be made for, and their names in `PEAK_TFLOPS`."""

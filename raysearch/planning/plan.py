@@ -22,8 +22,8 @@ from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
 from raysearch.planning.update_cost import macs_per_s, update_cost
 from raysearch.planning.wanted_labels import asked_targets
+from raysearch.search.checks.possible import draw_feasible, refuse_impossible
 from raysearch.search.costs import Costs
-from raysearch.search.possible import draw_feasible, refuse_impossible
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 from raysearch.targets.store import Store

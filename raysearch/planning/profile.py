@@ -31,8 +31,8 @@ from raysearch.tasks.table import learner_of, load_task
 from raysearch.teachers.loading import load_teacher, untrained_teacher
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.teachers.store import find_teacher
+from raysearch.training.monitoring.spans import measured, span, watch
 from raysearch.training.recipe import not_evaluated
-from raysearch.training.spans import measured, span, watch
 
 WARM_UP = 3
 """Updates before the measured ones, in which memory is claimed and threads start."""

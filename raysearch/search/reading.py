@@ -13,9 +13,9 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
 from raysearch.front.trials import Cost, TeacherPoint
-from raysearch.search.standing import Standing, read_standing
-from raysearch.search.status import search_status
 from raysearch.search.study import Study
+from raysearch.search.watching.standing import Standing, read_standing
+from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
 from raysearch.tracking.state import SearchState
 

@@ -27,18 +27,18 @@ from raysearch.lanes.lane import LaneSetup, train_on_workers
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_teacher
+from raysearch.search.checks.needs import check_judged, check_trained
+from raysearch.search.checks.possible import refuse_impossible
 from raysearch.search.costs import encoder_cost
-from raysearch.search.following import end_mirror, start_mirror
 from raysearch.search.interruptions import told_how_to_go_on
-from raysearch.search.needs import check_judged, check_trained
-from raysearch.search.possible import refuse_impossible
-from raysearch.search.progress import make_progress
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
-from raysearch.search.status import refuse_empty
 from raysearch.search.study import Study
-from raysearch.search.watcher import Watcher
-from raysearch.search.works import shown
+from raysearch.search.watching.following import end_mirror, start_mirror
+from raysearch.search.watching.progress import make_progress
+from raysearch.search.watching.status import refuse_empty
+from raysearch.search.watching.watcher import Watcher
+from raysearch.search.watching.works import shown
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import differences
 from raysearch.storage.folder import Links, SearchFolder

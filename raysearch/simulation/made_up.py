@@ -23,8 +23,8 @@ from raysearch.encoder.config import AnyConfig, Blocks, EncoderConfig, Waveform
 from raysearch.encoder.cost import params
 from raysearch.files.digest import document_digest
 from raysearch.search.acquisition import mutant
+from raysearch.search.checks.possible import draw_feasible
 from raysearch.search.costs import Costs
-from raysearch.search.possible import draw_feasible
 from raysearch.search.surrogate import Encoding
 from raysearch.simulation.recorded import Point, Row
 from raysearch.simulation.simulation import front_of

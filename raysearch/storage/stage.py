@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from raysearch.files.whole import write_whole
-from raysearch.training.progress import Step
+from raysearch.training.monitoring.progress import Step
 
 STAGE = "stage.json"
 

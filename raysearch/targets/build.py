@@ -29,7 +29,7 @@ from raysearch.targets.label_set import LabelKey, LabelSet, write_label_set
 from raysearch.targets.quality import inertia, probe_per, usage
 from raysearch.targets.settings import TargetSettings
 from raysearch.targets.store import LabelStore
-from raysearch.training.progress import counted, tell
+from raysearch.training.monitoring.progress import counted, tell
 
 if TYPE_CHECKING:
     from raysearch.encoder.teacher import Teacher

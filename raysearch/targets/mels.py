@@ -17,12 +17,12 @@ from lhotse.cut import MonoCut
 
 from raysearch.corpora.batches import AudioStore, UnreadableError
 from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank
 from raysearch.encoder.frames import mel_frames
-from raysearch.encoder.log_mel import LogMelFilterbank
 from raysearch.errors import WorkError
 from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
-from raysearch.training.progress import counted
+from raysearch.training.monitoring.progress import counted
 
 MOST_BYTES = 4 << 30
 """Limit in bytes on the bins of a corpus. More are not kept. 80 bins of 37 hours of audio take so much."""

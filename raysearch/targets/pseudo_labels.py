@@ -35,7 +35,7 @@ from raysearch.targets.features import teacher_features
 from raysearch.targets.partition import describe
 from raysearch.targets.settings import POINTS_PER_CLUSTER, PseudoLabelSettings
 from raysearch.targets.store import FolderStore
-from raysearch.training.progress import tell
+from raysearch.training.monitoring.progress import tell
 
 if TYPE_CHECKING:
     from raysearch.encoder.teacher import Teacher

@@ -19,8 +19,8 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.encoder.gates import GatedEncoder
+from raysearch.training.monitoring.progress import counted
 from raysearch.training.precision import autocast
-from raysearch.training.progress import counted
 
 KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""

@@ -13,8 +13,8 @@ from torch import Tensor, distributed, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
+from raysearch.training.monitoring.progress import tell
 from raysearch.training.process import world_size
-from raysearch.training.progress import tell
 
 WARMUP = 1 / 12
 """Share of the updates over which rates rise."""

@@ -12,7 +12,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder, fit_normalisation
-from raysearch.encoder.log_mel import LogMelFilterbank
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank
 
 NORMALISATION_CUTS = 200
 """Largest number of training cuts from which mean and deviation of log-mel bins are taken."""

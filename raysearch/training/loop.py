@@ -22,15 +22,15 @@ from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import WorkError
 from raysearch.files.whole import write_whole
-from raysearch.training.curve import Curve
-from raysearch.training.meter import Meter
+from raysearch.training.monitoring.curve import Curve
+from raysearch.training.monitoring.meter import Meter
+from raysearch.training.monitoring.progress import tell
+from raysearch.training.monitoring.spans import span, watch
+from raysearch.training.monitoring.utilisation import peak_flops
 from raysearch.training.process import as_first, rank
-from raysearch.training.progress import tell
 from raysearch.training.recipe import Recipe
 from raysearch.training.report import Report
-from raysearch.training.spans import span, watch
 from raysearch.training.trainer import Run, Trainer
-from raysearch.training.utilisation import peak_flops
 
 LOG_UPDATES = 50
 """Most updates from one line of the curve to the next. Metrics leave the device only then."""

@@ -19,11 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from raysearch.encoder.encoder import Encoder
 from raysearch.training import checkpoint
 from raysearch.training.loss_module import LossModule, divisors
+from raysearch.training.monitoring.spans import span
 from raysearch.training.precision import autocast
 from raysearch.training.process import generator, synchronise_norms, world_size
 from raysearch.training.schedule import linear
 from raysearch.training.settings import TrainingSettings
-from raysearch.training.spans import span
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from ray.experimental import internal_kv
 
 from raysearch.lanes import board
 from raysearch.lanes.board import Board, board_of
-from raysearch.training.progress import Step, tell
+from raysearch.training.monitoring.progress import Step, tell
 
 
 @pytest.fixture

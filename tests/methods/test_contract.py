@@ -13,7 +13,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.table import METHODS, load_method
 from raysearch.methods.trial import Trial
 from raysearch.targets.pseudo_labels import PseudoLabels
-from raysearch.training.meter import TIMINGS
+from raysearch.training.monitoring.meter import TIMINGS
 
 RUNGS = (2, 4, 6)
 STUDENT = {"depth": 2, "width": 16, "heads": 2, "channels": 8, "position_kernel": 3}

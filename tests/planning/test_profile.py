@@ -8,7 +8,7 @@ import torch
 from raysearch.planning.profile import DATA, MODEL, Profile, profile
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import Store
-from raysearch.training import spans
+from raysearch.training.monitoring import spans
 
 torch.set_num_threads(1)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from raysearch.storage.stage import STAGE, Stage, read_stage, write_stage
-from raysearch.training.progress import Step
+from raysearch.training.monitoring.progress import Step
 
 
 def test_stage_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from raysearch.methods.trial import Trial
 from raysearch.targets.build import build_label_set
 from raysearch.targets.mels import mels_of
 from raysearch.targets.store import Store
-from raysearch.training.meter import TIMINGS
+from raysearch.training.monitoring.meter import TIMINGS
 from raysearch.training.recipe import not_evaluated
 from raysearch.training.trainer import Trainer
 

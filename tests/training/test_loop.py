@@ -15,8 +15,8 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.training.loop import DivergedError, fit
 from raysearch.training.loss_module import LossModule
-from raysearch.training.meter import TIMINGS
-from raysearch.training.progress import heard_by
+from raysearch.training.monitoring.meter import TIMINGS
+from raysearch.training.monitoring.progress import heard_by
 from raysearch.training.recipe import Recipe
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run

@@ -12,7 +12,7 @@ from raysearch.methods.labels.settings import FastHubertSettings
 from raysearch.methods.trial import Trial
 from raysearch.targets.build import build_label_set
 from raysearch.targets.store import LabelStore
-from raysearch.training.meter import TIMINGS
+from raysearch.training.monitoring.meter import TIMINGS
 from raysearch.training.recipe import not_evaluated
 
 torch.set_num_threads(1)

@@ -21,7 +21,7 @@ from raysearch.methods.settings import StudentSettings
 from raysearch.methods.trial import Trial
 from raysearch.teachers.ctc import EncoderUnderCtc
 from raysearch.training.checkpoint import load_weights
-from raysearch.training.meter import TIMINGS
+from raysearch.training.monitoring.meter import TIMINGS
 from raysearch.training.recipe import not_evaluated
 
 torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from raysearch.encoder.teacher import Teacher
 from raysearch.methods.speaker.oskdft import KdThenFt, Oskdft
 from raysearch.methods.speaker.steps import TwoStepSettings
 from raysearch.methods.trial import Trial
-from raysearch.training.meter import TIMINGS
+from raysearch.training.monitoring.meter import TIMINGS
 from raysearch.training.recipe import not_evaluated
 from tests.methods.speaker.speaker_module import settings_of
 

@@ -22,7 +22,7 @@ from raysearch.errors import InputError
 from raysearch.methods.method import Method
 from raysearch.methods.needs import SYMBOLS, Need, asks_for_labels, check_need, needs_of
 from raysearch.methods.table import load_method
-from raysearch.search.possible import DRAWS, draw_possible
+from raysearch.search.checks.possible import DRAWS, draw_possible
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Space
 from raysearch.targets.settings import PseudoLabelSettings

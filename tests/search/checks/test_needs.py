@@ -4,7 +4,7 @@ import pytest
 
 from raysearch.corpora.corpus import Pair
 from raysearch.errors import InputError
-from raysearch.search.needs import check_judged, check_trained
+from raysearch.search.checks.needs import check_judged, check_trained
 from raysearch.spec.document import Spec
 from raysearch.targets.store import Store
 from tests.corpora.made_up_corpora import corpus, cut

@@ -5,8 +5,8 @@ import torch
 
 from raysearch.encoder.cost import macs
 from raysearch.methods.settings import StudentSettings
-from raysearch.training.meter import Meter
-from raysearch.training.utilisation import peak_flops
+from raysearch.training.monitoring.meter import Meter
+from raysearch.training.monitoring.utilisation import peak_flops
 
 CONFIG = StudentSettings(depth=1, width=16, heads=2, channels=8, position_kernel=3).encoder()
 SAMPLES_B = torch.tensor([16_000, 8_000])

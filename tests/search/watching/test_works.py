@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from raysearch.search.works import WorkLines, bars, shown_here
-from raysearch.training.progress import Step, tell
+from raysearch.search.watching.works import WorkLines, bars, shown_here
+from raysearch.training.monitoring.progress import Step, tell
 
 
 def step(name: str, done: int) -> Step:

@@ -13,13 +13,13 @@ from raysearch.errors import InputError, WorkError
 from raysearch.search.run import claim
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
-from raysearch.search.watcher import Watcher
+from raysearch.search.watching.watcher import Watcher
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.holder import Holder
 from raysearch.storage.lease import Lease
 from raysearch.storage.stage import Stage, read_stage, write_stage
 from raysearch.storage.studies import open_storage
-from raysearch.training.progress import Step
+from raysearch.training.monitoring.progress import Step
 from tests.search.made_up import ABOUT, TEACHER, run, spec_with
 
 LINKS = Links(study="", tracking="")

@@ -13,7 +13,7 @@ from raysearch.storage.holder import Holder
 from raysearch.storage.lease import living_driver
 from raysearch.storage.stage import Stage, read_stage
 from raysearch.storage.studies import open_storage
-from raysearch.training.progress import Step
+from raysearch.training.monitoring.progress import Step
 
 DOING = {"starting": "starting", "teacher": "training its teacher", "trials": "running"}
 """What a living driver does, in words, by the phase that it wrote down."""

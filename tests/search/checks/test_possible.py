@@ -6,8 +6,8 @@ import pytest
 
 from raysearch.encoder.published import PUBLISHED
 from raysearch.errors import InputError
+from raysearch.search.checks.possible import draw_possible, refuse_impossible
 from raysearch.search.costs import Costs
-from raysearch.search.possible import draw_possible, refuse_impossible
 from raysearch.spec.loading import load_spec
 from raysearch.teachers.shape import known_shape
 from tests.search.made_up import DOCUMENT, TEACHER, spec_with

@@ -9,7 +9,7 @@ from raysearch.corpora.check import Checked, check_corpus
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import CorpusSettings, SeveralSettings
 from raysearch.errors import InputError
-from raysearch.search.needs import check_judged, check_trained
+from raysearch.search.checks.needs import check_judged, check_trained
 from raysearch.spec.document import Spec
 from raysearch.targets.store import Store
 

@@ -8,8 +8,8 @@ from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.trials import Cost, TrialRecord
-from raysearch.search.standing import Standing
-from raysearch.search.status import refuse_empty, search_status, status_lines
+from raysearch.search.watching.standing import Standing
+from raysearch.search.watching.status import refuse_empty, search_status, status_lines
 from tests.front.made_up_trials import trial as made_up_trial
 from tests.search.made_up import spec_with
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raysearch.training.progress import Step, Watch, counted, heard_by, tell
+from raysearch.training.monitoring.progress import Step, Watch, counted, heard_by, tell
 
 
 def test_rate_is_of_what_was_done_since_the_first_word():

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from raysearch.front.trials import Cost, TrialRecord
-from raysearch.search.progress import Lines
+from raysearch.search.watching.progress import Lines
 from tests.search.made_up import spec_with
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, distributed
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
+from raysearch.training.monitoring.utilisation import training_flops
 from raysearch.training.process import world_size
-from raysearch.training.utilisation import training_flops
 
 TIMINGS = ("train/audio_s_per_s", "train/tflop_per_s", "train/mfu_percent")
 """Metrics of speed, which differ when the same run is run again."""

@@ -17,7 +17,7 @@ from raysearch.front.document import document as build_document
 from raysearch.front.objective import axes
 from raysearch.front.trials import TrialRecord
 from raysearch.search.study import Study
-from raysearch.search.works import WorkLines, Works, bars
+from raysearch.search.watching.works import WorkLines, Works, bars
 from raysearch.spec.document import Spec
 from raysearch.targets.settings import POINTS_PER_CLUSTER
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from raysearch.errors import InputError, WorkError
 from raysearch.files.secrets import masked
-from raysearch.search.works import Works
+from raysearch.search.watching.works import Works
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.stage import Stage, write_stage
 

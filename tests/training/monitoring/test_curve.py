@@ -2,7 +2,7 @@
 
 import json
 
-from raysearch.training.curve import Curve
+from raysearch.training.monitoring.curve import Curve
 
 
 def write(path, *steps):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchaudio.compliance import kaldi
 
-from raysearch.encoder.log_mel import LogMelFilterbank
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank
 
 
 @pytest.mark.parametrize("bins", [80, 23])

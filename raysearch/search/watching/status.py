@@ -10,8 +10,8 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
 from raysearch.front.trials import TrialRecord
-from raysearch.search.standing import Standing
-from raysearch.training.progress import Step, duration
+from raysearch.search.watching.standing import Standing
+from raysearch.training.monitoring.progress import Step, duration
 
 if TYPE_CHECKING:
     from raysearch.spec.document import Spec

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from raysearch.training.progress import Step, Watch, duration, heard_by
+from raysearch.training.monitoring.progress import Step, Watch, duration, heard_by
 
 Works = Mapping[str, Step]
 """How far each piece of work is, by its place, such as `teacher` or `trial 3`."""
