@@ -20,6 +20,10 @@ LIMIT_S = 2.0
 SHOW_CURSOR = "\x1b[?25h"
 
 
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    pass
+
+
 class Interrupts:
     """Hears the first signal that asks this process to end. It lets no other one disturb that."""
 
@@ -36,8 +40,9 @@ class Interrupts:
                 signal.signal(number, self._hear)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        # Not SIG_IGN: Python complains aloud of a second signal that came before this line.
         for other in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(other, signal.SIG_IGN)
+            signal.signal(other, _pass_over)
         self._number, self.heard = number, Interrupted()
         # A library may swallow what is raised here, or wait for a server that is away.
         late = threading.Timer(LIMIT_S, self.end)

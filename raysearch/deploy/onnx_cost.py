@@ -14,9 +14,10 @@ import numpy as np
 import onnx
 import onnxruntime
 
-# torch writes into each node's metadata the modules of the model that it came from.
+# torch writes into each node's metadata the modules of the model that it came from, by their names and classes.
 _SCOPES = "pkg.torch.onnx.name_scopes"
-_UNCOUNTED = ("encoder.front_end.log_mel", "encoder.front_end.norms")
+UNCOUNTED = ("log_mel", "FrameNorm")
+"""The mel filterbank, and the norm whose statistics are taken over frames: modules whose products are not counted."""
 
 
 class GraphMacs(NamedTuple):
@@ -70,9 +71,14 @@ def _shapes(model: onnx.ModelProto, samples: int) -> dict[str, tuple[int, ...]]:
     return weights | {name: array.shape for name, array in zip(wanted, found, strict=True)}
 
 
+def in_module(node: onnx.NodeProto, *names: str) -> bool:
+    """Whether a node comes from a module with one of these names or classes."""
+    return any(name in entry.value for entry in node.metadata_props for name in names)
+
+
 def _counted(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     for node in model.graph.node:
-        if node.op_type in ("Conv", "MatMul", "Gemm") and not any(part in _scope(node) for part in _UNCOUNTED):
+        if node.op_type in ("Conv", "MatMul", "Gemm") and not in_module(node, *UNCOUNTED):
             yield node
 
 

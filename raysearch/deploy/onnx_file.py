@@ -20,6 +20,7 @@ import torch
 from onnx import TensorProto
 from torch.export import Dim, ExportedProgram
 
+from raysearch.deploy.onnx_cost import UNCOUNTED, in_module
 from raysearch.deploy.runtime.transcribe import METADATA_KEY, Layout
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.tasks.head import CtcHeadConfig, FieldHeadConfig, SpeakerHeadConfig
@@ -99,7 +100,7 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     # Power spectra of 16-bit samples overflow half precision, and variances of quiet audio vanish in it. So all up to
     # the mel filterbank, or to the GroupNorm over frames, stays in fp32. Nodes are in order of execution.
     nodes = list(copy.graph.node)
-    last = max((i for i, node in enumerate(nodes) if _in_module(node, "log_mel", "FrameNorm")), default=-1)
+    last = max((i for i, node in enumerate(nodes) if in_module(node, *UNCOUNTED)), default=-1)
     kept = [node.name for node in nodes[: last + 1]]
     half: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=kept)
     # The converter adds the same cast once for each kept node that reads an input, which onnxruntime refuses.
@@ -110,11 +111,6 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
         seen.add(node.output[0])
     _skip_half_between_kept(half.graph)
     return half
-
-
-def _in_module(node: onnx.NodeProto, *names: str) -> bool:
-    """Whether a node comes from a module with one of these names or classes."""
-    return any(name in entry.value for entry in node.metadata_props for name in names)
 
 
 def _skip_half_between_kept(graph: onnx.GraphProto) -> None:
@@ -142,7 +138,7 @@ def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
         # These shapes were noted before weights were transposed: the quantiser would stumble, and infers its own.
         del stale.graph.value_info[:]
         onnx.save(stale, source)
-        exact = [node.name for node in model.graph.node if _in_module(node, "log_mel", "FrameNorm")]
+        exact = [node.name for node in model.graph.node if in_module(node, *UNCOUNTED)]
         quantize_dynamic(
             source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8, nodes_to_exclude=exact
         )

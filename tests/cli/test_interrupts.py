@@ -39,12 +39,12 @@ NOTES = """
 """
 
 
-def interrupted(verb: str, *signals: int) -> tuple[int, str]:
+def interrupted(verb: str, *signals: int, limit_s: float = 0.3) -> tuple[int, str]:
     """Exit code and stderr of the command line, of which the verb is Python code, after these signals."""
     code = f"""
 import sys, time
 import raysearch.cli as cli, raysearch.cli.interrupts as interrupts
-interrupts.LIMIT_S = 0.3
+interrupts.LIMIT_S = {limit_s}
 def verb(standalone_mode):
     print("ready", flush=True)
     {verb}
@@ -81,4 +81,5 @@ def test_second_signal_changes_nothing() -> None:
 
 def test_whoever_knows_better_how_to_go_on_says_so() -> None:
     line = "interrupted; nothing is lost, continue with: raysearch resume one\n"
-    assert interrupted(NOTES, signal.SIGINT) == (130, line)
+    # A busy machine may let the verb wait for a while before it can say a word.
+    assert interrupted(NOTES, signal.SIGINT, limit_s=30.0) == (130, line)

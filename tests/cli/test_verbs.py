@@ -20,6 +20,7 @@ HERE = {"storage": "here"}
 FUNCTIONS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "search": ([SPEC, "--name", "n", "--trials", "3", "--storage", "here"], "search", HERE | {"address": None}),
     "resume": (["n", "--trials", "3", "--storage", "here"], "resume", HERE | {"trials": 3}),
+    "rm": (["n", "--yes", "--storage", "here"], "remove_search", HERE),
     "compare": (["a", "b", "--seeds", "--storage", "here"], "compare", HERE | {"seeds": True}),
     "verify": (["out", "--storage", "here"], "verify", HERE),
     "transcribe": (["m.onnx", "a.wav", "--threads", "2"], "transcribe", {"threads": 2}),
@@ -70,6 +71,8 @@ def stand_in(*given: Any, **named: Any) -> None:
 def test_verb_calls_its_function(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words, function, expected = FUNCTIONS[verb]
     monkeypatch.setattr(raysearch, function, stand_in)
+    # `rm` looks whether there is such a search before it asks.
+    monkeypatch.setattr(raysearch, "open_search", lambda *given, **named: None)
     assert called_with(verb, words).items() >= expected.items()
 
 

@@ -75,7 +75,7 @@ def test_version_carries_tags_card_and_pins(search: SearchFolder, registered, tm
     cards = list(local.rglob("MODEL_CARD.md"))
     assert cards
     location = mlflow.get_experiment_by_name("raysearch/made-up").artifact_location
-    assert location == str(search.root / "mlartifacts/made-up")
+    assert location == (search.root / "mlartifacts/made-up").as_uri()
     assert "gender" in cards[0].read_text()
     assert (cards[0].parent / "front.png").stat().st_size > 10_000
 

@@ -120,7 +120,7 @@ def test_run_stopped_after_its_first_rung_and_resumed_then_the_same_end(method, 
 def test_run_then_its_curve_has_every_rung_and_checkpoint(method, trial):
     list(method().run(trial("x")))
     lines = [json.loads(line) for line in (trial("x").folder / "curve.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 3, 4, 6]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert all(line["metrics"]["train/loss"] > 0 for line in lines)
 
 

@@ -94,7 +94,7 @@ def test_layer_that_the_teacher_lacks_builds_nothing(built: tuple[Path, dict[str
     place, _ = built
     found = build(place, "--set", "targets.layer=3", "--set", "space={targets.clusters: {choice: [5]}}")
     assert isinstance(found.exception, InputError)
-    assert str(found.exception) == "targets.layer: 3; expected 1 to 1, or -1 for the teacher's last block"
+    assert str(found.exception) == "method dicehubert: targets.layer: 3; expected 1 to 1, or -1 for the last block"
     label_sets = SearchFolder.of(str(place), "").store.label_sets
     assert {one.clusters for one in label_sets.ls()} == {4, 6}
 

@@ -190,7 +190,7 @@ def test_pace_of_a_gpu_is_its_shares_of_the_peak(monkeypatch: pytest.MonkeyPatch
         (["--gpus", "2"], "/nowhere"),
         (
             ["--gpus", "2", "--hours", "1", "--set", "teacher={source: 'hf:/weights'}"],
-            "teacher.source: /weights/config.json: No such file or directory; expected",
+            "teacher.source: 'hf:/weights': not there; expected a folder",
         ),
         (
             ["--gpus", "2", "--hours", "1", "--set", "teacher={source: 'torchaudio:WAVLM_LARGE'}"],

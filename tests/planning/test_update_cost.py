@@ -18,6 +18,7 @@ from raysearch.methods.speaker.settings import FirstKdSettings, KdSettings, Veri
 from raysearch.methods.speaker.steps import FinetuneSettings, OskdftSettings, TwoStepSettings, UpdateLosses
 from raysearch.methods.speaker.verification import Verification
 from raysearch.planning.update_cost import SUPERB_S, macs_per_s, routes_macs, update_cost
+from raysearch.tasks.settings import MaskSettings
 
 SAMPLES, CUTS = 2000, 2
 
@@ -49,7 +50,8 @@ def counted_macs(config: EncoderConfig, losses: UpdateLosses) -> float:
     """Of one cut: an update with plain matrix products in place of fused attention, which no counter sees."""
     backend = Productless()
     plan = SimpleNamespace(at=lambda step: losses)
-    module = Verification(Encoder(config, attention="explicit"), backend, backend, plan)  # type: ignore[arg-type]
+    encoder = Encoder(config, attention="explicit")
+    module = Verification(encoder, backend, backend, plan, MaskSettings())  # type: ignore[arg-type]
     audio_BS, samples_B = torch.randn(CUTS, SAMPLES), torch.full((CUTS,), SAMPLES)
     targets_BTD = torch.zeros(CUTS, int(module.student.frames(SAMPLES)), config.width)
     with FlopCounterMode(display=False) as counter:

@@ -12,6 +12,7 @@ from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
+from raysearch.storage.folder import SearchFolder
 from tests.search.made_up import ABOUT, DOCUMENT, TEACHER, run, spec_with
 
 SPEC = spec_with(search={**DOCUMENT["search"], "sampler": "random"})
@@ -47,8 +48,9 @@ def test_disk_that_fills_at_any_write_then_the_resumed_search_is_the_uninterrupt
 
     journal = tmp_path / "full.journal"
     monkeypatch.setattr(os, "fsync", fill)
-    line = f"tiny: disk full while writing {journal}; nothing is lost: free some space, then: raysearch resume tiny"
-    with pytest.raises(WorkError) as ended, told_how_to_go_on("tiny", tmp_path):
+    resume = f"raysearch resume tiny --storage {tmp_path}"
+    line = f"tiny: disk full while writing {journal}; nothing is lost: free some space, then: {resume}"
+    with pytest.raises(WorkError) as ended, told_how_to_go_on(SearchFolder(tmp_path, "tiny")):
         drive(journal)
     assert str(ended.value) == line
     monkeypatch.setattr(os, "fsync", sync)
@@ -57,13 +59,13 @@ def test_disk_that_fills_at_any_write_then_the_resumed_search_is_the_uninterrupt
 
 
 def test_database_that_is_away_then_the_way_on_is_told(tmp_path: Path) -> None:
-    line = r"the study's database x: gone; once it answers: raysearch resume tiny$"
-    with pytest.raises(WorkError, match=line), told_how_to_go_on("tiny", tmp_path):
+    line = r"the study's database x: gone; once it answers: raysearch resume tiny --storage .*$"
+    with pytest.raises(WorkError, match=line), told_how_to_go_on(SearchFolder(tmp_path, "tiny")):
         raise AwayError("the study's database x: gone")
 
 
 def test_wrong_input_and_faults_of_ours_stay_as_they_are(tmp_path: Path) -> None:
     for fault in (InputError("name: 1"), ZeroDivisionError(), KeyboardInterrupt()):
-        with pytest.raises(type(fault)) as ended, told_how_to_go_on("tiny", tmp_path):
+        with pytest.raises(type(fault)) as ended, told_how_to_go_on(SearchFolder(tmp_path, "tiny")):
             raise fault
         assert ended.value is fault

@@ -30,6 +30,7 @@ def test_front_of_a_record_is_that_of_its_search(tmp_path: Path, monkeypatch: py
     front = raysearch("front", spec.name, "--storage", str(tmp_path), "--json")
     assert len(json.loads(front)["trials"]) == 6
     assert raysearch("front", kept, "--json") == front
+    study.note("trials", 6)  # as a driver does when it begins
     (folder.path / "spec.yaml").unlink()  # a front needs the study alone
     assert raysearch("front", spec.name, "--storage", str(tmp_path), "--json") == front
     folder.abandon()

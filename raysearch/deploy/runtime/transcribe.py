@@ -276,18 +276,17 @@ def _one_line(err: Exception) -> str:
 
 def _main(words: list[str]) -> int:
     """The verb `transcribe`, for an environment that holds too little for the command line. Returns the exit code."""
+    faults: list[InputError] = []
     try:
         if len(words) < 2:
             raise InputError(f"{len(words)} arguments; expected a model and audio files")
-        faults: list[InputError] = []
         if rows := transcribe(Path(words[0]), [Path(word) for word in words[1:]], unreadable=faults.append):
             print(transcript(rows, several=len(words) > 2), flush=True)
-        if faults:
-            raise InputError("\n".join(map(str, faults)))
     except InputError as err:
-        print(err, file=sys.stderr)
-        return 2
-    return 0
+        faults = [err]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 2 if faults else 0
 
 
 if __name__ == "__main__":

