@@ -39,7 +39,7 @@ def document(name: str) -> EncoderConfig:
 
 def test_every_document_is_a_fixed_point() -> None:
     assert {file.stem for file in DOCUMENTS.glob("*.yaml")} == FIXED_POINTS.keys() | {
-        *("xlsr-53", "oskdft-4x1024", "audiontt-2048")
+        *("xlsr-53", "oskdft-4x1024", "audiontt-2048", "whisper-base")
     }
 
 

@@ -13,9 +13,11 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import macs, params
+from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.huggingface import export_huggingface, import_huggingface
 from raysearch.errors import InputError
+from raysearch.files.bundled import ENCODERS
 from tests.encoder.imports.other_libraries import randomised
 from tests.encoder.small_encoders import small
 
@@ -171,21 +173,9 @@ def test_sliced_encoder_cannot_go_back(sliced: dict[str, object], line: str, tmp
 
 def test_macs_of_whisper_base_by_hand() -> None:
     """500 frames of 10 s: two convolutions, six blocks with four linear layers, two products and an FFN each."""
-    config = import_config(width=512, heads=8, ffn=2048, depth=6)
+    config = read_config(ENCODERS / "whisper-base.yaml")
     convs = 1000 * 80 * 512 * 3 + 500 * 512 * 512 * 3
     block = 500 * (4 * 512 * 512 + 2 * 512 * 2048) + 2 * 500 * 500 * 512
     assert macs(config, 160_000) == convs + 6 * block
-
-
-def import_config(width: int, heads: int, ffn: int, depth: int) -> EncoderConfig:
-    return EncoderConfig.model_validate(
-        {
-            "front_end": {"kind": "whisper", "channels": [width, width]},
-            "width": width,
-            "norm": "pre",
-            "position_conv": None,
-            "sinusoids": 1500,
-            "key_bias": False,
-            "blocks": {"count": depth, "heads": heads, "head_width": width // heads, "ffn": ffn},
-        }
-    )
+    # The published encoder has 20,590,592, of which 1,500 x 512 are sinusoids.
+    assert params(config) == 20_590_592 - 1500 * 512
