@@ -84,8 +84,8 @@ class ReadyTeacher(Settings):
 
     source: str = Field(min_length=1)
     """Where the teacher comes from. `torchaudio:HUBERT_BASE`, or another of torchaudio's bundles; `hf:DIR`, a Hugging
-    Face folder of HuBERT, wav2vec 2.0, WavLM or Whisper; `fairseq:FILE`, a checkpoint of fairseq; or else a folder of raysearch
-    with `config.json` and `model.safetensors`."""
+    Face folder of HuBERT, wav2vec 2.0, WavLM or Whisper; `fairseq:FILE`, a checkpoint of fairseq; or else a folder of
+    raysearch with `config.json` and `model.safetensors`."""
 
     @field_validator("source")
     @classmethod
