@@ -10,28 +10,28 @@ import sys
 import pytest
 
 AGAIN = "to go on: raysearch plan x.yaml --set 'a=b c'\n"
-WAITS = "while True: time.sleep(0.01)"
+WAITS = "wait()"
 SWALLOWS = """
     try:
-        while True: time.sleep(0.01)
+        wait()
     except BaseException:
         while True: time.sleep(0.01)
 """
 TURNS = """
     try:
-        while True: time.sleep(0.01)
+        wait()
     except BaseException:
         raise ValueError("a library was disturbed")
 """
 RETURNS = """
     try:
-        while True: time.sleep(0.01)
+        wait()
     except BaseException:
         return 0
 """
 NOTES = """
     try:
-        while True: time.sleep(0.01)
+        wait()
     except KeyboardInterrupt as err:
         err.add_note("nothing is lost, continue with: raysearch resume one")
         time.sleep(0.05)
@@ -45,8 +45,10 @@ def interrupted(verb: str, *signals: int, limit_s: float = 0.3) -> tuple[int, st
 import sys, time
 import raysearch.cli as cli, raysearch.cli.interrupts as interrupts
 interrupts.LIMIT_S = {limit_s}
-def verb(standalone_mode):
+def wait():
     print("ready", flush=True)
+    while True: time.sleep(0.01)
+def verb(standalone_mode):
     {verb}
 cli.app = verb
 cli.main()
