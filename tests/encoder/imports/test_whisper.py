@@ -17,7 +17,6 @@ from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.huggingface import export_huggingface, import_huggingface
 from raysearch.errors import InputError
-from raysearch.files.bundled import ENCODERS
 from tests.encoder.imports.other_libraries import randomised
 from tests.encoder.small_encoders import small
 
@@ -173,7 +172,7 @@ def test_sliced_encoder_cannot_go_back(sliced: dict[str, object], line: str, tmp
 
 def test_macs_of_whisper_base_by_hand() -> None:
     """500 frames of 10 s: two convolutions, six blocks with four linear layers, two products and an FFN each."""
-    config = read_config(ENCODERS / "whisper-base.yaml")
+    config = read_config(Path(__file__).parents[3] / "encoders/whisper-base.yaml")
     convs = 1000 * 80 * 512 * 3 + 500 * 512 * 512 * 3
     block = 500 * (4 * 512 * 512 + 2 * 512 * 2048) + 2 * 500 * 500 * 512
     assert macs(config, 160_000) == convs + 6 * block
