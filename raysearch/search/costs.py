@@ -12,7 +12,7 @@ from raysearch.spec.space import Config
 
 SHAPELESS = ("training.", "targets.", "prediction.", "ctc.", "backend.", "verification.", "augmentation.")
 """Beginnings of the keys of settings that no student's shape depends on. Heads and label sets are not counted."""
-CHECKED = ("targets.layer", "targets.source")
+CHECKED = ("targets.layer", "targets.more", "targets.source")
 """Settings of these groups that a method compares with its teacher, and may refuse."""
 
 
