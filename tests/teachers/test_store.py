@@ -43,6 +43,8 @@ def test_ctc_teacher_then_learns_the_tones_and_says_its_errors(tones, store):
     assert sorted(path.name for path in folder.iterdir()) == [
         "complete",
         "config.json",
+        "head.json",
+        "head.safetensors",
         "model.safetensors",
         "teacher.json",
     ]

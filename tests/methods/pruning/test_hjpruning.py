@@ -19,7 +19,7 @@ from raysearch.methods.pruning.matching import LayerMatching
 from raysearch.methods.pruning.settings import MatchingSettings, PruningSettings
 from raysearch.methods.settings import StudentSettings
 from raysearch.methods.trial import Trial
-from raysearch.teachers.ctc import EncoderUnderCtc
+from raysearch.tasks.learner import EncoderUnderHead
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.meter import TIMINGS
 from raysearch.training.recipe import not_evaluated
@@ -259,9 +259,10 @@ def test_continued_trial_then_it_starts_as_the_earlier_one_ended(trial, small_te
     modules, starts, targets = [], [], []
     forward = Lagrangian.forward
 
-    def build(student, symbols):
-        modules.append(EncoderUnderCtc(student, symbols))
-        return modules[-1]
+    class Watched(EncoderUnderHead):
+        def __init__(self, *parts):
+            super().__init__(*parts)
+            modules.append(self)
 
     def watched(self, expected, step):
         starts.append({name: x.clone() for name, x in modules[0].state_dict().items()})
@@ -269,7 +270,7 @@ def test_continued_trial_then_it_starts_as_the_earlier_one_ended(trial, small_te
         targets.append((values["sparsity"] - values["sparsity_gap"]).item())
         return penalty, values
 
-    monkeypatch.setattr("raysearch.tasks.ctc.supervised.EncoderUnderCtc", build)
+    monkeypatch.setattr("raysearch.tasks.learner.EncoderUnderHead", Watched)
     monkeypatch.setattr(Lagrangian, "forward", watched)
     *_, last = HJPruning().run(trial("less", macs_ratio=0.4, continue_from=str(earlier)))
 

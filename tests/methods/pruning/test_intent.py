@@ -15,6 +15,7 @@ from raysearch.methods.pruning.hjpruning import HJPruning
 from raysearch.methods.trial import Trial
 from raysearch.tasks.fields.classification import Classification
 from raysearch.tasks.fields.intent import Intent
+from raysearch.tasks.objective import untaught
 from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 from raysearch.training.recipe import not_evaluated
 
@@ -49,13 +50,17 @@ def test_task_with_fields_then_pruned_to_its_target_under_them(task, tones, smal
         folder=tmp_path,
         device=torch.device("cpu"),
         seed=5,
-        learner=lambda: learned.append(task.learner(corpus)) or learned[-1],
+        objective=lambda unit: (
+            learned.append(untaught([task], unit, corpus, small_teacher.encoder.config)) or learned[-1]
+        ),
     )
     (report,) = HJPruning().run(trial)
     assert report.step == 6
     student = load_encoder(tmp_path / "student")
     assert macs_superb(student.config) == pytest.approx(0.6 * macs_superb(small_teacher.encoder.config), rel=0.01)
-    assert set(learned[0].fields.values) == ({"intent", "drink", "size"} if task.name == "intent" else {"label"})
+    assert set(learned[0].learner.fields.values) == (
+        {"intent", "drink", "size"} if task.name == "intent" else {"label"}
+    )
 
 
 def test_several_corpora_then_refused(tones):
