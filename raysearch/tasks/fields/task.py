@@ -275,7 +275,8 @@ class FieldTask:
         read = gathered(read)
         # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
         heard = [cut for cut in ordered if cut.id in read]
-        references = [part.values[cut.id] for cut in heard]
+        # Every cut of a part has values. Those of the part are of train alone, where another split may have the same ids.
+        references = [own for cut in heard if (own := self.values(cut)) is not None]
         return {lr: FieldReadings(fields, references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}
 
     def _test(self, one: _Learned, corpus: Corpus, device: torch.device, precision: str) -> FieldReadings:
