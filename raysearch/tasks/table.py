@@ -89,11 +89,16 @@ def evaluate_all(
 
 
 def _probed(task: Task, encoder: Encoder, corpus: Corpus, how: Mapping[str, Any]) -> dict[str, float]:
-    """The errors of a new head on the frozen encoder, if the task trains such heads."""
+    """The errors of a new head on the frozen encoder, if the task trains such heads.
+
+    Where the task fine-tunes, its updates and its batches are meant for that: a probe then has the default ones.
+    """
     settings = getattr(task, "settings", None)
     if not isinstance(settings, HeadSettings):
         return {}
-    frozen: Any = settings.model_copy(update={"mode": "probe"})
-    found = load_task(frozen).evaluate(encoder, corpus, **how)
+    fields = type(settings).model_fields
+    own = {} if settings.mode == "probe" else {name: fields[name].default for name in ("mode", "updates", "batch_s")}
+    probe: Any = settings.model_copy(update=own)
+    found = load_task(probe).evaluate(encoder, corpus, **how)
     metrics = found.dev.metrics(f"probe/{task.metric}")
     return metrics | (found.test.metrics(f"probe/test_{task.metric}") if found.test else {})

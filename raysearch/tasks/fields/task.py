@@ -275,7 +275,7 @@ class FieldTask:
         read = gathered(read)
         # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
         heard = [cut for cut in ordered if cut.id in read]
-        # Every cut of a part has values. Those of the part are of train alone, where another split may have the same ids.
+        # Every cut of a part has values. The part holds those of train alone, as other splits may share ids.
         references = [own for cut in heard if (own := self.values(cut)) is not None]
         return {lr: FieldReadings(fields, references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}
 
