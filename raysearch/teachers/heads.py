@@ -1,23 +1,35 @@
 """The head with which a student begins that is trained for a task: the teacher's own, or one that is trained first.
 
 A teacher's own head lies beside its encoder, in the form in which an export keeps both. Teachers that were trained to
-read have one.
+read have one, here or by transformers.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.encoder.checkpoint import CONFIG_NAME
+from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.imports.model_folder import read_model
 from raysearch.encoder.teacher import Teacher
+from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
+from raysearch.tasks.ctc.tokens import BOUNDARY, OutputHead, Tokens, Unit
 from raysearch.tasks.head import DOCUMENT_NAME, ChosenHead, load_head
 from raysearch.tasks.objective import TaughtTask
 from raysearch.training.process import alone
+
+VOCABULARY_NAME = "vocab.json"
+MARK = re.compile(r"<.+>|\[.+\]")
+"""Tokens of transformers that stand for no sound."""
 
 
 def own_head(folder: Path, task: TaughtTask, corpus: Corpus, device: torch.device) -> ChosenHead | None:
@@ -30,6 +42,41 @@ def own_head(folder: Path, task: TaughtTask, corpus: Corpus, device: torch.devic
     head = load_head(folder)
     # The encoder beside it is the teacher itself.
     return ChosenHead(head.config, head.module.to(device), None) if task.suits(head, corpus) else None
+
+
+def huggingface_head(folder: Path, encoder: AnyConfig) -> ChosenHead | None:
+    """The CTC head of a model in a folder of transformers, as HubertForCTC and Wav2Vec2ForCTC have it.
+
+    Its symbols are those of `vocab.json`. Its word boundary `|` is ours, and tokens such as `<s>`, which stand for no
+    sound, are left out. None if the folder has no such head or vocabulary, or one for another encoder.
+    """
+    if not (folder / VOCABULARY_NAME).exists():
+        return None
+    _, weights = read_model(folder)
+    weight_VD, bias_V = weights.get("lm_head.weight"), weights.get("lm_head.bias")
+    found, document = (_mapping(folder / name) for name in (VOCABULARY_NAME, CONFIG_NAME))
+    # Several vocabularies, one for each language, lie one level deeper.
+    several = not all(isinstance(place, int) for place in found.values())
+    if weight_VD is None or bias_V is None or several or weight_VD.shape != (len(found), encoder.width):
+        return None
+    blank = document.get("pad_token_id", 0)
+    places = {symbol: place for symbol, place in found.items() if place != blank and not MARK.fullmatch(symbol)}
+    symbols = tuple(symbol.replace("|", BOUNDARY) for symbol in places)
+    unit: Unit = "characters" if all(len(symbol) == 1 for symbol in symbols) else "phones"
+    tokens = Tokens(unit, symbols)
+    head, rows = OutputHead(encoder.width, tokens.count), [blank, *places.values()]
+    head.load_state_dict({"weight": weight_VD[rows].float(), "bias": bias_V[rows].float()})
+    return ChosenHead.of_output(head, tokens, encoder.depth + 1)
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise InputError(f"teacher.source: {file}: {err}; expected JSON") from err
+    if not isinstance(found, dict):
+        raise InputError(f"teacher.source: {file}: {type(found).__name__}; expected a mapping")
+    return found
 
 
 def trained_head(
