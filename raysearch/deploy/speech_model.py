@@ -20,6 +20,7 @@ from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
+from raysearch.tasks.ctc.tokens import OutputHead
 from raysearch.tasks.fields.head import FieldHead
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig, head_folder, load_head
 
@@ -38,7 +39,9 @@ class SpeechModel(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, T, V) and the number of valid frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
-        logits_NV = self.head(encoded.normalised_LBTD.flatten(1, 2))
+        reads_output = isinstance(self.head, OutputHead)
+        states_LBTD = encoded.output_BTD[None] if reads_output else encoded.normalised_LBTD
+        logits_NV = self.head(states_LBTD.flatten(1, 2))
         return logits_NV.unflatten(0, encoded.output_BTD.shape[:2]).log_softmax(-1), encoded.frames_B
 
 

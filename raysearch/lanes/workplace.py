@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
@@ -28,8 +27,10 @@ from raysearch.targets.mels import Mels, mels_of
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
 from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import Store
-from raysearch.tasks.table import evaluate_all, learner_of, load_task
+from raysearch.tasks.objective import Objective, taught_task
+from raysearch.tasks.table import evaluate_all, load_task
 from raysearch.tasks.task import Task
+from raysearch.teachers.heads import own_head, trained_head
 from raysearch.teachers.loading import load_teacher
 from raysearch.teachers.store import prepare_teacher
 from raysearch.training.report import Report
@@ -86,11 +87,24 @@ class Workplace:
         """Log-mel bins of the training cuts: from the store, or computed now. None if they are too many to keep."""
         return mels_of(self.corpus, bins, self.store.mels)
 
+    def objective(self, unit: Literal["auto", "phones", "characters"]) -> Objective:
+        """The task that students are trained for, where a method does so, and a head that the teacher reads it with.
+
+        It is the teacher's own head, or one from the store or trained now. A task that no student is judged on is not
+        worth that: its head starts from nothing.
+        """
+        task = taught_task(self.tasks, unit, self.corpus)
+        head = own_head(self.teacher_folder, task, self.corpus, self.device)
+        if head is None and task in self.tasks:
+            seed = self.spec.search.seed
+            head = trained_head(task, self.teacher, self.corpus, self.store.heads, self.device, seed)
+        return Objective.of(task, self.corpus, head or task.new_head(self.corpus, self.teacher.encoder.config))
+
     def evaluate(
         self,
         encoder: Encoder,
         test: bool,
-        trained: Mapping[str, nn.Module] | None = None,
+        trained: Mapping[str, Any] | None = None,
         *,
         keep: Path,
         precision: str = "fp32",
@@ -133,6 +147,6 @@ class Workplace:
             readers=self.spec.workers.readers,
             pseudo_labels=self.pseudo_labels,
             mels=self.mels,
-            learner=lambda: learner_of(self.tasks, self.corpus),
+            objective=self.objective,
         )
         return load_method(config["method"])().run(trial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 from raysearch.settings import Settings
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raysearch.targets.label_set import LabelSet
     from raysearch.targets.pseudo_labels import PseudoLabels
     from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
-    from raysearch.tasks.learner import Learner
+    from raysearch.tasks.objective import Objective
     from raysearch.training.recipe import Evaluate
 
 S = TypeVar("S", bound=Settings)
@@ -63,6 +63,7 @@ class Trial(Generic[S]):
     mels: Callable[[int], Rows | None] = lambda bins: None
     """Function from the number of log-mel bins to those of the training split. None where they are not kept, and then
     batches are made of audio."""
-    learner: Callable[[], Learner | None] = lambda: None
-    """Function that gives the task's learner, for methods that train a student for the task. None where the task reads
-    symbols."""
+    objective: Callable[[Literal["auto", "phones", "characters"]], Objective] | None = None
+    """Function from what a CTC head shall read to the task that methods train a student for, with a head that knows
+    it. `auto` is what the search judges. Without the function a student learns to read, and its head starts from
+    nothing."""

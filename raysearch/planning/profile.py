@@ -27,7 +27,8 @@ from raysearch.targets.label_set import LabelSet
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
 from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import Store
-from raysearch.tasks.table import learner_of, load_task
+from raysearch.tasks.objective import untaught
+from raysearch.tasks.table import load_task
 from raysearch.teachers.loading import load_teacher, untrained_teacher
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.teachers.store import find_teacher
@@ -131,7 +132,7 @@ def profile(
             seed=spec.search.seed,
             precision=spec.workers.precision_on(gpu=device.type == "cuda"),
             pseudo_labels=pseudo_labels,
-            learner=lambda: learner_of([load_task(settings) for settings in spec.tasks], corpus),
+            objective=lambda unit: untaught(map(load_task, spec.tasks), unit, corpus, own.encoder.config),
         )
         watch(own.encoder, "teacher")
         clustering_s = 0.0

@@ -35,7 +35,7 @@ Flight = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Store:
-    """The store that searches share: teachers, label sets, log-mel bins, what is known of corpora."""
+    """The store that searches share: teachers, their heads, label sets, log-mel bins, what is known of corpora."""
 
     folder: Path
     uri: str = ""
@@ -54,6 +54,11 @@ class Store:
     def teachers(self) -> FolderStore:
         """The teachers that were trained or imported."""
         return self._folders("teachers")
+
+    @property
+    def heads(self) -> FolderStore:
+        """The heads that were trained on teachers before students were."""
+        return self._folders("heads")
 
     @property
     def label_sets(self) -> LabelStore:

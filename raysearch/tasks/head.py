@@ -21,7 +21,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.files.whole import whole_file
 from raysearch.settings import Settings
-from raysearch.tasks.ctc.tokens import CtcHead, Tokens, Unit
+from raysearch.tasks.ctc.tokens import CtcHead, OutputHead, Tokens, Unit
 from raysearch.tasks.fields.head import FieldHead, build_field_head
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend import SpeakerBackend
@@ -37,8 +37,11 @@ class CtcHeadConfig(Settings):
     """What a symbol is: a phone or a character."""
     symbols: list[str]
     """The symbols. Symbol i has token i + 1, because token 0 is the blank."""
+    reads: Literal["layers", "output"] = "layers"
+    """What the head reads. `layers`: a learned average of all LayerNormed hidden states; `output`: the encoder's
+    output, as the heads of CTC teachers do."""
     layers: PositiveInt
-    """Number of hidden states that the head mixes: the front end's output and each block's."""
+    """Number of hidden states of the encoder: the front end's output and each block's."""
     width: PositiveInt
     """Width of the encoder."""
 
@@ -47,7 +50,9 @@ class CtcHeadConfig(Settings):
         """The symbols, with their tokens."""
         return Tokens(self.unit, tuple(self.symbols))
 
-    def build(self) -> CtcHead:
+    def build(self) -> CtcHead | OutputHead:
+        if self.reads == "output":
+            return OutputHead(self.width, self.tokens.count)
         return CtcHead(self.layers, self.width, self.tokens.count)
 
 
@@ -123,6 +128,14 @@ class ChosenHead:
         layers, width = len(head.mix_L), head.weight_VD.shape[1]
         config = CtcHeadConfig(unit=tokens.unit, symbols=list(tokens.symbols), layers=layers, width=width)
         return cls(config, head, tuned)
+
+    @classmethod
+    def of_output(cls, head: OutputHead, tokens: Tokens, layers: int) -> ChosenHead:
+        """A CTC head for these tokens on the output of an encoder with so many hidden states."""
+        config = CtcHeadConfig(
+            unit=tokens.unit, symbols=list(tokens.symbols), reads="output", layers=layers, width=head.in_features
+        )
+        return cls(config, head, None)
 
     def save(self, folder: Path) -> None:
         """Writes the folder that `load_head` reads."""

@@ -1,11 +1,11 @@
-"""What a head reads: the LayerNormed hidden states of an encoder, cut by cut and without padding.
+"""What a head reads: the LayerNormed hidden states of an encoder, or its output, cut by cut and without padding.
 
 Shapes: L layers (the front end's output and each block's), B cuts, S samples, T frames, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -19,6 +19,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.encoder.gates import GatedEncoder
+from raysearch.tasks.ctc.tokens import OutputHead
 from raysearch.training.monitoring.progress import counted
 from raysearch.training.precision import autocast
 
@@ -26,6 +27,14 @@ KEEP_BYTES = 1 << 30
 """Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
 ENCODE_BATCH_S = 60.0
 """Seconds of audio that pass the encoder at once where no gradients are needed."""
+
+States = Callable[[Encoder | GatedEncoder, Tensor, Tensor], list[Tensor]]
+"""Function from an encoder, audio and its lengths in samples to one `x_LTD` for each row, which heads read."""
+
+
+def states_for(head: nn.Module) -> States:
+    """The function that gives what this head reads."""
+    return output_layer if isinstance(head, OutputHead) else normalised_layers
 
 
 def hidden_layers(encoder: Encoder, batch: Batch, device: torch.device) -> list[Tensor]:
@@ -41,6 +50,13 @@ def normalised_layers(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples
     return [x_LBTD[:, i, :n] for i, n in enumerate(encoded.frames_B.tolist())]
 
 
+def output_layer(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
+    """The encoder's output as the one layer of an `x_LTD` for each row. Gradients reach the encoder."""
+    encoded = encoder(audio_BS, samples_B)
+    output_BTD = encoded.output_BTD.float()
+    return [output_BTD[None, i, :n] for i, n in enumerate(encoded.frames_B.tolist())]
+
+
 @contextmanager
 def at_rest(module: nn.Module) -> Iterator[None]:
     """Inside, the module is in eval mode and no gradients are taken. Afterwards it has its own mode again."""
@@ -54,7 +70,12 @@ def at_rest(module: nn.Module) -> Iterator[None]:
 
 
 def encode(
-    encoder: Encoder, cuts: Sequence[MonoCut], store: AudioStore, device: torch.device, precision: str = "fp32"
+    encoder: Encoder,
+    cuts: Sequence[MonoCut],
+    store: AudioStore,
+    device: torch.device,
+    precision: str = "fp32",
+    states: States = normalised_layers,
 ) -> Iterator[tuple[MonoCut, Tensor]]:
     """Each cut with its `x_LTD`, in the order that pads least.
 
@@ -62,7 +83,7 @@ def encode(
     """
     for batch in evaluation_batches(cuts, store, ENCODE_BATCH_S):
         with at_rest(encoder), autocast(device, precision):
-            layers = hidden_layers(encoder, batch, device)
+            layers = states(encoder, batch.audio_BS.to(device), batch.samples_B.to(device))
         for cut, x_LTD in zip(batch.cuts, layers, strict=True):
             yield cut, x_LTD.half()
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder
-from raysearch.tasks.layers import normalised_layers
+from raysearch.tasks.ctc.tokens import OutputHead
+from raysearch.tasks.layers import states_for
 from raysearch.training.loss_module import LossModule, beyond
 
 
@@ -35,12 +36,15 @@ class Learner(Protocol):
 
 
 class EncoderUnderHead(LossModule):
-    """An encoder under the head of a task, which learns together with it. Methods that prune for a task train it."""
+    """An encoder under the head of a task, which learns together with it.
 
-    def __init__(self, student: Encoder | GatedEncoder, learner: Learner) -> None:
+    Methods that prune for a task train it, and so do teachers that learn to read.
+    """
+
+    def __init__(self, student: Encoder | GatedEncoder, learner: Learner, head: nn.Module) -> None:
         super().__init__()
         self.student = student
-        self.head = learner.head(student.config.depth + 1, student.config.width)
+        self.head = head
         self._learner = learner
 
     def counts(self, audio_BS: Tensor, samples_B: Tensor, cuts: Sequence[MonoCut]) -> dict[str, int]:
@@ -48,13 +52,13 @@ class EncoderUnderHead(LossModule):
         return {"learned": self._learner.count(cuts)}
 
     def unread(self) -> Iterator[nn.Parameter]:
-        """The final LayerNorm: the head reads hidden states, never the output."""
-        return beyond(self.student, self.student.config.depth)
+        """The final LayerNorm, where the head reads hidden states and not the output."""
+        return iter(()) if isinstance(self.head, OutputHead) else beyond(self.student, self.student.config.depth)
 
     def share(
         self, counts: Mapping[str, Tensor], audio_BS: Tensor, samples_B: Tensor, cuts: Sequence[MonoCut]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        xs = normalised_layers(self.student, audio_BS, samples_B)
+        xs = states_for(self.head)(self.student, audio_BS, samples_B)
         loss = self._learner.loss(self.head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], cuts)
         return loss / counts["learned"], {}
 

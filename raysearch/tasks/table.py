@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.tasks.head import head_folder
+from raysearch.tasks.settings import HeadSettings
 from raysearch.tasks.task import Judge, Task
 from raysearch.training.process import rank
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.encoder import Encoder
@@ -51,7 +51,7 @@ def evaluate_all(
     device: torch.device,
     seed: int,
     keep: Path | None = None,
-    trained: Mapping[str, nn.Module] | None = None,
+    trained: Mapping[str, Any] | None = None,
     precision: str = "fp32",
 ) -> dict[str, float]:
     """The errors of an encoder on all tasks, in percent, by their names in reports.
@@ -60,7 +60,9 @@ def evaluate_all(
     for example `eval/per_lr`. With `test` there are also `test/per` and the ends of its interval.
 
     `keep` is the folder of a trial, which gets the head of each task, for example in `head-phonemes`, and its picture.
-    `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones.
+    `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones. Beside the
+    error of such a head stands that of a probe, a new head on the frozen encoder, as the second figure `probe/per` with
+    its interval, and with `test` as `probe/test_per`. Speaker verification has no second figure.
 
     An encoder that is not trained runs in `precision`. Several processes share the work out, so all of them must call
     this. All get the same errors, and the one of rank 0 writes the files.
@@ -72,6 +74,7 @@ def evaluate_all(
         if trained and task.name in trained:
             assert isinstance(task, Judge)
             found = task.judge(encoder, trained[task.name], corpus, **how)
+            metrics |= _probed(task, encoder, corpus, how)
         else:
             found = task.evaluate(encoder, corpus, **how)
         metrics |= found.dev.metrics(f"eval/{task.metric}")
@@ -83,3 +86,19 @@ def evaluate_all(
         if found.test is not None:
             metrics |= found.test.metrics(f"test/{task.metric}")
     return metrics
+
+
+def _probed(task: Task, encoder: Encoder, corpus: Corpus, how: Mapping[str, Any]) -> dict[str, float]:
+    """The errors of a new head on the frozen encoder, if the task trains such heads.
+
+    Where the task fine-tunes, its updates and its batches are meant for that: a probe then has the default ones.
+    """
+    settings = getattr(task, "settings", None)
+    if not isinstance(settings, HeadSettings):
+        return {}
+    fields = type(settings).model_fields
+    own = {} if settings.mode == "probe" else {name: fields[name].default for name in ("mode", "updates", "batch_s")}
+    probe: Any = settings.model_copy(update=own)
+    found = load_task(probe).evaluate(encoder, corpus, **how)
+    metrics = found.dev.metrics(f"probe/{task.metric}")
+    return metrics | (found.test.metrics(f"probe/test_{task.metric}") if found.test else {})

@@ -1,23 +1,20 @@
-"""The teacher method `ctc`: an encoder is trained to read a corpus's phones, or its characters if it has no phones.
-
-Shapes: B batch, S samples, T frames, D width, V symbols.
-"""
+"""The teacher method `ctc`: an encoder is trained to read a corpus's phones, or its characters if it has no phones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from lhotse.cut import MonoCut
 
-from raysearch.corpora.batches import Batch, TrainingBatches, evaluation_batches
+from raysearch.corpora.batches import TrainingBatches
 from raysearch.corpora.corpus import Corpus
 from raysearch.errors import InputError
-from raysearch.tasks.ctc.recognition import Reading
-from raysearch.tasks.ctc.supervised import EncoderUnderCtc
-from raysearch.tasks.ctc.tokens import Tokens, Unit, greedy, is_labelled, reference
+from raysearch.tasks.ctc.recognition import CtcLearner, read
+from raysearch.tasks.ctc.tokens import OutputHead, Tokens, Unit, is_labelled, reference
+from raysearch.tasks.head import ChosenHead
+from raysearch.tasks.learner import EncoderUnderHead
+from raysearch.tasks.probe import Trained
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.training.initial import initial_encoder
 from raysearch.training.loop import fit
@@ -27,7 +24,9 @@ from raysearch.training.trainer import Run
 
 
 def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> dict[str, float]:
-    """Trains an encoder, leaves it in `folder/student`, and returns the errors of its own head in percent.
+    """Trains an encoder under a head, and returns the errors of both together in percent.
+
+    Both are left in `folder/student`.
 
     They are named `eval/per` and `test/per`, or `eval/wer` and `test/wer` if the head reads characters.
 
@@ -37,13 +36,9 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
     cuts = transcribed(corpus, unit)
     tokens = Tokens.from_cuts(cuts, unit)
     encoder = initial_encoder(settings.encoder(), None, corpus, settings.seed)
-    module = EncoderUnderCtc(encoder, tokens.count)
+    head = OutputHead(encoder.config.width, tokens.count)
+    module = EncoderUnderHead(encoder, CtcLearner(tokens, cuts), head)
     batches = TrainingBatches(cuts, corpus.audio, settings.batch_s, settings.seed)
-
-    def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
-        targets = [tokens.encode(cut) for cut in batch.cuts]
-        return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "targets": targets}
-
     run = Run(
         folder,
         device,
@@ -53,17 +48,18 @@ def train_ctc(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: to
         TrainingSettings(lr=settings.lr, batch_s=settings.batch_s),
         lr_scales={"head.": settings.head_lr / settings.lr},
     )
-    for _ in fit(run, Recipe(module, batches, prepare)):
+    for _ in fit(run, Recipe(module, batches, EncoderUnderHead.prepare)):
         pass
-    module.eval()
+    ChosenHead.of_output(head, tokens, encoder.config.depth + 1).save(folder / "student")
     splits = {"eval": "dev", "test": "test"}
     name = "per" if unit == "phones" else "wer"
     spoken = {kind: [cut for cut in corpus.splits.get(split, []) if _says(cut, unit)] for kind, split in splits.items()}
-    return {
-        f"{kind}/{name}": _error(module, corpus, own, tokens, settings)
+    readings = {
+        kind: read(Trained(encoder, {0.0: head}), tokens, own, corpus.audio, device)[0.0]
         for kind, own in spoken.items()
         if own  # a corpus for another task may have transcripts in train alone
     }
+    return {f"{kind}/{name}": found.score(unit, settings.seed).value for kind, found in readings.items()}
 
 
 def unit_of(corpus: Corpus) -> Unit:
@@ -85,16 +81,3 @@ def transcribed(corpus: Corpus, unit: Unit) -> list[MonoCut]:
 
 def _says(cut: MonoCut, unit: Unit) -> bool:
     return is_labelled(cut, unit) and bool(reference(cut, unit))
-
-
-@torch.inference_mode()
-def _error(
-    module: EncoderUnderCtc, corpus: Corpus, cuts: Sequence[MonoCut], tokens: Tokens, settings: TrainedTeacher
-) -> float:
-    device = module.head.weight.device
-    reading = Reading([], [])
-    for batch in evaluation_batches(cuts, corpus.audio, settings.batch_s):
-        logits_BTV, frames_B = module.logits(batch.audio_BS.to(device), batch.samples_B.to(device))
-        reading.references.extend(reference(cut, tokens.unit) for cut in batch.cuts)
-        reading.hypotheses.extend(tokens.decode(row) for row in greedy(logits_BTV, frames_B))
-    return reading.score(tokens.unit, settings.seed).value

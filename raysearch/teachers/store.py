@@ -22,6 +22,7 @@ from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
 from raysearch.teachers.ctc import train_ctc
+from raysearch.teachers.heads import huggingface_head
 from raysearch.teachers.hubert import train_hubert
 from raysearch.teachers.loading import DOCUMENT
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
@@ -96,11 +97,16 @@ def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch
 
 
 def _import(folder: Path, source: str) -> None:
-    """Reads a teacher from elsewhere and writes it to the folder as an encoder checkpoint.
+    """Reads a teacher from elsewhere and writes it to the folder, with its CTC head if it has one.
 
     Raises: InputError if the weights cannot be had, or are not those of an encoder that we know.
     """
-    save_encoder(_read(source), folder)
+    encoder = _read(source)
+    save_encoder(encoder, folder)
+    kind, where = split_source(source)
+    head = huggingface_head(Path(where), encoder.config) if kind == "hf" else None
+    if head is not None:
+        head.save(folder)
 
 
 def _read(source: str) -> Encoder:

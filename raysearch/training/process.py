@@ -5,7 +5,8 @@ With one process every function here gives what it was given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,15 +16,35 @@ from raysearch.encoder.conv_encoder import BatchNorm
 
 T = TypeVar("T")
 
+_alone = False
+
 
 def rank() -> int:
     """The number of this process among all processes of the run, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    return distributed.get_rank() if _together() else 0
 
 
 def world_size() -> int:
     """The number of processes of the run."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if _together() else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process works for itself, as if it were the only one.
+
+    What one process makes and the others wait for needs this: they cannot have a part in it.
+    """
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def _together() -> bool:
+    return distributed.is_initialized() and not _alone
 
 
 def generator(seed: int, number: int) -> np.random.Generator:

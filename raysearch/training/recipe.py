@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import nn
-
 from raysearch.corpora.batches import Batch
 from raysearch.encoder.encoder import Encoder
 from raysearch.training.loss_module import LossModule
@@ -35,19 +33,17 @@ class Batches(Protocol):
 class Evaluate(Protocol):
     """A function that judges a student."""
 
-    def __call__(
-        self, student: Encoder, final: bool, heads: Mapping[str, nn.Module] | None = None
-    ) -> Mapping[str, float]:
+    def __call__(self, student: Encoder, final: bool, heads: Mapping[str, Any] | None = None) -> Mapping[str, float]:
         """Errors on dev in percent, named `eval/...`.
 
         With `final` there are also errors on test, named `test/...`. They are reported, and nothing is chosen by them.
 
-        The student is in eval mode. `heads` are those that were trained together with it, by the names of their tasks.
-        They are judged as they are. Tasks without one train a new head on the frozen student.
+        The student is in eval mode. `heads` are those that were trained together with it, by the names of their tasks,
+        each in the form in which its task judges it. They are judged as they are. Tasks without one train a new head.
         """
 
 
-def not_evaluated(student: Encoder, final: bool, heads: Mapping[str, nn.Module] | None = None) -> Mapping[str, float]:
+def not_evaluated(student: Encoder, final: bool, heads: Mapping[str, Any] | None = None) -> Mapping[str, float]:
     """No errors. This is for runs that are judged after they end, as teachers are, or not at all."""
     return {}
 
@@ -66,6 +62,6 @@ class Recipe:
     batches: Batches
     prepare: Prepare
     evaluate: Evaluate = not_evaluated
-    heads: Mapping[str, nn.Module] | None = None
+    heads: Mapping[str, Any] | None = None
     """Heads that are trained together with the student, by task. They are judged in place of new ones."""
     more: More = nothing_more

@@ -43,6 +43,8 @@ def test_ctc_teacher_then_learns_the_tones_and_says_its_errors(tones, store):
     assert sorted(path.name for path in folder.iterdir()) == [
         "complete",
         "config.json",
+        "head.json",
+        "head.safetensors",
         "model.safetensors",
         "teacher.json",
     ]
@@ -117,6 +119,7 @@ def test_teacher_from_transformers_then_imported_once_and_anew_when_its_files_ch
     settings = ReadyTeacher(source=f"hf:{tmp_path / 'theirs'}")
     one = load_teacher(prepare_teacher(settings, None, store, CPU), CPU)
     assert all(torch.equal(tensor, one.encoder.state_dict()[key]) for key, tensor in encoder.state_dict().items())
+    assert not (prepare_teacher(settings, None, store, CPU) / "head.json").exists()
     assert load_teacher(prepare_teacher(settings, None, store, CPU), CPU).key == one.key
     assert len(store.ls()) == 1
     with torch.no_grad():

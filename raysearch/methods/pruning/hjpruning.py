@@ -5,8 +5,8 @@ torch is imported only when a method runs, because documents are checked without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.methods.needs import Need
@@ -18,9 +18,7 @@ from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
 
 if TYPE_CHECKING:
-    from raysearch.corpora.batches import Batch
     from raysearch.encoder.gates import GatedEncoder
-    from raysearch.tasks.learner import Learner
     from raysearch.training.loss_module import LossModule
     from raysearch.training.recipe import Prepare
 
@@ -32,7 +30,10 @@ class HJPruning:
     of the target, whichever units are left. No rung is reported before the slice. A ratio of 1 prunes nothing and gives
     the dense model to compare with. `pruning.continue_from` goes on where an earlier trial ended.
 
-    Cannot: take over the task head of a teacher, so that it learns a head of its own.
+    The head is the one that the teacher was trained with, or else one that was trained for the task on the teacher
+    before. It learns on in both phases, and the student is judged and exported with it.
+
+    Cannot: prune for verifying speakers, whose back end is trained with another loss.
     Source: HJ-Pruning, Peng et al., ICASSP 2023 (arXiv 2302.14132). Deviations: the multipliers climb by plain gradient
     ascent from a stiff penalty; the gates' rate is constant at first and then falls to zero; the gradients of gates and
     of weights are clipped separately; numbers of units are moved to the target when slicing; the gate of the last
@@ -58,34 +59,25 @@ class HJPruning:
     def run(self, trial: Trial[HJPruningSettings]) -> Iterator[Report]:
         """Prunes, slices, trains the student further and reports at each rung from the slice on."""
         from raysearch.methods.pruning.phases import prune
-        from raysearch.tasks.ctc.supervised import EncoderUnderCtc
-        from raysearch.tasks.ctc.tokens import Tokens, is_labelled
+        from raysearch.tasks.learner import EncoderUnderHead
+        from raysearch.tasks.objective import untaught
 
-        settings = trial.settings
-        lr_scales = {"head.": settings.ctc.head_lr / settings.training.lr}
-        if learner := trial.learner():
-            return prune(trial, settings.pruning, settings.training, under_head(learner), lr_scales)
-        cuts = trial.corpus.splits["train"]
-        unit = settings.ctc.unit
-        if unit == "auto":
-            unit = "phones" if all(is_labelled(cut, "phones") for cut in cuts) else "characters"
-        tokens = Tokens.from_cuts(cuts, unit)
-
-        def prepare(step: int, batch: Batch) -> Mapping[str, Any]:
-            targets = [tokens.encode(cut) for cut in batch.cuts]
-            return {"audio_BS": batch.audio_BS, "samples_B": batch.samples_B, "targets": targets}
+        settings, unit, teacher = trial.settings, trial.settings.ctc.unit, trial.teacher.encoder
+        objective = trial.objective(unit) if trial.objective else untaught([], unit, trial.corpus, teacher.config)
+        head = objective.head
 
         def build(student: GatedEncoder) -> tuple[LossModule, Prepare]:
-            return EncoderUnderCtc(student, tokens.count), prepare
+            return EncoderUnderHead(student, objective.learner, head.module), EncoderUnderHead.prepare
 
-        return prune(trial, settings.pruning, settings.training, build, lr_scales)
-
-
-def under_head(learner: Learner) -> Callable[[GatedEncoder], tuple[LossModule, Prepare]]:
-    """A function that makes the loss module of a task that has a learner, and what prepares the module's batches."""
-    from raysearch.tasks.learner import EncoderUnderHead
-
-    return lambda student: (EncoderUnderHead(student, learner), EncoderUnderHead.prepare)
+        return prune(
+            trial,
+            settings.pruning,
+            settings.training,
+            build,
+            {"head.": settings.ctc.head_lr / settings.training.lr},
+            dense=head.tuned or teacher,
+            heads={objective.task: head},
+        )
 
 
 class DPHubert:
@@ -123,7 +115,7 @@ class DPHubert:
         def build(student: GatedEncoder) -> tuple[LossModule, Prepare]:
             return LayerMatching(student, teacher.config.width, layers, settings.distillation), prepare
 
-        return prune(trial, settings.pruning, settings.training, build, {})
+        return prune(trial, settings.pruning, settings.training, build, {}, dense=teacher)
 
 
 def _layers(settings: MatchingSettings, teacher: AnyConfig) -> list[int]:

@@ -62,13 +62,18 @@ def prune(
     training: TrainingSettings,
     build: Callable[[GatedEncoder], tuple[LossModule, Prepare]],
     lr_scales: Mapping[str, float],
+    *,
+    dense: Encoder,
+    heads: Mapping[str, Any] | None = None,
 ) -> Iterator[Report]:
     """Runs both phases. Rungs before the slice are passed over, because trials cannot be compared inside the ramp.
 
     With a ratio of 1 nothing has gates, and the same updates train the dense student.
 
     `build(student)` gives the loss module, whose attribute `student` is the student, and what prepares its batches.
-    `lr_scales` are factors on the learning rates of the loss module's parameters. Every report carries what the student
+    `lr_scales` are factors on the learning rates of the loss module's parameters. The student starts as a copy of
+    `dense`, unless it continues an earlier one. `heads` are those of the loss module, by task, in the form in which the
+    task judges them. Every report carries what the student
     really costs, as `cost/macs_g` and `cost/params_m`, and what the slice did, as `_Phases.learn_gates` tells it.
     """
     torch.manual_seed(trial.seed)
@@ -77,11 +82,12 @@ def prune(
     goals = budgets(pruning, teacher, start)
     units = [] if all(goal.ratio == 1 for goal in goals) else pruning.units
     gates = GateSet(start, units, pruning.drop, pruning.ffn_rate, pruning.temperature)
-    loss_module, prepare = build(GatedEncoder(_copy(trial, pruning, start, training.dropout), gates))
+    weights = dense if pruning.continue_from is None else load_encoder(student_folder(pruning.continue_from))
+    loss_module, prepare = build(GatedEncoder(_copy(weights, start, training.dropout), gates))
     _take_heads(loss_module, pruning)
     loss_module.to(trial.device)
     batches, training = batches_for(trial, loss_module, prepare, training)
-    phases = _Phases(trial, pruning, training, loss_module, batches, prepare, lr_scales)
+    phases = _Phases(trial, pruning, training, loss_module, batches, prepare, lr_scales, heads)
     sliced = trial.folder / "sliced"
     student = _sliced_before(sliced, loss_module, trial.device)
     if student is None:
@@ -122,6 +128,7 @@ class _Phases:
     batches: TrainingBatches
     prepare: Prepare
     lr_scales: Mapping[str, float]
+    heads: Mapping[str, Any] | None
 
     @property
     def end(self) -> int:
@@ -198,6 +205,7 @@ class _Phases:
             self.batches,
             self.prepare,
             trial.evaluate,
+            self.heads,
             more=lambda encoder: {**_cost(encoder.config), **metrics},
         )
         for report in fit(run, recipe):
@@ -207,10 +215,8 @@ class _Phases:
             yield report
 
 
-def _copy(trial: Trial[Any], settings: PruningSettings, config: EncoderConfig, dropout: float) -> Encoder:
-    """A copy of the teacher, or of the student that an earlier trial has left."""
-    earlier = settings.continue_from
-    weights = trial.teacher.encoder if earlier is None else load_encoder(student_folder(earlier), trial.device)
+def _copy(weights: Encoder, config: EncoderConfig, dropout: float) -> Encoder:
+    """A copy of an encoder, with this dropout."""
     student = Encoder(config, dropout=dropout)
     student.load_state_dict(weights.state_dict())
     return student

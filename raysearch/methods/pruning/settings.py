@@ -111,9 +111,11 @@ class PruningCtcSettings(Settings):
     """The head of a student that is pruned for one task."""
 
     unit: Literal["auto", "phones", "characters"] = "auto"
-    """What a CTC head reads. `auto`: phones if all cuts have them, else characters."""
+    """What a CTC head reads. `auto`: what the search's task reads, and where no task reads anything, phones if all cuts
+    have them, else characters."""
     head_lr: float = Field(1e-2, gt=0)
-    """Peak learning rate of the task's head, which starts from nothing while the student does not."""
+    """Peak learning rate of the task's head. It is the teacher's own or was trained on the teacher first; only the head
+    of a task that the search does not judge starts from nothing."""
 
 
 class MatchingSettings(DistillationSettings):

@@ -27,6 +27,7 @@ from raysearch.spec.document import Spec
 from raysearch.spec.space import Space
 from raysearch.targets.settings import PseudoLabelSettings
 from raysearch.targets.store import Store
+from raysearch.tasks.ctc.recognition import CtcTask
 from raysearch.tasks.table import learner_of, load_task
 from raysearch.teachers.needs import check_teacher
 from raysearch.teachers.settings import TrainedTeacher
@@ -63,6 +64,9 @@ def check_trained(spec: Spec, corpus: Corpus, store: Store) -> list[str]:
 
 
 def _check_methods(spec: Spec, corpus: Corpus) -> None:
+    tasks = [load_task(settings) for settings in spec.tasks]
+    # Where a method is free to choose its symbols, they are those that the search judges by.
+    read: list[Need] = [task.unit for task in tasks if isinstance(task, CtcTask)]
     needed: dict[tuple[str, Need], None] = {}
     disturbed: dict[str, Any] = {}
     for method, settings in _settings(spec):
@@ -72,8 +76,8 @@ def _check_methods(spec: Spec, corpus: Corpus) -> None:
             disturbed[augmentation.model_dump_json()] = augmentation
     for method, need in needed:
         # A task that decides fields teaches a method its labels, where the method would else read symbols.
-        if need not in SYMBOLS or learner_of(map(load_task, spec.tasks), corpus) is None:
-            check_need(method, need, corpus)
+        if need not in SYMBOLS or learner_of(tasks, corpus) is None:
+            check_need(method, read[0] if need == "symbols" and read else need, corpus)
     for augmentation in disturbed.values():
         Augmenter(augmentation)  # refuses folders without recordings
 

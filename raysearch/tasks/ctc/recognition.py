@@ -15,7 +15,7 @@ import torch
 from lhotse.cut import MonoCut
 from torch import Tensor, nn
 
-from raysearch.corpora.batches import in_evaluation_order
+from raysearch.corpora.batches import AudioStore, in_evaluation_order
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.config import AnyConfig
@@ -34,9 +34,9 @@ from raysearch.tasks.ctc.tokens import (
     reference,
 )
 from raysearch.tasks.finetune import finetune
-from raysearch.tasks.head import ChosenHead
+from raysearch.tasks.head import ChosenHead, CtcHeadConfig
 from raysearch.tasks.interval import rate_interval
-from raysearch.tasks.layers import encode
+from raysearch.tasks.layers import encode, states_for
 from raysearch.tasks.probe import Trained, probe
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import CtcSettings
@@ -135,29 +135,67 @@ class CtcTask:
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
         trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed, precision)
-        readings = self._read(trained, tokens, corpus, dev, device, precision)
+        readings = read(trained, tokens, dev, corpus.audio, device, precision)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
         # Of rates with the same error the lowest is taken, so that the choice depends on no order.
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
         details = {
             "lr": best,
             "lr_at_edge": float(len(scores) > 1 and best in (min(scores), max(scores))),
-            "collapsed": float(readings[best].collapsed),
-            "unlabelled": float(len(corpus.splits["train"]) - len(train)),
-            "infeasible": float(count_infeasible(encoder.config, train, tokens)),
+            **_details(readings[best], encoder, corpus, train, tokens),
         }
         details |= {f"at_lr_{lr:g}": score.value for lr, score in scores.items()}
         test_score = None
         if test:
             # The other heads never see test, so nothing can be chosen by it.
             chosen = replace(trained, heads={best: trained.heads[best]})
-            readings = self._read(chosen, tokens, corpus, held_out, device, precision)
+            readings = read(chosen, tokens, held_out, corpus.audio, device, precision)
             test_score = readings[best].score(self.item, seed)
         # A probe leaves the student as it is, so only a fine-tuned copy is kept beside the head.
         tuned = trained.encoder if trained.encoder is not encoder else None
         head = trained.heads[best]
         assert isinstance(head, CtcHead)
         return Evaluated(scores[best], test_score, details, ChosenHead.of(head, tokens, tuned))
+
+    def judge(
+        self,
+        encoder: Encoder,
+        head: ChosenHead,
+        corpus: Corpus,
+        *,
+        test: bool,
+        device: torch.device,
+        seed: int,
+        precision: str = "fp32",
+    ) -> Evaluated:
+        """The errors of an encoder with the head that was trained with it. Nothing is chosen on dev."""
+        assert isinstance(head.config, CtcHeadConfig)
+        tokens, train = head.config.tokens, self._labelled(corpus, "train")
+        trained = Trained(encoder, {0.0: head.module})
+        readings = {
+            split: read(trained, tokens, self._labelled(corpus, split), corpus.audio, device, precision)[0.0]
+            for split in (["dev", "test"] if test else ["dev"])
+        }
+        scores = {split: reading.score(self.item, seed) for split, reading in readings.items()}
+        details = _details(readings["dev"], encoder, corpus, train, tokens)
+        return Evaluated(scores["dev"], scores.get("test"), details, replace(head, tuned=None))
+
+    def new_head(self, corpus: Corpus, encoder: AnyConfig) -> ChosenHead:
+        """A head that has learned nothing yet, for the symbols of the training split."""
+        tokens = Tokens.from_cuts(self._labelled(corpus, "train"), self.unit)
+        return ChosenHead.of(CtcHead(encoder.depth + 1, encoder.width, tokens.count), tokens, None)
+
+    def learner(self, corpus: Corpus, head: ChosenHead) -> CtcLearner:
+        """What teaches this head what is said in the training split."""
+        assert isinstance(head.config, CtcHeadConfig)
+        return CtcLearner(head.config.tokens, self._labelled(corpus, "train"))
+
+    def suits(self, head: ChosenHead, corpus: Corpus) -> bool:
+        """Whether a head can learn the task on this corpus: it reads the task's unit and knows all symbols of train."""
+        if not isinstance(head.config, CtcHeadConfig) or head.config.unit != self.unit:
+            return False
+        spoken = Tokens.from_cuts(self._labelled(corpus, "train"), self.unit)
+        return set(spoken.symbols) <= set(head.config.symbols)
 
     def _labelled(self, corpus: Corpus, split: str) -> list[MonoCut]:
         cuts = corpus.splits.get(split, [])
@@ -169,27 +207,42 @@ class CtcTask:
             )
         return labelled
 
-    def _read(
-        self,
-        trained: Trained,
-        tokens: Tokens,
-        corpus: Corpus,
-        cuts: Sequence[MonoCut],
-        device: torch.device,
-        precision: str,
-    ) -> dict[float, Reading]:
-        ordered = in_evaluation_order(cuts)
-        read: dict[str, dict[float, list[str]]] = {}
-        for cut, x_LTD in encode(trained.encoder, own_share(ordered), corpus.audio, device, precision):
-            read[cut.id] = {}
-            for lr, head in trained.heads.items():
-                # Hidden states come in half precision, but heads are trained in full.
-                with torch.no_grad():
-                    logits_TV = head(x_LTD.float())
-                (found,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
-                read[cut.id][lr] = tokens.decode(found)
-        read = gathered(read)
-        # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
-        heard = [cut for cut in ordered if cut.id in read]
-        references = [reference(cut, self.unit) for cut in heard]
-        return {lr: Reading(references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}
+
+def read(
+    trained: Trained,
+    tokens: Tokens,
+    cuts: Sequence[MonoCut],
+    audio: AudioStore,
+    device: torch.device,
+    precision: str = "fp32",
+) -> dict[float, Reading]:
+    """What each head reads in these cuts, by the head's learning rate. All heads read the same of the encoder.
+
+    Several processes share the cuts out, and all get the whole.
+    """
+    ordered = in_evaluation_order(cuts)
+    states = states_for(next(iter(trained.heads.values())))
+    found: dict[str, dict[float, list[str]]] = {}
+    for cut, x_LTD in encode(trained.encoder, own_share(ordered), audio, device, precision, states):
+        found[cut.id] = {}
+        for lr, head in trained.heads.items():
+            # Hidden states come in half precision, but heads are trained in full.
+            with torch.no_grad():
+                logits_TV = head(x_LTD.float())
+            (best,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
+            found[cut.id][lr] = tokens.decode(best)
+    found = gathered(found)
+    # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
+    heard = [cut for cut in ordered if cut.id in found]
+    references = [reference(cut, tokens.unit) for cut in heard]
+    return {lr: Reading(references, [found[cut.id][lr] for cut in heard]) for lr in trained.heads}
+
+
+def _details(
+    reading: Reading, encoder: Encoder, corpus: Corpus, train: Sequence[MonoCut], tokens: Tokens
+) -> dict[str, float]:
+    return {
+        "collapsed": float(reading.collapsed),
+        "unlabelled": float(len(corpus.splits["train"]) - len(train)),
+        "infeasible": float(count_infeasible(encoder.config, train, tokens)),
+    }

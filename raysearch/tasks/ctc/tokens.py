@@ -1,4 +1,4 @@
-"""The parts of linear CTC: a corpus's symbols, the loss, greedy reading, and a head over all layers of an encoder.
+"""The parts of linear CTC: a corpus's symbols, the loss, greedy reading, and heads over an encoder.
 
 Connectionist temporal classification (CTC) reads a symbol or a blank from each frame, so that no one need say when a
 symbol is spoken.
@@ -147,6 +147,17 @@ class CtcHead(nn.Module):
         """The logits of each frame, `(N, V)`."""
         mixed_ND = torch.einsum("l,lnd->nd", self.mix_L.softmax(0), x_LND)
         return F.linear(mixed_ND, self.weight_VD, self.bias_V)
+
+
+class OutputHead(nn.Linear):
+    """One linear layer on an encoder's output, as CTC teachers have it.
+
+    Its input is that of other heads, `x_LND`, with the output as the one layer.
+    """
+
+    def forward(self, x_LND: Tensor) -> Tensor:
+        """The logits of each frame, `(N, V)`."""
+        return super().forward(x_LND[-1])
 
 
 def pad(logits_NV: Tensor, frames: Sequence[int]) -> Tensor:

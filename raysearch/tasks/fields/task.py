@@ -154,16 +154,69 @@ class FieldTask:
         kept = _PartHeads(heads, confusions)
         return Evaluated(self._score(names, dev, seed), test_score, details, kept, kept.draw)
 
-    def learner(self, corpus: Corpus) -> FieldLearner:
-        """The learner of all labels in train, for methods that train a student for the task.
+    def judge(
+        self,
+        encoder: Encoder,
+        head: ChosenHead,
+        corpus: Corpus,
+        *,
+        test: bool,
+        device: torch.device,
+        seed: int,
+        precision: str = "fp32",
+    ) -> Evaluated:
+        """The errors of an encoder with the head that was trained with it. Nothing is chosen on dev.
 
         Raises: InputError if the corpus is several joined ones.
         """
-        (part, *others) = self._parts(corpus, test=False)
+        assert isinstance(head.config, FieldHeadConfig)
+        part, fields = self._one_part(corpus, test), _fields(head.config)
+        trained = Trained(encoder, {0.0: head.module})
+        readings = {
+            split: self._read(trained, part, split, fields, corpus, device, precision)[0.0]
+            for split in (["dev", "test"] if test else ["dev"])
+        }
+        scores = {split: self._score([part.name], [read], seed) for split, read in readings.items()}
+        confusion = _confusion(readings["test"]) if test else None
+        kept = _PartHeads({part.name: replace(head, tuned=None)}, {part.name: confusion} if confusion else {})
+        details = {"labels": float(len(part.cuts["train"]))}
+        return Evaluated(scores["dev"], scores.get("test"), details, kept, kept.draw)
+
+    def new_head(self, corpus: Corpus, encoder: AnyConfig) -> ChosenHead:
+        """A head that has learned nothing yet, for the labels of the training split.
+
+        Raises: InputError if the corpus is several joined ones.
+        """
+        learner = self.learner(corpus)
+        return self._chosen(learner.fields, learner.head(encoder.depth + 1, encoder.width), None)
+
+    def learner(self, corpus: Corpus, head: ChosenHead | None = None) -> FieldLearner:
+        """The learner of all labels in train, for methods that train a student for the task.
+
+        With a head the fields and values are those that it knows.
+
+        Raises: InputError if the corpus is several joined ones.
+        """
+        part = self._one_part(corpus, test=False)
+        values = {cut.id: part.values[cut.id] for cut in part.cuts["train"]}
+        if head is None:
+            return self._learner(values)
+        assert isinstance(head.config, FieldHeadConfig)
+        return FieldLearner(_fields(head.config), values, self.settings.pooling, self.settings.segments)
+
+    def suits(self, head: ChosenHead, corpus: Corpus) -> bool:
+        """Whether a head is the task's own on this corpus: it decides the same fields among the same values."""
+        config = head.config
+        if not isinstance(config, FieldHeadConfig):
+            return False
+        mine = (self.learner(corpus).fields, self.settings.pooling, self.settings.segments)
+        return mine == (_fields(config), config.pooling, config.segments)
+
+    def _one_part(self, corpus: Corpus, test: bool) -> _Part:
+        (part, *others) = self._parts(corpus, test)
         if others:
             raise InputError(f"task {self.name}: corpus {corpus.name}: several corpora; expected one for this method")
-        values = {cut.id: part.values[cut.id] for cut in part.cuts["train"]}
-        return self._learner(values)
+        return part
 
     def _learner(self, values: Mapping[str, Values]) -> FieldLearner:
         return FieldLearner(Fields.from_values(values.values()), values, self.settings.pooling, self.settings.segments)
@@ -222,7 +275,8 @@ class FieldTask:
         read = gathered(read)
         # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
         heard = [cut for cut in ordered if cut.id in read]
-        references = [part.values[cut.id] for cut in heard]
+        # Every cut of a part has values. The part holds those of train alone, as other splits may share ids.
+        references = [own for cut in heard if (own := self.values(cut)) is not None]
         return {lr: FieldReadings(fields, references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}
 
     def _test(self, one: _Learned, corpus: Corpus, device: torch.device, precision: str) -> FieldReadings:
@@ -246,14 +300,21 @@ class FieldTask:
     def _head(self, one: _Learned, encoder: Encoder) -> ChosenHead:
         head = one.trained.heads[one.lr]
         assert isinstance(head, FieldHead)
+        return self._chosen(one.fields, head, one.trained.encoder if one.trained.encoder is not encoder else None)
+
+    def _chosen(self, fields: Fields, head: FieldHead, tuned: Encoder | None) -> ChosenHead:
         config = FieldHeadConfig(
-            fields={name: list(values) for name, values in one.fields.values.items()},
+            fields={name: list(values) for name, values in fields.values.items()},
             pooling=self.settings.pooling,
             segments=self.settings.segments,
             layers=head.layers,
             width=head.width,
         )
-        return ChosenHead(config, head, one.trained.encoder if one.trained.encoder is not encoder else None)
+        return ChosenHead(config, head, tuned)
+
+
+def _fields(config: FieldHeadConfig) -> Fields:
+    return Fields({name: tuple(values) for name, values in config.fields.items()})
 
 
 def _confusion(readings: FieldReadings) -> Confusion | None:

@@ -15,6 +15,7 @@ from raysearch.methods.pruning.hjpruning import HJPruning
 from raysearch.methods.trial import Trial
 from raysearch.tasks.fields.classification import Classification
 from raysearch.tasks.fields.intent import Intent
+from raysearch.tasks.objective import untaught
 from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 from raysearch.training.recipe import not_evaluated
 
@@ -35,7 +36,7 @@ def requests(corpus: Corpus, name: str | None = None) -> Corpus:
 @pytest.mark.parametrize("task", [Intent(IntentSettings()), Classification(ClassificationSettings())])
 def test_task_with_fields_then_pruned_to_its_target_under_them(task, tones, small_teacher, tmp_path):
     corpus = requests(tones)
-    learned = []
+    objective = untaught([task], "auto", corpus, small_teacher.encoder.config)
     trial = Trial(
         number=0,
         settings=HJPruning.Settings.model_validate(
@@ -49,13 +50,13 @@ def test_task_with_fields_then_pruned_to_its_target_under_them(task, tones, smal
         folder=tmp_path,
         device=torch.device("cpu"),
         seed=5,
-        learner=lambda: learned.append(task.learner(corpus)) or learned[-1],
+        objective=lambda unit: objective,
     )
     (report,) = HJPruning().run(trial)
     assert report.step == 6
     student = load_encoder(tmp_path / "student")
     assert macs_superb(student.config) == pytest.approx(0.6 * macs_superb(small_teacher.encoder.config), rel=0.01)
-    assert set(learned[0].fields.values) == ({"intent", "drink", "size"} if task.name == "intent" else {"label"})
+    assert set(objective.head.config.fields) == ({"intent", "drink", "size"} if task.name == "intent" else {"label"})
 
 
 def test_several_corpora_then_refused(tones):

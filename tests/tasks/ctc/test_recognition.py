@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jiwer
 import pytest
 import torch
@@ -8,7 +10,10 @@ from raysearch.errors import InputError
 from raysearch.tasks.ctc.asr import Asr
 from raysearch.tasks.ctc.phonemes import Phonemes
 from raysearch.tasks.ctc.recognition import CtcTask, Reading
+from raysearch.tasks.ctc.tokens import OutputHead, Tokens
+from raysearch.tasks.head import ChosenHead
 from raysearch.tasks.settings import AsrSettings, PhonemesSettings
+from tests.tasks.spelled import PHONES
 
 CPU = torch.device("cpu")
 SHORT = {"updates": 60, "batch_s": 3.0}
@@ -52,6 +57,44 @@ def test_probe_linear_encoder_reads_without_error(encoder, corpus: Corpus) -> No
     assert found.test is not None
     assert found.test.value == 0
     assert found.details["collapsed"] == 0
+
+
+def test_judge_of_the_chosen_head_then_the_errors_that_it_was_chosen_with(encoder, corpus: Corpus) -> None:
+    task = phonemes(updates=2, lrs=[1e-3, 1e-2])
+    found = evaluate(task, encoder, corpus, test=True)
+    judged = task.judge(encoder, found.head, corpus, test=True, device=CPU, seed=0)
+    assert judged == replace(found, details={name: found.details[name] for name in judged.details})
+    assert found.dev.value > 0
+    assert judged.details.keys() == {"collapsed", "unlabelled", "infeasible"}
+
+
+def test_head_on_the_output_then_it_is_given_the_output(encoder, corpus: Corpus) -> None:
+    tokens = Tokens("phones", PHONES)
+    head = OutputHead(16, tokens.count)
+    with torch.no_grad():
+        head.weight.zero_()
+        # A frame between phones has its mark in channel 15, and one at an end in channel 13.
+        head.weight[0, [13, 15]] = 1.0
+        head.weight[range(1, 5), range(4)] = 1.0
+        head.bias.zero_()
+    judged = phonemes().judge(encoder, ChosenHead.of_output(head, tokens, 2), corpus, test=False, device=CPU, seed=0)
+    assert judged.dev.value == 0
+    assert judged.test is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "symbols", "suits"),
+    [
+        ("phones", PHONES, True),
+        ("phones", (*PHONES, "Z"), True),
+        ("phones", PHONES[1:], False),
+        ("characters", PHONES, False),
+    ],
+)
+def test_head_suits_if_it_reads_the_unit_and_knows_every_symbol(unit, symbols, suits, corpus: Corpus) -> None:
+    tokens = Tokens(unit, tuple(symbols))
+    head = ChosenHead.of_output(OutputHead(16, tokens.count), tokens, 2)
+    assert phonemes().suits(head, corpus) is suits
 
 
 def test_asr_linear_encoder_reads_words(encoder, corpus: Corpus) -> None:

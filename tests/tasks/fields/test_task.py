@@ -72,6 +72,18 @@ def test_slots_that_frames_spell_then_all_read(tmp_path, encoder):
     assert found["test/error"] == 0
 
 
+def test_judge_of_the_chosen_head_then_the_errors_that_it_was_chosen_with(tmp_path, encoder):
+    task, corpus = Intent(IntentSettings(**{**FAST, "updates": 5})), corpus_of(tmp_path, request)
+    how = {"test": True, "device": CPU, "seed": 0}
+    found = task.evaluate(encoder, corpus, **how)
+    (head,) = found.head.heads.values()
+    assert task.suits(head, corpus)
+    judged = task.judge(encoder, head, corpus, **how)
+    assert (judged.dev, judged.test, judged.details) == (found.dev, found.test, {"labels": 40})
+    assert found.dev.value > 0
+    assert not Intent(IntentSettings(slots=[], **FAST)).suits(head, corpus)
+
+
 def test_slots_left_out_then_the_intent_alone(tmp_path, encoder):
     task = Intent(IntentSettings(slots=[], **FAST))
     found = evaluate_all([task], encoder, corpus_of(tmp_path, request), True, CPU, 0)

@@ -1,0 +1,89 @@
+"""The head that a teacher of transformers brings; one that a process trains first while the others wait."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed, multiprocessing
+from torch.nn import functional as F
+
+from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.imports.huggingface import export_huggingface
+from raysearch.targets.store import FolderStore
+from raysearch.tasks.ctc.phonemes import Phonemes
+from raysearch.tasks.head import load_head
+from raysearch.tasks.settings import PhonemesSettings
+from raysearch.teachers.heads import huggingface_head, trained_head
+from raysearch.teachers.settings import ReadyTeacher
+from raysearch.teachers.store import prepare_teacher
+from raysearch.training.process import alone, rank, world_size
+
+CPU = torch.device("cpu")
+
+
+def work(number, port, folder, teacher, corpus):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=number, world_size=2)
+    with alone():
+        assert (rank(), world_size()) == (0, 1)
+    assert (rank(), world_size()) == (number, 2)
+    task = Phonemes(PhonemesSettings(updates=3, batch_s=6.0, lrs=[0.1]))
+    head = trained_head(task, teacher, corpus, FolderStore(folder), CPU, 0)
+    mine = head.module.weight_VD.detach()
+    both = [torch.empty_like(mine), torch.empty_like(mine)]
+    distributed.all_gather(both, mine)
+    assert mine.any()
+    assert torch.equal(*both)
+    distributed.destroy_process_group()
+
+
+def test_two_processes_then_one_trains_the_head_and_both_have_it(tones, small_teacher, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(work, (port, tmp_path, small_teacher, tones), nprocs=2)
+    assert len(FolderStore(tmp_path).ls()) == 1
+
+
+SMALL = EncoderConfig(front_end=Waveform(), width=16, blocks=Blocks(count=1, heads=2, head_width=8, ffn=8))
+VOCABULARY = {"<s>": 1, "<pad>": 2, "|": 0, "A": 3, "B": 4, "<unk>": 5}
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """A folder as of HubertForCTC, whose blank is not the first token."""
+    folder = tmp_path / "theirs"
+    encoder = Encoder(SMALL)
+    export_huggingface(encoder, folder)
+    torch.manual_seed(0)
+    head = {"lm_head.weight": torch.randn(6, 16), "lm_head.bias": torch.randn(6)}
+    weights = {f"hubert.{name}": x for name, x in load_file(folder / "model.safetensors").items()}
+    save_file(weights | head, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": 2}))
+    (folder / "vocab.json").write_text(json.dumps(VOCABULARY))
+    return folder, head
+
+
+def test_head_of_transformers_then_it_lies_beside_the_teacher_and_scores_as_theirs(theirs, tmp_path):
+    folder, head = theirs
+    store = FolderStore(tmp_path / "teachers")
+    kept = load_head(prepare_teacher(ReadyTeacher(source=f"hf:{folder}"), None, store, CPU))
+    assert (kept.config.unit, kept.config.symbols, kept.config.reads) == ("characters", [" ", "A", "B"], "output")
+    x_LND = torch.randn(1, 5, 16)
+    scores_NV = F.linear(x_LND[0], head["lm_head.weight"], head["lm_head.bias"])
+    assert torch.equal(kept.module(x_LND), scores_NV[:, [2, 0, 3, 4]])
+
+
+def test_vocabulary_of_several_languages_or_of_other_size_then_no_head(theirs):
+    folder, _ = theirs
+    for vocabulary in ({"eng": VOCABULARY}, {"<pad>": 0, "A": 1}):
+        (folder / "vocab.json").write_text(json.dumps(vocabulary))
+        assert huggingface_head(folder, SMALL) is None
+    (folder / "vocab.json").unlink()
+    assert huggingface_head(folder, SMALL) is None
