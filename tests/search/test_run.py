@@ -106,7 +106,8 @@ def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest()
 def test_more_clusters_than_frames_are_refused_however_they_are_written(
     clusters: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = spec_with(targets={"clusters": clusters})
+    space = {"student.depth": {"int": [1, 6]}, "student.width": {"choice": [64, 128]}}
+    spec = spec_with(space=space, targets={"clusters": clusters})
     assert spec.settings({"method": "dicehubert", "student.depth": 1, "student.width": 64}).targets.clusters == 500
     spoken = corpus([cut("a", seconds=19.0, text="GO", speaker="x", phones=["G"])])
     monkeypatch.setattr("raysearch.search.run.read_corpus", lambda settings, cache: spoken)
