@@ -1,5 +1,6 @@
 """A used name: what the second search with it is told. The reference point of a space with impossible corners."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,8 @@ def test_more_clusters_than_frames_are_refused_however_they_are_written(
     spec = spec_with(space=space, targets={"clusters": clusters})
     assert spec.settings({"method": "dicehubert", "student.depth": 1, "student.width": 64}).targets.clusters == 500
     spoken = corpus([cut("a", seconds=19.0, text="GO", speaker="x", phones=["G"])])
-    monkeypatch.setattr("raysearch.search.run.read_corpus", lambda settings, cache: spoken)
+    # The package has a function `search`, which hides the room from a dotted name.
+    monkeypatch.setattr(import_module("raysearch.search.run"), "read_corpus", lambda settings, cache: spoken)
     with pytest.raises(InputError, match=f"^targets.clusters: {clusters}; expected at most 475, the frames"):
         checked_corpus(spec, SearchFolder(tmp_path, "tiny"), print)
 
