@@ -51,7 +51,8 @@ class Search:
         Raises: InputError if the search has no study yet.
         """
         if self._record:
-            return self._record.document
+            # Nothing goes on in a file.
+            return self._record.document.model_copy(update={"driven": False})
         from raysearch.search.reading import read_document
 
         return read_document(self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from raysearch.files.stand_ins import refuse_stand_in
 
 MOST_BYTES = 256 << 20
 """Most bytes that are unpacked. A small file can unpack to a thousand times its size, and take all memory."""
+
+TIMES = 64
+"""Times its size to which a larger file may be unpacked. Text gets some ten times smaller, an attack a thousand."""
 
 
 def write_gzip(path: Path, content: bytes) -> None:
@@ -35,3 +39,16 @@ def read_gzip(path: Path, expected: str) -> bytes:
     if len(content) > MOST_BYTES:
         raise InputError(f"{path}: more than {MOST_BYTES >> 20} MiB when unpacked; expected {expected}")
     return content
+
+
+def unpacked(content: bytes) -> bytes:
+    """What these bytes, packed by gzip, hold: at most 256 MiB, or 64 times their size where that is more.
+
+    Raises: ValueError if it is more, OSError, EOFError or zlib.error if it is torn or damaged.
+    """
+    most = max(MOST_BYTES, TIMES * len(content))
+    with gzip.open(io.BytesIO(content)) as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise ValueError(f"more than {most >> 20} MiB when unpacked")
+    return found

@@ -33,6 +33,8 @@ class SearchDocument(Outcome):
     """One number for each objective. A trial beyond it in any objective adds nothing to the hypervolume."""
     teacher: TeacherPoint | None = None
     """The teacher's cost and errors; None if its errors were not measured."""
+    driven: bool = Field(True, exclude=True)
+    """Whether a driver lives that brings trials to their end. It is true of a moment, so no file keeps it."""
 
     @field_validator("trials")
     @classmethod
@@ -57,6 +59,10 @@ class SearchDocument(Outcome):
         by_number = {trial.number: trial for trial in self.trials}
         return [by_number[number] for number in self.front]
 
+    def state_of(self, trial: TrialRecord) -> str:
+        """The state of a trial in words. One that nobody drives any more does not run: it is `interrupted`."""
+        return "interrupted" if trial.state == "running" and not self.driven else trial.state
+
 
 def document(
     name: str,
@@ -64,8 +70,13 @@ def document(
     trials: Sequence[TrialRecord],
     reference_point: Sequence[float],
     teacher: TeacherPoint | None = None,
+    *,
+    driven: bool = True,
 ) -> SearchDocument:
-    """Makes the document of a search: finds the front of its complete trials and computes the hypervolume."""
+    """Makes the document of a search: finds the front of its complete trials and computes the hypervolume.
+
+    `driven` says whether a driver lives.
+    """
     front = Front.of(trials, objectives)
     return SearchDocument(
         name=name,
@@ -75,4 +86,5 @@ def document(
         hypervolume=front.hypervolume(reference_point),
         reference_point=list(reference_point),
         teacher=teacher,
+        driven=driven,
     )

@@ -12,9 +12,9 @@ from typing import Any
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front, Mark
 from raysearch.front.objective import COSTS, header, interval, unit, value
-from raysearch.front.trials import State, TrialRecord
+from raysearch.front.trials import TrialRecord
 
-STATES: tuple[State, ...] = ("complete", "stopped", "infeasible", "failed", "running")
+STATES = ("complete", "stopped", "infeasible", "failed", "running", "interrupted")
 SEPARATOR = "  "
 """What stands between two columns."""
 NOISE_NOTE = "~ within noise of a cheaper trial"
@@ -77,7 +77,7 @@ def search_line(document: SearchDocument) -> str:
 
 def trial_counts(document: SearchDocument) -> str:
     """How many trials there are, and how many in each state, such as `24 trials (17 complete, 7 stopped)`."""
-    counts = Counter(trial.state for trial in document.trials)
+    counts = Counter(map(document.state_of, document.trials))
     parts = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     word = "trial" if len(document.trials) == 1 else "trials"
     return f"{len(document.trials)} {word}" + (f" ({parts})" if parts else "")
@@ -98,7 +98,7 @@ def trial_columns(document: SearchDocument) -> list[Column]:
     marks = Front.of(document.trials, document.objectives).marks()
     shown = {Mark.FRONT: "front", Mark.FRONT_WITHIN_NOISE: "front ~"}
     on_front = [shown.get(mark, "") if (mark := marks.get(trial.number)) else "" for trial in document.trials]
-    state = Column("state", [trial.state for trial in document.trials], left=True)
+    state = Column("state", [document.state_of(trial) for trial in document.trials], left=True)
     return [number, state, *columns, Column("", on_front, left=True)]
 
 

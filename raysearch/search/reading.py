@@ -17,6 +17,7 @@ from raysearch.search.study import Study
 from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
+from raysearch.storage.lease import living_driver
 from raysearch.tracking.state import SearchState
 
 _NOWHERE = (100.0, 100.0)
@@ -107,13 +108,16 @@ def _from_here(node: Any) -> Any:
 
 
 def _document(folder: SearchFolder, study: Study) -> SearchDocument:
-    teacher = study.about["teacher"]
+    teacher, trials = study.about["teacher"], study.records()
+    running = any(trial.state == "running" for trial in trials)
     return build_document(
         folder.name,
         study.objectives,
-        study.records(),
+        trials,
         study.about["reference_point"],
         TeacherPoint(cost=Cost(**teacher["cost"]), metrics=teacher["metrics"]),
+        # Of a search in which nothing runs, nobody asks.
+        driven=not running or living_driver(study.storage, study.name) is not None,
     )
 
 

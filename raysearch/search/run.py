@@ -222,7 +222,8 @@ def _check_clusters(spec: Spec, corpus: Corpus) -> None:
     elif "clusters" in spec.targets:
         wanted = [spec.targets["clusters"]]
     for clusters in wanted:
-        if int(clusters) > frames:
+        # A document may give them as text, such as "500.0", which its settings read as a number.
+        if float(clusters) > frames:
             key = "space.targets.clusters" if "targets.clusters" in spec.space else "targets.clusters"
             raise InputError(f"{key}: {clusters}; expected at most {frames}, the frames of the training split")
 

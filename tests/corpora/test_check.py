@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from raysearch.cli import app
 from raysearch.corpora.check import Checked, FaultGroup, check_corpus
+from raysearch.corpora.readers.reading import whole_cut
 from raysearch.corpora.readers.table import read_corpus
-from raysearch.corpora.settings import An4Settings, LabelledSettings
+from raysearch.corpora.settings import An4Settings, LabelledSettings, ManifestSettings
 from tests.corpora.speech_trees import noise, write_corpus, write_flac
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,24 @@ def test_speaker_in_two_splits_is_a_warning(tmp_path: Path) -> None:
     root = write_corpus(tmp_path / "tiny")
     shutil.move(root / "train" / "10", root / "dev" / "11")
     assert check(root).warnings == ("train and dev share 1 speaker: 11",)
+
+
+def test_speakers_that_are_numbers_are_texts_and_mix_with_texts(tmp_path: Path) -> None:
+    """As in manifests that were made from a table."""
+    paths = {split: tmp_path / f"{split}.jsonl" for split in ("train", "dev", "test")}
+    for first, path in enumerate(paths.values()):
+        cuts = [
+            whole_cut(f"{first}{speaker}", write_flac(tmp_path / f"{first}{speaker}.flac", noise(0.3, first)), 4_800, "")
+            for first, speaker in ((3 * first, 1), (3 * first + 1, 2), (3 * first + 2, "ann"))
+        ]
+        lines = [cut.to_dict() for cut in cuts]
+        for line, speaker in zip(lines, (1, 2, "ann"), strict=True):
+            line["supervisions"][0] |= {"speaker": speaker, "text": "GO"}
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    settings = ManifestSettings.model_validate({"splits": paths})
+    checked = check_corpus(read_corpus(settings, tmp_path / "cache"))
+    assert [split.speakers for split in checked.splits] == [3, 3, 3]
+    assert "train and dev share 3 speakers: 1, 2, ann" in checked.warnings
 
 
 def test_recording_in_two_splits_is_a_warning_whatever_its_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A used name: what the second search with it is told. The reference point of a space with impossible corners."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,13 @@ import pytest
 from raysearch.cluster.resources import largest_node
 from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
-from raysearch.search.run import claim, reference_point, start_search
+from raysearch.search.run import checked_corpus, claim, reference_point, start_search
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.lease import Lease
 from raysearch.storage.studies import open_storage
+from tests.corpora.made_up_corpora import corpus, cut
 from tests.search.made_up import DOCUMENT, TEACHER, spec_with
 
 
@@ -99,6 +101,20 @@ def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest()
     (macs_g, per) = reference_point(spec_with(method="hjpruning", student={}, space=space), TEACHER)
     assert macs_g == pytest.approx(1.05 * 0.9 * macs_superb(TEACHER) / 1e9, rel=0.03)
     assert per == 100
+
+
+@pytest.mark.parametrize("clusters", ["500.0", 500, 500.0])
+def test_more_clusters_than_frames_are_refused_however_they_are_written(
+    clusters: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"student.depth": {"int": [1, 6]}, "student.width": {"choice": [64, 128]}}
+    spec = spec_with(space=space, targets={"clusters": clusters})
+    assert spec.settings({"method": "dicehubert", "student.depth": 1, "student.width": 64}).targets.clusters == 500
+    spoken = corpus([cut("a", seconds=19.0, text="GO", speaker="x", phones=["G"])])
+    # The package has a function `search`, which hides the room from a dotted name.
+    monkeypatch.setattr(import_module("raysearch.search.run"), "read_corpus", lambda settings, cache: spoken)
+    with pytest.raises(InputError, match=f"^targets.clusters: {clusters}; expected at most 475, the frames"):
+        checked_corpus(spec, SearchFolder(tmp_path, "tiny"), print)
 
 
 def test_teacher_asks_for_no_more_than_one_node_has(monkeypatch: pytest.MonkeyPatch) -> None:

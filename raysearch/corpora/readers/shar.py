@@ -107,7 +107,8 @@ def _unpacked(archive: str) -> Iterator[tuple[str, bytes]]:
     except OSError as err:
         raise WorkError(f"{archive}: {err}; given up after {ATTEMPTS} attempts") from err
     try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        # Not packed: what is would be unpacked without a bound.
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             for member in tar:
                 stem, _, suffix = member.name.rpartition(".")
                 file = tar.extractfile(member)

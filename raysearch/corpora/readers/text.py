@@ -8,16 +8,17 @@ are dropped from what was said.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import math
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from raysearch.errors import InputError, clipped, counted
+from raysearch.files.gzipped import unpacked
 
 EMPTY = "empty transcript"
 """Reason why a cut is left out whose transcript has no letter and no digit."""
@@ -79,15 +80,15 @@ def read_table(
 def json_lines(content: bytes, where: str) -> Iterator[tuple[int, object]]:
     """The number and the document of each line of a file, which may be packed by gzip.
 
-    Raises: InputError, which begins with `where`, if it is no such file.
+    Raises: InputError, which begins with `where`, if it is no such file, or unpacks to far more than its size.
     """
     number = 0
     try:
-        for number, line in numbered(decoded(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)):
+        for number, line in numbered(decoded(unpacked(content) if content[:2] == b"\x1f\x8b" else content)):
             yield number, json.loads(line)
     except UnicodeDecodeError as err:
         raise InputError(f"{where}: not UTF-8; expected JSON lines in UTF-8") from err
-    except (ValueError, OSError, EOFError, RecursionError) as err:
+    except (ValueError, OSError, EOFError, zlib.error, RecursionError) as err:
         place = f"line {number}: " if number else ""
         reason = err.msg if isinstance(err, json.JSONDecodeError) else err
         raise InputError(f"{where}: {place}{reason}; expected JSON lines in UTF-8") from err

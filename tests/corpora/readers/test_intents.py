@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from raysearch.corpora.corpus import Fault
 from raysearch.corpora.readers.intents import read_intents, read_slurp
 from raysearch.corpora.settings import IntentsSettings, SlurpSettings
 from raysearch.errors import InputError
@@ -34,6 +35,20 @@ def test_manifest_then_intent_and_slots(tmp_path):
     assert corpus.splits["test"]["test/0"].supervisions[0].custom == {"intent": "order", "slots": {}}
 
 
+@pytest.mark.parametrize(("given", "words"), [(42, "42"), (0, "0"), ("Iced\u0085tea", "ICED TEA"), (None, None)])
+def test_text_may_be_a_number(tmp_path, given, words):
+    corpus = read_intents(IntentsSettings(root=write_manifest(tmp_path, lines(text=given))), None)
+    assert corpus.splits["test"]["test/0"].supervisions[0].text == words
+
+
+@pytest.mark.parametrize("blank", ["", " ", "?!", "\u200b"])
+def test_blank_text_is_left_out_and_counted(tmp_path, blank):
+    more = {"path": "train/1.flac", "split": "train", **ORDER, "text": blank}
+    corpus = read_intents(IntentsSettings(root=write_manifest(tmp_path, [*lines(), more]), max_skipped=0.5), None)
+    assert corpus.faults == (Fault("train/1", "empty transcript"),)
+    assert [cut.id for cut in corpus.splits["train"]] == ["train/0"]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -42,6 +57,7 @@ def test_manifest_then_intent_and_slots(tmp_path):
             "intent 'cancel' of 1 cut in test has no usable example in train; expected one of o",
         ),
         ({"intent": None}, "manifest.jsonl: line 3: intent: None; expected a text"),
+        ({"text": ["a"]}, r'manifest.jsonl: line 3: text: \["a"\]; expected a text'),
         ({"slots": {"drink": ""}}, "line 3: slots: .*; expected a text for each slot that is there"),
         ({"split": "devel"}, "line 3: split: 'devel'; expected train, dev or test"),
     ],
@@ -88,6 +104,19 @@ def test_slurp_then_each_recording_is_a_cut(tmp_path):
     (supervision,) = corpus.splits["dev"]["audio-b"].supervisions
     assert supervision.custom == {"intent": "alarm_set", "slots": {"time": "ten; eleven"}}
     assert supervision.text == "WAKE ME AT TEN OR ELEVEN"
+
+
+def test_slurp_sentence_without_words_is_left_out_and_counted(tmp_path):
+    root = write_slurp(tmp_path)
+    file = root / "dataset" / "slurp" / "devel.jsonl"
+    blank = slurp_sentence("b") | {"sentence": " ?"}
+    blank["recordings"] = blank["recordings"][:1]
+    spoken = slurp_sentence("b")
+    spoken["recordings"] = spoken["recordings"][1:]
+    file.write_text(f"{json.dumps(blank)}\n{json.dumps(spoken)}\n")
+    corpus = read_slurp(SlurpSettings(root=root, max_skipped=0.5), None)
+    assert corpus.faults == (Fault("audio-b", "empty transcript"),)
+    assert [cut.id for cut in corpus.splits["dev"]] == ["audio-b-headset"]
 
 
 def test_slurp_without_a_key_is_named(tmp_path):

@@ -38,6 +38,21 @@ def test_table_then_cuts_have_labels_and_ids_of_their_own(tmp_path):
     assert [cut.supervisions[0].custom["label"] for cut in corpus.splits["test"]] == ["no", "yes"]
 
 
+def test_table_that_excel_saved_is_read(tmp_path):
+    file = write_table(tmp_path / "words", ROWS) / "manifest.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    assert [cut.id for cut in read(file.parent).splits["train"]] == ["no/0", "no/1", "yes/0", "yes/1"]
+
+
+def test_forks_that_a_mac_left_are_passed_over(tmp_path):
+    for seed, (path, label, split) in enumerate(ROWS):
+        file = write_flac(tmp_path / split / label / Path(path).name, noise(0.3, seed))
+        (file.parent / f"._{file.name}").write_bytes(b"a fork")
+    corpus = read(tmp_path)
+    assert corpus.faults == ()
+    assert len(corpus.splits["train"]) == 4
+
+
 def test_folders_by_split_then_the_same_labels(tmp_path):
     for seed, (path, label, split) in enumerate(ROWS):
         write_flac(tmp_path / split / label / Path(path).name, noise(0.3, seed))

@@ -1,5 +1,7 @@
 """Shar archives: the same audio as the files they were made of, each archive read once, broken ones survived."""
 
+import gzip
+import json
 import os
 import socket
 import tarfile
@@ -12,6 +14,8 @@ import pytest
 import torch
 
 from raysearch.corpora.batches import AudioStore, TrainingBatches, evaluation_batches, load_audio
+from raysearch.corpora.check import check_corpus
+from raysearch.corpora.corpus import Fault
 from raysearch.corpora.pieces import in_pieces
 from raysearch.corpora.readers import shar
 from raysearch.corpora.readers.shar import read_shar
@@ -148,6 +152,44 @@ def test_bad_split_then_one_line(archives, spoil, said):
     spoil(archives / "train")
     with pytest.raises(InputError, match=said):
         read_shar(settings(archives))
+
+
+def edit_first(archives: Path, split: str, **changed: object) -> None:
+    """Changes the supervision of a split's first cut."""
+    file = archives / split / "cuts.000000.jsonl.gz"
+    first, *rest = gzip.decompress(file.read_bytes()).splitlines()
+    cut = json.loads(first)
+    cut["supervisions"][0].update(changed)
+    file.write_bytes(gzip.compress(b"\n".join([json.dumps(cut).encode(), *rest])))
+
+
+@pytest.mark.parametrize("blank", ["", " ", "?!", "\u200b"])
+def test_blank_text_is_left_out_and_counted(archives, blank):
+    edit_first(archives, "train", text=blank)
+    corpus = read_shar(settings(archives, max_skipped=0.2))
+    assert corpus.faults == (Fault("train0", "empty transcript"),)
+    assert len(corpus.splits["train"]) == 9
+
+
+def test_numbers_are_read_as_text_and_what_is_none_is_a_fault(archives):
+    edit_first(archives, "train", text=5, speaker=7)
+    edit_first(archives, "dev", text=["A"])
+    corpus = read_shar(settings(archives, max_skipped=0.5))
+    supervision = corpus.splits["train"]["train0"].supervisions[0]
+    assert (supervision.text, supervision.speaker) == ("5", "7")
+    assert corpus.faults == (Fault("dev0", 'text: ["A"]; expected a text'),)
+
+
+def test_recordings_in_archives_are_not_taken_for_one_that_splits_share(archives):
+    assert not [line for line in check_corpus(read_shar(settings(archives))).warnings if "recording" in line]
+
+
+def test_archive_that_was_packed_is_not_unpacked(archives, caplog):
+    file = archives / "train" / "recording.000000.tar"
+    file.write_bytes(gzip.compress(file.read_bytes()))
+    corpus = read_shar(settings(archives, max_skipped=0.5))
+    assert sum(len(batch.cuts) for batch in evaluation_batches(corpus.splits["train"], corpus.audio, batch_s=60.0)) == 8
+    assert "not in its archive" in caplog.text
 
 
 def test_archive_that_cannot_be_had_then_given_up_in_one_line(archives, monkeypatch):

@@ -20,6 +20,7 @@ from raysearch.corpora.readers.text import (
     words_of,
 )
 from raysearch.errors import InputError
+from raysearch.files import gzipped
 
 
 def test_mark_and_windows_line_ends_are_no_part_of_lines() -> None:
@@ -75,6 +76,24 @@ def test_tab_too_many_is_a_fault_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_json_lines_are_read_with_a_mark_and_packed(pack: type[bytes]) -> None:
     assert list(json_lines(pack(b'\xef\xbb\xbf{"a": 1}\r\n\r\n[2]'), "x")) == [(1, {"a": 1}), (3, [2])]
+
+
+def test_json_lines_that_unpack_to_gigabytes_are_refused_before_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gzipped, "MOST_BYTES", 1 << 20)
+    with pytest.raises(InputError, match=r"^x: more than 1 MiB when unpacked; expected JSON lines in UTF-8$"):
+        list(json_lines(gzip.compress(bytes(8 << 20)), "x"))
+    # A large file may hold much.
+    text = b"".join(b'"%d"\n' % (number**3) for number in range(200_000))
+    assert len(text) > 1 << 20
+    assert sum(1 for _ in json_lines(gzip.compress(text, 1), "x")) == 200_000
+
+
+def test_damaged_json_lines_are_refused_in_one_line() -> None:
+    content = bytearray(gzip.compress(b"".join(b'"%d"\n' % (number**3) for number in range(300))))
+    for place in (12, 60, len(content) - 6):
+        damaged = bytes(content[:place]) + bytes([content[place] ^ 0x5A]) + bytes(content[place + 1 :])
+        with pytest.raises(InputError, match=r"^x: .*; expected JSON lines in UTF-8$"):
+            list(json_lines(damaged, "x"))
 
 
 def test_json_line_that_is_none_is_named() -> None:

@@ -90,12 +90,20 @@ def test_driver_that_died_leaves_an_interrupted_search_and_the_command_that_goes
     found = status("tiny")
     assert (found["state"], found["doing"], list(found["works"])) == ("running", "running", ["trial 2"])
     assert found["trials"] == {"complete": 2, "running": 1}
+    assert raysearch("front", "tiny").stdout.startswith("tiny: 3 trials (2 complete, 1 running), front ")
     monkeypatch.setattr(Holder, "is_dead", lambda self, silent_s: True)
     found = status("tiny")
     assert (found["state"], found["works"], found["driver"]) == ("interrupted", {}, "")
     assert found["trials"] == {"complete": 2, "interrupted": 1}
     assert raysearch("status").stdout.endswith("; interrupted; continue with: raysearch resume tiny\n")
-    assert raysearch("front", "tiny").stderr == "tiny: interrupted; continue with: raysearch resume tiny\n"
+    front = raysearch("front", "tiny", "--all")
+    assert front.stderr == "tiny: interrupted; continue with: raysearch resume tiny\n"
+    assert front.stdout.startswith("tiny: 3 trials (2 complete, 1 interrupted), front ")
+    assert [line.split()[1] for line in front.stdout.splitlines()[2:5]] == ["complete", "complete", "interrupted"]
+    # A file says nothing of a driver: nothing goes on in it.
+    record = str(root / "kept.json.gz")
+    raysearch("record", "tiny", "-o", record)
+    assert raysearch("front", record).stdout.startswith("tiny: 3 trials (2 complete, 1 interrupted), front ")
 
 
 def test_search_that_failed_says_why_until_it_goes_on(root: Path) -> None:
