@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from raysearch.training.meter import TIMINGS
+from raysearch.training.monitoring.meter import TIMINGS
 from safetensors.torch import load_file
 
 from raysearch.corpora.batches import evaluation_batches
