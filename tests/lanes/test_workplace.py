@@ -6,7 +6,6 @@ import json
 
 import pytest
 import torch
-from raysearch.training.monitoring.meter import TIMINGS
 from safetensors.torch import load_file
 
 from raysearch.corpora.batches import evaluation_batches
@@ -22,6 +21,7 @@ from raysearch.tasks.ctc.tokens import greedy, reference
 from raysearch.tasks.head import load_head
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.teachers.store import prepare_teacher
+from raysearch.training.monitoring.meter import TIMINGS
 
 CPU = torch.device("cpu")
 CONFIG = {"method": "hjpruning"}
