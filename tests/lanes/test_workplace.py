@@ -106,7 +106,6 @@ def test_dense_student_that_stays_then_the_error_is_the_teachers_own(workplace, 
     metrics = run(place, tmp_path / "trial", head_lr=1e-12)
     teacher = json.loads((place.teacher_folder / "teacher.json").read_text())["metrics"]
     assert metrics["eval/per"] == teacher["eval/per"] < 60
-    assert metrics["probe/per"] != metrics["eval/per"]
 
 
 def test_teacher_without_a_head_then_one_is_trained_once_and_kept(workplace, theirs, monkeypatch):
