@@ -74,7 +74,9 @@ def test_speakers_that_are_numbers_are_texts_and_mix_with_texts(tmp_path: Path) 
     paths = {split: tmp_path / f"{split}.jsonl" for split in ("train", "dev", "test")}
     for first, path in enumerate(paths.values()):
         cuts = [
-            whole_cut(f"{first}{speaker}", write_flac(tmp_path / f"{first}{speaker}.flac", noise(0.3, first)), 4_800, "")
+            whole_cut(
+                f"{first}{speaker}", write_flac(tmp_path / f"{first}{speaker}.flac", noise(0.3, first)), 4_800, ""
+            )
             for first, speaker in ((3 * first, 1), (3 * first + 1, 2), (3 * first + 2, "ann"))
         ]
         lines = [cut.to_dict() for cut in cuts]
