@@ -200,6 +200,8 @@ def checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None])
     Raises: InputError if it lacks what a task, a method or the teacher needs, or if the document asks for more clusters
     than there are frames.
     """
+    # The first time this takes minutes: every recording is decoded, and synthetic speech is spoken.
+    say(f"corpus: reading {spec.corpus.kind}")
     corpus = read_corpus(spec.corpus, folder.store.corpora)
     _check_clusters(spec, corpus)
     doubtful = [*check_judged(spec, corpus), *check_trained(spec, corpus, folder.store)]
