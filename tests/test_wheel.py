@@ -89,7 +89,7 @@ def test_wheel_holds_all_that_is_ours_and_nothing_else(wheel: ZipFile) -> None:
         for pattern in ("raysearch/**/*.py", "mlflow_server/**/*.py", "mlflow_server/static/*")
         for path in ROOT.glob(pattern)
     }
-    documents = [*ROOT.glob("search_spaces/*.yaml"), *ROOT.glob("encoders/*.yaml")]
+    documents = [path for folder in ("search_spaces", "encoders") for path in (ROOT / folder).glob("*.*")]
     expected |= {f"raysearch/{path.relative_to(ROOT).as_posix()}" for path in documents}
     expected |= {"raysearch/py.typed"}
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} == expected

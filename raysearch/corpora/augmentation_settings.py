@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from raysearch.corpora.settings import LocalPath
-from raysearch.settings import Settings
+from raysearch.settings import Count, Settings
 
 Kind = Literal["none", "noise", "babble", "music", "babble+music", "reverb", "speed"]
 Decibels = tuple[float, float]
@@ -34,7 +34,7 @@ class AugmentationSettings(Settings):
     """Range in decibels of the level of the speech above music of the folder `music`."""
     speech_db: Decibels = (13.0, 20.0)
     """Range in decibels of the level of the speech above babble of the folder `speech`."""
-    speech_files: tuple[PositiveInt, PositiveInt] = (3, 8)
+    speech_files: tuple[Count, Count] = (3, 8)
     """Fewest and most recordings of the folder `speech` that are added up to make babble."""
     rirs: LocalPath | None = None
     """Folder of room impulse responses at 16 kHz. They take the place of made-up rooms."""
