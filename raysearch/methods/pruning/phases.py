@@ -93,6 +93,7 @@ def prune(
     if student is None:
         student, told = phases.learn_gates(goals)
         if rank() == 0:
+            trial.folder.mkdir(parents=True, exist_ok=True)
             write_whole(trial.folder / SLICE_NAME, json.dumps(told))
             _save(loss_module, student, sliced)
             _note_what_is_left(teacher, student.config, trial.folder / "left.json")
