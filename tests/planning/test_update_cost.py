@@ -59,9 +59,7 @@ def counted_macs(config: EncoderConfig, losses: UpdateLosses) -> float:
     targets_BTD = torch.zeros(CUTS, int(module.student.frames(SAMPLES)), config.width)
     with FlopCounterMode(display=False) as counter:
         speakers_B = torch.zeros(CUTS, dtype=torch.int64)
-        loss, _ = module(
-            audio_BS=audio_BS, samples_B=samples_B, targets_BTD=targets_BTD, speakers_B=speakers_B, step=0
-        )
+        loss, _ = module(audio_BS=audio_BS, samples_B=samples_B, targets_BTD=targets_BTD, speakers_B=speakers_B, step=0)
         loss.backward()
     return counter.get_total_flops() / 2 / CUTS
 

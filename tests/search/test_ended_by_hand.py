@@ -18,7 +18,7 @@ import yaml
 from raysearch.storage.stage import read_stage
 from tests.search.fake_search import _manifests
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 ENDLESS = {
     "name": "endless",
     "teacher": {
