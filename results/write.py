@@ -38,7 +38,8 @@ def printed(command: str) -> str:
     if verb == "rows":
         path, *keys = words
         return "\n".join(rows(json.loads(Path(path).read_text()), keys))
-    result = CliRunner().invoke(app, words)
+    # A page is no terminal: tables keep all their columns, however wide the one is from which this runs.
+    result = CliRunner(env={"COLUMNS": ""}).invoke(app, words)
     if result.exit_code:
         raise SystemExit(f"{command}: {result.exception}")
     if "--markdown" in words:
