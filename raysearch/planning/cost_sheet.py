@@ -29,6 +29,7 @@ from raysearch.spec.space import Config, Space
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
 from raysearch.teachers.settings import TrainedTeacher
+from raysearch.teachers.shape import known_shape
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,11 @@ def teacher_shape(spec: Spec) -> AnyConfig:
 
     Raises: InputError if the teacher is not there, or its shape is known only once it is downloaded.
     """
-    teacher = spec.teacher
-    if isinstance(teacher, TrainedTeacher):
-        return teacher.encoder()
+    if shape := known_shape(spec.teacher):
+        return shape
+    assert not isinstance(spec.teacher, TrainedTeacher), "the shape of a trained teacher is in its document"
     try:
-        return encoder_at(teacher.source)
+        return encoder_at(spec.teacher.source)
     except InputError as err:
         raise InputError(f"teacher.source: {err}") from err
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
 from raysearch.errors import AwayError, InputError
-from raysearch.files.connecting import connect_args, words_of
+from raysearch.files.databases import connect_args, words_of
 from raysearch.files.secrets import masked
 
 PATIENCE_S = 300.0

@@ -43,7 +43,9 @@ def masked_features(encoder: Encoder, settings: MaskSettings) -> Iterator[None]:
     with ExitStack() as hooks:
         # Without masks nothing is drawn, so that dropout draws what it always drew.
         if settings.mask_time or settings.mask_channels:
-            hooks.callback(encoder.projection.register_forward_hook(mask).remove)
+            # Where there is no projection, the front end makes the features itself.
+            features = getattr(encoder, "projection", encoder.front_end)
+            hooks.callback(features.register_forward_hook(mask).remove)
         yield
 
 

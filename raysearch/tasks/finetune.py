@@ -16,10 +16,10 @@ from itertools import islice
 import numpy as np
 import torch
 from lhotse.cut import MonoCut
-from torch import nn
 
 from raysearch.corpora.batches import AudioStore, Batch, TrainingBatches
 from raysearch.corpora.windows import vary_speed
+from raysearch.encoder.build import set_dropout
 from raysearch.encoder.encoder import Encoder
 from raysearch.tasks.disturbed_encoder import dropped_blocks, masked_features
 from raysearch.tasks.layers import hidden_layers
@@ -46,7 +46,7 @@ def finetune(
     processes each learns from its own rows of every batch.
     """
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
-    _set_dropout(tuned, settings.dropout)
+    set_dropout(tuned, settings.dropout)
     synchronise_norms(tuned)
     head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
     optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
@@ -64,14 +64,8 @@ def finetune(
                 xs = hidden_layers(tuned, mine, device)
             loss = learner.loss(head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], mine.cuts)
             optimiser.update(loss / (times * max(1, learner.count(batch.cuts))))
-    _set_dropout(tuned, 0.0)
+    set_dropout(tuned, 0.0)
     return Trained(tuned.eval(), {settings.encoder_lr: head})
-
-
-def _set_dropout(encoder: Encoder, rate: float) -> None:
-    for module in encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = rate
 
 
 def _own_rows(batch: Batch) -> tuple[Batch, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
+from raysearch.encoder.imports.source import split_source
 from raysearch.encoder.published import PUBLISHED
 from raysearch.errors import InputError
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
@@ -18,12 +19,12 @@ def known_shape(teacher: TrainedTeacher | ReadyTeacher) -> AnyConfig | None:
     """
     if isinstance(teacher, TrainedTeacher):
         return teacher.encoder()
-    kind, _, name = teacher.source.rpartition(":")
+    kind, where = split_source(teacher.source)
     if kind == "torchaudio":
-        return PUBLISHED.get(name)
+        return PUBLISHED.get(where)
     if kind:
         return None
     try:
-        return read_config(Path(name, "config.json"))
+        return read_config(Path(where, "config.json"))
     except InputError as err:
         raise InputError(f"teacher.source: {err}") from err

@@ -13,7 +13,7 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from raysearch.files.connecting import connect_args
+from raysearch.files.databases import connect_args
 
 
 def open_client(tracking_uri: str) -> MlflowClient:

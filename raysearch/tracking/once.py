@@ -10,7 +10,7 @@ from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 from sqlalchemy.exc import SQLAlchemyError
 
 from raysearch.errors import InputError, WorkError
-from raysearch.files.connecting import words_of
+from raysearch.files.databases import words_of
 from raysearch.files.secrets import masked
 from raysearch.tracking.mirror import Mirror, Synced
 from raysearch.tracking.state import SearchState

@@ -9,6 +9,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.tasks.disturbed_encoder import dropped_blocks, masked_features, spans
 from raysearch.tasks.settings import MaskSettings
+from tests.encoder.small_encoders import small
 
 CPU = torch.device("cpu")
 
@@ -54,6 +55,15 @@ def test_masked_features_are_zero_in_whole_frames_or_channels(encoder, given, se
     assert whole_BX.float().mean().item() == pytest.approx(zero_BTD.float().mean().item(), abs=1e-3)
     assert torch.equal(x_BTD[~zero_BTD], plain_BTD[~zero_BTD])
     assert not torch.equal(whole_BX[0], whole_BX[1])
+
+
+def test_features_of_a_whisper_are_masked_though_nothing_projects_them(given):
+    torch.manual_seed(0)
+    encoder = Encoder(small("whisper", "pre")).eval()
+    with masked_features(encoder, MaskSettings(mask_time=0.4)):
+        x_BTD, _ = encoder.features(*given)
+    assert 0.1 < (x_BTD == 0).all(2).float().mean() < 0.6
+    assert not (encoder.features(*given)[0] == 0).all(2).any()
 
 
 def test_nothing_is_drawn_without_masks_and_nothing_left_after_them(encoder, given):

@@ -14,6 +14,9 @@ def test_shape_then_from_settings_names_and_folders(small_teacher, tmp_path) -> 
     assert known_shape(ReadyTeacher(source="torchaudio:HUBERT_BASE")) == PUBLISHED["HUBERT_BASE"]
     save_encoder(small_teacher.encoder, tmp_path)
     assert known_shape(ReadyTeacher(source=str(tmp_path))) == small_teacher.encoder.config
+    colon = tmp_path / "12:30:00"
+    save_encoder(small_teacher.encoder, colon)
+    assert known_shape(ReadyTeacher(source=str(colon))) == small_teacher.encoder.config
 
 
 def test_shape_of_weights_that_are_yet_to_be_imported_then_none() -> None:

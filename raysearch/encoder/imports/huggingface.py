@@ -23,6 +23,7 @@ from raysearch.encoder.imports.model_folder import (
     ModelSettings,
     WhisperSettings,
     check_windows,
+    equal_blocks,
     normalises,
     read_model,
     read_settings,
@@ -143,12 +144,10 @@ def _config(theirs: ModelSettings, normalise: bool) -> EncoderConfig:
 
 
 def _document(config: EncoderConfig) -> dict[str, Any]:
-    front_end, blocks = config.front_end, config.block_list
-    first = blocks[0]
+    front_end = config.front_end
     if not isinstance(front_end, Waveform):
         raise InputError(f"front_end.kind: {front_end.kind}; expected waveform: transformers has no other")
-    if any(block != first for block in blocks) or first.heads * first.head_width != config.width or not first.ffn:
-        raise InputError("blocks: of unequal or reduced sizes; expected equal blocks whose heads fill the width")
+    first = equal_blocks(config)
     if config.position_conv is None or config.sinusoids or not config.key_bias:
         raise InputError("position_conv, sinusoids or key_bias: not those of HuBERT or WavLM; expected these")
     kind = "wavlm" if config.relative_positions else "hubert"
@@ -166,7 +165,7 @@ def _document(config: EncoderConfig) -> dict[str, Any]:
         "do_stable_layer_norm": config.norm == "pre",
         "num_conv_pos_embeddings": config.position_conv.kernel,
         "num_conv_pos_embedding_groups": config.position_conv.groups,
-        "num_hidden_layers": len(blocks),
+        "num_hidden_layers": config.depth,
         "num_attention_heads": first.heads,
         "intermediate_size": first.ffn,
         # Our encoder has no vector that stands for masked frames. With masking off, transformers does not look for it.

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from raysearch.encoder.checkpoint import CONFIG_NAME, WEIGHTS_NAME, listed, read_weights
-from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.encoder.config import SAMPLE_RATE_HZ, Block, EncoderConfig
 from raysearch.encoder.imports.pickles import read_pickle
 from raysearch.errors import InputError, quoted
 from raysearch.files.stand_ins import refuse_stand_in
@@ -165,6 +165,17 @@ def _extractor(folder: Path) -> tuple[Path | None, str, dict[str, Any]]:
         raise InputError(f"{file}: feature_extractor: {quoted(nested)}; expected a mapping")
     file = folder / PREPROCESSOR_NAME
     return (file, "", _read_json(file)) if file.exists() else (None, "", {})
+
+
+def equal_blocks(config: EncoderConfig) -> Block:
+    """The block that all blocks of an encoder are like.
+
+    Raises: InputError if they differ, or lack heads or units: transformers can express neither.
+    """
+    first, *others = config.block_list
+    if any(block != first for block in others) or first.heads * first.head_width != config.width or not first.ffn:
+        raise InputError("blocks: of unequal or reduced sizes; expected equal blocks whose heads fill the width")
+    return first
 
 
 def read_model(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, Whisper
 from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES
 from raysearch.encoder.imports.keys import Table
-from raysearch.encoder.imports.model_folder import WhisperSettings
+from raysearch.encoder.imports.model_folder import WhisperSettings, equal_blocks
 from raysearch.errors import InputError
 
 KEYS: Table = {
@@ -56,13 +56,11 @@ def whisper_document(config: EncoderConfig) -> dict[str, Any]:
 
     Raises: InputError if transformers cannot express it: convolutions or blocks of other sizes than the width gives.
     """
-    front_end, blocks = config.front_end, config.block_list
-    first = blocks[0]
+    front_end = config.front_end
     assert isinstance(front_end, Whisper)
     if front_end != Whisper(bins=front_end.bins, channels=[config.width] * 2):
         raise InputError("front_end: sliced or of other strides; expected both convolutions as wide as the encoder")
-    if any(block != first for block in blocks) or first.heads * first.head_width != config.width or not first.ffn:
-        raise InputError("blocks: of unequal or reduced sizes; expected equal blocks whose heads fill the width")
+    first = equal_blocks(config)
     if config.norm != "pre" or config.position_conv or config.relative_positions or config.key_bias:
         raise InputError("norm, positions or key_bias: not those of Whisper; expected an encoder that began as one")
     return {
@@ -71,7 +69,7 @@ def whisper_document(config: EncoderConfig) -> dict[str, Any]:
         "activation_function": "gelu",
         "scale_embedding": False,
         "d_model": config.width,
-        "encoder_layers": len(blocks),
+        "encoder_layers": config.depth,
         "encoder_attention_heads": first.heads,
         "encoder_ffn_dim": first.ffn,
         "num_mel_bins": front_end.bins,

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from raysearch.corpora.batches import TrainingBatches
+from raysearch.encoder.build import set_dropout
 from raysearch.encoder.checkpoint import CONFIG_NAME, load_encoder, save_encoder
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import macs_superb, params, sizes_of
@@ -187,7 +188,7 @@ class _Phases:
         """Trains the sliced student in the gated one's place, which is the second phase, and reports at each rung."""
         trial, training = self.trial, self.training
         # A sliced encoder is made without dropout.
-        _set_dropout(student, training.dropout)
+        set_dropout(student, training.dropout)
         self.loss_module.student = student
         run = Run(
             trial.folder,
@@ -259,12 +260,6 @@ def _save(loss_module: nn.Module, student: Encoder, folder: Path) -> None:
 def _note_what_is_left(before: EncoderConfig, after: EncoderConfig, path: Path) -> None:
     full, left = sizes_of(before)._asdict(), sizes_of(after)._asdict()
     write_whole(path, json.dumps({unit: {"left": left[unit], "before": full[unit]} for unit in full}))
-
-
-def _set_dropout(encoder: Encoder, dropout: float) -> None:
-    for module in encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = dropout
 
 
 def _cost(config: EncoderConfig) -> dict[str, float]:
