@@ -177,7 +177,7 @@ def _fitted(x_S: Audio, samples: int) -> Audio:
 
 
 def _category(musan: Path | None, name: str) -> list[Path]:
-    """The recordings of one of MUSAN's folders. None if there is no such folder."""
+    """The recordings of one of MUSAN's folders. Empty if there is no such folder."""
     return _files(musan / name, "augmentation.musan") if musan and (musan / name).is_dir() else []
 
 
