@@ -38,7 +38,7 @@ from raysearch.search.watching.following import end_mirror, start_mirror
 from raysearch.search.watching.progress import make_progress
 from raysearch.search.watching.status import refuse_empty
 from raysearch.search.watching.watcher import Watcher
-from raysearch.search.watching.works import shown
+from raysearch.search.watching.works import said_if_slow, shown
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import differences
 from raysearch.storage.folder import Links, SearchFolder
@@ -201,8 +201,8 @@ def checked_corpus(spec: Spec, folder: SearchFolder, say: Callable[[str], None])
     than there are frames.
     """
     # The first time this takes minutes: every recording is decoded, and synthetic speech is spoken.
-    say(f"corpus: reading {spec.corpus.kind}")
-    corpus = read_corpus(spec.corpus, folder.store.corpora)
+    with said_if_slow(f"corpus: reading {spec.corpus.kind}", say):
+        corpus = read_corpus(spec.corpus, folder.store.corpora)
     _check_clusters(spec, corpus)
     doubtful = [*check_judged(spec, corpus), *check_trained(spec, corpus, folder.store)]
     hours = ", ".join(f"{split} {corpus.hours(split):.2f} h ({len(corpus.splits[split])})" for split in corpus.splits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ LINE_S = 30.0
 """Seconds between two lines on the same work."""
 DRAW_S = 0.25
 """Seconds between two drawings, at least."""
+SLOW_S = 2.0
+"""Seconds after which work that counts nothing says that it goes on."""
 BAR_COLUMNS = 20
 
 
@@ -49,6 +52,18 @@ def bars(works: Works) -> Table:
         bar = ProgressBar(total=max(1, step.total), completed=step.done, width=BAR_COLUMNS)
         grid.add_row(place, step.name, bar, f"{step.done}/{step.total}", loss, speed, left)
     return grid
+
+
+@contextmanager
+def said_if_slow(line: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Says the line when the block takes longer than `SLOW_S` seconds, so that what fails at once stays one line."""
+    late = threading.Timer(SLOW_S, say, [line])
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
 
 
 @contextmanager

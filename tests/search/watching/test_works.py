@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import threading
 
+import pytest
 from rich.console import Console
 
-from raysearch.search.watching.works import WorkLines, bars, shown_here
+from raysearch.search.watching import works
+from raysearch.search.watching.works import WorkLines, bars, said_if_slow, shown_here
 from raysearch.training.monitoring.progress import Step, tell
 
 
@@ -47,3 +50,19 @@ def test_work_of_this_process_is_said_where_there_is_no_terminal() -> None:
         tell("label set: labels", 0, 600, "cuts")
         tell("label set: labels", 600, 600, "cuts")
     assert said == ["labels: label set: labels 0/600 cuts"]
+
+
+def test_work_that_counts_nothing_speaks_only_when_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, spoke = [], threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        spoke.set()
+
+    with said_if_slow("corpus: reading an4", say):
+        pass
+    assert said == []
+    monkeypatch.setattr(works, "SLOW_S", 0.0)
+    with said_if_slow("corpus: reading an4", say):
+        assert spoke.wait(20)
+    assert said == ["corpus: reading an4"]
