@@ -132,6 +132,7 @@ def test_mlflow_holds_a_parent_and_a_child_a_trial(searched: tuple[Path, subproc
     assert "front.json" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_study(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     place, done = searched
     again = raysearch("search", place / "tiny.yaml", "--name", "twin", "--storage", place / "searches", "--json")
@@ -140,10 +141,12 @@ def test_same_seed_gives_the_same_study(searched: tuple[Path, subprocess.Complet
 
 
 def test_resume_extends_a_finished_search(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    place, _ = searched
-    longer = raysearch("resume", "twin", "--trials", "4", "--storage", place / "searches", "--json")
+    place, done = searched
+    longer = raysearch("resume", "tiny", "--trials", "4", "--storage", place / "searches", "--json")
     assert longer.returncode == 0, longer.stderr
-    assert sum(trial["state"] == "complete" for trial in trials(longer)) == 4
+    assert [trial["state"] for trial in trials(longer)].count("complete") == 4
+    before = trials(done)
+    assert trials(longer)[: len(before)] == before
 
 
 def trials(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
