@@ -1,4 +1,4 @@
-"""Label sets in the store: which there are, those that a search will want, those that nobody wants any more."""
+"""Label sets and hidden states in the store: which there are, which a search will want, which nobody wants any more."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ def label_sets(*, storage: str | Path | None = None) -> list[dict[str, Any]]:
     return [label_set.document() for label_set in place(storage).store.label_sets.ls()]
 
 
+def kept_features(*, storage: str | Path | None = None) -> list[dict[str, Any]]:
+    """The layers of teachers whose hidden states a storage's store keeps, each with its teacher, corpus and bytes."""
+    from raysearch.targets.kept_features import KeptLayer
+
+    store = place(storage).store.features
+    return [KeptLayer(folder).document() for digest in store.ls() if (folder := store.get(digest))]
+
+
 def build_label_sets(
     spec: Spec | str | Path,
     *,
@@ -62,9 +70,10 @@ def build_label_sets(
 
 
 def remove_garbage(*, unused_days: float = 30.0, dry_run: bool = False, storage: str | Path | None = None) -> Garbage:
-    """Removes what no search needs, and says what it was: label sets, log-mel bins, and resume states of ended trials.
+    """Removes what no search needs, and says what it was: label sets, log-mel bins, hidden states of teachers, and
+    resume states of ended trials.
 
-    Label sets and bins go if nothing asked for them in `unused_days`. The front's trials and running ones keep
+    All but the last go if nothing asked for them in `unused_days`. The front's trials and running ones keep
     everything. With `dry_run` nothing is removed.
     """
     from raysearch.search.reading import ended_off_front

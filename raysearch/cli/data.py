@@ -65,15 +65,16 @@ def corpus_synth(
 
 
 def targets_ls(wide: Wide = False, storage: Storage = None, as_json: Json = False) -> None:
-    """Label sets in the store, with their quality."""
-    found = raysearch.label_sets(storage=storage)
+    """Label sets in the store, with their quality, and the teachers' hidden states that are kept there."""
+    found, kept = raysearch.label_sets(storage=storage), raysearch.kept_features(storage=storage)
     if as_json:
-        print_json(found)
+        print_json([*({"kind": "label set", **one} for one in found), *({"kind": "features", **one} for one in kept)])
         return
     if not found:
         say("no label sets yet; raysearch targets build SPEC makes those of a search")
-        return
-    print("\n".join(label_set_table(found, line_width(wide=wide))))
+    width = line_width(wide=wide)
+    tables = [table(rows, width) for table, rows in ((label_set_table, found), (features_table, kept)) if rows]
+    print("\n\n".join("\n".join(lines) for lines in tables), end="\n" * bool(tables))
 
 
 def label_set_table(found: list[dict[str, Any]], width: int | None) -> list[str]:
@@ -102,6 +103,24 @@ def label_set_table(found: list[dict[str, Any]], width: int | None) -> list[str]
     )
 
 
+def features_table(kept: list[dict[str, Any]], width: int | None) -> list[str]:
+    """The layers whose hidden states are kept, as lines of a table that is at most so wide."""
+    from raysearch.front.table import Column, fitted
+
+    return fitted(
+        [
+            Column("features", [one["digest"] for one in kept], left=True),
+            Column("of", [f"layer {one['layer']}" for one in kept], left=True),
+            Column("cuts", [f"{one['cuts']:,}" for one in kept]),
+            Column("MB", [f"{one['bytes'] / 1e6:,.1f}" for one in kept]),
+            Column("hop", [str(one["hop_samples"]) for one in kept], spare=3),
+            Column("teacher", [one["teacher"][:8] for one in kept], left=True, spare=5),
+            Column("corpus", [one["corpus"][:8] for one in kept], left=True, spare=5),
+        ],
+        width,
+    )
+
+
 def targets_build(spec: Path, overrides: Set = None, storage: Storage = None, as_json: Json = False) -> None:
     """Make a search's teacher and label sets before it begins: raysearch targets build search_spaces/quickstart.yaml"""
     loaded = raysearch.load_spec(spec, overrides or [])
@@ -123,12 +142,12 @@ def _print_label_set(one: StoredLabels) -> None:
 
 
 def targets_gc(
-    unused_days: Annotated[float, typer.Option(min=0, help="Label sets that nothing asked for in so long go.")] = 30.0,
+    unused_days: Annotated[float, typer.Option(min=0, help="What nothing asked for in so long goes.")] = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Remove unused label sets and bins, and the resume states of ended trials. The front's trials keep everything."""
+    """Remove unused label sets, bins and features, and resume states of ended trials off the front."""
     garbage = raysearch.remove_garbage(unused_days=unused_days, dry_run=dry_run, storage=storage)
     for why in garbage.unread.values():
         say(f"kept as it is: {why}")
@@ -139,11 +158,13 @@ def targets_gc(
         trials.setdefault(name, []).append(number)
     if as_json:
         sets = sorted(garbage.label_sets)
-        found = {"label_sets": sets, "mels": sorted(garbage.mels), "checkpoints": trials}
+        bins, features = sorted(garbage.mels), sorted(garbage.features)
+        found = {"label_sets": sets, "mels": bins, "features": features, "checkpoints": trials}
         print_json({"removed": not dry_run, "bytes": garbage.bytes, **found})
         raise typer.Exit(1 if garbage.stuck else 0)
     for name, numbers in trials.items():
         print(f"{name}: checkpoints of {len(numbers)} ended trials off the front")
-    print(f"label sets: {len(garbage.label_sets)}, log-mel bins of corpora: {len(garbage.mels)}")
+    counts = {"label sets": garbage.label_sets, "log-mel bins of corpora": garbage.mels, "features": garbage.features}
+    print(", ".join(f"{what}: {len(sizes)}" for what, sizes in counts.items()))
     print(f"{'would free' if dry_run else 'freed'}: {garbage.bytes / 1e6:.1f} MB")
     raise typer.Exit(1 if garbage.stuck else 0)

@@ -6,6 +6,7 @@ verbs, and tests, make one without any worker.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,12 +17,14 @@ import torch
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
+from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
 from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
 from raysearch.spec.document import Spec
 from raysearch.targets.build import build_label_set
+from raysearch.targets.kept_features import KeptFeatures, features_bytes, kept_features, missing_layers
 from raysearch.targets.label_set import LabelSet
 from raysearch.targets.mels import Mels, mels_of
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
@@ -34,9 +37,13 @@ from raysearch.teachers.heads import own_head, trained_head
 from raysearch.teachers.loading import load_teacher
 from raysearch.teachers.store import prepare_teacher
 from raysearch.training.report import Report
+from raysearch.training.settings import TrainingSettings
 
 LABELLING_BATCH_S = 60.0
 """Seconds of audio in a batch that the teacher labels. It keeps no gradients, so they may be many."""
+
+AUTO_SHARE = 0.5
+"""Share of the free disk that the hidden states of a trial may take, unless the document says how much."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,29 @@ class Workplace:
     def mels(self, bins: int) -> Mels | None:
         """Log-mel bins of the training cuts: from the store, or computed now. None if they are too many to keep."""
         return mels_of(self.corpus, bins, self.store.mels)
+
+    def kept_features(self, method: str, layers: list[int], training: TrainingSettings) -> KeptFeatures | None:
+        """The teacher's hidden states on the training split, from the store or made now.
+
+        None if the search does not keep them, so that a method's trials run the teacher in every update.
+        """
+        store, teacher = self.store.features, self.teacher.encoder.config
+        assert isinstance(teacher, EncoderConfig)  # a teacher without blocks was refused
+        layer_bytes = features_bytes(teacher, (cut.num_samples for cut in self.corpus.splits["train"]))
+        needed, train_s = layer_bytes * len(set(layers)), 3600 * self.corpus.hours("train")
+        keeps = self.spec.keeps_features(method, training, needed, train_s)
+        if self.spec.search.keep_features_gb == "auto":
+            # What an earlier search has kept costs nothing any more.
+            missing = missing_layers(layers, self.teacher, self.corpus, store)
+            keeps = not missing or (keeps and layer_bytes * len(missing) <= self._free_bytes * AUTO_SHARE)
+        if not keeps:
+            return None
+        return kept_features(layers, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
+
+    @property
+    def _free_bytes(self) -> int:
+        self.store.folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self.store.folder).free
 
     def objective(self, unit: Literal["auto", "phones", "characters"]) -> Objective:
         """The task that students are trained for, where a method does so, and a head that the teacher reads it with.
@@ -147,6 +177,7 @@ class Workplace:
             readers=self.spec.workers.readers,
             pseudo_labels=self.pseudo_labels,
             mels=self.mels,
+            kept_features=partial(self.kept_features, str(config["method"])),
             objective=self.objective,
         )
         return load_method(config["method"])().run(trial)

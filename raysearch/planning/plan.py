@@ -14,18 +14,20 @@ import numpy as np
 
 from raysearch.corpora.batches import KEPT_BYTES
 from raysearch.corpora.readers.table import read_corpus
-from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
+from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig, EncoderConfig
 from raysearch.encoder.cost import TRAINING_PASSES, params
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
+from raysearch.methods.settings import block_numbers
 from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
-from raysearch.planning.update_cost import macs_per_s, update_cost
+from raysearch.planning.update_cost import macs_per_s, states_asked, update_cost
 from raysearch.planning.wanted_labels import asked_targets
 from raysearch.search.checks.possible import draw_feasible, refuse_impossible
 from raysearch.search.costs import Costs
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
+from raysearch.targets.kept_features import features_bytes
 from raysearch.targets.store import Store
 from raysearch.teachers.settings import TrainedTeacher
 
@@ -70,7 +72,8 @@ class Planner:
         settings, student = spec.settings(config), spec.student_config(config, self.teacher)
         method = str(config["method"])
         updates = spec.updates(method)
-        cost = update_cost(settings, student, self.teacher, spec.workers.num_workers)
+        kept = bool(self.kept_layers(config))
+        cost = update_cost(settings, student, self.teacher, spec.workers.num_workers, kept=kept)
         training = self.pace.seconds(updates * cost.macs, updates * settings.training.accumulate)
         read_s = updates * cost.audio_s * self.pace.reading_s * self._read_again
         rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates(method)]
@@ -110,8 +113,8 @@ class Planner:
         heard_s = updates * teacher.batch_s
         return self.teacher_pace.seconds(heard_s * TRAINING_PASSES * macs_per_s(self.teacher), updates)
 
-    def label_set_s(self) -> Range:
-        """Seconds in which the teacher reads and encodes the training split once, for a label set."""
+    def pass_s(self) -> Range:
+        """Seconds in which the teacher reads and encodes the training split once: for a label set, or for features."""
         train_s = 3600 * self.hours.train
         heard = self.teacher_pace.seconds(train_s * macs_per_s(self.teacher), 0)
         return Range(*(seconds + train_s * self.pace.reading_s for seconds in heard))
@@ -119,6 +122,29 @@ class Planner:
     def label_sets(self, configs: tuple[Config, ...]) -> int:
         """How many different label sets the configurations ask for."""
         return len({one.model_dump_json() for config in configs for one in asked_targets(self.spec, config)})
+
+    def kept_layers(self, config: Config) -> frozenset[int]:
+        """The teacher's layers whose hidden states are kept for a trial, numbered from 0.
+
+        Empty if its method asks for none, or if the teacher runs in every update.
+        """
+        settings = self.spec.settings(config)
+        asked = states_asked(settings)
+        if not asked or not isinstance(self.teacher, EncoderConfig):
+            return frozenset()
+        layers = frozenset(block_numbers(asked, self.teacher.depth, first=0))
+        size, train_s = len(layers) * self._layer_bytes, 3600 * self.hours.train
+        kept = self.spec.keeps_features(str(config["method"]), settings.training, size, train_s)
+        return layers if kept else frozenset()
+
+    def features(self, configs: tuple[Config, ...]) -> int:
+        """How many layers of the teacher are kept for the configurations."""
+        return len(frozenset().union(*map(self.kept_layers, configs)))
+
+    @property
+    def _layer_bytes(self) -> int:
+        samples = [round(3600 * self.hours.train * SAMPLE_RATE_HZ)]
+        return features_bytes(self.teacher, samples) if isinstance(self.teacher, EncoderConfig) else 0
 
     def storage_gb(self, found: Forecast, params_mean: float) -> dict[str, float]:
         """Gigabytes on disk by what they hold. `params_mean`: mean number of parameters of a student."""
@@ -128,6 +154,7 @@ class Planner:
             "students": ended * params_mean * FLOAT / 1e9,
             "resume states, at most": ended * CHECKPOINTS * 3 * params_mean * FLOAT / 1e9,
             "label sets": self.label_sets(found.configs) * labels / 1e9,
+            "teacher features": self.features(found.configs) * self._layer_bytes / 1e9,
         }
 
 
@@ -177,12 +204,10 @@ def make_plan(
     mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))
     # The forecast is of trials at the likely pace. At a quicker or slower one the whole search shrinks or grows alike.
     search_h = Range(*(found.makespan_s / 3600 * value / mean.likely for value in mean))
-    sets = planner.label_sets(found.configs)
+    sets, features = planner.label_sets(found.configs), planner.features(found.configs)
+    passes = bool(sets) + bool(features)
     before_h = Range(
-        *(
-            (one + bool(sets) * other) / 3600
-            for one, other in zip(planner.teacher_s(), planner.label_set_s(), strict=True)
-        )
+        *((one + passes * other) / 3600 for one, other in zip(planner.teacher_s(), planner.pass_s(), strict=True))
     )
     macs_g = [costs(config).macs_g for config in configs]
     params_mean = float(np.mean([params(student) for student in students]))
@@ -203,6 +228,7 @@ def make_plan(
         "gpu_hours": gpu_hours._asdict(),
         "trials_by_state": found.states,
         "label_sets": sets,
+        "features": features,
         "storage_gb": planner.storage_gb(found, params_mean),
         "curve": [
             {"gpu_hours": share * gpu_hours.likely, "quartiles": [lower, median, upper]}
@@ -213,17 +239,19 @@ def make_plan(
             *teacher_pace.measured,
             f"the searcher's own time: {found.driver_s:.2g} s of one CPU a trial (in memory, this machine, now)",
         ],
-        "assumed": [*pace.assumed, *_assumed(spec)],
+        "assumed": [*pace.assumed, *_assumed(spec, features)],
     }
 
 
-def _assumed(spec: Spec) -> list[str]:
+def _assumed(spec: Spec, features: int) -> list[str]:
     """Lines that tell a reader what every plan assumes."""
     lines = [
         "errors follow made-up laws, so only the curve's shape means something; its shares are of the best known front",
         "cuts are as long as SUPERB's; heads, decoding, augmentation, k-means and start-up are not counted",
         "nothing overlaps: audio that a worker does not keep decoded is read between updates",
     ]
+    if features and spec.search.keep_features_gb == "auto":
+        lines.append("half of the free disk holds the teacher's features; else the teacher runs in every update")
     if isinstance(spec.teacher, TrainedTeacher):
         lines.append("the teacher is not in the store yet")
     return lines

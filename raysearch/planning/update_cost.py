@@ -36,8 +36,13 @@ class UpdateCost:
     are not counted."""
 
 
-def update_cost(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: int) -> UpdateCost:
-    """The cost of a trial's mean update, for cuts as long as SUPERB's. `settings` are those of the student's method."""
+def update_cost(
+    settings: Any, student: AnyConfig, teacher: AnyConfig, workers: int, *, kept: bool = False
+) -> UpdateCost:
+    """The cost of a trial's mean update, for cuts as long as SUPERB's. `settings` are those of the student's method.
+
+    With `kept` the teacher's hidden states are kept, so that the teacher is not asked for them.
+    """
     training = settings.training
     # The batch of a speaker student is that of all workers together. Every other batch is a worker's own.
     audio_s = training.accumulate * training.batch_s / (workers if isinstance(training, SpeakerTraining) else 1)
@@ -49,8 +54,14 @@ def update_cost(settings: Any, student: AnyConfig, teacher: AnyConfig, workers: 
     if isinstance(pruning, PruningSettings) and isinstance(teacher, EncoderConfig):
         # Gates are learned on the whole encoder. Only what they leave of it is trained further.
         trained = pruning.share * macs_per_s(start_config(pruning, teacher)) + (1 - pruning.share) * trained
-    asks = isinstance(getattr(settings, "distillation", None), DistillationSettings)
+    asks = not kept and bool(states_asked(settings))
     return UpdateCost(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
+
+
+def states_asked(settings: Any) -> list[int]:
+    """The teacher's layers, as the settings number them, whose hidden states a method asks for on whole cuts."""
+    distillation = getattr(settings, "distillation", None)
+    return distillation.layers if isinstance(distillation, DistillationSettings) else []
 
 
 def _planned_macs(steps: Steps, student: EncoderConfig, teacher: AnyConfig) -> float:

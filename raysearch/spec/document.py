@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -72,6 +72,11 @@ class SearchSettings(Settings):
     """
     rungs: list[float] = Field([1.0], max_length=100)
     """Shares of the budget after which a trial is evaluated on dev: its rungs. The last share is 1."""
+    keep_features_gb: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """Gigabytes of disk for the hidden states that a trial asks of its teacher. So much or less is kept for all trials;
+    for more, and with 0, the teacher runs in every update. `auto` keeps them where all trials together hear more than
+    the training split once, up to half of the free disk.
+    """
     start: list[dict[str, Value]] = Field([], max_length=10_000)
     """Configurations to try first, as dotted keys. Keys that one of them leaves out are drawn."""
 
@@ -218,6 +223,18 @@ class Spec(Settings):
         # A small share of a small budget rounds to nothing, but a trial cannot report before its first update.
         return tuple(max(1, round(share * self.updates(method))) for share in self.search.rungs)
 
+    def keeps_features(self, method: str, training: Any, size_bytes: int, train_s: float) -> bool:
+        """Whether a method's trials share hidden states of this size, as far as the document tells.
+
+        `training` holds the trials' settings of training. `train_s` is the length of the training split in seconds.
+        """
+        if self.search.keep_features_gb != "auto":
+            return size_bytes <= 1e9 * self.search.keep_features_gb
+        # Of several methods each has its share of the trials.
+        updates = self.updates(method) * self.search.trials / len(self.methods)
+        heard_s = updates * training.accumulate * training.batch_s * self.workers.num_workers
+        return bool(heard_s > train_s)
+
     def unsearched(self, method: str, key: str) -> Any:
         """Value in a method's trials of a setting that the search does not draw: the fixed one, or the default."""
         group, _, name = key.partition(".")
@@ -226,8 +243,9 @@ class Spec(Settings):
 
     @property
     def digest(self) -> str:
-        """Digest of all but the name and the workers. Two searches with the same digest ask the same question."""
-        document = self.model_dump(mode="json", by_alias=True, exclude={"name", "workers"})
+        """Digest of all but name, workers and what is kept on disk. Searches with the same one ask the same question."""
+        exclude: Any = {"name": True, "workers": True, "search": {"keep_features_gb"}}
+        document = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         for task in document["task"] if isinstance(document["task"], list) else [document["task"]]:
             for key, off in LATER_OF_TASKS.items():
                 if task.get(key) == off:

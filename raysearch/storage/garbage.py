@@ -1,8 +1,8 @@
 """Finds and removes what nobody needs any more.
 
-That is: label sets and log-mel bins that no search has asked for in a long time, and the checkpoints from which ended
-trials could have resumed. The student and the heads of every trial stay. All files stay of trials that are on a front
-or still running.
+That is: label sets, log-mel bins and hidden states of teachers that no search has asked for in a long time, and the
+checkpoints from which ended trials could have resumed. The student and the heads of every trial stay. All files stay
+of trials that are on a front or still running.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class Garbage:
     """Size in bytes of each label set, by the name of its folder, which is its digest if it is whole."""
     mels: dict[str, int]
     """Size in bytes of each folder of log-mel bins, by its digest."""
+    features: dict[str, int]
+    """Size in bytes of each folder of a teacher's hidden states, by its digest."""
     checkpoints: dict[tuple[str, int], int]
     """Size in bytes of the checkpoints of each trial, by name of the search and number of the trial."""
     unread: dict[str, str] = field(default_factory=dict)
@@ -39,15 +41,15 @@ class Garbage:
     @property
     def bytes(self) -> int:
         """Bytes that removing all of it sets free."""
-        return sum(sum(sizes.values()) for sizes in (self.label_sets, self.mels, self.checkpoints))
+        return sum(sum(sizes.values()) for sizes in (self.label_sets, self.mels, self.features, self.checkpoints))
 
 
 def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFolder], Collection[int]]) -> Garbage:
     """Finds garbage in all searches that lie where `place` does; the name in `place` does not matter.
 
-    Label sets and bins are garbage if nobody has asked for them since the Unix time `before_s`. `ended(folder)` gives
-    the trials of a search that have ended and are not on its front. A search of which it raises InputError or WorkError
-    has no study yet, or one that cannot be read: the others do not suffer from that.
+    Label sets, bins and hidden states are garbage if nobody has asked for them since the Unix time `before_s`.
+    `ended(folder)` gives the trials of a search that have ended and are not on its front. A search of which it raises
+    InputError or WorkError has no study yet, or one that cannot be read: the others do not suffer from that.
     """
     checkpoints: dict[tuple[str, int], int] = {}
     unread: dict[str, str] = {}
@@ -62,8 +64,9 @@ def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFo
         for number in numbers:
             if size := _size(folder, number):
                 checkpoints[name, number] = size
-    label_sets, mels = place.store.label_sets.folders.unused(before_s), place.store.mels.unused(before_s)
-    return Garbage(label_sets, mels, checkpoints, unread)
+    store = place.store
+    stores = (store.label_sets.folders, store.mels, store.features)
+    return Garbage(*(folders.unused(before_s) for folders in stores), checkpoints, unread)
 
 
 def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
@@ -81,6 +84,7 @@ def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
         garbage,
         label_sets=_removed(garbage.label_sets, place.store.label_sets.folders.remove, stuck),
         mels=_removed(garbage.mels, place.store.mels.remove, stuck),
+        features=_removed(garbage.features, place.store.features.remove, stuck),
         checkpoints=_removed(garbage.checkpoints, remove_checkpoints, stuck),
         stuck=stuck,
     )

@@ -12,8 +12,8 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ Flight = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Store:
-    """The store that searches share: teachers, their heads, label sets, log-mel bins, what is known of corpora."""
+    """The store that searches share: teachers, their heads and states, label sets, bins, what is known of corpora."""
 
     folder: Path
     uri: str = ""
@@ -71,6 +71,11 @@ class Store:
         return self._folders("pseudo_labels")
 
     @property
+    def features(self) -> FolderStore:
+        """The hidden states of teachers on all corpora, one folder a layer."""
+        return self._folders("features")
+
+    @property
     def mels(self) -> FolderStore:
         """The log-mel bins of all corpora. Every node has its own, because they are sooner computed than fetched."""
         return FolderStore(self.folder / "mels", None, self.flight)
@@ -103,23 +108,46 @@ class FolderStore:
 
         A builder that died may have left something behind. The next builder removes it.
         """
-        if found := self.get(digest):
+        return self.get_or_build_all([digest], lambda folders: build(folders[digest]))[digest]
+
+    def get_or_build_all(self, digests: Sequence[str], build: Callable[[Mapping[str, Path]], None]) -> dict[str, Path]:
+        """The folders of several digests, by digest. `build` fills those that are missing, all in one call."""
+        found = self._found(digests)
+        for digest in found:
             self._mark(digest)
-            return found
-        # The lock of this node comes first, so that one process of each node asks for the lock over all nodes.
-        with self._lock(digest), self._flight(f"{self.folder.name}/{digest}"):
-            # Another process may have built it while this one waited for the lock.
-            if found := self.get(digest):
-                return found
-            path = self.folder / digest
-            _discard(path)
-            with whole_folder(path) as part:
-                build(part)
+        if missing := sorted(set(digests) - found.keys()):
+            found |= self._built(missing, build)
+        return found
+
+    def _found(self, digests: Sequence[str]) -> dict[str, Path]:
+        return {digest: path for digest in digests if (path := self.get(digest))}
+
+    def _built(self, digests: Sequence[str], build: Callable[[Mapping[str, Path]], None]) -> dict[str, Path]:
+        with ExitStack() as locks:
+            # All take locks in the order of digests, so that no two wait for each other. The lock of this node comes
+            # first, so that one process of each node asks for the lock over all nodes.
+            for digest in digests:
+                locks.enter_context(self._lock(digest))
+                locks.enter_context(self._flight(f"{self.folder.name}/{digest}"))
+            # Another process may have built some while this one waited for the locks.
+            found = self._found(digests)
+            missing = [digest for digest in digests if digest not in found]
+            if missing:
+                self._fill(missing, build)
+            return found | {digest: self.folder / digest for digest in missing}
+
+    def _fill(self, digests: Sequence[str], build: Callable[[Mapping[str, Path]], None]) -> None:
+        for digest in digests:
+            _discard(self.folder / digest)
+        with ExitStack() as stack:
+            parts = {digest: stack.enter_context(whole_folder(self.folder / digest)) for digest in digests}
+            build(parts)
+            for part in parts.values():
                 seal(part, _MARKER)
+        for digest in digests:
             if self._remote:
-                self._remote.push(path, digest, skip=(_MARKER,))
+                self._remote.push(self.folder / digest, digest, skip=(_MARKER,))
             self._mark(digest)
-            return path
 
     def _mark(self, digest: str) -> None:
         """Renews the marker. Its time tells when its folder was last used."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from raysearch.encoder.config import AnyConfig, EncoderConfig
 from raysearch.methods.features.settings import DistilHubertSettings
-from raysearch.methods.settings import checked_blocks, with_blocks
+from raysearch.methods.settings import block_numbers, checked_blocks, with_blocks
 from raysearch.methods.trial import Trial
 from raysearch.settings import Settings as AnySettings
 from raysearch.training.report import Report
@@ -19,8 +19,8 @@ from raysearch.training.report import Report
 class DistilHubert:
     """Trains a student from nothing: linear heads on its last block predict some of the teacher's hidden states.
 
-    The teacher runs in every update. Where the two have different frame rates, the surplus frames of the faster one are
-    passed over.
+    The teacher's hidden states are kept for all trials of a search, or the teacher runs in every update. Where the two
+    have different frame rates, the surplus frames of the faster one are passed over.
 
     Cannot: mask frames; train the student's inner blocks on targets of their own.
     Source: DistilHuBERT, Chang et al., ICASSP 2022, section 2 (L1 and log-sigmoid cosine loss). Deviations: targets are
@@ -49,5 +49,10 @@ class DistilHubert:
         teacher = trial.teacher.encoder.to(trial.device)
         student = student_for(trial, self.student(settings, teacher.config), settings.training)
         module = FeatureRegression(student, teacher.config.width, settings.distillation)
-        prepare = TeacherBatches(student, teacher, settings.distillation.layers, trial.precision)
-        return train_student(trial, module, prepare, settings.training)
+        layers = block_numbers(settings.distillation.layers, teacher.config.depth)
+        kept = trial.kept_features(layers, settings.training)
+        prepare = TeacherBatches(student, teacher, layers, trial.precision, kept=kept)
+        # Where no teacher hears the audio, a log-mel student needs its bins alone.
+        front_end = student.config.front_end
+        rows = trial.mels(front_end.bins) if kept and front_end.kind == "logmel" else None
+        return train_student(trial, module, prepare, settings.training, rows)

@@ -1,4 +1,4 @@
-"""Regression of a student's last block onto the hidden states of a teacher that runs beside it.
+"""Regression of a student's last block onto the hidden states of a teacher, which are kept or asked for anew.
 
 Shapes: B batch, S samples, T student frames, D student width, U teacher frames, L teacher layers, W teacher width.
 """
@@ -17,6 +17,7 @@ from raysearch.encoder.frames import frames
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.settings import block_numbers
 from raysearch.targets.align import align_frames
+from raysearch.targets.kept_features import KeptFeatures
 from raysearch.training.loss_module import LossModule
 from raysearch.training.precision import autocast
 
@@ -57,11 +58,18 @@ class TeacherBatches:
     """Prepares batches: audio, and the teacher's hidden states on the student's frames.
 
     The hidden states are LayerNormed, or with `raw` left as they are. Only with `raw` may layer 0 be among them, which
-    is the input of the first block.
+    is the input of the first block. They are those in `kept`, which has the same layers. Without it the teacher runs.
     """
 
     def __init__(
-        self, student: Encoder, teacher: Encoder, layers: list[int], precision: str, *, raw: bool = False
+        self,
+        student: Encoder,
+        teacher: Encoder,
+        layers: list[int],
+        precision: str,
+        *,
+        raw: bool = False,
+        kept: KeptFeatures | None = None,
     ) -> None:
         self._frames = student.frames
         self._teacher = teacher
@@ -71,16 +79,27 @@ class TeacherBatches:
         self._hops = teacher.config.hop_samples, student.config.hop_samples
         self._later = student.config.first_sample - teacher.config.first_sample
         self._precision = precision
+        self._kept = kept
 
     @torch.no_grad()
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
         audio_BS = batch.audio_BS.to(self._device, non_blocking=True)
         samples_B = batch.samples_B.to(self._device, non_blocking=True)
-        width = int(self._frames(audio_BS.shape[1]))
+        # Rows may hold log-mel bins in place of samples, so the longest cut tells how many frames there are.
+        longest = int(batch.samples_B.max())
+        hidden_LBUW = self._read(batch, longest) if self._kept else self._asked(audio_BS, samples_B)
+        width = int(self._frames(longest))
+        targets_LBTW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width, self._later).movedim(0, 2)
+        if not self._raw:
+            targets_LBTW = layer_norm(targets_LBTW, targets_LBTW.shape[-1:])
+        return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_LBTW}
+
+    def _read(self, batch: Batch, longest: int) -> Tensor:
+        assert self._kept is not None
+        states_LBUW, factors_LB11 = self._kept.batch(batch.cuts, int(self._teacher.frames(longest)))
+        return states_LBUW.to(self._device).float() * factors_LB11.to(self._device)
+
+    def _asked(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         with autocast(self._device, self._precision):
             hidden = self._teacher(audio_BS, samples_B).hidden
-        hidden_LBUW = torch.stack([hidden[block] for block in self._blocks]).float()
-        if not self._raw:
-            hidden_LBUW = layer_norm(hidden_LBUW, hidden_LBUW.shape[-1:])
-        targets_TLBW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width, self._later)
-        return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_TLBW.movedim(0, 2)}
+        return torch.stack([hidden[block] for block in self._blocks]).float()

@@ -110,7 +110,8 @@ class DPHubert:
         teacher = trial.teacher.encoder.to(trial.device)
         layers = _layers(settings.distillation, teacher.config)
         # The teacher stands for the student here: a copy has its frames, before it is sliced and after.
-        prepare = TeacherBatches(teacher, teacher, layers, trial.precision, raw=True)
+        kept = trial.kept_features(layers, settings.training)
+        prepare = TeacherBatches(teacher, teacher, layers, trial.precision, raw=True, kept=kept)
 
         def build(student: GatedEncoder) -> tuple[LossModule, Prepare]:
             return LayerMatching(student, teacher.config.width, layers, settings.distillation), prepare

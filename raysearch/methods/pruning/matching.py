@@ -1,4 +1,4 @@
-"""Matching of a student's hidden states with those of the same layers in a teacher that runs beside it.
+"""Matching of a student's hidden states with those of the same layers in its teacher.
 
 Shapes: B batch, S samples, T frames, L layers, D width.
 """
