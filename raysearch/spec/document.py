@@ -243,7 +243,7 @@ class Spec(Settings):
 
     @property
     def digest(self) -> str:
-        """Digest of all but name, workers and what is kept on disk. Searches with the same one ask the same question."""
+        """Digest of all but name, workers and what is kept. Two searches with the same digest ask the same question."""
         exclude: Any = {"name": True, "workers": True, "search": {"keep_features_gb"}}
         document = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         for task in document["task"] if isinstance(document["task"], list) else [document["task"]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -99,6 +100,19 @@ def test_label_sets_are_a_table_to_read(monkeypatch: pytest.MonkeyPatch) -> None
     assert row.split() == ["0123456789abcdef", "layer", "4", "100", "0", "88.1", "-", "28,620"]
     assert left_out.startswith("left out: ")
     assert "e+" not in CliRunner().invoke(app, ["targets", "ls", "--wide"]).stdout
+
+
+def test_kept_features_are_a_table_below_the_label_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {"digest": "fedcba9876543210", "teacher": "ab" * 32, "layer": 8, "corpus": "c" * 32}
+    one |= {"hop_samples": 320, "cuts": 28_539, "bytes": 265_420_800_000}
+    monkeypatch.setattr(raysearch, "label_sets", lambda storage: [])
+    monkeypatch.setattr(raysearch, "kept_features", lambda storage: [one])
+    monkeypatch.setenv("COLUMNS", "120")
+    head, row = CliRunner().invoke(app, ["targets", "ls"]).stdout.splitlines()
+    assert head.split() == ["features", "of", "cuts", "MB", "hop", "teacher", "corpus"]
+    assert row.split() == ["fedcba9876543210", "layer", "8", "28,539", "265,420.8", "320", "abababab", "cccccccc"]
+    (found,) = json.loads(CliRunner().invoke(app, ["targets", "ls", "--json"]).stdout)
+    assert found == {"kind": "features", **one}
 
 
 def test_version_is_the_packages_own() -> None:

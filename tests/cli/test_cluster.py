@@ -76,4 +76,11 @@ def test_convert_refuses_what_is_not_there(raysearch, tmp_path: Path) -> None:
 def test_gc_of_an_empty_place_frees_nothing(raysearch, tmp_path: Path) -> None:
     code, out, _ = raysearch("targets", "gc", "--storage", tmp_path, "--json")
     assert code == 0
-    assert json.loads(out) == {"removed": True, "bytes": 0, "label_sets": [], "mels": [], "checkpoints": {}}
+    assert json.loads(out) == {
+        "removed": True,
+        "bytes": 0,
+        "label_sets": [],
+        "mels": [],
+        "features": [],
+        "checkpoints": {},
+    }

@@ -17,6 +17,7 @@ from raysearch.files.digest import content_digest, document_digest
 from raysearch.search.sampler import derived_seed
 from raysearch.spec.loading import load_spec
 from raysearch.storage.folder import copy_of
+from raysearch.targets.kept_features import FeatureKey
 from raysearch.targets.label_set import LabelKey
 from raysearch.targets.mels import mels_of
 from raysearch.targets.pseudo_labels import pseudo_label_digest
@@ -73,6 +74,10 @@ def test_corpus_keeps_its_fingerprint(corpus: Corpus) -> None:
 def test_label_sets_keep_their_names() -> None:
     key = LabelKey("teacher", "0123456789abcdef", 3, 100, 0, 5000, "fedcba9876543210")
     assert key.digest == "30289b73c170ba98"
+
+
+def test_kept_features_keep_their_names() -> None:
+    assert FeatureKey("0123456789abcdef", 3, "fedcba9876543210").digest == "383302634c696e4e"
 
 
 def test_pseudo_labels_keep_their_names() -> None:

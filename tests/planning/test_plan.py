@@ -54,6 +54,61 @@ def test_teacher_is_asked_in_every_update_by_methods_that_imitate_its_states() -
         assert cost_of(spec).macs == pytest.approx(expected)
 
 
+def distilling(**search: object) -> Planner:
+    changes = {"method": "distilhubert", "space": {}, "distillation": {"layers": [-1, 2]}}
+    return Planner(spec_with(**changes, search={"trials": 6, "updates": 100, **search}), TEACHER, HOURS, PACE, PACE)
+
+
+def test_kept_states_then_no_update_asks_the_teacher() -> None:
+    config = {"method": "distilhubert"}
+    online, kept = distilling(keep_features_gb=0), distilling()
+    heard_s = 100 * cost_of(online.spec).audio_s
+    saved_s = online.trial_s(config).likely - kept.trial_s(config).likely
+    assert saved_s == pytest.approx(heard_s * macs_per_s(TEACHER) / 2e9)
+    assert (online.features((config, config)), kept.features((config, config))) == (0, 2)
+
+
+def test_states_are_kept_up_to_the_gigabytes_that_are_given() -> None:
+    # Half an hour at 25 Hz has 45,000 frames. Two layers of 256 numbers of two bytes take 46 MB.
+    layers = {gb: distilling(keep_features_gb=gb).features(({"method": "distilhubert"},)) for gb in (0.045, 0.047)}
+    assert layers == {0.045: 0, 0.047: 2}
+
+
+def test_states_are_not_kept_for_less_audio_than_making_them_takes() -> None:
+    changes = {"method": "distilhubert", "space": {}, "distillation": {"layers": [1]}}
+    spec = spec_with(**changes, search={"trials": 2, "updates": 10})
+    heard_h = 2 * 10 * spec.settings({"method": "distilhubert"}).training.batch_s / 3600
+    for train_h, layers in ((heard_h / 2, 1), (2 * heard_h, 0)):
+        planner = Planner(spec, TEACHER, replace(HOURS, train=train_h), PACE, PACE)
+        assert planner.features(({"method": "distilhubert"},)) == layers
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_plan_counts_the_pass_that_keeps_states_and_their_bytes() -> None:
+    changes = {
+        "method": "distilhubert",
+        "space": {"student.depth": {"int": [1, 6]}},
+        "distillation": {"layers": [2, 4]},
+    }
+    kept, online = (
+        make_plan(
+            spec_with(**changes, search={"trials": 4, "updates": 100, "keep_features_gb": keep}),
+            TEACHER,
+            HOURS,
+            gpus=1,
+            gpu="h100",
+        )
+        for keep in ("auto", 0)
+    )
+    assert (kept["features"], online["features"]) == (2, 0)
+    once_s = 1800 * macs_per_s(TEACHER) / 2e9 + 1800 * PACE.reading_s
+    assert kept["before_h"]["likely"] - online["before_h"]["likely"] == pytest.approx(once_s / 3600)
+    assert kept["storage_gb"]["teacher features"] == pytest.approx(2 * 45_000 * 256 * 2 / 1e9, rel=1e-3)
+    assert online["storage_gb"]["teacher features"] == 0
+    assert sum("half of the free disk" in line for line in kept["assumed"]) == 1
+    assert kept["trial_s"]["likely"] < online["trial_s"]["likely"]
+
+
 def test_every_batch_of_an_update_is_counted() -> None:
     one, three = (spec_with(method="dicehubert", space={}, training={"accumulate": count}) for count in (1, 3))
     assert cost_of(three) == UpdateCost(3 * cost_of(one).audio_s, 3 * cost_of(one).macs)

@@ -152,6 +152,13 @@ def test_digest_ignores_name_and_workers(tmp_path: Path) -> None:
     assert one.digest != load_spec(write(tmp_path), ["search.seed=1"]).digest
 
 
+def test_digest_ignores_what_is_kept_on_disk(tmp_path: Path) -> None:
+    digests = {load_spec(write(tmp_path), [f"search.keep_features_gb={gb}"]).digest for gb in ("auto", "0", "2.5")}
+    assert digests == {load_spec(write(tmp_path)).digest}
+    with pytest.raises(InputError, match=r"search\.keep_features_gb: -1"):
+        load_spec(write(tmp_path), ["search.keep_features_gb=-1"])
+
+
 def test_resolved_document_loads_to_the_same_spec(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, space={"training.lr": {"float": [1e-4, 1e-2], "log": True}}))
     path = tmp_path / "resolved.yaml"

@@ -95,14 +95,17 @@ def test_label_set_that_is_asked_for_is_of_use_again(tmp_path: Path) -> None:
     assert store.used_s()["ab"] > 1.0
 
 
-def test_bins_of_a_corpus_go_as_label_sets_do(place: SearchFolder) -> None:
-    place.store.mels.get_or_build("abc", lambda path: (path / "mels.npy").write_bytes(b"12345"))
-    used_s = max(place.store.mels.used_s().values())
-    assert find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front).mels == {}
+@pytest.mark.parametrize("kind", ["mels", "features"])
+def test_bins_and_hidden_states_go_as_label_sets_do(place: SearchFolder, kind: str) -> None:
+    store = getattr(place.store, kind)
+    store.get_or_build("abc", lambda path: (path / "content").write_bytes(b"12345"))
+    used_s = max(store.used_s().values())
+    assert getattr(find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front), kind) == {}
     garbage = find_garbage(place, before_s=used_s + DAY_S, ended=ended_off_front)
-    assert garbage.mels == {"abc": place.store.mels.size("abc")}
+    assert getattr(garbage, kind) == {"abc": store.size("abc")}
+    assert garbage.bytes >= store.size("abc")
     remove_garbage(place, garbage)
-    assert place.store.mels.ls() == []
+    assert store.ls() == []
 
 
 @in_a_folder

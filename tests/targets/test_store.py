@@ -60,6 +60,29 @@ def test_builder_that_died_leaves_nothing_and_the_next_builds(tmp_path: Path) ->
     assert (store.get_or_build("ab", _write) / "content").read_text() == "whole"
 
 
+def test_folders_asked_for_together_are_built_in_one_call(tmp_path: Path) -> None:
+    store, asked = FolderStore(tmp_path), []
+
+    def build(folders) -> None:
+        asked.append(sorted(folders))
+        for folder in folders.values():
+            _write(folder)
+
+    store.get_or_build("bb", _write)
+    found = store.get_or_build_all(["cc", "bb", "aa"], build)
+    assert asked == [["aa", "cc"]]
+    assert {digest: (path / "content").read_text() for digest, path in found.items()} == dict.fromkeys(found, "whole")
+    assert store.ls() == sorted(found) == ["aa", "bb", "cc"]
+
+
+def test_builder_of_several_that_raised_leaves_none(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        store.get_or_build_all(["aa", "bb"], lambda folders: [_write(folders["aa"]), 1 / 0])
+    assert store.ls() == []
+    assert [path for path in tmp_path.iterdir() if path.name != ".locks"] == []
+
+
 def test_builder_that_raised_is_followed_by_another(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     with pytest.raises(ZeroDivisionError):
