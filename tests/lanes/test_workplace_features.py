@@ -51,11 +51,11 @@ def asked(workplace):
 
 @pytest.fixture
 def passes(monkeypatch):
-    """The batches that an encoder with the teacher's two blocks and width has heard."""
+    """The number of cuts in each batch that the teacher has heard. It alone is frozen."""
     heard, forward = [], Encoder.forward
 
     def counting(self, audio_BS, samples_B):
-        if not self.training and self.config.width == 32:
+        if not next(self.parameters()).requires_grad:
             heard.append(len(audio_BS))
         return forward(self, audio_BS, samples_B)
 
@@ -77,9 +77,10 @@ def test_trial_on_kept_states_then_the_losses_of_one_with_the_teacher(workplace,
     assert losses("second", 1.0) == first
     assert passes == []
     assert asked_once == 10, "every training cut was heard once"
-    # fp16 rounds targets by 0.05 %, and the mean over thousands of numbers far less.
-    assert first == pytest.approx(online, rel=1e-3)
-    assert first.keys() == {"train/loss", "train/cosine"}
+    # A first loss near 1 changes by less than 1e-5. AdamW makes as large a step for a small gradient as for a large one,
+    # so that a few weights go another way then, and gates double that.
+    assert first == pytest.approx(online, abs=2e-3)
+    assert first["train/loss"] > 0.5
 
 
 def test_states_above_the_budget_then_the_teacher_runs(workplace):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -45,9 +46,7 @@ def test_targets_of_kept_states_then_those_of_the_teacher_up_to_fp16(tones, smal
     pupil, encoder, layers = student(front_end), small_teacher.encoder, [0, 2] if raw else [1, 2]
     found = kept(layers, small_teacher, tones, store)
     asking, reading = (TeacherBatches(pupil, encoder, layers, "fp32", raw=raw, kept=one) for one in (None, found))
-    for _, batch in zip(
-        range(3), TrainingBatches(tones.splits["train"], tones.audio, 5.0, seed=0).from_step(0), strict=False
-    ):
+    for batch in islice(TrainingBatches(tones.splits["train"], tones.audio, 5.0, seed=0).from_step(0), 3):
         one, other = asking(0, batch), reading(0, batch)
         valid_BT = valid_mask(pupil.frames(batch.samples_B), one["targets_LBTW"].shape[2])
         assert one["targets_LBTW"].shape == other["targets_LBTW"].shape
@@ -64,24 +63,23 @@ def test_batches_of_bins_then_the_same_targets_as_of_audio(tones, small_teacher,
         def audio(self, cut):
             return bins[cut.id]
 
-    prepare = TeacherBatches(
-        student("logmel-25hz"), small_teacher.encoder, [1], "fp32", kept=kept([1], small_teacher, tones, store)
-    )
+    found = kept([1], small_teacher, tones, store)
+    prepare = TeacherBatches(student("logmel-25hz"), small_teacher.encoder, [1], "fp32", kept=found)
+    sources = (tones.audio, Bins())
     by_audio, by_bins = (
-        next(TrainingBatches(tones.splits["train"], rows, 5.0, seed=0).from_step(0)) for rows in (tones.audio, Bins())
+        next(TrainingBatches(tones.splits["train"], rows, 5.0, seed=0).from_step(0)) for rows in sources
     )
     assert torch.equal(prepare(0, by_audio)["targets_LBTW"], prepare(0, by_bins)["targets_LBTW"])
 
 
 def test_teacher_is_asked_once_and_only_for_layers_that_are_missing(tones, small_teacher, store, monkeypatch):
-    built = []
-    plain = room._build
-    monkeypatch.setattr(
-        room,
-        "_build",
-        lambda folders, *rest: (built.append([key.layer for key in folders.values()]), plain(folders, *rest)),
-    )
-    said = []
+    built, said, plain = [], [], room._build
+
+    def counting(folders, *rest):
+        built.append([key.layer for key in folders.values()])
+        plain(folders, *rest)
+
+    monkeypatch.setattr(room, "_build", counting)
     with heard_by(lambda *words: said.append(words)):
         kept([2, 1, 1], small_teacher, tones, store)
     assert [sorted(layers) for layers in built] == [[1, 2]]

@@ -1,0 +1,150 @@
+"""Is a search of feature distillation faster if it keeps its teacher's hidden states? Trials with and without, in turn.
+
+The same configurations of `distilhubert` are trained twice, with the same seeds: with the teacher in every update, and
+on hidden states that are kept. The two take turns, so that both meet the same machine, and which of them comes first
+changes from trial to trial. The first trial that keeps them also pays for making them, with its mel bins. Every trial
+is judged on dev after its last update, as in a search. Ray is left out: it takes as long for one as for the other.
+
+`trial_ratio` is the median over configurations of the seconds online over those on kept states, with quartiles,
+`training_ratio` is that of the training alone, and `ratio` that of all trials together, with the making. `error_difference`
+is the mean of the error on kept states less that online, in points, and `largest_difference` that of any trial.
+
+    python benchmarks/kept_features.py [--json] [--trials 12] [--updates 100] [--teacher-updates 200]
+
+Half an hour of AN4 is the default corpus. `--corpus '{kind: synthetic}'` needs none on disk. The teacher is trained first,
+and kept in `--store` if one is given. What results/ shows has `--updates 300 --teacher-updates 700`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from raysearch.lanes.workplace import Workplace
+from raysearch.search.sampler import derived_seed
+from raysearch.spec.loading import parse_spec
+from raysearch.targets.store import Store
+
+ARMS = {"online": 0, "kept": "auto"}
+"""Values of `search.keep_features_gb` by the name of the arm."""
+AN4 = "{kind: an4, root: ../shared/data/asr/an4}"
+
+
+def document(args: argparse.Namespace, keep: float | str) -> dict[str, Any]:
+    """The search, which asks for the space and the teacher of `all-methods-an4`."""
+    return {
+        "name": "kept-features",
+        "corpus": yaml.safe_load(args.corpus),
+        "teacher": {"source": "train", "depth": 6, "width": 256, "updates": args.teacher_updates, "batch_s": 40},
+        "task": {"kind": "phonemes"},
+        "method": "distilhubert",
+        "student": {"position_kernel": 15, "heads": 4},
+        "distillation": {"layers": [2, 4, 6]},
+        "training": {"batch_s": 40, "dropout": 0.0, "lr": 2e-3, "checkpoint_updates": 100},
+        "space": {
+            "student.channels": {"choice": [32, 128, 256]},
+            "student.depth": {"int": [1, 4]},
+            "student.width": {"choice": [64, 96, 128, 192, 256]},
+        },
+        "search": {"trials": args.trials, "updates": args.updates, "seed": args.seed, "keep_features_gb": keep},
+    }
+
+
+def trial(place: Workplace, config: Mapping[str, Any], number: int, folder: Path) -> dict[str, float]:
+    """Seconds of a whole trial and of its training alone, and its error on dev in percent."""
+    started = time.perf_counter()
+    *_, last = place.run(number, config, derived_seed(place.spec.search.seed, number), folder)
+    seconds = time.perf_counter() - started
+    curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    return {"seconds": seconds, "training_s": curve[-1]["seconds"], "error": last.metrics["eval/per"]}
+
+
+def measure(args: argparse.Namespace, store: Store, folder: Path) -> dict[str, Any]:
+    """All trials of both arms, with what they come to."""
+    specs = {arm: parse_spec(document(args, keep), where="kept_features") for arm, keep in ARMS.items()}
+    online = Workplace.prepared(specs["online"], store, torch.device("cpu"))
+    places = {"online": online, "kept": Workplace(specs["kept"], store, online.teacher_folder, online.device)}
+    for place in places.values():
+        # Corpus and teacher are read before the clock starts, as by a lane that is warm.
+        assert len(place.corpus.splits["train"])
+        assert place.teacher.key
+    assert not store.features.ls(), f"{store.features.folder}: keeps states already; the making would not be measured"
+    rng = np.random.default_rng(args.seed)
+    rows = []
+    for number in range(args.trials):
+        config = online.spec.search_space.draw(rng)
+        arms = list(places)[:: -1 if number % 2 else 1]
+        found = {arm: trial(places[arm], config, number, folder / f"{arm}-{number}") for arm in arms}
+        rows.append({"config": config, **found})
+    return summary(rows) | {"bytes": sum(map(store.features.size, store.features.ls())), "trials": rows}
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the trials come to."""
+
+    def of(arm: str, key: str) -> np.ndarray:
+        return np.array([row[arm][key] for row in rows])
+
+    ratios = {key: of("online", key) / of("kept", key) for key in ("seconds", "training_s")}
+    differences = of("kept", "error") - of("online", "error")
+    return {
+        "online_s": float(of("online", "seconds").sum()),
+        "kept_s": float(of("kept", "seconds").sum()),
+        "ratio": float(of("online", "seconds").sum() / of("kept", "seconds").sum()),
+        "trial_ratio": float(np.median(ratios["seconds"])),
+        "trial_ratio_quartiles": np.percentile(ratios["seconds"], (25, 75)).tolist(),
+        "training_ratio": float(np.median(ratios["training_s"])),
+        "training_ratio_quartiles": np.percentile(ratios["training_s"], (25, 75)).tolist(),
+        "making_s": float(rows[0]["kept"]["seconds"] - rows[0]["online"]["seconds"] / np.median(ratios["seconds"])),
+        "error_difference": float(differences.mean()),
+        "largest_difference": float(differences[np.abs(differences).argmax()]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--updates", type=int, default=100, help="of each trial")
+    parser.add_argument("--teacher-updates", type=int, default=200)
+    parser.add_argument("--corpus", default=AN4, help="as a search document has it")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--store", type=Path, help="folder for the teacher; by default it is thrown away")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(args, Store(args.store or Path(folder, "store")), Path(folder))
+    asked = {"updates": args.updates, "teacher_updates": args.teacher_updates, "threads": args.threads}
+    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "torch": torch.__version__}
+    if args.json:
+        print(json.dumps({**asked, **machine, **found}, indent=2))
+        return
+    print(f"{args.trials} trials of distilhubert, {args.updates} updates each; {machine}")
+    print(f"{'trial':>5} {'online s':>9} {'kept s':>9} {'online PER %':>13} {'kept PER %':>11}")
+    for number, row in enumerate(found["trials"]):
+        one, other = row["online"], row["kept"]
+        print(f"{number:5} {one['seconds']:9.1f} {other['seconds']:9.1f} {one['error']:13.2f} {other['error']:11.2f}")
+    print(f"in all {found['online_s']:.0f} s online, {found['kept_s']:.0f} s kept: {found['ratio']:.2f} times faster")
+    for name, key in (("a trial", "trial_ratio"), ("its training", "training_ratio")):
+        low, high = found[f"{key}_quartiles"]
+        print(f"{name}: {found[key]:.2f} times faster (median; quartiles {low:.2f} to {high:.2f})")
+    print(
+        f"making the states, in the first trial: about {found['making_s']:.0f} s; {found['bytes'] / 1e6:.0f} MB on disk"
+    )
+    print(f"error: {found['error_difference']:+.2f} points in the mean, at most {found['largest_difference']:+.2f}")
+
+
+if __name__ == "__main__":
+    main()
