@@ -125,7 +125,11 @@ def _nothing(parameters: Iterable[nn.Parameter], like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ImitationBatches:
-    """Prepares batches for `Verification`: the student hears the disturbed crops, the teacher the clean ones."""
+    """Prepares batches for `Verification`: the student hears the disturbed crops, the teacher the clean ones.
+
+    The teacher's output is not kept on disk. A crop begins anywhere, and each frame depends on all of the crop, so that
+    frames of the whole recording would be others.
+    """
 
     teacher: Encoder
     steps: Steps
