@@ -63,8 +63,10 @@ def passes(monkeypatch):
     return heard
 
 
-@pytest.mark.parametrize("method", ["distilhubert", "dphubert"])
-def test_trial_on_kept_states_then_the_losses_of_one_with_the_teacher(workplace, passes, tmp_path, method):
+# AdamW makes as large a step for a small gradient as for a large one, so that rounding turns a few steps round. With gates
+# it turns more, at a rate that is a hundred times higher.
+@pytest.mark.parametrize(("method", "apart"), [("distilhubert", 1e-4), ("dphubert", 2e-3)])
+def test_trial_on_kept_states_then_the_losses_of_one_with_the_teacher(workplace, passes, tmp_path, method, apart):
     def losses(name, keep):
         passes.clear()
         (report,) = workplace(keep, method).run(0, {"method": method}, 5, tmp_path / name)
@@ -77,9 +79,7 @@ def test_trial_on_kept_states_then_the_losses_of_one_with_the_teacher(workplace,
     assert losses("second", 1.0) == first
     assert passes == []
     assert asked_once == 10, "every training cut was heard once"
-    # A first loss near 1 changes by less than 1e-5. AdamW makes as large a step for a small gradient as for a large one,
-    # so that a few weights go another way then, and gates double that.
-    assert first == pytest.approx(online, abs=2e-3)
+    assert first == pytest.approx(online, abs=apart)
     assert first["train/loss"] > 0.5
 
 
