@@ -3,7 +3,7 @@
 The same configurations of `distilhubert` are trained twice, with the same seeds: with the teacher in every update, and
 on hidden states that are kept. The two take turns, so that both meet the same machine, and which of them comes first
 changes from trial to trial. Every trial is judged on dev after its last update, as in a search. Ray is left out: it
-takes as long for one as for the other.
+takes as long for one as for the other. The first trial on kept states also computes the log-mel bins that stay.
 
 `trial_ratio` is the median over configurations of the seconds online over those on kept states, with quartiles.
 `training_ratio` is that of the training alone. `ratio` is that of all trials together, with the `making_s` in which the

@@ -63,8 +63,8 @@ def passes(monkeypatch):
     return heard
 
 
-# AdamW makes as large a step for a small gradient as for a large one, so that rounding turns a few steps round. With gates
-# it turns more, at a rate that is a hundred times higher.
+# AdamW makes as large a step for a small gradient as for a large one, so that rounding turns a few steps round. With
+# gates it turns more, at a rate that is a hundred times higher.
 @pytest.mark.parametrize(("method", "apart"), [("distilhubert", 1e-4), ("dphubert", 2e-3)])
 def test_trial_on_kept_states_then_the_losses_of_one_with_the_teacher(workplace, passes, tmp_path, method, apart):
     def losses(name, keep):
