@@ -65,8 +65,8 @@ def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFo
             if size := _size(folder, number):
                 checkpoints[name, number] = size
     store = place.store
-    stores = (store.label_sets.folders, store.mels, store.features)
-    return Garbage(*(folders.unused(before_s) for folders in stores), checkpoints, unread)
+    label_sets, mels = store.label_sets.folders.unused(before_s), store.mels.unused(before_s)
+    return Garbage(label_sets, mels, store.features.unused(before_s), checkpoints, unread)
 
 
 def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
