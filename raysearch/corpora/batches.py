@@ -6,6 +6,7 @@ A batch of B cuts, padded with zeros to the longest, S samples at 16 kHz:
                                      computed before, it holds these in place of samples: (B, T, M)
     samples_B   int64                samples of each cut, all above zero
     cuts        B lhotse cuts, in the order of the rows
+    beside      what else belongs to these cuts and was read together with them, such as a teacher's hidden states
     number      place of the batch in the stream of one worker, from 0. It seeds whatever is random about the batch
 
 A batch has at most `batch_s` seconds, padding included: B x S <= batch_s x 16,000. A cut that is longer than that is a
@@ -16,9 +17,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ class Batch:
     samples_B: Tensor
     cuts: list[MonoCut]
     number: int = field(default=0, kw_only=True)
+    beside: Any = field(default=None, kw_only=True)
 
 
 def load_audio(cut: MonoCut) -> np.ndarray:
@@ -140,8 +142,12 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
         readers: int = 0,
+        beside: Callable[[Batch], Any] = lambda batch: None,
     ) -> None:
-        """`readers` is the number of processes that make this worker's batches ahead of it. It does not change them."""
+        """`readers` is the number of processes that make this worker's batches ahead of it. It does not change them.
+
+        `beside` gives what else belongs to a batch. Readers call it, so that what it reads is read ahead, too.
+        """
         ordered = sorted(((cut.num_samples, cut.id, cut) for cut in cuts), key=lambda row: row[:2])
         assert ordered, "no cuts to train on"
         self._cuts = [cut for _, _, cut in ordered]
@@ -149,6 +155,7 @@ class TrainingBatches:
         self._store = store
         self._seed = seed
         self._rank, self._world_size, self._readers = rank, world_size, readers
+        self._beside = beside
         self._order: tuple[int, list[np.ndarray]] | None = None
         lengths = np.array([samples for samples, _, _ in ordered])
         limit = batch_s * SAMPLE_RATE_HZ
@@ -173,7 +180,7 @@ class TrainingBatches:
             for bucket, count in buckets
         ]
         largest = max(groups, key=lambda group: len(group) * self._cuts[group[-1]].num_samples)
-        return next(_batches([self._cuts[index] for index in largest], self._store), None)
+        return self._read([self._cuts[index] for index in largest])
 
     def _batch(self, step: int) -> Batch | None:
         """This worker's batch of a step. None if none of its cuts can be read."""
@@ -181,8 +188,11 @@ class TrainingBatches:
         # The order of the current epoch is kept, because all its steps ask for it.
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, self._epoch(epoch)
-        cuts = [self._cuts[index] for index in self._share(self._order[1][place])]
-        return next(_batches(cuts, self._store, step), None)
+        return self._read([self._cuts[index] for index in self._share(self._order[1][place])], step)
+
+    def _read(self, cuts: list[MonoCut], number: int = 0) -> Batch | None:
+        batch = next(_batches(cuts, self._store, number), None)
+        return batch and replace(batch, beside=self._beside(batch))
 
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self._seed, epoch])

@@ -24,7 +24,14 @@ from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
 from raysearch.spec.document import Spec
 from raysearch.targets.build import build_label_set
-from raysearch.targets.kept_features import KeptFeatures, features_bytes, kept_features, missing_layers
+from raysearch.targets.kept_features import (
+    Grid,
+    KeptFeatures,
+    features_bytes,
+    kept_features,
+    kept_grid,
+    missing_layers,
+)
 from raysearch.targets.label_set import LabelSet
 from raysearch.targets.mels import Mels, mels_of
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
@@ -36,6 +43,7 @@ from raysearch.tasks.task import Task
 from raysearch.teachers.heads import own_head, trained_head
 from raysearch.teachers.loading import load_teacher
 from raysearch.teachers.store import prepare_teacher
+from raysearch.training.process import as_first
 from raysearch.training.report import Report
 from raysearch.training.settings import TrainingSettings
 
@@ -94,23 +102,33 @@ class Workplace:
         """Log-mel bins of the training cuts: from the store, or computed now. None if they are too many to keep."""
         return mels_of(self.corpus, bins, self.store.mels)
 
-    def kept_features(self, method: str, layers: list[int], training: TrainingSettings) -> KeptFeatures | None:
-        """The teacher's hidden states on the training split, from the store or made now.
+    def kept_features(
+        self, method: str, layers: list[int], student: EncoderConfig, training: TrainingSettings
+    ) -> KeptFeatures | None:
+        """The teacher's hidden states for such a student on the training split, from the store or made now.
 
         None if the search does not keep them, so that a method's trials run the teacher in every update.
         """
-        store, teacher = self.store.features, self.teacher.encoder.config
+        teacher = self.teacher.encoder.config
         assert isinstance(teacher, EncoderConfig)  # a teacher without blocks was refused
-        layer_bytes = features_bytes(teacher, (cut.num_samples for cut in self.corpus.splits["train"]))
+        grid = kept_grid(teacher, student)
+        # Another process of the trial may find less room on its disk, because the first one writes already.
+        if not as_first(self._keeps(method, layers, grid, teacher, training)):
+            return None
+        store, device = self.store.features, self.device
+        return kept_features(layers, grid, self.teacher, self.corpus, store, device, LABELLING_BATCH_S)
+
+    def _keeps(
+        self, method: str, layers: list[int], grid: Grid, teacher: EncoderConfig, training: TrainingSettings
+    ) -> bool:
+        layer_bytes = features_bytes(teacher, grid, (cut.num_samples for cut in self.corpus.splits["train"]))
         needed, train_s = layer_bytes * len(set(layers)), 3600 * self.corpus.hours("train")
         keeps = self.spec.keeps_features(method, training, needed, train_s)
-        if self.spec.search.keep_features_gb == "auto":
-            # What an earlier search has kept costs nothing any more.
-            missing = missing_layers(layers, self.teacher, self.corpus, store)
-            keeps = not missing or (keeps and layer_bytes * len(missing) <= self._free_bytes * AUTO_SHARE)
-        if not keeps:
-            return None
-        return kept_features(layers, self.teacher, self.corpus, store, self.device, LABELLING_BATCH_S)
+        if self.spec.search.keep_features_gb != "auto":
+            return keeps
+        # What an earlier search has kept costs nothing any more.
+        missing = missing_layers(layers, grid, self.teacher, self.corpus, self.store.features)
+        return not missing or (keeps and layer_bytes * missing <= self._free_bytes * AUTO_SHARE)
 
     @property
     def _free_bytes(self) -> int:

@@ -9,6 +9,7 @@ from raysearch.corpora.batches import Rows, TrainingBatches
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.trial import Trial
+from raysearch.targets.kept_features import KeptFeatures
 from raysearch.training.initial import initial_encoder
 from raysearch.training.loop import fit, saved
 from raysearch.training.loss_module import LossModule
@@ -39,30 +40,39 @@ def train_student(
     settings: TrainingSettings,
     rows: Rows | None = None,
     *,
+    kept: KeptFeatures | None = None,
     more: More = nothing_more,
 ) -> Iterator[Report]:
     """Trains `module` on the corpus's training split. `fit` describes the reports, resuming and errors.
 
-    Batches are made of audio, or of `rows` where these are given. `more` gives metrics beside the student's errors.
+    Batches are made of audio, or of `rows` where these are given, with the hidden states in `kept` beside them. `more`
+    gives metrics beside the student's errors.
     """
-    batches, settings = batches_for(trial, module, prepare, settings, rows)
+    batches, settings = batches_for(trial, module, prepare, settings, rows, kept)
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
     return fit(run, Recipe(module, batches, prepare, trial.evaluate, more=more))
 
 
 def batches_for(
-    trial: Trial[Any], module: LossModule, prepare: Prepare, settings: TrainingSettings, rows: Rows | None = None
+    trial: Trial[Any],
+    module: LossModule,
+    prepare: Prepare,
+    settings: TrainingSettings,
+    rows: Rows | None = None,
+    kept: KeptFeatures | None = None,
 ) -> tuple[TrainingBatches, TrainingSettings]:
     """The training split in batches of as many seconds as the settings say, and the settings.
 
     On a GPU batches are halved until one fits into its memory. The settings that come back then add up the gradients of
     as many batches as one was divided into, so that an update sees the same seconds of audio.
     """
-    cuts = trial.corpus.splits["train"]
+    cuts, source = trial.corpus.splits["train"], rows or trial.corpus.audio
+    beside: dict[str, Any] = {}
+    if kept:
+        source, beside = kept.rows(source), {"beside": kept.of}
 
     def build(batch_s: float) -> TrainingBatches:
-        source = rows or trial.corpus.audio
-        return TrainingBatches(cuts, source, batch_s, trial.seed, rank(), world_size(), trial.readers)
+        return TrainingBatches(cuts, source, batch_s, trial.seed, rank(), world_size(), trial.readers, **beside)
 
     if trial.device.type != "cuda":
         return build(settings.batch_s), settings

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from raysearch.corpora.batches import Rows
     from raysearch.corpora.corpus import Corpus
+    from raysearch.encoder.config import EncoderConfig
     from raysearch.encoder.teacher import Teacher
     from raysearch.targets.kept_features import KeptFeatures
     from raysearch.targets.label_set import LabelSet
@@ -65,9 +66,11 @@ class Trial(Generic[S]):
     mels: Callable[[int], Rows | None] = lambda bins: None
     """Function from the number of log-mel bins to those of the training split. None where they are not kept, and then
     batches are made of audio."""
-    kept_features: Callable[[list[int], TrainingSettings], KeptFeatures | None] = lambda layers, training: None
-    """Function from layers of the teacher, numbered from 0, and the trial's settings of training to the hidden states
-    of these layers on the training split. None where they are not kept, and then the teacher runs in every update."""
+    kept_features: Callable[[list[int], EncoderConfig, TrainingSettings], KeptFeatures | None] = (
+        lambda layers, student, training: None
+    )
+    """Function from layers of the teacher, numbered from 0, the student and its settings of training to the hidden
+    states of these layers on the training split. None where they are not kept, and the teacher runs in every update."""
     objective: Callable[[Literal["auto", "phones", "characters"]], Objective] | None = None
     """Function from what a CTC head shall read to the task that methods train a student for, with a head that knows
     it. `auto` is what the search judges. Without the function a student learns to read, and its head starts from

@@ -32,14 +32,26 @@ def align_frames(x: Frames, from_hop: int, to_hop: int, frames: int, later: int 
     if from_hop % to_hop and to_hop % from_hop:
         expected = f"a multiple or a divisor of the labels' {_hz(from_hop)}"
         raise InputError(f"student.front_end: frames at {_hz(to_hop)}; expected {expected}")
-    shift = (2 * later + from_hop) // (2 * from_hop)
-    source_T = np.maximum(np.arange(frames) * to_hop // from_hop + shift, 0)
-    # Number of the frames whose source frame exists.
-    covered = int(np.searchsorted(source_T, len(x)))
+    covered = min(frames, frames_covered(len(x), from_hop, to_hop, later))
     if frames - covered > 1 or not len(x):
         got = f"{len(x)} frames at {_hz(from_hop)} cover {covered} of {frames} frames at {_hz(to_hop)}"
         raise ValueError(f"{got}; expected at most one to be missing")
+    source_T = np.maximum(np.arange(frames) * to_hop // from_hop + _shift(from_hop, later), 0)
     return x[np.minimum(source_T, len(x) - 1)]
+
+
+def frames_covered(count: int, from_hop: int, to_hop: int, later: int = 0) -> int:
+    """The number of frames, one every `to_hop` samples, that `count` frames of the other rate have a frame for.
+
+    The first of them is centred `later` samples after the first of the others.
+    """
+    # The last of them is the last t with t x to_hop // from_hop + shift < count.
+    return max(0, -((_shift(from_hop, later) - count) * from_hop // to_hop))
+
+
+def _shift(from_hop: int, later: int) -> int:
+    """The number of the frame that is nearest to a centre `later` samples after that of frame 0."""
+    return (2 * later + from_hop) // (2 * from_hop)
 
 
 def _hz(hop_samples: int) -> str:

@@ -1,45 +1,58 @@
 """Hidden states of a teacher on all training cuts, kept on disk, so that a search asks the teacher once.
 
-One folder holds one layer, so that trials which want different layers share those that they have in common. The states
-are the teacher's own, at its own frame rate and not normalised: students of any rate thin them when they read them.
-They are in fp16, which changes a number by at most 0.05 % of itself, or by 3e-8 if it is below 6e-5. The states of a
-cut that holds larger numbers than fp16 has are divided by a power of two, which rounds nothing.
+One folder holds one layer, so that trials which want different layers share those that they have in common. States lie
+on the student's frames, or on the teacher's where these are fewer, and are not normalised. They are in fp16, which
+changes a number by at most 0.05 % of itself, or by 3e-8 if it is below 6e-5. The states of a cut that holds larger
+numbers than fp16 has are divided by a power of two, which rounds nothing.
 
-Shapes: L layers, B batch, U teacher frames, W teacher width, N frames of all cuts.
+A batch reads its cuts from a file that is mapped into memory, never the whole of it. So each cut has a checksum.
+
+Shapes: L layers, B batch, U kept frames, W teacher width, N frames of all cuts.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from lhotse.cut import MonoCut
 from torch import Tensor
 
-from raysearch.corpora.batches import Batch, evaluation_batches
+from raysearch.corpora.batches import Batch, Rows, UnreadableError, evaluation_batches
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.frames import frames
 from raysearch.errors import WorkError
 from raysearch.files.digest import document_digest
-from raysearch.targets.store import FolderStore
+from raysearch.targets.align import align_frames, frames_covered
+from raysearch.targets.store import STATES_NAME, FolderStore, discard
 from raysearch.training.monitoring.progress import counted
 
 if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
     from raysearch.encoder.teacher import Teacher
 
-_DOCUMENT, _STATES = "features.json", "states.fp16"
+_DOCUMENT = "features.json"
 _BYTES = np.float16().nbytes
 _MOST_EXPONENT = 15
 """Numbers below 2 to this power fit into fp16."""
+
+
+class Grid(NamedTuple):
+    """Where frames lie in a recording."""
+
+    hop_samples: int
+    """Samples from one frame to the next."""
+    first_sample: int
+    """The sample on which the first frame is centred."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +65,37 @@ class FeatureKey:
     """0 is the input of the first block, 1 its output."""
     corpus: str
     """Fingerprint of the corpus. Its training split is heard."""
+    hop_samples: int
+    """Samples from one kept frame to the next."""
+    first_sample: int
+    """The sample on which the first kept frame is centred."""
 
     @property
     def digest(self) -> str:
         """The name of the layer's folder in the store, 16 hexadecimal digits."""
         return document_digest({**asdict(self), "kept": "hidden states in fp16"})
+
+
+class Span(NamedTuple):
+    """The place of a cut's states in their file."""
+
+    start: int
+    """Number of the first frame."""
+    end: int
+    """Number of the frame after the last."""
+    exponent: int
+    """The states were divided by 2 to this power."""
+    checksum: int
+    """CRC-32 of their bytes."""
+
+
+class States(NamedTuple):
+    """The hidden states of a batch, as they are kept."""
+
+    states_LBUW: Tensor
+    """In fp16. After its own frames each row repeats the last one."""
+    factors_LB11: Tensor
+    """What the states must be multiplied by, in fp32."""
 
 
 class KeptLayer:
@@ -65,115 +104,172 @@ class KeptLayer:
     def __init__(self, folder: Path) -> None:
         """Opens a folder. Raises: WorkError if a file is missing or not what it should be."""
         self.folder = folder
+        self._whole: set[str] = set()
         try:
             document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
-            self.key, self.hop_samples = FeatureKey(**document["key"]), int(document["hop_samples"])
-            self._spans: dict[str, tuple[int, int, int]] = document["spans"]
-            last = max((end for _, end, _ in self._spans.values()), default=0)
-            shape = (last, document["width"])
-            self.states_NW = np.memmap(folder / _STATES, np.float16, "r", shape=shape)
+            self.key = FeatureKey(**document["key"])
+            self._spans = {cut: Span(*span) for cut, span in document["spans"].items()}
+            shape = (max((span.end for span in self._spans.values()), default=0), document["width"])
+            self._states_NW = np.memmap(folder / STATES_NAME, np.float16, "r", shape=shape)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as err:
             raise WorkError(f"features {folder} are unreadable ({err}); delete the folder, they are made anew") from err
 
-    def span(self, cut: MonoCut) -> tuple[slice, float]:
-        """The place of a cut's frames in `states_NW`, and the factor that they were divided by.
+    def __contains__(self, cut: MonoCut) -> bool:
+        return cut.id in self._spans
 
-        Raises: WorkError if the cut could not be read when the teacher heard the others.
+    def states(self, cut: MonoCut) -> tuple[np.ndarray, float]:
+        """The states of a cut in fp16 (U, W), and the factor that they were divided by.
+
+        Raises: WorkError if they are damaged. The folder is removed then, so that they are made anew.
         """
-        if cut.id not in self._spans:
-            raise WorkError(f"{self.folder}: without cut {cut.id}, which could not be read then; delete the folder")
-        start, end, power = self._spans[cut.id]
-        return slice(start, end), 2.0**power
+        span = self._spans[cut.id]
+        states_UW = self._states_NW[span.start : span.end]
+        if cut.id not in self._whole:
+            if zlib.crc32(states_UW) != span.checksum:
+                with suppress(OSError):  # where nothing may be written, somebody else has to remove it
+                    discard(self.folder)
+                raise WorkError(f"features {self.folder}: cut {cut.id} is damaged; they are made anew when next asked")
+            self._whole.add(cut.id)
+        return states_UW, 2.0**span.exponent
 
     def document(self) -> dict[str, Any]:
-        """Digest, key, rate, cuts and bytes in one flat mapping, for JSON."""
-        found = {"digest": self.key.digest, **asdict(self.key), "hop_samples": self.hop_samples}
-        return {**found, "cuts": len(self._spans), "bytes": self.states_NW.nbytes}
+        """Digest, key, cuts and bytes in one flat mapping, for JSON."""
+        counts = {"cuts": len(self._spans), "bytes": self._states_NW.nbytes}
+        return {"digest": self.key.digest, **asdict(self.key), **counts}
 
 
 class KeptFeatures:
     """The hidden states of several layers, for batches."""
 
-    def __init__(self, layers: Sequence[KeptLayer]) -> None:
+    def __init__(self, layers: Sequence[KeptLayer], grid: Grid) -> None:
+        """`grid` says where the frames of all these layers lie."""
+        self.grid = grid
         self._layers = layers
 
-    def batch(self, cuts: Sequence[MonoCut], longest: int) -> tuple[Tensor, Tensor]:
-        """The states of cuts as they are kept, with zeros up to `longest` frames, and the factors to multiply them by.
+    def rows(self, rows: Rows) -> Rows:
+        """The same rows. Cuts that could not be read when the teacher heard the others count as unreadable."""
+        return _Heard(rows, self._layers)
 
-        The states are (L, B, U, W) in fp16, the factors (L, B, 1, 1) in fp32.
-        """
-        width = self._layers[0].states_NW.shape[1]
-        states_LBUW = np.zeros((len(self._layers), len(cuts), longest, width), np.float16)
-        factors_LB = np.ones((len(self._layers), len(cuts)), np.float32)
-        for place, layer in enumerate(self._layers):
-            for row, cut in enumerate(cuts):
-                where, factors_LB[place, row] = layer.span(cut)
-                states_LBUW[place, row, : where.stop - where.start] = layer.states_NW[where]
-        return torch.from_numpy(states_LBUW), torch.from_numpy(factors_LB)[:, :, None, None]
+    def of(self, batch: Batch) -> States:
+        """The states of a batch's cuts, read from disk. Raises: WorkError if they are damaged."""
+        found = [[layer.states(cut) for cut in batch.cuts] for layer in self._layers]
+        longest, width = max(states.shape for row in found for states, _ in row)
+        states_LBUW = np.zeros((len(found), len(batch.cuts), longest, width), np.float16)
+        for into_BUW, of_layer in zip(states_LBUW, found, strict=True):
+            for into_UW, (states_UW, _) in zip(into_BUW, of_layer, strict=True):
+                into_UW[: len(states_UW)] = states_UW
+                if len(states_UW):
+                    into_UW[len(states_UW) :] = states_UW[-1]
+        factors_LB = torch.tensor([[factor for _, factor in of_layer] for of_layer in found])
+        return States(torch.from_numpy(states_LBUW), factors_LB[:, :, None, None])
 
 
-def features_bytes(teacher: EncoderConfig, samples: Iterable[int]) -> int:
+class _Heard:
+    """Rows of cuts whose states are kept."""
+
+    def __init__(self, rows: Rows, layers: Sequence[KeptLayer]) -> None:
+        self._rows, self._layers = rows, layers
+
+    def audio(self, cut: MonoCut) -> np.ndarray:
+        if any(cut not in layer for layer in self._layers):
+            raise UnreadableError(f"{cut.id}: could not be read when the teacher heard the others")
+        return self._rows.audio(cut)
+
+
+def kept_grid(teacher: EncoderConfig, student: EncoderConfig) -> Grid:
+    """The frames that are kept for students of this kind: theirs, or the teacher's unless these are more."""
+    slower = max(teacher, student, key=lambda config: config.hop_samples)
+    return Grid(slower.hop_samples, slower.first_sample)
+
+
+def features_bytes(teacher: EncoderConfig, grid: Grid, samples: Iterable[int]) -> int:
     """Bytes on disk of one layer's states on cuts of so many samples."""
-    return sum(frames(teacher, cut) for cut in samples) * teacher.width * _BYTES
+    return sum(_kept_frames(teacher, grid, frames(teacher, cut)) for cut in samples) * teacher.width * _BYTES
 
 
-def missing_layers(layers: Iterable[int], teacher: Teacher, corpus: Corpus, store: FolderStore) -> list[int]:
-    """Those of the layers, numbered from 0, whose states are not in the store yet."""
-    keys = (FeatureKey(teacher.key, layer, corpus.fingerprint) for layer in sorted(set(layers)))
-    return [key.layer for key in keys if store.get(key.digest) is None]
+def missing_layers(layers: Iterable[int], grid: Grid, teacher: Teacher, corpus: Corpus, store: FolderStore) -> int:
+    """How many of the layers, numbered from 0, are not in the store yet."""
+    return sum(store.get(key.digest) is None for key in _keys(layers, grid, teacher, corpus))
 
 
 def kept_features(
-    layers: Sequence[int], teacher: Teacher, corpus: Corpus, store: FolderStore, device: torch.device, batch_s: float
+    layers: Sequence[int],
+    grid: Grid,
+    teacher: Teacher,
+    corpus: Corpus,
+    store: FolderStore,
+    device: torch.device,
+    batch_s: float,
 ) -> KeptFeatures:
     """The states of the layers, numbered from 0, from the store; the teacher is asked once for all that are missing.
 
     It runs on `device` in fp32, on batches of at most `batch_s` seconds, padding included.
     """
-    keys = {key.digest: key for key in (FeatureKey(teacher.key, layer, corpus.fingerprint) for layer in layers)}
+    keys = {key.digest: key for key in _keys(layers, grid, teacher, corpus)}
 
     def build(folders: Mapping[str, Path]) -> None:
         cuts = corpus.splits["train"]
         batches = evaluation_batches(cuts, corpus.audio, batch_s)
         wanted = {folder: keys[digest] for digest, folder in folders.items()}
-        _build(wanted, teacher.encoder.to(device), batches, len(cuts))
+        _build(wanted, grid, teacher.encoder.to(device), batches, len(cuts))
 
     found = store.get_or_build_all(list(keys), build)
     opened = {keys[digest].layer: KeptLayer(folder) for digest, folder in found.items()}
-    return KeptFeatures([opened[layer] for layer in layers])
+    return KeptFeatures([opened[layer] for layer in layers], grid)
 
 
-def _build(folders: Mapping[Path, FeatureKey], encoder: Encoder, batches: Iterable[Batch], cuts: int) -> None:
-    spans: dict[Path, dict[str, tuple[int, int, int]]] = {folder: {} for folder in folders}
+def _keys(layers: Iterable[int], grid: Grid, teacher: Teacher, corpus: Corpus) -> list[FeatureKey]:
+    return [FeatureKey(teacher.key, layer, corpus.fingerprint, *grid) for layer in sorted(set(layers))]
+
+
+def _build(
+    folders: Mapping[Path, FeatureKey], grid: Grid, encoder: Encoder, batches: Iterable[Batch], cuts: int
+) -> None:
+    spans: dict[Path, dict[str, Span]] = {folder: {} for folder in folders}
     end = 0
     with ExitStack() as stack:
         # The files grow as they are written. A full disk is an error then, where a mapped file would end the process.
-        files = {folder: stack.enter_context((folder / _STATES).open("wb")) for folder in folders}
-        heard = _heard(encoder, [key.layer for key in folders.values()], batches)
+        files = {folder: stack.enter_context((folder / STATES_NAME).open("wb")) for folder in folders}
+        heard = _heard(encoder, grid, [key.layer for key in folders.values()], batches)
         for cut, states_LUW in counted(heard, "teacher features", cuts):
             start, end = end, end + states_LUW.shape[1]
             for folder, states_UW in zip(folders, states_LUW, strict=True):
-                power = _power(states_UW)
-                spans[folder][cut] = start, end, power
-                files[folder].write((states_UW / 2.0**power).astype(np.float16).tobytes())
+                exponent = _exponent(states_UW)
+                content = (states_UW / 2.0**exponent).astype(np.float16).tobytes()
+                files[folder].write(content)
+                spans[folder][cut] = Span(start, end, exponent, zlib.crc32(content))
     for folder, key in folders.items():
-        rate = {"hop_samples": encoder.config.hop_samples, "width": encoder.config.width}
-        document = {"key": asdict(key), **rate, "spans": spans[folder]}
+        document = {"key": asdict(key), "width": encoder.config.width, "spans": spans[folder]}
         (folder / _DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
 
 
 @torch.inference_mode()
-def _heard(encoder: Encoder, layers: list[int], batches: Iterable[Batch]) -> Iterator[tuple[str, np.ndarray]]:
-    """The id of each cut, and its states in float32, (L, U, W)."""
-    device = next(encoder.parameters()).device
+def _heard(
+    encoder: Encoder, grid: Grid, layers: list[int], batches: Iterable[Batch]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The id of each cut, and its states on the frames that are kept, in float32 (L, U, W)."""
+    config, device = encoder.config, next(encoder.parameters()).device
     for batch in batches:
         encoded = encoder(batch.audio_BS.to(device), batch.samples_B.to(device))
-        states_BLUW = torch.stack([encoded.hidden[layer] for layer in layers], dim=1).float().cpu().numpy()
-        for cut, states_LUW, count in zip(batch.cuts, states_BLUW, encoded.frames_B.tolist(), strict=True):
-            yield cut.id, states_LUW[:, :count]
+        states_BULW = torch.stack([encoded.hidden[layer] for layer in layers], dim=2).float().cpu().numpy()
+        for cut, states_ULW, count in zip(batch.cuts, states_BULW, encoded.frames_B.tolist(), strict=True):
+            yield cut.id, _on_grid(states_ULW[:count], config, grid).swapaxes(0, 1)
 
 
-def _power(states_UW: np.ndarray) -> int:
+def _on_grid(states_ULW: np.ndarray, teacher: EncoderConfig, grid: Grid) -> np.ndarray:
+    """The frames that are kept of a teacher's states. A cut too short for a frame has none."""
+    kept, later = _kept_frames(teacher, grid, len(states_ULW)), grid.first_sample - teacher.first_sample
+    return align_frames(states_ULW, teacher.hop_samples, grid.hop_samples, kept, later) if kept else states_ULW
+
+
+def _kept_frames(teacher: EncoderConfig, grid: Grid, count: int) -> int:
+    """How many frames are kept of `count` frames of the teacher."""
+    later = grid.first_sample - teacher.first_sample
+    # A student's last frame may lie behind the last one of Whisper, which stands for it.
+    return frames_covered(count, teacher.hop_samples, grid.hop_samples, later) + bool(count and later)
+
+
+def _exponent(states_UW: np.ndarray) -> int:
     """The power of two by which states are divided so that fp16 holds them. It is 0 for most teachers."""
     largest = float(np.abs(states_UW).max(initial=0.0))
     return max(0, math.frexp(largest)[1] - _MOST_EXPONENT)

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 STORE = "_store"
 """Name of the store beside the searches."""
+STATES_NAME = "states.fp16"
+"""Name of the file of hidden states. It is large, and whoever reads it compares a checksum for each cut."""
 _MARKER = "complete"
 """Name of the file that makes a folder count. It holds the folder's seal."""
 
@@ -73,24 +75,28 @@ class Store:
     @property
     def features(self) -> FolderStore:
         """The hidden states of teachers on all corpora, one folder a layer."""
-        return self._folders("features")
+        return self._folders("features", sized=(STATES_NAME,))
 
     @property
     def mels(self) -> FolderStore:
         """The log-mel bins of all corpora. Every node has its own, because they are sooner computed than fetched."""
         return FolderStore(self.folder / "mels", None, self.flight)
 
-    def _folders(self, kind: str) -> FolderStore:
-        return FolderStore(self.folder / kind, Remote(f"{self.uri}/{kind}") if self.uri else None, self.flight)
+    def _folders(self, kind: str, sized: Sequence[str] = ()) -> FolderStore:
+        return FolderStore(self.folder / kind, Remote(f"{self.uri}/{kind}") if self.uri else None, self.flight, sized)
 
 
 class FolderStore:
     """A store of content-addressed folders. A folder counts only if it has its marker and is as the marker says."""
 
-    def __init__(self, folder: Path, remote: Remote | None = None, flight: Flight = nullcontext) -> None:
+    def __init__(
+        self, folder: Path, remote: Remote | None = None, flight: Flight = nullcontext, sized: Sequence[str] = ()
+    ) -> None:
+        """`sized` are names of files so large that they count as undamaged if their size is right."""
         self.folder = folder
         self._remote = remote
         self._flight = flight
+        self._sized = sized
 
     def get(self, digest: str) -> Path | None:
         """The folder of a digest. None if it was not built to its end, or is damaged."""
@@ -138,12 +144,12 @@ class FolderStore:
 
     def _fill(self, digests: Sequence[str], build: Callable[[Mapping[str, Path]], None]) -> None:
         for digest in digests:
-            _discard(self.folder / digest)
+            discard(self.folder / digest)
         with ExitStack() as stack:
             parts = {digest: stack.enter_context(whole_folder(self.folder / digest)) for digest in digests}
             build(parts)
             for part in parts.values():
-                seal(part, _MARKER)
+                seal(part, _MARKER, self._sized)
         for digest in digests:
             if self._remote:
                 self._remote.push(self.folder / digest, digest, skip=(_MARKER,))
@@ -190,7 +196,7 @@ class FolderStore:
         with self._lock(name.removesuffix(PART)):
             if self._remote:
                 self._remote.delete(name)
-            _discard(self.folder / name)
+            discard(self.folder / name)
 
     def unused(self, before_s: float) -> dict[str, int]:
         """The size in bytes of each folder that has not been used since `before_s` (Unix time), by name.
@@ -217,7 +223,7 @@ class FolderStore:
             yield  # closing the file, or dying, releases the lock
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Removes a folder of a store, if it is there. Raises: OSError if it may not."""
     # Without its marker the folder counts no more, even if removing it stops half-way.
     (path / _MARKER).unlink(missing_ok=True)

@@ -46,7 +46,7 @@ def workplace(tones, small_teacher, tmp_path, monkeypatch):
 
 def asked(workplace):
     settings = workplace.spec.settings({"method": workplace.spec.methods[0]})
-    return workplace.kept_features(workplace.spec.methods[0], [1, 2], settings.training)
+    return workplace.kept_features(workplace.spec.methods[0], [1, 2], settings.student.encoder(), settings.training)
 
 
 @pytest.fixture

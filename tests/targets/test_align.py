@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysearch.errors import InputError
-from raysearch.targets.align import align_frames
+from raysearch.targets.align import align_frames, frames_covered
 
 
 def _waveform_frames(samples: int) -> int:
@@ -65,3 +65,16 @@ def test_two_missing_frames_are_refused() -> None:
 def test_rates_without_common_grid_are_refused() -> None:
     with pytest.raises(InputError, match=r"frames at 33\.3333 Hz; expected a multiple or a divisor of .* 50 Hz"):
         align_frames(np.arange(9), 320, 480, 6)
+
+
+@given(
+    count=st.integers(1, 200),
+    hops=st.sampled_from([(320, 320), (320, 640), (160, 640), (640, 320)]),
+    later=st.sampled_from([0, 200, -200]),
+)
+def test_frames_covered_always_are_those_that_need_no_repetition(count: int, hops: tuple[int, int], later: int) -> None:
+    covered = frames_covered(count, *hops, later)
+    # The frames' numbers as a straight line: where it ends, there is no further frame to take.
+    centres = np.arange(covered + 1) * hops[1] // hops[0] + (2 * later + hops[0]) // (2 * hops[0])
+    assert centres[-1] >= count
+    assert np.all(centres[:-1] < count)

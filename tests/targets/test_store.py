@@ -83,6 +83,18 @@ def test_builder_of_several_that_raised_leaves_none(tmp_path: Path) -> None:
     assert [path for path in tmp_path.iterdir() if path.name != ".locks"] == []
 
 
+def test_of_a_large_file_the_size_alone_is_compared(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path, sized=("large",))
+    path = store.get_or_build("ab", lambda folder: [(folder / name).write_text("1234") for name in ("large", "small")])
+    (path / "large").write_text("9999")
+    assert store.get("ab") == path
+    (path / "small").write_text("9999")
+    assert store.get("ab") is None
+    (path / "small").write_text("1234")
+    (path / "large").write_text("123")
+    assert store.get("ab") is None
+
+
 def test_builder_that_raised_is_followed_by_another(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     with pytest.raises(ZeroDivisionError):

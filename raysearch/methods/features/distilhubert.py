@@ -50,9 +50,9 @@ class DistilHubert:
         student = student_for(trial, self.student(settings, teacher.config), settings.training)
         module = FeatureRegression(student, teacher.config.width, settings.distillation)
         layers = block_numbers(settings.distillation.layers, teacher.config.depth)
-        kept = trial.kept_features(layers, settings.training)
-        prepare = TeacherBatches(student, teacher, layers, trial.precision, kept=kept)
+        kept = trial.kept_features(layers, student.config, settings.training)
+        prepare = TeacherBatches(student, teacher, layers, trial.precision, grid=kept.grid if kept else None)
         # Where no teacher hears the audio, a log-mel student needs its bins alone.
         front_end = student.config.front_end
         rows = trial.mels(front_end.bins) if kept and front_end.kind == "logmel" else None
-        return train_student(trial, module, prepare, settings.training, rows)
+        return train_student(trial, module, prepare, settings.training, rows, kept=kept)

@@ -17,7 +17,7 @@ from raysearch.encoder.frames import frames
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.settings import block_numbers
 from raysearch.targets.align import align_frames
-from raysearch.targets.kept_features import KeptFeatures
+from raysearch.targets.kept_features import Grid, States
 from raysearch.training.loss_module import LossModule
 from raysearch.training.precision import autocast
 
@@ -58,7 +58,8 @@ class TeacherBatches:
     """Prepares batches: audio, and the teacher's hidden states on the student's frames.
 
     The hidden states are LayerNormed, or with `raw` left as they are. Only with `raw` may layer 0 be among them, which
-    is the input of the first block. They are those in `kept`, which has the same layers. Without it the teacher runs.
+    is the input of the first block. With `grid` they are those that lie beside each batch, on the frames that it
+    describes. Without it the teacher runs.
     """
 
     def __init__(
@@ -69,37 +70,43 @@ class TeacherBatches:
         precision: str,
         *,
         raw: bool = False,
-        kept: KeptFeatures | None = None,
+        grid: Grid | None = None,
     ) -> None:
         self._frames = student.frames
         self._teacher = teacher
         self._device = next(teacher.parameters()).device
         self._blocks = block_numbers(layers, teacher.config.depth, first=0 if raw else 1)
         self._raw = raw
-        self._hops = teacher.config.hop_samples, student.config.hop_samples
-        self._later = student.config.first_sample - teacher.config.first_sample
+        self._grid = grid
+        hop, first = grid or Grid(teacher.config.hop_samples, teacher.config.first_sample)
+        self._hops, self._later = (hop, student.config.hop_samples), student.config.first_sample - first
         self._precision = precision
-        self._kept = kept
 
     @torch.no_grad()
     def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
         audio_BS = batch.audio_BS.to(self._device, non_blocking=True)
         samples_B = batch.samples_B.to(self._device, non_blocking=True)
         # Rows may hold log-mel bins in place of samples, so the longest cut tells how many frames there are.
-        longest = int(batch.samples_B.max())
-        hidden_LBUW = self._read(batch, longest) if self._kept else self._asked(audio_BS, samples_B)
-        width = int(self._frames(longest))
+        width = int(self._frames(int(batch.samples_B.max())))
+        hidden_LBUW = self._read(batch.beside) if self._grid else self._asked(audio_BS, samples_B)
         targets_LBTW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width, self._later).movedim(0, 2)
         if not self._raw:
             targets_LBTW = layer_norm(targets_LBTW, targets_LBTW.shape[-1:])
         return {"audio_BS": audio_BS, "samples_B": samples_B, "targets_LBTW": targets_LBTW}
 
-    def _read(self, batch: Batch, longest: int) -> Tensor:
-        assert self._kept is not None
-        states_LBUW, factors_LB11 = self._kept.batch(batch.cuts, int(self._teacher.frames(longest)))
-        return states_LBUW.to(self._device).float() * factors_LB11.to(self._device)
+    def _read(self, found: States) -> Tensor:
+        states_LBUW, factors_LB11 = (x.to(self._device, non_blocking=True) for x in found)
+        return states_LBUW.float() * factors_LB11
 
     def _asked(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         with autocast(self._device, self._precision):
-            hidden = self._teacher(audio_BS, samples_B).hidden
-        return torch.stack([hidden[block] for block in self._blocks]).float()
+            encoded = self._teacher(audio_BS, samples_B)
+        hidden_LBUW = torch.stack([encoded.hidden[block] for block in self._blocks]).float()
+        # A student's last frame may lie behind the last one of Whisper.
+        return _last_repeated(hidden_LBUW, encoded.frames_B) if self._later else hidden_LBUW
+
+
+def _last_repeated(hidden_LBUW: Tensor, frames_B: Tensor) -> Tensor:
+    """The states with each row's last one in place of its padding."""
+    source_BU = torch.minimum(torch.arange(hidden_LBUW.shape[2], device=frames_B.device), frames_B[:, None] - 1)
+    return hidden_LBUW.gather(2, source_BU.clamp(min=0)[None, :, :, None].expand_as(hidden_LBUW))

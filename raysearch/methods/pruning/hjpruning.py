@@ -110,13 +110,13 @@ class DPHubert:
         teacher = trial.teacher.encoder.to(trial.device)
         layers = _layers(settings.distillation, teacher.config)
         # The teacher stands for the student here: a copy has its frames, before it is sliced and after.
-        kept = trial.kept_features(layers, settings.training)
-        prepare = TeacherBatches(teacher, teacher, layers, trial.precision, raw=True, kept=kept)
+        kept = trial.kept_features(layers, teacher.config, settings.training)
+        prepare = TeacherBatches(teacher, teacher, layers, trial.precision, raw=True, grid=kept.grid if kept else None)
 
         def build(student: GatedEncoder) -> tuple[LossModule, Prepare]:
             return LayerMatching(student, teacher.config.width, layers, settings.distillation), prepare
 
-        return prune(trial, settings.pruning, settings.training, build, {}, dense=teacher)
+        return prune(trial, settings.pruning, settings.training, build, {}, dense=teacher, kept=kept)
 
 
 def _layers(settings: MatchingSettings, teacher: AnyConfig) -> list[int]:

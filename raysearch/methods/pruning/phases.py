@@ -37,6 +37,7 @@ from raysearch.methods.pruning.lagrangian import Lagrangian, Pruning, gate_group
 from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.methods.student import batches_for
 from raysearch.methods.trial import Trial
+from raysearch.targets.kept_features import KeptFeatures
 from raysearch.tasks.layers import at_rest
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.loop import fit
@@ -66,6 +67,7 @@ def prune(
     *,
     dense: Encoder,
     heads: Mapping[str, Any] | None = None,
+    kept: KeptFeatures | None = None,
 ) -> Iterator[Report]:
     """Runs both phases. Rungs before the slice are passed over, because trials cannot be compared inside the ramp.
 
@@ -74,8 +76,9 @@ def prune(
     `build(student)` gives the loss module, whose attribute `student` is the student, and what prepares its batches.
     `lr_scales` are factors on the learning rates of the loss module's parameters. The student starts as a copy of
     `dense`, unless it continues an earlier one. `heads` are those of the loss module, by task, in the form in which the
-    task judges them. Every report carries what the student
-    really costs, as `cost/macs_g` and `cost/params_m`, and what the slice did, as `_Phases.learn_gates` tells it.
+    task judges them. `kept` are the hidden states that `prepare` wants beside each batch. Every report carries what the
+    student really costs, as `cost/macs_g` and `cost/params_m`, and what the slice did, as `_Phases.learn_gates` tells
+    it.
     """
     torch.manual_seed(trial.seed)
     teacher = trial.teacher.encoder.config
@@ -87,7 +90,7 @@ def prune(
     loss_module, prepare = build(GatedEncoder(_copy(weights, start, training.dropout), gates))
     _take_heads(loss_module, pruning)
     loss_module.to(trial.device)
-    batches, training = batches_for(trial, loss_module, prepare, training)
+    batches, training = batches_for(trial, loss_module, prepare, training, kept=kept)
     phases = _Phases(trial, pruning, training, loss_module, batches, prepare, lr_scales, heads)
     sliced = trial.folder / "sliced"
     student = _sliced_before(sliced, loss_module, trial.device)
