@@ -14,7 +14,7 @@ from raysearch.cli.output import print_json
 
 ROWS = {
     "trial_s": "a trial, s",
-    "before_h": "teacher, labels, features, h",
+    "before_h": "before the first trial, h",
     "search_h": "all trials, h",
     "gpu_hours": "GPU-hours",
 }

@@ -6,7 +6,7 @@ which says what trials the real searcher would run and when they end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,13 @@ from raysearch.methods.settings import block_numbers
 from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
 from raysearch.planning.update_cost import macs_per_s, states_asked, update_cost
+from raysearch.planning.wanted_heads import wanted_head
 from raysearch.planning.wanted_labels import asked_targets
 from raysearch.search.checks.possible import draw_feasible, refuse_impossible
 from raysearch.search.costs import Costs
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
-from raysearch.targets.kept_features import features_bytes
+from raysearch.targets.kept_features import Grid, features_bytes, kept_grid
 from raysearch.targets.store import Store
 from raysearch.teachers.settings import TrainedTeacher
 
@@ -76,7 +77,11 @@ class Planner:
         cost = update_cost(settings, student, self.teacher, spec.workers.num_workers, kept=kept)
         training = self.pace.seconds(updates * cost.macs, updates * settings.training.accumulate)
         read_s = updates * cost.audio_s * self.pace.reading_s * self._read_again
-        rungs = [self._evaluation_s(student, final=rung == updates) for rung in spec.rung_updates(method)]
+        tasks, hours = spec.tasks, self.hours
+        rungs = [
+            self.pace.seconds(*self._judging(student, tasks, hours.dev + (hours.test if rung == updates else 0.0)))
+            for rung in spec.rung_updates(method)
+        ]
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))
 
     @property
@@ -85,15 +90,13 @@ class Planner:
         # What a worker keeps decoded is read once, which is next to nothing over a trial.
         return max(0.0, 1 - KEPT_S / (3600 * self.hours.train))
 
-    def _evaluation_s(self, student: AnyConfig, *, final: bool) -> Range:
-        """Seconds of an evaluation.
+    def _judging(self, encoder: AnyConfig, tasks: Sequence[Any], held_out_h: float) -> tuple[float, int]:
+        """MACs and updates of judging an encoder on tasks, by so many hours of audio that is held out.
 
-        The student encodes what each task's head learns from, the dev split, and after the last rung the test split.
-        Then come the head's own updates.
+        It encodes that audio, and what each task's head learns from. Then come the head's own updates.
         """
-        heard_s = 3600 * (self.hours.dev + (self.hours.test if final else 0.0))
-        passes_s, updates = heard_s, 0
-        for task in self.spec.tasks:
+        passes_s, updates = 3600 * held_out_h, 0
+        for task in tasks:
             # Tasks that read whole recordings give a batch in seconds, those that read crops as a number of crops.
             batch_s = getattr(task, "batch_s", None) or task.batch * task.crop_s
             if getattr(task, "mode", "probe") == "finetune":
@@ -101,7 +104,7 @@ class Planner:
             else:
                 passes_s += min(3600 * self.hours.train, task.updates * batch_s)
             updates += task.updates
-        return self.pace.seconds(passes_s * macs_per_s(student), updates)
+        return passes_s * macs_per_s(encoder), updates
 
     def teacher_s(self) -> Range:
         """Seconds of training the teacher. Zero for a teacher that is imported."""
@@ -113,38 +116,60 @@ class Planner:
         heard_s = updates * teacher.batch_s
         return self.teacher_pace.seconds(heard_s * TRAINING_PASSES * macs_per_s(self.teacher), updates)
 
+    def heads_s(self, configs: Sequence[Config]) -> Range:
+        """Seconds of training the heads that students begin with, on the teacher, each once for all trials."""
+        wanted = {head.model_dump_json(): head for config in configs if (head := wanted_head(self.spec, config))}
+        work = [self._judging(self.teacher, [head], self.hours.dev) for head in wanted.values()]
+        return self.teacher_pace.seconds(sum(macs for macs, _ in work), sum(updates for _, updates in work))
+
+    def before_s(self, configs: Sequence[Config]) -> Range:
+        """Seconds of what trials wait for: the teacher, its heads, and its passes for label sets and for features."""
+        passes = bool(self.label_sets(configs)) + self.feature_passes(configs)
+        parts = zip(self.teacher_s(), self.heads_s(configs), self.pass_s(), strict=True)
+        return Range(*(teacher + heads + passes * once for teacher, heads, once in parts))
+
     def pass_s(self) -> Range:
         """Seconds in which the teacher reads and encodes the training split once: for a label set, or for features."""
         train_s = 3600 * self.hours.train
         heard = self.teacher_pace.seconds(train_s * macs_per_s(self.teacher), 0)
         return Range(*(seconds + train_s * self.pace.reading_s for seconds in heard))
 
-    def label_sets(self, configs: tuple[Config, ...]) -> int:
+    def label_sets(self, configs: Sequence[Config]) -> int:
         """How many different label sets the configurations ask for."""
         return len({one.model_dump_json() for config in configs for one in asked_targets(self.spec, config)})
 
-    def kept_layers(self, config: Config) -> frozenset[int]:
-        """The teacher's layers whose hidden states are kept for a trial, numbered from 0.
+    def kept_layers(self, config: Config) -> frozenset[tuple[int, Grid]]:
+        """The teacher's layers whose hidden states are kept for a trial, numbered from 0, and on which frames.
 
         Empty if its method asks for none, or if the teacher runs in every update.
         """
-        settings = self.spec.settings(config)
-        asked = states_asked(settings)
-        if not asked or not isinstance(self.teacher, EncoderConfig):
+        settings, method = self.spec.settings(config), str(config["method"])
+        asked, student = states_asked(settings), self.spec.student_config(config, self.teacher)
+        if not asked or not isinstance(self.teacher, EncoderConfig) or not isinstance(student, EncoderConfig):
             return frozenset()
-        layers = frozenset(block_numbers(asked, self.teacher.depth, first=0))
-        size, train_s = len(layers) * self._layer_bytes, 3600 * self.hours.train
-        kept = self.spec.keeps_features(str(config["method"]), settings.training, size, train_s)
+        grid = kept_grid(self.teacher, student)
+        layers = frozenset((layer, grid) for layer in block_numbers(asked, self.teacher.depth, first=0))
+        train_s = 3600 * self.hours.train
+        kept = self.spec.keeps_features(method, settings.training, self._kept_bytes(layers), train_s)
         return layers if kept else frozenset()
 
-    def features(self, configs: tuple[Config, ...]) -> int:
-        """How many layers of the teacher are kept for the configurations."""
-        return len(frozenset().union(*map(self.kept_layers, configs)))
+    def features(self, configs: Sequence[Config]) -> frozenset[tuple[int, Grid]]:
+        """The layers that are kept for all configurations together."""
+        return frozenset().union(*map(self.kept_layers, configs))
 
-    @property
-    def _layer_bytes(self) -> int:
+    def feature_passes(self, configs: Sequence[Config]) -> int:
+        """How often the teacher is asked: by every configuration that wants a layer which none before it has wanted."""
+        passes, kept = 0, set[tuple[int, Grid]]()
+        for layers in map(self.kept_layers, configs):
+            passes += not layers <= kept
+            kept |= layers
+        return passes
+
+    def _kept_bytes(self, layers: frozenset[tuple[int, Grid]]) -> int:
+        if not isinstance(self.teacher, EncoderConfig):
+            return 0
         samples = [round(3600 * self.hours.train * SAMPLE_RATE_HZ)]
-        return features_bytes(self.teacher, samples) if isinstance(self.teacher, EncoderConfig) else 0
+        return sum(features_bytes(self.teacher, grid, samples) for _, grid in layers)
 
     def storage_gb(self, found: Forecast, params_mean: float) -> dict[str, float]:
         """Gigabytes on disk by what they hold. `params_mean`: mean number of parameters of a student."""
@@ -154,7 +179,7 @@ class Planner:
             "students": ended * params_mean * FLOAT / 1e9,
             "resume states, at most": ended * CHECKPOINTS * 3 * params_mean * FLOAT / 1e9,
             "label sets": self.label_sets(found.configs) * labels / 1e9,
-            "teacher features": self.features(found.configs) * self._layer_bytes / 1e9,
+            "teacher features": self._kept_bytes(self.features(found.configs)) / 1e9,
         }
 
 
@@ -204,11 +229,7 @@ def make_plan(
     mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))
     # The forecast is of trials at the likely pace. At a quicker or slower one the whole search shrinks or grows alike.
     search_h = Range(*(found.makespan_s / 3600 * value / mean.likely for value in mean))
-    sets, features = planner.label_sets(found.configs), planner.features(found.configs)
-    passes = bool(sets) + bool(features)
-    before_h = Range(
-        *((one + passes * other) / 3600 for one, other in zip(planner.teacher_s(), planner.pass_s(), strict=True))
-    )
+    before_h = Range(*(seconds / 3600 for seconds in planner.before_s(found.configs)))
     macs_g = [costs(config).macs_g for config in configs]
     params_mean = float(np.mean([params(student) for student in students]))
     gpu_hours = Range(*(lanes * workers * (search + before) for search, before in zip(search_h, before_h, strict=True)))
@@ -227,8 +248,8 @@ def make_plan(
         "search_h": search_h._asdict(),
         "gpu_hours": gpu_hours._asdict(),
         "trials_by_state": found.states,
-        "label_sets": sets,
-        "features": features,
+        "label_sets": planner.label_sets(found.configs),
+        "features": len(planner.features(found.configs)),
         "storage_gb": planner.storage_gb(found, params_mean),
         "curve": [
             {"gpu_hours": share * gpu_hours.likely, "quartiles": [lower, median, upper]}
@@ -239,18 +260,21 @@ def make_plan(
             *teacher_pace.measured,
             f"the searcher's own time: {found.driver_s:.2g} s of one CPU a trial (in memory, this machine, now)",
         ],
-        "assumed": [*pace.assumed, *_assumed(spec, features)],
+        "assumed": [*pace.assumed, *_assumed(planner, found.configs)],
     }
 
 
-def _assumed(spec: Spec, features: int) -> list[str]:
-    """Lines that tell a reader what every plan assumes."""
+def _assumed(planner: Planner, configs: Sequence[Config]) -> list[str]:
+    """Lines that tell a reader what the plan assumes."""
+    spec = planner.spec
     lines = [
         "errors follow made-up laws, so only the curve's shape means something; its shares are of the best known front",
         "cuts are as long as SUPERB's; heads, decoding, augmentation, k-means and start-up are not counted",
         "nothing overlaps: audio that a worker does not keep decoded is read between updates",
     ]
-    if features and spec.search.keep_features_gb == "auto":
+    if any(wanted_head(spec, config) for config in configs):
+        lines.append("the teacher has no head that reads the task's symbols, so one is trained on it first")
+    if spec.search.keep_features_gb == "auto" and planner.features(configs):
         lines.append("half of the free disk holds the teacher's features; else the teacher runs in every update")
     if isinstance(spec.teacher, TrainedTeacher):
         lines.append("the teacher is not in the store yet")

@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 from raysearch.cli import app
 from raysearch.corpora.batches import KEPT_BYTES
 from raysearch.encoder.build import build_encoder
-from raysearch.encoder.config import AnyConfig
+from raysearch.encoder.config import AnyConfig, Waveform
 from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.planning import pace, plan
+from raysearch.planning.forecast import Forecast
 from raysearch.planning.pace import Pace, Range, pace_of_students
 from raysearch.planning.plan import Hours, Planner, corpus_hours, make_plan
 from raysearch.planning.throughput import Throughput, measure_reading, measure_training, narrowed
@@ -65,13 +66,61 @@ def test_kept_states_then_no_update_asks_the_teacher() -> None:
     heard_s = 100 * cost_of(online.spec).audio_s
     saved_s = online.trial_s(config).likely - kept.trial_s(config).likely
     assert saved_s == pytest.approx(heard_s * macs_per_s(TEACHER) / 2e9)
-    assert (online.features((config, config)), kept.features((config, config))) == (0, 2)
+    assert [len(one.features((config, config))) for one in (online, kept)] == [0, 2]
+    assert [one.feature_passes((config, config)) for one in (online, kept)] == [0, 1]
 
 
 def test_states_are_kept_up_to_the_gigabytes_that_are_given() -> None:
     # Half an hour at 25 Hz has 45,000 frames. Two layers of 256 numbers of two bytes take 46 MB.
-    layers = {gb: distilling(keep_features_gb=gb).features(({"method": "distilhubert"},)) for gb in (0.045, 0.047)}
-    assert layers == {0.045: 0, 0.047: 2}
+    layers = {gb: distilling(keep_features_gb=gb).kept_layers({"method": "distilhubert"}) for gb in (0.045, 0.047)}
+    assert layers == {0.045: frozenset(), 0.047: {(2, (640, 200)), (6, (640, 200))}}
+
+
+def test_states_are_kept_on_the_frames_of_slower_students_and_counted_so() -> None:
+    faster = TEACHER.model_copy(update={"front_end": Waveform()})
+    changes = {"method": "distilhubert", "distillation": {"layers": [6]}}
+    spec = spec_with(**changes, space={"student.front_end": {"choice": ["logmel-25hz", "waveform"]}})
+    planner = Planner(spec, faster, HOURS, PACE, PACE)
+    slow, fast = ({"method": "distilhubert", "student.front_end": kind} for kind in ("logmel-25hz", "waveform"))
+    assert planner.features((slow, fast)) == {(6, (640, 200)), (6, (320, 200))}
+    assert planner.feature_passes((slow, fast, slow)) == 2
+    stored_gb = [
+        planner.storage_gb(Forecast(1.0, 0.0, (), {}, (one,)), 1.0)["teacher features"] for one in (slow, fast)
+    ]
+    assert stored_gb == pytest.approx([45_000 * 512 / 1e9, 90_000 * 512 / 1e9], rel=1e-3)
+
+
+PRUNING = {"method": "hjpruning", "student": {}, "space": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "heads"),
+    [
+        ({}, 0),  # the teacher was trained to read phones
+        ({"teacher": {"source": "train", "method": "hubert"}}, 1),
+        ({"task": {"kind": "asr"}}, 1),
+        ({"ctc": {"unit": "characters"}}, 0),  # no student is judged on reading them, so that head starts from nothing
+        ({"method": "dphubert"}, 0),
+        ({"task": [{"kind": "phonemes"}, {"kind": "intent"}]}, 1),
+    ],
+)
+def test_head_that_is_trained_on_the_teacher_is_counted_once(changes: dict[str, object], heads: int) -> None:
+    spec = spec_with(**{**PRUNING, **changes})
+    config = {"method": spec.methods[0]}
+    planner = Planner(spec, TEACHER, HOURS, PACE, PACE)
+    # A probe encodes the half hour that it learns from, and the dev split.
+    expected_s = heads * 3600 * (HOURS.train + HOURS.dev) * macs_per_s(TEACHER) / 2e9
+    assert planner.heads_s((config, config)).likely == pytest.approx(expected_s)
+    before_s = planner.before_s((config, config)).likely
+    assert before_s == pytest.approx(planner.teacher_s().likely + expected_s)
+
+
+def test_teacher_that_brings_a_head_needs_no_other(tmp_path: Path) -> None:
+    spec = spec_with(**PRUNING, teacher={"source": str(tmp_path)})
+    planner = Planner(spec, TEACHER, HOURS, PACE, PACE)
+    assert planner.heads_s(({"method": "hjpruning"},)).likely > 0
+    (tmp_path / "head.json").touch()
+    assert planner.heads_s(({"method": "hjpruning"},)).likely == 0
 
 
 def test_states_are_not_kept_for_less_audio_than_making_them_takes() -> None:
@@ -80,7 +129,7 @@ def test_states_are_not_kept_for_less_audio_than_making_them_takes() -> None:
     heard_h = 2 * 10 * spec.settings({"method": "distilhubert"}).training.batch_s / 3600
     for train_h, layers in ((heard_h / 2, 1), (2 * heard_h, 0)):
         planner = Planner(spec, TEACHER, replace(HOURS, train=train_h), PACE, PACE)
-        assert planner.features(({"method": "distilhubert"},)) == layers
+        assert len(planner.features(({"method": "distilhubert"},))) == layers
 
 
 @pytest.mark.usefixtures("no_measuring")

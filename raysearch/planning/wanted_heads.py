@@ -1,0 +1,42 @@
+"""Says from a search's document which heads are trained on the teacher before students begin with them.
+
+This file does not import torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raysearch.methods.pruning.settings import HJPruningSettings
+from raysearch.spec.document import Spec
+from raysearch.spec.space import Config
+from raysearch.tasks.settings import AsrSettings, ClassificationSettings, HeadSettings, IntentSettings, PhonemesSettings
+from raysearch.teachers.settings import TrainedTeacher
+
+_HEAD_NAME = "head.json"
+"""Name of the file in the folder of a teacher that has a head of its own."""
+
+
+def wanted_head(spec: Spec, config: Config) -> HeadSettings | None:
+    """The task whose head is trained on the teacher before a trial begins. None if there is no need of one.
+
+    No corpus is read. So a teacher that learns to read here is taken to read phones, and one that is imported, or lies
+    in a folder without a head, to have none.
+    """
+    settings = spec.settings(config)
+    if not isinstance(settings, HJPruningSettings):
+        return None
+    unit = settings.ctc.unit
+    fields = [task for task in spec.tasks if isinstance(task, ClassificationSettings | IntentSettings)]
+    phones = [task for task in spec.tasks if isinstance(task, PhonemesSettings) and unit != "characters"]
+    words = [task for task in spec.tasks if isinstance(task, AsrSettings) and unit != "phones"]
+    reading = sorted([*phones, *words], key=spec.tasks.index)
+    task = next(iter([*fields, *reading]), None)
+    return None if task is None or _has_own_head(spec, task) else task
+
+
+def _has_own_head(spec: Spec, task: HeadSettings) -> bool:
+    """Whether the teacher was trained with a head for this task, as far as the document tells."""
+    if isinstance(spec.teacher, TrainedTeacher):
+        return spec.teacher.method == "ctc" and spec.teacher.corpus is None and isinstance(task, PhonemesSettings)
+    return (Path(spec.teacher.source) / _HEAD_NAME).exists()
