@@ -70,10 +70,10 @@ def build_label_sets(
 
 
 def remove_garbage(*, unused_days: float = 30.0, dry_run: bool = False, storage: str | Path | None = None) -> Garbage:
-    """Removes what no search needs, and says what it was: label sets, log-mel bins, hidden states of teachers, and
-    resume states of ended trials.
+    """Removes what no search needs, and says what it was: resume states of ended trials, and in the store labels,
+    log-mel bins, hidden states of teachers and their heads.
 
-    All but the last go if nothing asked for them in `unused_days`. The front's trials and running ones keep
+    What lies in the store goes if nothing asked for it in `unused_days`. The front's trials and running ones keep
     everything. With `dry_run` nothing is removed.
     """
     from raysearch.search.reading import ended_off_front

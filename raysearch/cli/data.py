@@ -147,7 +147,9 @@ def targets_gc(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Remove unused label sets, bins and features, and resume states of ended trials off the front."""
+    """Remove what nothing uses: labels, bins, features and heads, and resume states of ended trials off the front."""
+    from raysearch.storage.garbage import STORED
+
     garbage = raysearch.remove_garbage(unused_days=unused_days, dry_run=dry_run, storage=storage)
     for why in garbage.unread.values():
         say(f"kept as it is: {why}")
@@ -157,14 +159,11 @@ def targets_gc(
     for name, number in garbage.checkpoints:
         trials.setdefault(name, []).append(number)
     if as_json:
-        sets = sorted(garbage.label_sets)
-        bins, features = sorted(garbage.mels), sorted(garbage.features)
-        found = {"label_sets": sets, "mels": bins, "features": features, "checkpoints": trials}
-        print_json({"removed": not dry_run, "bytes": garbage.bytes, **found})
+        stored = {kind: sorted(sizes) for kind, sizes in garbage.stored().items()}
+        print_json({"removed": not dry_run, "bytes": garbage.bytes, **stored, "checkpoints": trials})
         raise typer.Exit(1 if garbage.stuck else 0)
     for name, numbers in trials.items():
         print(f"{name}: checkpoints of {len(numbers)} ended trials off the front")
-    counts = {"label sets": garbage.label_sets, "log-mel bins of corpora": garbage.mels, "features": garbage.features}
-    print(", ".join(f"{what}: {len(sizes)}" for what, sizes in counts.items()))
+    print(", ".join(f"{STORED[kind]}: {len(sizes)}" for kind, sizes in garbage.stored().items()))
     print(f"{'would free' if dry_run else 'freed'}: {garbage.bytes / 1e6:.1f} MB")
     raise typer.Exit(1 if garbage.stuck else 0)

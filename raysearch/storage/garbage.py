@@ -1,8 +1,8 @@
 """Finds and removes what nobody needs any more.
 
-That is: label sets, log-mel bins and hidden states of teachers that no search has asked for in a long time, and the
-checkpoints from which ended trials could have resumed. The student and the heads of every trial stay. All files stay
-of trials that are on a front or still running.
+That is: what is made from teachers and corpora and no search has asked for in a long time, and the checkpoints from
+which ended trials could have resumed. Teachers stay, and the student and the heads of every trial. All files stay of
+trials that are on a front or still running.
 """
 
 from __future__ import annotations
@@ -15,8 +15,17 @@ from typing import TypeVar
 
 from raysearch.errors import InputError, WorkError
 from raysearch.storage.folder import SearchFolder
+from raysearch.targets.store import FolderStore
 
 T = TypeVar("T")
+STORED = {
+    "label_sets": "label sets",
+    "pseudo_labels": "pseudo-labels",
+    "mels": "log-mel bins of corpora",
+    "features": "features",
+    "heads": "heads",
+}
+"""What the store holds that can be made again: the names of its kinds, and what people call them."""
 CHECKPOINTS = "checkpoints"
 """Name of the folder in a trial's folder from which the trial resumes."""
 
@@ -27,10 +36,14 @@ class Garbage:
 
     label_sets: dict[str, int]
     """Size in bytes of each label set, by the name of its folder, which is its digest if it is whole."""
+    pseudo_labels: dict[str, int]
+    """The same of pseudo-labels."""
     mels: dict[str, int]
-    """Size in bytes of each folder of log-mel bins, by its digest."""
+    """The same of log-mel bins of corpora."""
     features: dict[str, int]
-    """Size in bytes of each folder of a teacher's hidden states, by its digest."""
+    """The same of the hidden states of teachers, one folder a layer."""
+    heads: dict[str, int]
+    """The same of heads that were trained on teachers before students were."""
     checkpoints: dict[tuple[str, int], int]
     """Size in bytes of the checkpoints of each trial, by name of the search and number of the trial."""
     unread: dict[str, str] = field(default_factory=dict)
@@ -41,15 +54,19 @@ class Garbage:
     @property
     def bytes(self) -> int:
         """Bytes that removing all of it sets free."""
-        return sum(sum(sizes.values()) for sizes in (self.label_sets, self.mels, self.features, self.checkpoints))
+        return sum(sum(sizes.values()) for sizes in (*self.stored().values(), self.checkpoints))
+
+    def stored(self) -> dict[str, dict[str, int]]:
+        """What is garbage in the store: the size in bytes of each folder by its name, by the kind of folders."""
+        return {kind: getattr(self, kind) for kind in STORED}
 
 
 def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFolder], Collection[int]]) -> Garbage:
     """Finds garbage in all searches that lie where `place` does; the name in `place` does not matter.
 
-    Label sets, bins and hidden states are garbage if nobody has asked for them since the Unix time `before_s`.
-    `ended(folder)` gives the trials of a search that have ended and are not on its front. A search of which it raises
-    InputError or WorkError has no study yet, or one that cannot be read: the others do not suffer from that.
+    What lies in the store is garbage if nobody has asked for it since the Unix time `before_s`. `ended(folder)` gives
+    the trials of a search that have ended and are not on its front. A search of which it raises InputError or WorkError
+    has no study yet, or one that cannot be read: the others do not suffer from that.
     """
     checkpoints: dict[tuple[str, int], int] = {}
     unread: dict[str, str] = {}
@@ -64,9 +81,8 @@ def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFo
         for number in numbers:
             if size := _size(folder, number):
                 checkpoints[name, number] = size
-    store = place.store
-    label_sets, mels = store.label_sets.folders.unused(before_s), store.mels.unused(before_s)
-    return Garbage(label_sets, mels, store.features.unused(before_s), checkpoints, unread)
+    stored = {kind: folders.unused(before_s) for kind, folders in _stores(place).items()}
+    return Garbage(**stored, checkpoints=checkpoints, unread=unread)
 
 
 def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
@@ -80,14 +96,21 @@ def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
             shutil.rmtree(folder.trial(number) / CHECKPOINTS)
 
     stuck: dict[str, str] = {}
-    return replace(
-        garbage,
-        label_sets=_removed(garbage.label_sets, place.store.label_sets.folders.remove, stuck),
-        mels=_removed(garbage.mels, place.store.mels.remove, stuck),
-        features=_removed(garbage.features, place.store.features.remove, stuck),
-        checkpoints=_removed(garbage.checkpoints, remove_checkpoints, stuck),
-        stuck=stuck,
-    )
+    stores, stored = _stores(place), garbage.stored()
+    gone = {kind: _removed(sizes, stores[kind].remove, stuck) for kind, sizes in stored.items()}
+    return replace(garbage, **gone, checkpoints=_removed(garbage.checkpoints, remove_checkpoints, stuck), stuck=stuck)
+
+
+def _stores(place: SearchFolder) -> dict[str, FolderStore]:
+    """The stores of what can be made again, by the names in `STORED`."""
+    store = place.store
+    return {
+        "label_sets": store.label_sets.folders,
+        "pseudo_labels": store.pseudo_labels,
+        "mels": store.mels,
+        "features": store.features,
+        "heads": store.heads,
+    }
 
 
 def _removed(sizes: dict[T, int], remove: Callable[[T], None], stuck: dict[str, str]) -> dict[T, int]:

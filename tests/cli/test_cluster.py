@@ -80,7 +80,9 @@ def test_gc_of_an_empty_place_frees_nothing(raysearch, tmp_path: Path) -> None:
         "removed": True,
         "bytes": 0,
         "label_sets": [],
+        "pseudo_labels": [],
         "mels": [],
         "features": [],
+        "heads": [],
         "checkpoints": {},
     }
