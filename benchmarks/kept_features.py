@@ -2,15 +2,19 @@
 
 The same configurations of `distilhubert` are trained twice, with the same seeds: with the teacher in every update, and
 on hidden states that are kept. The two take turns, so that both meet the same machine, and which of them comes first
-changes from trial to trial. Every trial is judged on dev after its last update, as in a search. Ray is left out: it
-takes as long for one as for the other. The first trial on kept states also computes the log-mel bins that stay.
+changes from trial to trial. Every trial is judged on dev and test after its last update, as in a search. Ray is left
+out: it takes as long for one as for the other. The first trial on kept states also computes the log-mel bins that stay.
 
-`trial_ratio` is the median over configurations of the seconds online over those on kept states, with quartiles.
-`training_ratio` is that of the training alone. `ratio` is that of all trials together, with the `making_s` in which the
-teacher makes the states. `error_difference` is the mean of the error on kept states less that online, in points, and
-`largest_difference` the largest of any trial.
+The teacher costs some ten times as much as the mean student, as HuBERT Base does beside students that are shipped.
 
-    python benchmarks/kept_features.py [--json] [--trials 12] [--updates 100] [--teacher-updates 200]
+`online_s` and `kept_s` are all trials together, the latter with the `making_s` in which the teacher makes the states,
+and `ratio` is the one over the other. `trial_ratio` is the median over configurations of the seconds online over those
+on kept states, with quartiles. `training_ratio` is that of the training alone. `error_difference` is the mean of the
+error on kept states less that online, in points, and `largest_difference` the largest of any trial. Rounding to fp16
+turns steps of AdamW round, so that errors are not equal to the last digit. The tolerance is what the dev split itself
+leaves open: `within_interval` counts the trials whose error on kept states lies in the 95 % interval of that online.
+
+    python benchmarks/kept_features.py [--json] [--trials 12] [--updates 80] [--teacher-updates 100]
 
 Half an hour of AN4 is the default corpus. `--corpus '{kind: synthetic}'` needs none on disk. The teacher is trained
 first, and kept in `--store` if one is given. A search of the usual size has `--updates 300 --teacher-updates 700`.
@@ -22,6 +26,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -32,7 +37,9 @@ import numpy as np
 import torch
 import yaml
 
+from raysearch.encoder.cost import macs_superb
 from raysearch.lanes.workplace import Workplace
+from raysearch.search.costs import Costs
 from raysearch.search.sampler import derived_seed
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import Store
@@ -40,19 +47,23 @@ from raysearch.targets.store import Store
 ARMS = {"online": 0.0, "kept": 1000.0}
 """Values of `search.keep_features_gb` by the name of the arm."""
 METHOD = "distilhubert"
+TEACHER = {"depth": 8, "width": 384, "heads": 6}
+LAYERS = [3, 5, 8]
+"""Blocks of the teacher whose hidden states are imitated."""
+ERRORS = {"error": "per", "low": "per_low", "high": "per_high"}
 AN4 = "{kind: an4, root: ../shared/data/asr/an4}"
 
 
 def document(args: argparse.Namespace, keep: float) -> dict[str, Any]:
-    """The search, which asks for the space and the teacher of `all-methods-an4`."""
+    """The search: the space of `all-methods-an4`, under a larger teacher."""
     return {
         "name": "kept-features",
         "corpus": yaml.safe_load(args.corpus),
-        "teacher": {"source": "train", "depth": 6, "width": 256, "updates": args.teacher_updates, "batch_s": 40},
+        "teacher": {"source": "train", **TEACHER, "updates": args.teacher_updates, "batch_s": 40},
         "task": {"kind": "phonemes"},
         "method": METHOD,
         "student": {"position_kernel": 15, "heads": 4},
-        "distillation": {"layers": [2, 4, 6]},
+        "distillation": {"layers": LAYERS},
         "training": {"batch_s": 40, "dropout": 0.0, "lr": 2e-3, "checkpoint_updates": 100},
         "space": {
             "student.channels": {"choice": [32, 128, 256]},
@@ -64,12 +75,13 @@ def document(args: argparse.Namespace, keep: float) -> dict[str, Any]:
 
 
 def trial(place: Workplace, config: Mapping[str, Any], number: int, folder: Path) -> dict[str, float]:
-    """Seconds of a whole trial and of its training alone, and its error on dev in percent."""
+    """Seconds of a whole trial and of its training alone, and its error on dev in percent, with its interval."""
     started = time.perf_counter()
     *_, last = place.run(number, config, derived_seed(place.spec.search.seed, number), folder)
     seconds = time.perf_counter() - started
     curve = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    return {"seconds": seconds, "training_s": curve[-1]["seconds"], "error": last.metrics["eval/per"]}
+    error = {name: last.metrics[f"eval/{key}"] for name, key in ERRORS.items()}
+    return {"seconds": seconds, "training_s": curve[-1]["seconds"], **error}
 
 
 def measure(args: argparse.Namespace, store: Store, folder: Path) -> dict[str, Any]:
@@ -84,17 +96,22 @@ def measure(args: argparse.Namespace, store: Store, folder: Path) -> dict[str, A
         assert place.teacher.key
     settings = kept.spec.settings({"method": METHOD})
     started = time.perf_counter()
-    assert kept.kept_features(METHOD, settings.distillation.layers, settings.training) is not None
+    student = settings.student.encoder()
+    assert kept.kept_features(METHOD, settings.distillation.layers, student, settings.training) is not None
     making_s = time.perf_counter() - started
     rng = np.random.default_rng(args.seed)
     rows = []
+    costs = Costs(online.spec, online.teacher.encoder.config)
     for number in range(args.trials):
         config = online.spec.search_space.draw(rng)
         arms = list(places)[:: -1 if number % 2 else 1]
         found = {arm: trial(places[arm], config, number, folder / f"{arm}-{number}") for arm in arms}
-        rows.append({"config": config, **found})
+        rows.append({"config": config, "macs_g": costs(config).macs_g, **found})
+        print(f"trial {number}: {found}", file=sys.stderr, flush=True)
     features = kept.store.features
-    return summary(rows, making_s) | {"bytes": sum(map(features.size, features.ls())), "trials": rows}
+    size = sum(map(features.size, features.ls()))
+    macs_g = macs_superb(online.teacher.encoder.config) / 1e9
+    return summary(rows, making_s) | {"bytes": size, "teacher_macs_g": macs_g, "trials": rows}
 
 
 def summary(rows: list[dict[str, Any]], making_s: float) -> dict[str, Any]:
@@ -105,6 +122,7 @@ def summary(rows: list[dict[str, Any]], making_s: float) -> dict[str, Any]:
 
     ratios = {key: of("online", key) / of("kept", key) for key in ("seconds", "training_s")}
     differences = of("kept", "error") - of("online", "error")
+    within = (of("online", "low") <= of("kept", "error")) & (of("kept", "error") <= of("online", "high"))
     online_s, kept_s = float(of("online", "seconds").sum()), making_s + float(of("kept", "seconds").sum())
     return {
         "online_s": online_s,
@@ -117,14 +135,15 @@ def summary(rows: list[dict[str, Any]], making_s: float) -> dict[str, Any]:
         "training_ratio_quartiles": np.percentile(ratios["training_s"], (25, 75)).tolist(),
         "error_difference": float(differences.mean()),
         "largest_difference": float(differences[np.abs(differences).argmax()]),
+        "within_interval": int(within.sum()),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--updates", type=int, default=100, help="of each trial")
-    parser.add_argument("--teacher-updates", type=int, default=200)
+    parser.add_argument("--updates", type=int, default=80, help="of each trial")
+    parser.add_argument("--teacher-updates", type=int, default=100)
     parser.add_argument("--corpus", default=AN4, help="as a search document has it")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -140,16 +159,19 @@ def main() -> None:
         print(json.dumps({**asked, **machine, **found}, indent=2))
         return
     print(f"{args.trials} trials of distilhubert, {args.updates} updates each; {machine}")
-    print(f"{'trial':>5} {'online s':>9} {'kept s':>9} {'online PER %':>13} {'kept PER %':>11}")
+    print(f"teacher: {found['teacher_macs_g']:.1f} GMAC")
+    print(f"{'trial':>5} {'GMAC':>5} {'online s':>9} {'kept s':>9} {'online PER %':>13} {'kept PER %':>11}")
     for number, row in enumerate(found["trials"]):
         one, other = row["online"], row["kept"]
-        print(f"{number:5} {one['seconds']:9.1f} {other['seconds']:9.1f} {one['error']:13.2f} {other['error']:11.2f}")
+        line = f"{number:5} {row['macs_g']:5.1f} {one['seconds']:9.1f} {other['seconds']:9.1f}"
+        print(f"{line} {one['error']:13.2f} {other['error']:11.2f}")
     print(f"in all {found['online_s']:.0f} s online, {found['kept_s']:.0f} s kept: {found['ratio']:.2f} times faster")
     for name, key in (("a trial", "trial_ratio"), ("its training", "training_ratio")):
         low, high = found[f"{key}_quartiles"]
         print(f"{name}: {found[key]:.2f} times faster (median; quartiles {low:.2f} to {high:.2f})")
     print(f"making the states: {found['making_s']:.0f} s, counted with kept; {found['bytes'] / 1e6:.0f} MB on disk")
-    print(f"error: {found['error_difference']:+.2f} points in the mean, at most {found['largest_difference']:+.2f}")
+    print(f"error: {found['error_difference']:+.2f} points in the mean, at most {found['largest_difference']:+.2f};")
+    print(f"{found['within_interval']} of {args.trials} lie in the 95 % interval of the error online")
 
 
 if __name__ == "__main__":
