@@ -159,11 +159,11 @@ def targets_gc(
     for name, number in garbage.checkpoints:
         trials.setdefault(name, []).append(number)
     if as_json:
-        stored = {kind: sorted(sizes) for kind, sizes in garbage.stored().items()}
+        stored = {kind: sorted(sizes) for kind, sizes in garbage.stored.items()}
         print_json({"removed": not dry_run, "bytes": garbage.bytes, **stored, "checkpoints": trials})
         raise typer.Exit(1 if garbage.stuck else 0)
     for name, numbers in trials.items():
         print(f"{name}: checkpoints of {len(numbers)} ended trials off the front")
-    print(", ".join(f"{STORED[kind]}: {len(sizes)}" for kind, sizes in garbage.stored().items()))
+    print(", ".join(f"{STORED[kind]}: {len(sizes)}" for kind, sizes in garbage.stored.items()))
     print(f"{'would free' if dry_run else 'freed'}: {garbage.bytes / 1e6:.1f} MB")
     raise typer.Exit(1 if garbage.stuck else 0)

@@ -121,6 +121,10 @@ def in_evaluation_order(cuts: Iterable[MonoCut]) -> list[MonoCut]:
     return sorted(cuts, key=lambda cut: (shard(cut), -cut.num_samples, cut.id))
 
 
+def nothing_beside(batch: Batch) -> None:
+    """Nothing: a batch is all that a method needs."""
+
+
 class TrainingBatches:
     """An endless stream of shuffled batches of cuts of similar lengths, the same for the same cuts, seed and step.
 
@@ -142,7 +146,7 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
         readers: int = 0,
-        beside: Callable[[Batch], Any] = lambda batch: None,
+        beside: Callable[[Batch], Any] = nothing_beside,
     ) -> None:
         """`readers` is the number of processes that make this worker's batches ahead of it. It does not change them.
 

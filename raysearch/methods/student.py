@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from raysearch.corpora.batches import Rows, TrainingBatches
+from raysearch.corpora.batches import Rows, TrainingBatches, nothing_beside
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.trial import Trial
@@ -67,12 +67,10 @@ def batches_for(
     as many batches as one was divided into, so that an update sees the same seconds of audio.
     """
     cuts, source = trial.corpus.splits["train"], rows or trial.corpus.audio
-    beside: dict[str, Any] = {}
-    if kept:
-        source, beside = kept.rows(source), {"beside": kept.of}
+    source, beside = (kept.rows(source), kept.of) if kept else (source, nothing_beside)
 
     def build(batch_s: float) -> TrainingBatches:
-        return TrainingBatches(cuts, source, batch_s, trial.seed, rank(), world_size(), trial.readers, **beside)
+        return TrainingBatches(cuts, source, batch_s, trial.seed, rank(), world_size(), trial.readers, beside)
 
     if trial.device.type != "cuda":
         return build(settings.batch_s), settings

@@ -34,16 +34,9 @@ CHECKPOINTS = "checkpoints"
 class Garbage:
     """What may be removed."""
 
-    label_sets: dict[str, int]
-    """Size in bytes of each label set, by the name of its folder, which is its digest if it is whole."""
-    pseudo_labels: dict[str, int]
-    """The same of pseudo-labels."""
-    mels: dict[str, int]
-    """The same of log-mel bins of corpora."""
-    features: dict[str, int]
-    """The same of the hidden states of teachers, one folder a layer."""
-    heads: dict[str, int]
-    """The same of heads that were trained on teachers before students were."""
+    stored: dict[str, dict[str, int]]
+    """Size in bytes of each folder of the store, by its name, for every kind in `STORED`. The name of a whole folder is
+    its digest."""
     checkpoints: dict[tuple[str, int], int]
     """Size in bytes of the checkpoints of each trial, by name of the search and number of the trial."""
     unread: dict[str, str] = field(default_factory=dict)
@@ -54,11 +47,7 @@ class Garbage:
     @property
     def bytes(self) -> int:
         """Bytes that removing all of it sets free."""
-        return sum(sum(sizes.values()) for sizes in (*self.stored().values(), self.checkpoints))
-
-    def stored(self) -> dict[str, dict[str, int]]:
-        """What is garbage in the store: the size in bytes of each folder by its name, by the kind of folders."""
-        return {kind: getattr(self, kind) for kind in STORED}
+        return sum(self.checkpoints.values()) + sum(sum(sizes.values()) for sizes in self.stored.values())
 
 
 def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFolder], Collection[int]]) -> Garbage:
@@ -82,7 +71,7 @@ def find_garbage(place: SearchFolder, before_s: float, ended: Callable[[SearchFo
             if size := _size(folder, number):
                 checkpoints[name, number] = size
     stored = {kind: folders.unused(before_s) for kind, folders in _stores(place).items()}
-    return Garbage(**stored, checkpoints=checkpoints, unread=unread)
+    return Garbage(stored, checkpoints, unread)
 
 
 def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
@@ -96,9 +85,9 @@ def remove_garbage(place: SearchFolder, garbage: Garbage) -> Garbage:
             shutil.rmtree(folder.trial(number) / CHECKPOINTS)
 
     stuck: dict[str, str] = {}
-    stores, stored = _stores(place), garbage.stored()
-    gone = {kind: _removed(sizes, stores[kind].remove, stuck) for kind, sizes in stored.items()}
-    return replace(garbage, **gone, checkpoints=_removed(garbage.checkpoints, remove_checkpoints, stuck), stuck=stuck)
+    stores, checkpoints = _stores(place), _removed(garbage.checkpoints, remove_checkpoints, stuck)
+    stored = {kind: _removed(sizes, stores[kind].remove, stuck) for kind, sizes in garbage.stored.items()}
+    return replace(garbage, stored=stored, checkpoints=checkpoints, stuck=stuck)
 
 
 def _stores(place: SearchFolder) -> dict[str, FolderStore]:

@@ -125,7 +125,7 @@ class KeptLayer:
         span = self._spans[cut.id]
         states_UW = self._states_NW[span.start : span.end]
         if cut.id not in self._whole:
-            if zlib.crc32(states_UW) != span.checksum:
+            if zlib.crc32(states_UW.data) != span.checksum:
                 with suppress(OSError):  # where nothing may be written, somebody else has to remove it
                     discard(self.folder)
                 raise WorkError(f"features {self.folder}: cut {cut.id} is damaged; they are made anew when next asked")

@@ -69,7 +69,7 @@ def files_left(place: SearchFolder, tmp_path: Path) -> set[str]:
 def test_resume_states_go_off_the_front_alone(place: SearchFolder, tmp_path: Path) -> None:
     garbage = find_garbage(place, before_s=0.0, ended=ended_off_front)
     assert garbage.checkpoints == {("tiny", number): 100 for number in OFF_THE_FRONT}
-    assert (garbage.label_sets, garbage.bytes) == ({}, 300)
+    assert (garbage.stored["label_sets"], garbage.bytes) == ({}, 300)
     before = files_left(place, tmp_path)
     remove_garbage(place, garbage)
     gone = before - files_left(place, tmp_path)
@@ -80,9 +80,9 @@ def test_resume_states_go_off_the_front_alone(place: SearchFolder, tmp_path: Pat
 def test_label_set_goes_when_nothing_asked_for_it_in_long(place: SearchFolder) -> None:
     (label_set,) = place.store.label_sets.ls()
     used_s = max(place.store.label_sets.folders.used_s().values())
-    assert find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front).label_sets == {}
+    assert find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front).stored["label_sets"] == {}
     garbage = find_garbage(place, before_s=used_s + DAY_S, ended=ended_off_front)
-    assert list(garbage.label_sets) == [label_set.key.digest]
+    assert list(garbage.stored["label_sets"]) == [label_set.key.digest]
     remove_garbage(place, garbage)
     assert place.store.label_sets.ls() == []
 
@@ -100,9 +100,9 @@ def test_what_can_be_made_again_goes_as_label_sets_do(place: SearchFolder, kind:
     store = getattr(place.store, kind)
     store.get_or_build("abc", lambda path: (path / "content").write_bytes(b"12345"))
     used_s = max(store.used_s().values())
-    assert getattr(find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front), kind) == {}
+    assert find_garbage(place, before_s=used_s - DAY_S, ended=ended_off_front).stored[kind] == {}
     garbage = find_garbage(place, before_s=used_s + DAY_S, ended=ended_off_front)
-    assert getattr(garbage, kind) == {"abc": store.size("abc")}
+    assert garbage.stored[kind] == {"abc": store.size("abc")}
     assert garbage.bytes >= store.size("abc")
     remove_garbage(place, garbage)
     assert store.ls() == []

@@ -105,10 +105,10 @@ def test_batches_of_bins_then_the_same_targets_as_of_audio(tones, small_teacher,
 def test_readers_read_the_states_ahead(tones, small_teacher, store, monkeypatch):
     found = kept([1, 2], small_teacher, tones, store)
     here = list(islice(batches(tones, found), 3))
-    # Whatever is read from here on is read by the readers, which were forked before.
     ahead = batches(tones, found, readers=2)
     first = next(ahead)
-    monkeypatch.setattr(found, "of", lambda batch: pytest.fail("read by the process that trains"))
+    # The readers were forked before, so that this holds for the process that trains alone.
+    monkeypatch.setattr(KeptLayer, "states", lambda self, cut: pytest.fail("read by the process that trains"))
     for one, other in zip(here, [first, *islice(ahead, 2)], strict=True):
         assert all(torch.equal(x, y) for x, y in zip(one.beside, other.beside, strict=True))
 
