@@ -99,6 +99,7 @@ def measure(args: argparse.Namespace, store: Store, folder: Path) -> dict[str, A
     student = settings.student.encoder()
     assert kept.kept_features(METHOD, settings.distillation.layers, student, settings.training) is not None
     making_s = time.perf_counter() - started
+    print(f"states made in {making_s:.0f} s", file=sys.stderr, flush=True)
     rng = np.random.default_rng(args.seed)
     rows = []
     costs = Costs(online.spec, online.teacher.encoder.config)
