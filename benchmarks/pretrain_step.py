@@ -17,13 +17,11 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchaudio.models import hubert_pretrain_base, hubert_pretrain_model
-from torchaudio.models.wav2vec2.model import HuBERTPretrainModel
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ, Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
@@ -32,6 +30,9 @@ from raysearch.methods.labels.prediction import MaskedPrediction
 from raysearch.methods.labels.settings import PredictionSettings
 from raysearch.training.monitoring.utilisation import peak_flops, training_flops
 from raysearch.training.precision import autocast
+
+if TYPE_CHECKING:
+    from torchaudio.models.wav2vec2.model import HuBERTPretrainModel
 
 PENALTY = 10.0
 """Weight of torchaudio's penalty on the outputs of the convolutions, taken from its recipe."""
@@ -73,24 +74,29 @@ class Torchaudio(nn.Module):
 
 def base(clusters: int) -> HuBERTPretrainModel:
     """torchaudio's HuBERT Base without dropout."""
+    # Imported here, since `gpu.py` times our models also where torchaudio is not installed.
+    from torchaudio.models import hubert_pretrain_base
+
     none = {"encoder_projection_dropout": 0.0, "encoder_attention_dropout": 0.0, "encoder_dropout": 0.0}
     return hubert_pretrain_base(**none, encoder_layer_drop=0.0, num_classes=clusters)
 
 
-def narrow(clusters: int) -> HuBERTPretrainModel:
-    """torchaudio's HuBERT as wide and deep as Fast-HuBERT with 12 blocks of width 384, without dropout."""
+def narrow(clusters: int, width: int = 384, blocks: int = 12, channels: int = 512) -> HuBERTPretrainModel:
+    """torchaudio's HuBERT as wide and deep as the smaller of our Fast-HuBERTs, or as told, without dropout."""
+    from torchaudio.models import hubert_pretrain_model
+
     return hubert_pretrain_model(
         extractor_mode="group_norm",
-        extractor_conv_layer_config=None,
+        extractor_conv_layer_config=[(channels, 10, 5), *[(channels, 3, 2)] * 4, *[(channels, 2, 2)] * 2],
         extractor_conv_bias=False,
-        encoder_embed_dim=384,
+        encoder_embed_dim=width,
         encoder_projection_dropout=0.0,
         encoder_pos_conv_kernel=128,
         encoder_pos_conv_groups=16,
-        encoder_num_layers=12,
-        encoder_num_heads=6,
+        encoder_num_layers=blocks,
+        encoder_num_heads=width // 64,
         encoder_attention_dropout=0.0,
-        encoder_ff_interm_features=1536,
+        encoder_ff_interm_features=4 * width,
         encoder_ff_interm_dropout=0.0,
         encoder_dropout=0.0,
         encoder_layer_norm_first=False,
@@ -127,14 +133,14 @@ def ours_from(theirs: HuBERTPretrainModel, mask_D: Tensor, clusters: int) -> Mas
     return module
 
 
-def fast(width: int, clusters: int) -> MaskedPrediction:
-    """A Fast-HuBERT student with 12 blocks: log-mel front end at 25 Hz, a linear head and an intermediate loss."""
+def fast(width: int, clusters: int, blocks: int = 12, channels: int = 512) -> MaskedPrediction:
+    """A Fast-HuBERT student: log-mel front end at 25 Hz, a linear head and an intermediate loss."""
     config = EncoderConfig(
-        front_end=LogMel(channels=[512, 512]),
+        front_end=LogMel(channels=[channels, channels]),
         width=width,
         norm="post",
         position_conv=PositionConv(),
-        blocks=Blocks(count=12, heads=width // 64, head_width=64, ffn=4 * width),
+        blocks=Blocks(count=blocks, heads=width // 64, head_width=64, ffn=4 * width),
     )
     return MaskedPrediction(Encoder(config), clusters, PredictionSettings(head="linear", intermediate=1 / 3))
 
@@ -187,7 +193,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     probe = import_torchaudio(theirs.wav2vec2)
     frames = probe.frames(audio_BS.shape[1])
     labels_BT = torch.randint(args.clusters, (args.batch, frames))
-    mask_BT = _spans(args.batch, frames, 10)
+    mask_BT = spans(args.batch, frames, 10)
     for model in (theirs, theirs_384):
         model.mask_generator = FixedMask(mask_BT.to(device), torch.rand(model.logit_generator.final_proj.in_features))
     ours = ours_from(theirs, theirs.mask_generator.embedding_D.detach(), args.clusters)
@@ -196,7 +202,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
     students = {"fast_12x768": fast(768, args.clusters), "fast_12x384": fast(384, args.clusters)}
     slow = students["fast_12x768"].student.frames(audio_BS.shape[1])
-    at_25hz = inputs | {"labels_BT": labels_BT[:, ::2][:, :slow], "mask_BT": _spans(args.batch, slow, 10)}
+    at_25hz = inputs | {"labels_BT": labels_BT[:, ::2][:, :slow], "mask_BT": spans(args.batch, slow, 10)}
     audio = {"audio_BS": audio_BS, "labels_BT": labels_BT}
     models = {
         "torchaudio_12x768": Steps(Torchaudio(theirs), audio, device, args.precision),
@@ -234,7 +240,7 @@ def loss_difference(theirs: HuBERTPretrainModel, ours: MaskedPrediction, inputs:
     return abs(float(found - expected)) / float(expected)
 
 
-def _spans(rows: int, frames: int, length: int) -> Tensor:
+def spans(rows: int, frames: int, length: int) -> Tensor:
     """A mask (rows, frames) as HuBERT draws it: 0.8 x frames / length spans in each row, at random places."""
     mask_BT = torch.zeros(rows, frames, dtype=torch.bool)
     for mask_T in mask_BT:

@@ -1,0 +1,110 @@
+"""k-means on the device: the nearest centres equal those found on the CPU, and a fit there is as good.
+
+The fit of label sets runs on the CPU, by mini-batches. The fit on the device is the textbook's, over all frames in
+every round. It shows what a fit on a GPU would gain.
+
+Shapes: N frames, D features, K clusters, H points that frames lie around.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpu_checks.check import Found
+from gpu_checks.device import Setting
+from raysearch.targets.kmeans import assign, fit_clusters
+
+T = TypeVar("T")
+
+LEAST_EQUAL = 0.999
+"""Share of frames with equal labels. Two centres may be equally near up to rounding."""
+MOST_WORSE = 1.05
+"""Mean squared distance after the fit on the device over that after the fit on the CPU. Two seeds differ by 0.4 %."""
+ROUNDS = 20
+
+
+def check(setting: Setting, found: Found) -> None:
+    frames, width, numbers = (2_000, 16, (50, 100)) if setting.tiny else (20_000, 768, (500, 2000))
+    frames_ND = _speech_like(frames, width)
+    for clusters in numbers:
+        with found.part(f"K = {clusters}"):
+            _compare(setting, found, frames_ND, clusters)
+
+
+def _compare(setting: Setting, found: Found, frames_ND: np.ndarray, clusters: int) -> None:
+    row = f"K = {clusters}"
+    centres_KD, fit_s = _timed(setting, lambda: fit_clusters(frames_ND, clusters, 0))
+    expected_N, assign_s = _timed(setting, lambda: assign(frames_ND, centres_KD))
+    there_ND, there_KD = (torch.from_numpy(x).to(setting.device) for x in (frames_ND, centres_KD))
+    _nearest(there_ND, there_KD)  # the first call chooses kernels
+    labels_N, device_assign_s = _timed(setting, lambda: _nearest(there_ND, there_KD))
+    fitted_KD, device_fit_s = _timed(setting, lambda: _fit(there_ND, clusters))
+    equal = float((labels_N.cpu().numpy() == expected_N).mean())
+    worse = _spread(there_ND, fitted_KD) / _spread(there_ND, there_KD)
+    found.row(
+        row,
+        fit_s=fit_s,
+        device_fit_s=device_fit_s,
+        assign_s=assign_s,
+        device_assign_s=device_assign_s,
+        equal=equal,
+        distance_to_cpu=worse,
+    )
+    found.expect(equal >= LEAST_EQUAL, f"{row}: {equal:.2%} of labels are equal")
+    found.expect(worse < MOST_WORSE, f"{row}: {worse:.3g} times the CPU's distance; expected under {MOST_WORSE}")
+
+
+def _speech_like(frames: int, width: int) -> np.ndarray:
+    """Frames (N, D) around fewer points than there are clusters, since speech has lumps and noise has none."""
+    rng = np.random.default_rng(0)
+    homes_HD = rng.standard_normal((20, width))
+    frames_ND = homes_HD[rng.integers(len(homes_HD), size=frames)] + 0.5 * rng.standard_normal((frames, width))
+    return frames_ND.astype(np.float32)
+
+
+def _timed(setting: Setting, work: Callable[[], T]) -> tuple[T, float]:
+    setting.synchronise()
+    began_s = time.perf_counter()
+    result = work()
+    setting.synchronise()
+    return result, time.perf_counter() - began_s
+
+
+def _fit(frames_ND: Tensor, clusters: int) -> Tensor:
+    """Centres (K, D) after some rounds, from frames that lie far apart. A centre without frames stays where it is."""
+    centres_KD = _far_apart(frames_ND, clusters)
+    for _ in range(ROUNDS):
+        labels_N = _nearest(frames_ND, centres_KD)
+        sums_KD = torch.zeros_like(centres_KD).index_add_(0, labels_N, frames_ND)
+        counts_K = torch.bincount(labels_N, minlength=clusters)[:, None]
+        centres_KD = torch.where(counts_K > 0, sums_KD / counts_K.clamp(min=1), centres_KD)
+    return centres_KD
+
+
+def _far_apart(frames_ND: Tensor, clusters: int) -> Tensor:
+    """Frames (K, D), each drawn by its squared distance to the nearest of those before: k-means++.
+
+    Source: Arthur and Vassilvitskii, 2007.
+    """
+    centres_KD = frames_ND[:1].repeat(clusters, 1)
+    far_N = (frames_ND - centres_KD[0]).square().sum(1)
+    for number in range(1, clusters):
+        centres_KD[number] = frames_ND[torch.multinomial(far_N, 1)[0]]
+        far_N = torch.minimum(far_N, (frames_ND - centres_KD[number]).square().sum(1))
+    return centres_KD
+
+
+def _nearest(frames_ND: Tensor, centres_KD: Tensor) -> Tensor:
+    # The square of the frame itself is the same for all centres.
+    return (centres_KD.square().sum(1) - 2 * frames_ND @ centres_KD.T).argmin(1)
+
+
+def _spread(frames_ND: Tensor, centres_KD: Tensor) -> float:
+    """The mean squared distance of frames to their nearest centre."""
+    return float((frames_ND - centres_KD[_nearest(frames_ND, centres_KD)]).square().sum(1).mean())
