@@ -18,7 +18,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,8 @@ class Links:
     """Database URL of the study; empty if it is a journal in the search's folder."""
     tracking: str
     """Tracking URI of MLflow; empty if that is the SQLite file beside the searches."""
+    token: str = ""
+    """What tells this search from others of its name: its study carries it too. Earlier versions had none."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class SearchFolder:
                 part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
                 # Of two drivers that start at once, only one can write this file, and it gets the name. The document
                 # appears afterwards, when the block ends, and only for that driver.
+                links = replace(links, token=links.token or os.urandom(8).hex())
                 write_new(self.path / LINKS, json.dumps(asdict(links), indent=2), mode=PRIVATE)
         except FileExistsError:
             return False
@@ -216,7 +219,7 @@ class SearchFolder:
         path = self.path / LINKS
         try:
             found = Links(**json.loads(path.read_text(encoding="utf-8")))
-            if isinstance(found.study, str) and isinstance(found.tracking, str):
+            if all(isinstance(value, str) for value in asdict(found).values()):
                 return found
             raise TypeError("no addresses")
         except (ValueError, TypeError) as err:
