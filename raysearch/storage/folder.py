@@ -225,6 +225,9 @@ class SearchFolder:
         except (ValueError, TypeError) as err:
             expected = 'the addresses of study and MLflow, such as {"study": "", "tracking": "sqlite:////S/mlflow.db"}'
             raise InputError(f"{path}: damaged; expected {expected}") from err
+        except PermissionError as err:
+            expected = "the user who began the search, or one who may read it: it may hold passwords"
+            raise InputError(f"{path}: {err.strerror}; expected {expected}") from err
         except FileNotFoundError as err:
             known = ", ".join(self.searches()) or "none yet"
             near = did_you_mean(self.name, self.searches())
