@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -16,9 +17,11 @@ from raysearch import __version__
 from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, spaces, tracking
 from raysearch.cli.interrupts import Interrupts
 from raysearch.cli.output import say
-from raysearch.errors import CutOffError, InputError, WorkError
+from raysearch.errors import CutOffError, InputError, WorkError, clipped
 from raysearch.files.disk import told
 
+NO_PATHS = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of a path that leads to no file, whatever is done."""
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -105,6 +108,9 @@ def _told(err: Exception) -> int:
     if line := told(err):
         say(line)
         return 1
+    if isinstance(err, OSError) and err.errno in NO_PATHS:
+        say(f"{clipped(str(err.filename))}: {os.strerror(err.errno)}; expected another path")
+        return 2
     # Click's own complaints about arguments; anything else is a fault of ours and keeps its traceback.
     if not hasattr(err, "format_message"):
         raise err

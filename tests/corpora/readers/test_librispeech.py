@@ -107,6 +107,7 @@ def write_audio(audio: np.ndarray | bytes, rate_hz: int = 16_000) -> Callable[[P
         (write_audio(noise(0.5), 8_000), "8000 Hz; expected 16000 Hz"),
         (write_audio(np.stack([noise(0.5)] * 2, 1)), "2 channels; expected 1"),
         (write_audio(np.zeros(8_000)), "silent: every sample is zero"),
+        (write_audio(np.full(8_000, 0.25)), "silent: every sample is the same"),
         (lambda root: (chapter(root) / f"{VICTIM}.flac").unlink(), "transcript without audio"),
         (edit_line(f"{VICTIM}\n"), "empty transcript"),
         (edit_line(f"{VICTIM} \u200b ?!\n"), "empty transcript"),
