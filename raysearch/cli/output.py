@@ -53,6 +53,9 @@ def quiet_blas() -> None:
 
 
 def quiet_mlflow() -> None:
-    """MLflow talks on stderr about what is as it should be: called before it is imported, this leaves its errors."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    """MLflow talks on stderr about what is as it should be, and writes a traceback of each error that it raises.
+
+    This must be called before it is imported.
+    """
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.files.disk import CLOSED
 from raysearch.files.recordings import cut_off, not_speech
 from raysearch.files.stand_ins import stand_in
 from raysearch.files.whole import write_whole
@@ -186,5 +187,11 @@ def _load(cache: Path | None) -> dict[str, tuple[list[int], Verdict]]:
 
 
 def _save(cache: Path, known: Mapping[str, tuple[list[int], Verdict]]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(cache, json.dumps({path: [stamp, asdict(verdict)] for path, (stamp, verdict) in known.items()}))
+    kept = {path: [stamp, asdict(verdict)] for path, (stamp, verdict) in known.items()}
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(cache, json.dumps(kept))
+    except OSError as err:
+        # A corpus may be looked at where nothing may be written. All it costs is to decode again.
+        if err.errno not in CLOSED:
+            raise
