@@ -59,7 +59,9 @@ def test_weights_of_a_teacher_that_are_none(tmp_path: Path) -> None:
     (hubert / "model.safetensors").write_text(POINTER)
     lines = search(tmp_path, teacher={"source": f"hf:{hubert}"})
     assert lines[-2].startswith("teacher: preparing")
-    assert lines[-1].startswith(f"{hubert / 'model.safetensors'}: a git-lfs pointer; expected the file itself")
+    assert lines[-1].startswith(
+        f"teacher.source: {hubert / 'model.safetensors'}: a git-lfs pointer; expected the file itself"
+    )
 
 
 def test_settings_that_a_method_refuses_in_every_trial(tmp_path: Path) -> None:
