@@ -36,7 +36,7 @@ def doctor(
     with connected(address):
         say("doctor: asking every node, for up to a minute and a half")
         return examine(
-            where.place,
+            where.uri or str(where.root),
             (lambda: read_corpus(settings, where.store.corpora)) if settings else None,
             tracking=tracking_or_default(tracking) or "sqlite:///",
             study=study_url(storage_or_default(storage)),

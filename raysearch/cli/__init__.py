@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -16,9 +17,11 @@ from raysearch import __version__
 from raysearch.cli import cluster, data, deploying, documents, fronts, planning, profiling, searching, spaces, tracking
 from raysearch.cli.interrupts import Interrupts
 from raysearch.cli.output import say
-from raysearch.errors import CutOffError, InputError, WorkError
+from raysearch.errors import CutOffError, InputError, WorkError, clipped
 from raysearch.files.disk import told
 
+NO_PATHS = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of a path that leads to no file, whatever is done."""
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -105,6 +108,9 @@ def _told(err: Exception) -> int:
     if line := told(err):
         say(line)
         return 1
+    if isinstance(err, OSError) and err.errno in NO_PATHS:
+        say(f"{clipped(str(err.filename))}: {os.strerror(err.errno)}; expected another path")
+        return 2
     # Click's own complaints about arguments; anything else is a fault of ours and keeps its traceback.
     if not hasattr(err, "format_message"):
         raise err
@@ -117,7 +123,9 @@ def main() -> NoReturn:
     """Entry point: errors become one line and an exit code."""
     # Loading libraries makes objects by the hundred thousand, which all stay. To look for garbage among them as often
     # as usual takes a tenth of the time until a verb begins.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
+    # Pydantic looks for plugins in all packages that are installed, which takes as long again.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     interrupts = Interrupts()
     interrupts.listen()
     try:
@@ -128,6 +136,8 @@ def main() -> NoReturn:
     # Whatever a library has made of the signal on its way up.
     if interrupts.heard is not None:
         interrupts.end()
+    # Python looks for garbage once more before it ends. What is frozen is passed over.
+    gc.freeze()
     sys.exit(code)
 
 

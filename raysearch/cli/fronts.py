@@ -9,7 +9,7 @@ import typer
 
 import raysearch
 from raysearch.cli.options import Json, Storage, Wide, in_a_folder
-from raysearch.cli.output import line_width, print_front, print_json, say
+from raysearch.cli.output import line_width, print_front, print_json, quiet_blas, say
 from raysearch.errors import InputError, WorkError
 
 A_SEARCH = "A search, or a file that `raysearch record` wrote."
@@ -20,6 +20,7 @@ def status(
     name: Annotated[str | None, typer.Argument()] = None, storage: Storage = None, as_json: Json = False
 ) -> None:
     """Searches and their trials by state; of one also its front, its history, time spent, saved and left."""
+    quiet_blas()
     from raysearch.search.watching.status import status_lines
     from raysearch.storage.folder import SearchFolder
 
@@ -53,6 +54,7 @@ def front(
     as_json: Json = False,
 ) -> None:
     """The front, with confidence intervals."""
+    quiet_blas()
     found = raysearch.open_search(name, storage=storage)
     if html or png:
         for file in found.draw(html=html, png=png):
@@ -70,6 +72,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Fronts of several searches beside each other."""
+    quiet_blas()
     found = raysearch.compare(names, seeds=seeds, storage=storage)
     if as_json:
         print_json([row.model_dump(mode="json") for row in found.rows])

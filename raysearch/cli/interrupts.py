@@ -14,6 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from raysearch.errors import Interrupted
+from raysearch.files.secrets import masked
 
 LIMIT_S = 2.0
 """Seconds in which what is open may be closed. Nothing needs it: a driver may be killed at any moment."""
@@ -54,7 +55,7 @@ class Interrupts:
         """Says how to go on, and ends this process at once: nothing of it is closed, nothing says another word."""
         self._ending.acquire()  # never released: of two threads that get here, one waits until it is over
         notes = getattr(self.heard, "__notes__", [])
-        again = shlex.join(["raysearch", *sys.argv[1:]])
+        again = masked(shlex.join(["raysearch", *sys.argv[1:]]))
         line = f"interrupted; {notes[0] if notes else f'to go on: {again}'}\n"
         if os.isatty(2):
             line = f"\r{SHOW_CURSOR}{line}"

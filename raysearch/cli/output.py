@@ -44,7 +44,18 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False, default=str))
 
 
+def quiet_blas() -> None:
+    """NumPy's library of matrices starts a thread a core, each of which spins for a while: verbs that read need none.
+
+    It must be called before NumPy is imported.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def quiet_mlflow() -> None:
-    """MLflow talks on stderr about what is as it should be: called before it is imported, this leaves its errors."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    """MLflow talks on stderr about what is as it should be, and writes a traceback of each error that it raises.
+
+    This must be called before it is imported.
+    """
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

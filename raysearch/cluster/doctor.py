@@ -88,11 +88,13 @@ def examine(storage: str, corpus: Callable[[], Corpus] | None, *, tracking: str,
         seen = len(read_notes(storage, token)) - 1  # all notes but the driver's own
     except OSError as err:
         return [
-            Finding("storage", False, f"{storage}: {err.strerror or err}", "give --storage a folder or URI to write")
+            Finding(
+                "storage", False, f"{masked(storage)}: {err.strerror or err}", "give --storage a folder or URI to write"
+            )
         ]
     finally:
         remove_notes(storage, token)
-    findings = judge(answers, versions(), storage=storage, seen=seen, recordings=len(recordings))
+    findings = judge(answers, versions(), storage=masked(storage), seen=seen, recordings=len(recordings))
     if corpus_fault:
         findings.append(Finding("corpus", False, corpus_fault, "correct the search document's corpus"))
     return [*findings, check_mlflow(tracking), check_study(study)]

@@ -21,11 +21,13 @@ import numpy as np
 import soundfile
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.files.disk import CLOSED
 from raysearch.files.recordings import cut_off, not_speech
+from raysearch.files.stand_ins import stand_in
 from raysearch.files.whole import write_whole
 
 FULL_SCALE = 32_768
-CACHE_NAME = "verdicts-2.json"
+CACHE_NAME = "verdicts-3.json"
 """File of verdicts in a folder of ours. It gets a new number when recordings are looked at in another way."""
 AAC = (".m4a", ".mp4", ".aac")
 """Suffixes of AAC files, which libsndfile cannot read. VoxCeleb2 is published in this format."""
@@ -145,15 +147,24 @@ def _verdict_on(path: Path) -> Verdict:
             return Verdict(0, "AAC is not read; convert it: ffmpeg -i IN.m4a -ac 1 -ar 16000 OUT.wav")
         # libsndfile says of an MP3 file without any audio that it does not exist.
         reason = "no audio in it" if "does not exist" in error.error_string else error.error_string.rstrip(".")
-        return Verdict(0, f"does not decode: {reason}")
+        return Verdict(0, f"does not decode: {_stand_in(path) or reason}")
     except OSError as error:
         return Verdict(0, f"cannot be read: {error.strerror}")
     if fault := not_speech(audio_S) or cut_off(path):
         return Verdict(len(audio_S), fault)
     audio_S = _as_16_bit(audio_S)
-    if not audio_S.any():
-        return Verdict(len(audio_S), "silent: every sample is zero" if len(audio_S) else "no samples")
+    if not len(audio_S):
+        return Verdict(0, "no samples")
+    # A microphone that is broken may give another level than zero.
+    if (audio_S == audio_S[0]).all():
+        level = "zero" if audio_S[0] == 0 else "the same"
+        return Verdict(len(audio_S), f"silent: every sample is {level}")
     return Verdict(len(audio_S), None, hashlib.md5(audio_S.tobytes(), usedforsecurity=False).hexdigest())
+
+
+def _stand_in(path: Path) -> str | None:
+    with path.open("rb") as file:
+        return stand_in(file.read(256))
 
 
 def _stamp(path: Path) -> list[int]:
@@ -176,5 +187,11 @@ def _load(cache: Path | None) -> dict[str, tuple[list[int], Verdict]]:
 
 
 def _save(cache: Path, known: Mapping[str, tuple[list[int], Verdict]]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(cache, json.dumps({path: [stamp, asdict(verdict)] for path, (stamp, verdict) in known.items()}))
+    kept = {path: [stamp, asdict(verdict)] for path, (stamp, verdict) in known.items()}
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(cache, json.dumps(kept))
+    except OSError as err:
+        # A corpus may be looked at where nothing may be written. All it costs is to decode again.
+        if err.errno not in CLOSED:
+            raise

@@ -39,7 +39,8 @@ def connect_args(url: str) -> dict[str, Any]:
 def words_of(err: BaseException) -> str:
     """What went wrong, in one short line and without passwords: SQLAlchemy adds the statement and a link to its own."""
     said = getattr(err, "orig", None) or err
-    return masked(" ".join(str(said).split()))[:MOST_SHOWN]
+    words = " ".join(str(said).split()).partition(" [SQL: ")[0]
+    return masked(words)[:MOST_SHOWN]
 
 
 def sqlite_url(file: Path) -> str:

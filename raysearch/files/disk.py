@@ -27,11 +27,13 @@ def full_disk(err: BaseException, what: str = "a file") -> str | None:
 
 
 def told(err: BaseException) -> str | None:
-    """The line that says which file cannot be written, and why; None if the error is of another kind."""
+    """The line that says which file cannot be written or read, and why; None if the error is of another kind."""
     if full := full_disk(err):
         return f"{full}; free some space, then try again"
     if isinstance(err, OSError) and err.errno in CLOSED:
-        return f"{_written(err) or 'a file'}: {os.strerror(err.errno)}; expected a place that you may write"
+        file = _written(err) or "a file"
+        closed = os.path.exists(file) and not os.access(file, os.R_OK)
+        return f"{file}: {os.strerror(err.errno)}; expected a place that you may {'read' if closed else 'write'}"
     return None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError
+from raysearch.files.secrets import masked
 from raysearch.files.whole import PART
 
 if TYPE_CHECKING:
@@ -124,5 +125,7 @@ def _by_fsspec(uri: str, cause: Exception) -> tuple[FileSystem, str]:
     try:
         files, root = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError) as err:
-        raise InputError(f"{uri}: {err}; expected a folder or a URI that pyarrow or fsspec knows") from cause
+        raise InputError(
+            f"{masked(uri)}: {masked(err)}; expected a folder or a URI that pyarrow or fsspec knows"
+        ) from cause
     return PyFileSystem(FSSpecHandler(files)), root.rstrip("/")

@@ -23,7 +23,14 @@ def refuse_stand_in(file: Path | str, expected: str = "the file itself") -> None
         return
     if not head:
         raise InputError(f"{file}: empty; expected {expected}")
-    if head.startswith(POINTERS):
-        raise InputError(f"{file}: a git-lfs pointer; expected the file itself: git lfs pull")
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(PAGES):
-        raise InputError(f"{file}: an HTML page; expected the file itself: download it again")
+    if found := stand_in(head):
+        raise InputError(f"{file}: {found}")
+
+
+def stand_in(content: bytes) -> str | None:
+    """What the bytes with which a file begins say that it is, and how to get the one which was meant; else None."""
+    if content.startswith(POINTERS):
+        return "a git-lfs pointer; expected the file itself: git lfs pull"
+    if content[:256].removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(PAGES):
+        return "an HTML page; expected the file itself: download it again"
+    return None

@@ -35,9 +35,8 @@ def open_study(folder: SearchFolder) -> Study:
 
 
 def _study(folder: SearchFolder) -> Study | None:
-    storage = folder.study_storage()
     try:
-        study = Study.open(storage, folder.study_name)
+        study = Study.of(folder)
     except KeyError:
         return None
     return study if study.is_whole else None

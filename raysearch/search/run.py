@@ -33,7 +33,7 @@ from raysearch.search.costs import encoder_cost
 from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
-from raysearch.search.study import Study
+from raysearch.search.study import Study, taken
 from raysearch.search.watching.following import end_mirror, start_mirror
 from raysearch.search.watching.progress import make_progress
 from raysearch.search.watching.status import refuse_empty
@@ -45,7 +45,7 @@ from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.lease import Lease
 from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.storage.replica import Replica
-from raysearch.storage.studies import open_storage
+from raysearch.storage.studies import TOKEN, open_storage
 from raysearch.teachers.loading import teacher_metrics
 from raysearch.teachers.shape import known_shape
 from raysearch.teachers.store import find_teacher
@@ -68,10 +68,7 @@ def start_search(
         raise _used(spec, folder)
     # Of a study in a database the folder knows nothing: it may be that of a search in another folder.
     if study_url and _has_study(study_url, spec.name):
-        raise InputError(
-            f"{spec.name}: already used in the database of the study, by a search whose folder is not {folder.path}; "
-            "expected a new name, or the --storage of that search"
-        )
+        raise taken(folder)
     if shape := known_shape(spec.teacher):
         refuse_impossible(spec, shape)
     corpus = checked_corpus(spec, folder, say)
@@ -98,9 +95,10 @@ def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
 
 def _begun(folder: SearchFolder) -> bool:
     try:
-        return _has_study(folder.study_storage(), folder.study_name)
-    except InputError:  # there is no such folder
+        Study.of(folder)
+    except (KeyError, InputError):  # there is no such folder, or no study of its own
         return False
+    return True
 
 
 def _has_study(storage: str, name: str) -> bool:
@@ -136,11 +134,11 @@ def resume_search(
     folder.links()
     # A folder that was renamed goes by its new name, in all but its study.
     spec = folder.spec().model_copy(update={"name": folder.name})
-    corpus = checked_corpus(spec, folder, say)
     try:
-        asked = int(Study.open(folder.study_storage(), folder.study_name).about["trials"])
+        asked = int(Study.of(folder).about["trials"])
     except KeyError:  # no driver has come as far as making the study
         asked = spec.search.trials
+    corpus = checked_corpus(spec, folder, say)
     with told_how_to_go_on(folder):
         return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
 
@@ -155,6 +153,8 @@ def _run(
     lease.keep()
     waits = True
     try:
+        with suppress(KeyError):
+            Study.of(folder)  # a search in another folder may have taken the name while the corpus was read
         with Watcher(folder).ending() as watcher:
             with connected(address) as own, watcher.following(board_of(str(folder.path), folder.uri).read):
                 setup = _with_teacher(_lane_setup(spec, folder, own, say), folder, spec, corpus, say, watcher)
@@ -280,15 +280,15 @@ def _with_teacher(
 
 
 def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:
-    storage = folder.study_storage()
     study: Study | None = None
     with suppress(KeyError):
-        study = Study.open(storage, folder.study_name)
+        study = Study.of(folder)
         if study.is_whole:
             return study
     if study is None and known_shape(spec.teacher) is None:  # the shape of an imported teacher is known only now
         refuse_impossible(spec, teacher)
     about = {
+        TOKEN: folder.links().token,
         "spec": yaml.safe_dump(spec.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False),
         "digest": spec.digest,
         "seed": spec.search.seed,
@@ -303,7 +303,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         },
     }
     if study is None:
-        return Study.create(storage, folder.study_name, spec.objectives, about)
+        return Study.create(folder.study_storage(), folder.study_name, spec.objectives, about)
     study.fill(spec.objectives, about)
     return study
 

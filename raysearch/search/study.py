@@ -19,10 +19,12 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from raysearch.errors import InputError
 from raysearch.front.objective import value as objective_value
 from raysearch.front.trials import Cost, State, TrialRecord
+from raysearch.storage.folder import SearchFolder
 from raysearch.storage.journal import Journal
-from raysearch.storage.studies import open_storage
+from raysearch.storage.studies import open_storage, owns
 
 if TYPE_CHECKING:
     from raysearch.spec.space import Config, Space
@@ -88,6 +90,17 @@ class Study:
         if "://" not in storage and not Path(storage).exists():
             raise KeyError(name)
         return cls(optuna.load_study(storage=open_storage(storage), study_name=name))
+
+    @classmethod
+    def of(cls, folder: SearchFolder) -> Study:
+        """The study of the search in a folder.
+
+        Raises: KeyError if there is none; InputError if the one of its name is that of a search in another folder.
+        """
+        study = cls.open(folder.study_storage(), folder.study_name)
+        if not owns(folder, study.about):
+            raise taken(folder)
+        return study
 
     @property
     def name(self) -> str:
@@ -238,6 +251,12 @@ class Study:
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study._storage.get_trial(self._id(number))
+
+
+def taken(folder: SearchFolder) -> InputError:
+    """What is told to a search that is not the first of its name in a database."""
+    name, used = folder.study_name, "already used in the database of the study, by a search whose folder is not"
+    return InputError(f"{name}: {used} {folder.path}; expected a new name, or the folder of that search")
 
 
 def _value(index: int, trial: FrozenTrial) -> float:

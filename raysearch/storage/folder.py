@@ -18,17 +18,15 @@ import json
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from raysearch.errors import InputError, did_you_mean
 from raysearch.files.databases import sqlite_file, sqlite_url
 from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
-from raysearch.files.secrets import PRIVATE
+from raysearch.files.secrets import PRIVATE, masked
 from raysearch.files.whole import whole_file, write_new
 from raysearch.storage.stage import STAGE
 from raysearch.targets.store import STORE, Store
@@ -42,7 +40,9 @@ MLFLOW_FILE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """The SQLite file and the folder of the MLflow beside the searches, where nothing else is said."""
 COPIES = "~/.cache/raysearch"
 """Folder of this node's copies of what lies at URIs."""
-LIGHT = ("spec.yaml", "search.json", "study.journal", "driver.json", STAGE)
+LINKS = "search.json"
+"""Name of the file that says where study and MLflow are. It may hold passwords."""
+LIGHT = ("spec.yaml", LINKS, "study.journal", "driver.json", STAGE)
 """Files that tell of a search. They are small: the weights of its trials are elsewhere."""
 
 
@@ -75,6 +75,8 @@ class Links:
     """Database URL of the study; empty if it is a journal in the search's folder."""
     tracking: str
     """Tracking URI of MLflow; empty if that is the SQLite file beside the searches."""
+    token: str = ""
+    """What tells this search from others of its name: its study carries it too. Earlier versions had none."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ class SearchFolder:
 
     @property
     def place(self) -> str:
-        """Where all searches lie, as messages name it: the URI, or the folder."""
-        return self.uri or str(self.root)
+        """Where all searches lie, as messages name it: the URI without its password, or the folder."""
+        return masked(self.uri) or str(self.root)
 
     @property
     def resume_command(self) -> str:
@@ -129,9 +131,9 @@ class SearchFolder:
     def searches(self) -> list[str]:
         """Names of all searches that lie there."""
         if not self.uri:
-            return sorted(path.parent.name for path in self.root.glob("*/search.json"))
+            return sorted(path.parent.name for path in self.root.glob(f"*/{LINKS}"))
         names = (Path(name).parts for name in Remote(self.uri).files(""))
-        return sorted(parts[0] for parts in names if parts[1:] == ("search.json",))
+        return sorted(parts[0] for parts in names if parts[1:] == (LINKS,))
 
     @property
     def remote(self) -> Remote | None:
@@ -152,6 +154,7 @@ class SearchFolder:
             # may be longer than what is at the URI, and then must stay.
             if content is not None and not (path.exists() and path.read_bytes().startswith(content)):
                 path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(PRIVATE if name == LINKS else 0o666)
                 path.write_bytes(content)
         self.fetch_trials(lambda name: "/checkpoints/" not in name if students else name.endswith("/curve.jsonl"))
 
@@ -167,7 +170,7 @@ class SearchFolder:
     @property
     def exists(self) -> bool:
         """Whether the name is taken. On a copy, `fetch` comes first."""
-        return (self.path / "search.json").exists()
+        return (self.path / LINKS).exists()
 
     def trial(self, number: int) -> Path:
         """Folder of a trial."""
@@ -175,6 +178,8 @@ class SearchFolder:
 
     def create(self, spec: Spec, links: Links) -> bool:
         """Writes document and links of a new search. Returns False if another driver has just taken the name."""
+        import yaml
+
         self.path.mkdir(parents=True, exist_ok=True)
         document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
         try:
@@ -182,21 +187,24 @@ class SearchFolder:
                 part.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
                 # Of two drivers that start at once, only one can write this file, and it gets the name. The document
                 # appears afterwards, when the block ends, and only for that driver.
-                write_new(self.path / "search.json", json.dumps(asdict(links), indent=2), mode=PRIVATE)
+                links = replace(links, token=links.token or os.urandom(8).hex())
+                write_new(self.path / LINKS, json.dumps(asdict(links), indent=2), mode=PRIVATE)
         except FileExistsError:
             return False
         if remote := self.remote:
-            for name in ("spec.yaml", "search.json"):
+            for name in ("spec.yaml", LINKS):
                 remote.write(name, (self.path / name).read_bytes())
         return True
 
     def abandon(self) -> None:
         """Makes the name free again. What lies in the folder stays until the next search replaces it."""
-        (self.path / "search.json").unlink()
+        (self.path / LINKS).unlink()
 
     def spec(self) -> Spec:
         """The resolved search document."""
         # Loaded here: a front is read without the document, whose models take as long to load as all else.
+        import yaml
+
         from raysearch.spec.loading import parse_spec
 
         path = self.path / "spec.yaml"
@@ -208,15 +216,18 @@ class SearchFolder:
 
     def links(self) -> Links:
         """Where study and MLflow store are. Raises: InputError if there is no such search."""
-        path = self.path / "search.json"
+        path = self.path / LINKS
         try:
             found = Links(**json.loads(path.read_text(encoding="utf-8")))
-            if isinstance(found.study, str) and isinstance(found.tracking, str):
+            if all(isinstance(value, str) for value in asdict(found).values()):
                 return found
             raise TypeError("no addresses")
         except (ValueError, TypeError) as err:
             expected = 'the addresses of study and MLflow, such as {"study": "", "tracking": "sqlite:////S/mlflow.db"}'
             raise InputError(f"{path}: damaged; expected {expected}") from err
+        except PermissionError as err:
+            expected = "the user who began the search, or one who may read it: it may hold passwords"
+            raise InputError(f"{path}: {err.strerror}; expected {expected}") from err
         except FileNotFoundError as err:
             known = ", ".join(self.searches()) or "none yet"
             near = did_you_mean(self.name, self.searches())
@@ -226,9 +237,12 @@ class SearchFolder:
     def study_name(self) -> str:
         """Name of the study, which is that with which the search began. The folder may have been renamed since."""
         try:
-            return str(yaml.safe_load((self.path / "spec.yaml").read_text(encoding="utf-8"))["name"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            lines = (self.path / "spec.yaml").read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
             return self.name
+        # `create` wrote it, and reading all of the YAML for one line of it would take longer than to find the front.
+        names = (line.removeprefix("name:").strip(" '\"") for line in lines if line.startswith("name:"))
+        return next(names, self.name)
 
     @property
     def tracking(self) -> str:

@@ -10,7 +10,7 @@ from raysearch.files.remote import Remote
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.lease import Lease
 from raysearch.storage.replica import Replica
-from raysearch.storage.studies import open_storage
+from raysearch.storage.studies import open_storage, owns
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ def remove(folder: SearchFolder) -> Removed:
     lease = Lease.take(storage, study)
     removed = Removed(folder.name, size(folder), f"{folder.place}/{folder.name}")
     with suppress(KeyError):  # of a search that never came as far as making it
-        storage.delete_study(storage.get_study_id_from_name(study))
+        study_id = storage.get_study_id_from_name(study)
+        if owns(folder, storage.get_study_user_attrs(study_id)):
+            storage.delete_study(study_id)
     # Without this file no verb finds the search any more, even if removing the others stops half-way.
     folder.abandon()
     lease.release()

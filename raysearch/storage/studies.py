@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 
 from raysearch.errors import AwayError
+from raysearch.storage.folder import SearchFolder
 from raysearch.storage.journal import Journal
 
+TOKEN = "token"
+"""What a study knows by this name is the token of its search's folder."""
 FRESH_S = 30.0
 """Seconds for which a database counts as away that did not answer. Whoever looks at all searches waits for it once."""
 _away: dict[str, tuple[float, AwayError]] = {}
@@ -43,3 +48,13 @@ def _database(url: str) -> BaseStorage:
     from raysearch.storage.database import Database
 
     return Database(url)
+
+
+def owns(folder: SearchFolder, about: Mapping[str, Any]) -> bool:
+    """Whether a study, of which all this is known, is that of the search in `folder`.
+
+    In a database it may be that of a search in another folder, which took the name first. Searches of earlier versions
+    have no token.
+    """
+    token = folder.links().token
+    return not token or about.get(TOKEN, token) == token

@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raysearch.files.remote import Remote
 from raysearch.files.seal import damage, seal
 from raysearch.files.whole import PART, first_folder, whole_folder
-from raysearch.targets.label_set import LabelKey, LabelSet, read_label_set
+
+if TYPE_CHECKING:
+    from raysearch.targets.label_set import LabelKey, LabelSet
 
 _log = logging.getLogger(__name__)
 
@@ -244,12 +247,19 @@ class LabelStore:
         functions raise it too.
         """
         path = self.folders.get(key.digest)
-        return read_label_set(path) if path else None
+        return _read(path) if path else None
 
     def get_or_build(self, key: LabelKey, build: Callable[[Path], None]) -> LabelSet:
         """The label set of a key. If there is none yet, `build` writes it into the folder that it is given."""
-        return read_label_set(self.folders.get_or_build(key.digest, build))
+        return _read(self.folders.get_or_build(key.digest, build))
 
     def ls(self) -> list[LabelSet]:
         """All complete label sets, in the order of their digests."""
-        return [read_label_set(path) for digest in self.folders.ls() if (path := self.folders.get(digest))]
+        return [_read(path) for digest in self.folders.ls() if (path := self.folders.get(digest))]
+
+
+def _read(folder: Path) -> LabelSet:
+    # Loaded here: a search is read without its labels, whose frames need the models of encoders.
+    from raysearch.targets.label_set import read_label_set
+
+    return read_label_set(folder)

@@ -140,15 +140,17 @@ def test_status_names_what_it_cannot_read_and_shows_the_rest(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("number", "line"),
+    ("code", "number", "line"),
     [
-        (errno.EROFS, "/s/x: Read-only file system; expected a place that you may write"),
-        (errno.EACCES, "/s/x: Permission denied; expected a place that you may write"),
-        (errno.ENOSPC, "disk full while writing /s/x; free some space, then try again"),
+        (1, errno.EROFS, "/s/x: Read-only file system; expected a place that you may write"),
+        (1, errno.EACCES, "/s/x: Permission denied; expected a place that you may write"),
+        (1, errno.ENOSPC, "disk full while writing /s/x; free some space, then try again"),
+        (2, errno.EISDIR, "/s/x: Is a directory; expected another path"),
+        (2, errno.ENAMETOOLONG, "/s/x: File name too long; expected another path"),
     ],
 )
-def test_place_that_cannot_be_written_is_one_line(
-    number: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_place_that_cannot_be_used_is_one_line(
+    code: int, number: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(**given: object) -> None:
         raise OSError(number, os.strerror(number), "/s/x")
@@ -157,4 +159,4 @@ def test_place_that_cannot_be_written_is_one_line(
     monkeypatch.setattr("sys.argv", ["raysearch", "status"])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert (ended.value.code, capsys.readouterr().err) == (1, f"{line}\n")
+    assert (ended.value.code, capsys.readouterr().err) == (code, f"{line}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from io import BytesIO
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_verdicts_decode_again_only_what_changed(tmp_path: Path, monkeypatch: py
     write_flac(paths[1], noise(0.3))
     assert verdicts_on(paths, cache)[paths[1]].samples == 4_800
     assert decoded == [paths[1]]
+
+
+def test_verdicts_need_no_place_to_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_flac(tmp_path / "a.flac", noise(0.2))
+    errors = [errno.EROFS, errno.ENOSPC]
+
+    def refuse(file: Path, content: str) -> None:
+        raise OSError(errors[0], "", str(file))
+
+    monkeypatch.setattr("raysearch.corpora.audio.write_whole", refuse)
+    assert verdicts_on([path], tmp_path / "verdicts.json") == verdicts_on([path], None)
+    del errors[0]
+    with pytest.raises(OSError):  # a full disk is told
+        verdicts_on([path], tmp_path / "verdicts.json")
 
 
 @pytest.mark.parametrize("torn", ["", '{"a": [[1, 2], {"samp', "[]", '{"a": 3}'])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from raysearch.files.databases import sqlite_file, sqlite_url
+from raysearch.files.databases import sqlite_file, sqlite_url, words_of
 
 
 @pytest.mark.parametrize("odd", ["plain", "what?", "a%20b", "x#y z", "p%3Fq", "é;=&@:"])
@@ -16,6 +16,11 @@ def test_database_lies_in_its_file_whatever_its_path(odd: str, tmp_path: Path) -
         connection.execute(text("create table t (x int)"))
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == [Path(odd), Path(odd, "mlflow.db")]
     assert sqlite_file(sqlite_url(file)) == file
+
+
+def test_words_of_a_library_are_told_without_the_statement() -> None:
+    said = "(sqlite3.OperationalError) attempt to write a readonly database\n[SQL: UPDATE tags]\n[parameters: (1,)]"
+    assert words_of(ValueError(said)) == "(sqlite3.OperationalError) attempt to write a readonly database"
 
 
 def test_other_addresses_have_no_file() -> None:

@@ -40,6 +40,14 @@ def test_fault_of_ours_is_not_told_as_one_of_the_disk() -> None:
     assert told(KeyError("x")) is None
 
 
+@pytest.mark.parametrize(("readable", "may"), [(True, "write"), (False, "read")])
+def test_place_that_is_closed(readable: bool, may: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever runs the tests as root may read everything.
+    monkeypatch.setattr(os, "access", lambda path, mode: readable)
+    err = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path))
+    assert told(err) == f"{tmp_path}: Permission denied; expected a place that you may {may}"
+
+
 def test_probe_of_a_disk_with_space_leaves_nothing(tmp_path: Path) -> None:
     assert not is_full(tmp_path)
     assert list(tmp_path.iterdir()) == []

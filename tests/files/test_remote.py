@@ -135,6 +135,17 @@ def test_journal_that_was_not_written_back_is_kept(
     assert (folder.path / "study.journal").read_text() == "first\nsecond\n"
 
 
+def test_addresses_that_are_fetched_are_read_by_their_owner_alone(tmp_path: Path, monkeypatch, spec) -> None:
+    uri = f"memory://{uuid4().hex}"
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path / "here"))
+    SearchFolder.of(uri, spec.name).create(spec, Links(study="postgresql://u:s3cret@h/d", tracking=""))
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path / "there"))
+    folder = SearchFolder.of(uri, spec.name)
+    folder.fetch()
+    assert folder.links().study == "postgresql://u:s3cret@h/d"
+    assert (folder.path / "search.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_driver_that_was_silent_for_long_gives_way_and_is_told(tmp_path: Path, monkeypatch, spec) -> None:
     monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
     folder = SearchFolder.of(f"memory://{uuid4().hex}", spec.name)
@@ -157,6 +168,12 @@ def test_databases_are_not_folders() -> None:
 def test_unknown_scheme_is_refused() -> None:
     with pytest.raises(InputError, match=r"nofs://x: .*; expected a folder or a URI"):
         Remote("nofs://x")
+
+
+def test_password_of_a_uri_is_not_told() -> None:
+    with pytest.raises(InputError, match=r"^nofs://alice:\*\*\*@x: ") as refused:
+        Remote("nofs://alice:s3cret@x")
+    assert "s3cret" not in str(refused.value)
 
 
 def test_store_beside_searches_at_a_uri() -> None:

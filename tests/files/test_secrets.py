@@ -14,6 +14,13 @@ from raysearch.files.secrets import masked
         ("http://a:b:c@host", "http://a:***@host"),
         ("http://a:p@ss@host", "http://a:***@host"),
         ("two: http://a:b@c and http://d:e@f", "two: http://a:***@c and http://d:***@f"),
+        (
+            "postgresql://h/db?user=u&password=s3cret&sslmode=require",
+            "postgresql://h/db?user=u&password=***&sslmode=require",
+        ),
+        ("https://h/path?X-Amz-Security-Token=a%2Fb#part", "https://h/path?X-Amz-Security-Token=***#part"),
+        ("s3://KEY:s3cret@bucket?region=us-east-1&secret_key=b", "s3://KEY:***@bucket?region=us-east-1&secret_key=***"),
+        ("s3://bucket?region=us-east-1&scheme=http", "s3://bucket?region=us-east-1&scheme=http"),
         ("http://alice@host:5000/x@y", "http://alice@host:5000/x@y"),
         ("sqlite:////data/a:b@c.db", "sqlite:////data/a:b@c.db"),
         ("http://host:5000/path", "http://host:5000/path"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from raysearch.encoder.config import EncoderConfig
+from raysearch.errors import InputError
 from raysearch.methods.settings import StudentSettings
 from raysearch.methods.trial import Trial
 from raysearch.settings import Settings
@@ -55,6 +56,15 @@ class Fake:
                 (trial.folder / "done" / str(rung)).touch()
             error = orders.get(f"error {trial.number}", error_of(trial.settings.student.depth))
             yield Report(rung, {"eval/per": float(error)}, final=rung == trial.rungs[-1])
+
+
+class Refusing(Fake):
+    """Finds while it trains that its settings are wrong."""
+
+    name = "refusing"
+
+    def run(self, trial: Trial) -> Iterator[Report]:
+        raise InputError("training.lr: too late; expected an earlier one")
 
 
 def error_of(depth: int) -> float:

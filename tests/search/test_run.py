@@ -8,14 +8,16 @@ import pytest
 from raysearch.cluster.resources import largest_node
 from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
-from raysearch.search.run import checked_corpus, claim, reference_point, start_search
+from raysearch.search.reading import read_status
+from raysearch.search.run import checked_corpus, claim, reference_point, resume_search, start_search
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.lease import Lease
-from raysearch.storage.studies import open_storage
+from raysearch.storage.removal import remove
+from raysearch.storage.studies import TOKEN, open_storage
 from tests.corpora.made_up_corpora import corpus, cut
-from tests.search.made_up import DOCUMENT, TEACHER, spec_with
+from tests.search.made_up import ABOUT, DOCUMENT, TEACHER, spec_with
 
 
 def start_again(folder: SearchFolder, spec: Spec) -> str:
@@ -94,6 +96,24 @@ def test_name_that_a_search_of_another_folder_has_in_the_database_is_refused(tmp
         )
     assert study.records() == []
     assert not (tmp_path / "tiny").exists()
+
+
+def test_search_that_lost_its_name_in_the_database_takes_no_other_for_its_own(tmp_path: Path) -> None:
+    """The first was interrupted before it had a study, and the second has made one meanwhile."""
+    database = f"sqlite:///{tmp_path / 'studies.db'}"
+    first, second = (SearchFolder(tmp_path / place, "tiny") for place in ("a", "b"))
+    for folder in (first, second):
+        folder.create(spec_with(), Links(study=database, tracking=""))
+    Study.create(database, "tiny", ["macs", "per"], {TOKEN: second.links().token, **ABOUT})
+    said = f"^tiny: already used in the database of the study, by a search whose folder is not {first.path}; "
+    with pytest.raises(InputError, match=said):
+        resume_search(first, trials=None, address=None, say=print)
+    with pytest.raises(InputError, match=said):
+        read_status(first)
+    assert read_status(second)["asked"] == 6
+    remove(first)
+    assert not first.path.exists()
+    assert Study.of(second).objectives == ["macs", "per"]
 
 
 def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest() -> None:

@@ -39,5 +39,17 @@ def test_resume_command_names_the_storage_only_where_it_must(tmp_path: Path, mon
     assert SearchFolder.of(None, "tiny").resume_command == "raysearch resume tiny"
     assert SearchFolder.of("my runs", "tiny").resume_command == "raysearch resume tiny --storage 'my runs'"
     assert SearchFolder.of("s3://b/runs/", "tiny").resume_command == "raysearch resume tiny --storage s3://b/runs"
+    hidden = SearchFolder.of("s3://KEY:s3cret@b/runs", "tiny").resume_command
+    assert hidden == "raysearch resume tiny --storage 's3://KEY:***@b/runs'"
     monkeypatch.setenv("RAYSEARCH_STORAGE", str(tmp_path / "my runs"))
     assert SearchFolder.of("my runs", "tiny").resume_command == "raysearch resume tiny"
+
+
+@pytest.mark.parametrize("name", ["tiny", "1e3", "123", "yes", "2001-01-01", "a.b_c-d"])
+def test_study_goes_by_the_name_that_its_search_began_with(name: str, tmp_path: Path) -> None:
+    folder = SearchFolder(tmp_path, name)
+    folder.create(spec_with(name=name), Links(study="", tracking=""))
+    folder.path.rename(tmp_path / "renamed")
+    assert SearchFolder(tmp_path, "renamed").study_name == name
+    (tmp_path / "renamed" / "spec.yaml").write_bytes(b"\xff\xfe")
+    assert SearchFolder(tmp_path, "renamed").study_name == "renamed"

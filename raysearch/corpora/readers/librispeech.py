@@ -128,6 +128,9 @@ def _read_texts(paths: Iterable[Path]) -> tuple[dict[str, list[str]], list[Fault
         except UnicodeDecodeError:
             faults.append(Fault(path.name, "transcript file is not UTF-8"))
             continue
+        except OSError as err:
+            faults.append(Fault(path.name, f"transcript file cannot be read: {err.strerror}"))
+            continue
         for key, words in lines:
             if key in texts:
                 faults.append(Fault(key, "transcript twice"))

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from raysearch.errors import InputError, clipped, counted
 from raysearch.files.gzipped import unpacked
+from raysearch.files.stand_ins import stand_in
 
 EMPTY = "empty transcript"
 """Reason why a cut is left out whose transcript has no letter and no digit."""
@@ -33,7 +34,10 @@ def read_text(path: Path, key: str, expected: str) -> str:
     Raises: InputError if the file cannot be read or is not UTF-8.
     """
     try:
-        return decoded(path.read_bytes())
+        content = path.read_bytes()
+        if found := stand_in(content):
+            raise InputError(f"{key}: {path}: {found}")
+        return decoded(content)
     except OSError as err:
         raise InputError(f"{key}: {path}: {err.strerror}; expected {expected}") from err
     except UnicodeDecodeError as err:
@@ -60,7 +64,10 @@ def read_table(
     Raises: InputError if the table cannot be read or lacks one of these columns.
     """
     expected = f"a {'CSV' if delimiter == ',' else 'table'} of {', '.join(columns)}"
-    lines = io.StringIO(read_text(path, key, expected), newline="")
+    text = read_text(path, key, expected)
+    if delimiter == ",":
+        delimiter = _delimiter(text.partition("\n")[0])
+    lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
     try:
         names = [name.strip() for name in next(reader, [])]
@@ -77,12 +84,19 @@ def read_table(
         raise InputError(f"{key}: {path}: line {reader.line_num}: {err}; expected {expected}") from err
 
 
+def _delimiter(head: str) -> str:
+    """What stands between the columns of a CSV. Excel writes semicolons where numbers have a decimal comma."""
+    return next((one for one in ",;\t" if one in head), ",")
+
+
 def json_lines(content: bytes, where: str) -> Iterator[tuple[int, object]]:
     """The number and the document of each line of a file, which may be packed by gzip.
 
     Raises: InputError, which begins with `where`, if it is no such file, or unpacks to far more than its size.
     """
     number = 0
+    if found := stand_in(content):
+        raise InputError(f"{where}: {found}")
     try:
         for number, line in numbered(decoded(unpacked(content) if content[:2] == b"\x1f\x8b" else content)):
             yield number, json.loads(line)

@@ -21,6 +21,8 @@ def start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if key != TMPDIR}
     # Libraries may write addresses with their passwords there, and the folder may be shared by a whole cluster.
     log = os.open(folder.path / "mirror.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+    # It may be there already, from an earlier version.
+    os.fchmod(log, PRIVATE)
     try:
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True

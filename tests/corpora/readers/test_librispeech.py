@@ -103,10 +103,12 @@ def write_audio(audio: np.ndarray | bytes, rate_hz: int = 16_000) -> Callable[[P
         (corrupt, "does not decode: .*lost sync"),
         (truncate, "does not decode: .*lost sync"),
         (write_audio(b"no audio at all" * 10), "does not decode: Format not recognised"),
+        (write_audio(b"version https://git-lfs.github.com/spec/v1\n"), "does not decode: a git-lfs pointer; .*"),
         (write_audio(b""), r"file is empty \(0 bytes\)"),
         (write_audio(noise(0.5), 8_000), "8000 Hz; expected 16000 Hz"),
         (write_audio(np.stack([noise(0.5)] * 2, 1)), "2 channels; expected 1"),
         (write_audio(np.zeros(8_000)), "silent: every sample is zero"),
+        (write_audio(np.full(8_000, 0.25)), "silent: every sample is the same"),
         (lambda root: (chapter(root) / f"{VICTIM}.flac").unlink(), "transcript without audio"),
         (edit_line(f"{VICTIM}\n"), "empty transcript"),
         (edit_line(f"{VICTIM} \u200b ?!\n"), "empty transcript"),
@@ -130,6 +132,12 @@ def test_transcripts_of_windows_and_the_web_are_read_whole(tmp_path: Path) -> No
     corpus = read(root)
     assert corpus.faults == ()
     assert {cut.supervisions[0].text for cut in corpus.splits["train"]} == {"OPEN THE DOOR"}
+
+
+def test_transcript_file_that_is_a_folder_is_a_fault(tmp_path: Path) -> None:
+    root = write_corpus(tmp_path / "tiny")
+    (chapter(root) / "more.trans.txt").mkdir()
+    assert read(root).faults == (Fault("more.trans.txt", "transcript file cannot be read: Is a directory"),)
 
 
 def test_transcript_that_stands_twice_is_a_fault(tmp_path: Path) -> None:

@@ -66,6 +66,29 @@ def test_table_with_a_mark_and_empty_cells_too_many_is_read(tmp_path: Path) -> N
     assert rows == [(2, {"path": "a.wav", "label": "yes"}, None), (4, {"path": "b.wav", "label": ""}, None)]
 
 
+@pytest.mark.parametrize("delimiter", ";\t")
+def test_table_that_excel_saved_for_a_land_with_decimal_commas_is_read(delimiter: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path;label\na,1.wav;go\n".replace(";", delimiter))
+    assert list(read_table(tmp_path / "a.csv", "k", ["path", "label"])) == [
+        (2, {"path": "a,1.wav", "label": "go"}, None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer; expected the file itself: git lfs pull"),
+        (b"<!DOCTYPE html>\n", "an HTML page; expected the file itself: download it again"),
+    ],
+)
+def test_what_a_bad_download_left_is_told_as_such(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(InputError, match=rf"^k: {tmp_path / 'a'}: {told}$"):
+        read_text(tmp_path / "a", "k", "lines")
+    with pytest.raises(InputError, match=rf"^m: {told}$"):
+        list(json_lines(content, "m"))
+
+
 def test_tab_too_many_is_a_fault_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "train.tsv"
     path.write_text("path\tsentence\na.mp3\tGO\tSTOP\n")
