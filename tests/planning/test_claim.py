@@ -101,7 +101,7 @@ def test_sides_are_told_by_method_and_settings_as_tables_name_them() -> None:
         ("oskdft", "'oskdft'; expected two sides such as"),
         ("a < b < c", "'a < b < c'; expected two sides"),
         ("oskdft < ", "'oskdft < '; expected two sides"),
-        ("oskdft < macs_ratio=", "'oskdft < macs_ratio=': ' macs_ratio='; expected two sides"),
+        ("oskdft < macs_ratio=", "'oskdft < macs_ratio=': 'macs_ratio='; expected two sides"),
         ("oskdft < kd", "a: kd: no complete trial; expected a method (ft-only, oskdft) or settings of one"),
     ],
 )
