@@ -273,6 +273,12 @@ class EncoderConfig(Settings):
         return self.front_end.kind != "whisper"
 
     @property
+    def free_convs(self) -> int:
+        """Number of convolutions, the first ones, that may lose channels: without a projection the last makes the
+        transformer's input, as wide as the transformer."""
+        return len(self.front_end.channels) - (not self.projects)
+
+    @property
     def frame_hz(self) -> float:
         return SAMPLE_RATE_HZ / self.hop_samples
 
