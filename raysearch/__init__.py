@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from raysearch.api.clusters import doctor
-    from raysearch.api.comparing import Comparison, compare
+    from raysearch.api.comparing import Comparison, compare, judge_claim
     from raysearch.api.corpora import check_corpus, prepare_corpus, synthesise_corpus
     from raysearch.api.documents import list_encoders, list_spaces, load_spec, spec_schema
     from raysearch.api.encoders import convert_encoder, encoder_cost, load_encoder
@@ -34,6 +34,7 @@ __all__ = [
     "convert_encoder",
     "doctor",
     "encoder_cost",
+    "judge_claim",
     "kept_features",
     "label_sets",
     "list_encoders",
@@ -61,7 +62,7 @@ __all__ = [
 
 _FILES = {
     "clusters": ("doctor",),
-    "comparing": ("Comparison", "compare"),
+    "comparing": ("Comparison", "compare", "judge_claim"),
     "corpora": ("check_corpus", "prepare_corpus", "synthesise_corpus"),
     "documents": ("list_encoders", "list_spaces", "load_spec", "spec_schema"),
     "encoders": ("convert_encoder", "encoder_cost", "load_encoder"),

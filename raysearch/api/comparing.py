@@ -1,4 +1,4 @@
-"""Searches beside each other."""
+"""Searches beside each other, and claims about what several seeds of a search tell."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raysearch.front.compare import ComparedSearch
     from raysearch.front.document import SearchDocument
     from raysearch.front.seeds import ConfigOverSeeds
+    from raysearch.planning.claim import Claim
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,5 +61,26 @@ def compare(
     under several seeds, and each setting has the mean of its errors with an interval.
     Raises: InputError if there is no such search.
     """
-    opened = [one if isinstance(one, Search) else open_search(one, storage=storage) for one in searches]
-    return Comparison([one.document for one in opened], seeds)
+    return Comparison(_documents(searches, storage), seeds)
+
+
+def judge_claim(
+    claim: str,
+    searches: Sequence[Search | str | Path],
+    *,
+    difference: float | None = None,
+    storage: str | Path | None = None,
+) -> Claim:
+    """Whether a claim such as `oskdft < ft-only` holds over seeds, and how many seeds and hours would tell it.
+
+    The searches differ in their seed; each is one that was opened, a name, or a file that `Search.record` wrote.
+    `difference` is the size in percentage points that is to be told, by default the one that was found.
+    Raises: InputError if the claim is none, or a search does not have one complete trial of each side.
+    """
+    from raysearch.planning.claim import judge_claim as judge
+
+    return judge(claim, _documents(searches, storage), difference)
+
+
+def _documents(searches: Sequence[Search | str | Path], storage: str | Path | None) -> list[SearchDocument]:
+    return [(one if isinstance(one, Search) else open_search(one, storage=storage)).document for one in searches]

@@ -49,7 +49,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run searches": (searching.search, searching.resume, fronts.status, searching.rm),
-    "Read what they found": (fronts.front, fronts.compare, fronts.record, tracking.sync),
+    "Read what they found": (fronts.front, fronts.compare, fronts.claim, fronts.record, tracking.sync),
     "Ship a trial": (
         *(deploying.pick, deploying.export, deploying.verify, deploying.transcribe, deploying.verify_speaker),
         deploying.reproduce,

@@ -80,11 +80,28 @@ def compare(
         print(found.table(line_width(wide=wide)))
 
 
+def claim(
+    claim: Annotated[str, typer.Argument(metavar='"A < B"', help="A and B: a method, or settings as macs_ratio=0.5.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help=A_SEARCH)],
+    difference: Annotated[
+        float | None, typer.Option(min=0.01, help="Percentage points to be told; else those that were found.")
+    ] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Whether A has the lower error in searches that differ in their seed, and how many seeds would tell it."""
+    found = raysearch.judge_claim(claim, names, difference=difference, storage=storage)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print(found.table())
+
+
 def record(
     name: str,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, ending in .json.gz.", callback=in_a_folder)],
     storage: Storage = None,
 ) -> None:
-    """Keep a search in one small file, which front and compare read in its place: no weights, no curves."""
+    """Keep a search in one small file, which front, compare and claim read in its place: no weights, no curves."""
     found = raysearch.open_search(name, storage=storage).record(out)
     print(f"{out}: {len(found.document.trials)} trials, {out.stat().st_size / 1e3:.1f} kB")

@@ -21,6 +21,8 @@ from raysearch.deploy.onnx_file import Precision, layout
 from raysearch.deploy.runners import run_file
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
 from raysearch.deploy.speech_model import Recogniser
+from raysearch.encoder.checkpoint import CONFIG_NAME
+from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.storage.folder import SearchFolder
 
@@ -51,8 +53,19 @@ class MeasuredExports:
     def export(self, number: int) -> Path:
         """The folder of the trial's export, which is made unless it is there already.
 
-        Raises: InputError if an export of other formats, or of weights that have changed since, is in its place.
+        Raises: InputError if an export of other formats, or of weights that have changed since, is in its place, or if
+        latency is to be measured on longer recordings than the encoder takes.
         """
+        out = self._made(number)
+        longest_s = read_config(out / CHECKPOINT_NAME / CONFIG_NAME).longest_s
+        if self._load.seconds > longest_s:
+            raise InputError(
+                f"--seconds: {self._load.seconds:g}; expected at most {longest_s:g}, for which trial {number} has "
+                "positions"
+            )
+        return out
+
+    def _made(self, number: int) -> Path:
         out = self.folder.path / "exports" / f"{number:04d}-{self._task}"
         wanted = [onnx_name(precision) for precision in self._precisions]
         if (out / MANIFEST_NAME).exists():

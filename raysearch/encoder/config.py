@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -185,6 +186,11 @@ class ConvConfig(Settings):
     def frame_hz(self) -> float:
         return SAMPLE_RATE_HZ / self.hop_samples
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds of the longest recording that it takes, which is infinite: it has no positions."""
+        return math.inf
+
 
 class EncoderConfig(Settings):
     """An encoder with a front end and a transformer. `Encoder(config)` needs nothing else."""
@@ -257,9 +263,20 @@ class EncoderConfig(Settings):
         return 0 if self.front_end.kind == "whisper" else FIRST_SAMPLE
 
     @property
+    def longest_s(self) -> float:
+        """Seconds of the longest recording that it takes. It is infinite without sinusoids, which alone have an end."""
+        return self.sinusoids / self.frame_hz if self.sinusoids else math.inf
+
+    @property
     def projects(self) -> bool:
         """Whether a LayerNorm and a linear layer stand between the front end and the transformer."""
         return self.front_end.kind != "whisper"
+
+    @property
+    def free_convs(self) -> int:
+        """Number of convolutions, the first ones, that may lose channels: without a projection the last makes the
+        transformer's input, as wide as the transformer."""
+        return len(self.front_end.channels) - (not self.projects)
 
     @property
     def frame_hz(self) -> float:

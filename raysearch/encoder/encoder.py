@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ, EncoderConfig
 from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank
-from raysearch.encoder.frames import Count, frames, mel_frames, valid_mask
+from raysearch.encoder.frames import Count, frames, is_too_long, mel_frames, valid_mask
 from raysearch.encoder.front_end import build_front_end
 from raysearch.encoder.relative_positions import RelativePositions
 from raysearch.encoder.transformer import AttentionKind, PositionConv, TransformerBlock, sinusoids
@@ -86,10 +86,9 @@ class Encoder(nn.Module):
         Raises: InputError if the batch is longer than the encoder's sinusoids.
         """
         samples_B = samples_B.to(audio_BS.device, torch.int64)
-        longest = self.config.sinusoids
         # A compiled or exported graph may not branch on lengths. It fails by itself at one that is too long.
-        if longest and not torch.compiler.is_compiling() and self.frames(audio_BS.shape[1]) > longest:
-            got_s, expected_s = audio_BS.shape[1] / SAMPLE_RATE_HZ, longest / self.config.frame_hz
+        if not torch.compiler.is_compiling() and is_too_long(self.config, audio_BS.shape[1]):
+            got_s, expected_s = audio_BS.shape[1] / SAMPLE_RATE_HZ, self.config.longest_s
             raise InputError(
                 f"a recording of {got_s:.1f} s; expected at most {expected_s:g} s: Whisper heard no longer"
             )

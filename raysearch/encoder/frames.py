@@ -27,6 +27,12 @@ def frames(config: AnyConfig, samples: Count) -> Count:
     return conv_frames(config.front_end, samples)[-1]
 
 
+def is_too_long(config: AnyConfig, samples: int) -> bool:
+    """Whether a recording of so many samples has more frames than the encoder has positions for. Most have no end."""
+    most = None if isinstance(config, ConvConfig) else config.sinusoids
+    return most is not None and frames(config, samples) > most
+
+
 def conv_frames(front_end: Waveform | LogMel | Whisper, samples: Count) -> list[Count]:
     """Frames before the first convolution and after each one. For a waveform the first entry is `samples` itself."""
     if isinstance(front_end, LogMel | Whisper):

@@ -98,8 +98,7 @@ class GateSet(nn.Module):
         self.register_buffer("_nothing", torch.empty(0), persistent=False)
         for unit in units:
             rate = ffn_drop if unit == "ffn" else drop
-            # Without a projection the last convolution's channels are the width, which stays.
-            counts = self._full[unit][:-1] if unit == "channels" and not config.projects else self._full[unit]
+            counts = self._full[unit][: config.free_convs] if unit == "channels" else self._full[unit]
             starts = (torch.randn(count) * INITIAL_STD + math.log((1 - rate) / rate) for count in counts)
             self.log_alphas[unit] = nn.ParameterList(nn.Parameter(log_alpha_U) for log_alpha_U in starts)
 

@@ -275,7 +275,8 @@ def _with_teacher(
             wait_for(work, partial(watcher.tick, show))
         found = find_teacher(spec.teacher, corpus, store)
         assert found is not None
-    say("teacher: " + ", ".join(f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()))
+    errors = [f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()]
+    say(f"teacher: {', '.join(errors) or 'ready; errors of its own are not known'}")
     return replace(setup, teacher=str(found))
 
 

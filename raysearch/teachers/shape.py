@@ -13,7 +13,7 @@ from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
 
 
 def known_shape(teacher: TrainedTeacher | ReadyTeacher) -> AnyConfig | None:
-    """The teacher's config. None if it is known only once the weights are imported.
+    """The teacher's config. None if it is known only once weights are imported or Hugging Face's folder is there.
 
     Raises: InputError if a teacher's folder is not there, or describes no encoder.
     """
@@ -22,9 +22,18 @@ def known_shape(teacher: TrainedTeacher | ReadyTeacher) -> AnyConfig | None:
     kind, where = split_source(teacher.source)
     if kind == "torchaudio":
         return PUBLISHED.get(where)
-    if kind:
+    if kind == "fairseq" or (kind == "hf" and not Path(where).exists()):
         return None
     try:
-        return read_config(Path(where, "config.json"))
+        return _described(kind, Path(where))
     except InputError as err:
         raise InputError(f"teacher.source: {err}") from err
+
+
+def _described(kind: str, folder: Path) -> AnyConfig:
+    if kind == "hf":
+        # Loading torch takes seconds, and teachers from elsewhere do not need it.
+        from raysearch.encoder.imports.huggingface import huggingface_config
+
+        return huggingface_config(folder)
+    return read_config(folder / "config.json")

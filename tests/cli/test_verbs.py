@@ -28,6 +28,11 @@ FUNCTIONS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "table": (["a", "b", "-o", "t.jsonl.gz", "--storage", "here"], "write_table", HERE),
     "simulate": (["t.jsonl.gz", "--budget", "60"], "simulate", {"budget_s": 60.0, "trials": None, "workers": 4}),
     "plan": ([SPEC, "--gpus", "8", "--hours", "960"], "plan", {"gpus": 8, "gpu": "h100", "hours": 960.0}),
+    "claim": (
+        ["a < b", "x", "y", "--difference", "0.5", "--storage", "here"],
+        "judge_claim",
+        HERE | {"difference": 0.5},
+    ),
     "profile": ([SPEC, "--updates", "5", "--storage", "here"], "profile", HERE | {"updates": 5, "threads": 1}),
     "cost": ([SPEC, "--set", "student.width=64"], "encoder_cost", {"overrides": ["student.width=64"], "ecapa": None}),
     "convert": (["hf:there", "-o", "out"], "convert_encoder", {}),

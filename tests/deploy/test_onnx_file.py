@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -12,8 +13,11 @@ from raysearch.deploy.runtime.transcribe import OnnxModel
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.config import Block, EncoderConfig, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.gates import GateSet
+from raysearch.encoder.slicing import slice_encoder
 from raysearch.tasks.ctc.tokens import CtcHead, Tokens
 from raysearch.tasks.head import ChosenHead
+from tests.encoder.small_encoders import small
 
 
 def test_waveform_model_with_group_norm_as_a_file_then_it_reads_quiet_recordings_together_as_alone(
@@ -43,3 +47,38 @@ def test_waveform_model_with_group_norm_as_a_file_then_it_reads_quiet_recordings
         together_BTV, frames_B = OnnxModel(tmp_path / f"{precision}.onnx").run(audio_BS, samples_B)
         for found_TV, frames, expected_TV in zip(together_BTV, frames_B, alone, strict=True):
             np.testing.assert_allclose(found_TV[:frames], expected_TV, atol=limit, rtol=0)
+
+
+def whisper(sliced: bool) -> Encoder:
+    """A small encoder as Whisper's, or what is left of one after channels, a head and units were sliced off."""
+    torch.manual_seed(0)
+    encoder = Encoder(small("whisper", "pre"))
+    if not sliced:
+        return encoder.eval()
+    gates = GateSet(encoder.config, drop=0.4, ffn_drop=0.4)
+    values = gates.values()
+    assert not all(z_U.all() for z_U in (*values.channels, *values.heads, *values.ffn))
+    smaller, _ = slice_encoder(encoder, values)
+    return smaller.eval()
+
+
+@pytest.mark.parametrize("sliced", [False, True], ids=["whole", "sliced"])
+def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(sliced: bool, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    encoder = whisper(sliced)
+    head = CtcHead(encoder.config.depth + 1, encoder.config.width, 7)
+    nn.init.normal_(head.weight_VD)
+    recogniser = Recogniser(encoder, ChosenHead.of(head, Tokens("phones", tuple("abcdef")), None))
+    write_onnx(to_onnx(trace(recogniser)), layout(recogniser), "fp32", tmp_path / "model.onnx")
+    file, run = OnnxModel(tmp_path / "model.onnx"), run_checkpoint(recogniser)
+    rng = np.random.default_rng(0)
+    for lengths in ([400], [16_000], [23_457, 7_001]):
+        # A tone over noise that is 80 dB softer: most bins are nearly empty, and tell how each runtime rounds.
+        tone_S = np.sin(2 * np.pi * 440 / 16_000 * np.arange(max(lengths)))
+        noise_BS = 1e-4 * rng.standard_normal((len(lengths), max(lengths)))
+        audio_BS = (0.5 * tone_S + noise_BS).astype(np.float32)
+        samples_B = np.array(lengths)
+        together_BTV, frames_B = file.run(audio_BS, samples_B)
+        for row, samples in enumerate(lengths):
+            expected_TV = run(audio_BS[row : row + 1, :samples], samples_B[row : row + 1])[0][0]
+            np.testing.assert_allclose(together_BTV[row][: frames_B[row]], expected_TV, atol=1e-4, rtol=0)

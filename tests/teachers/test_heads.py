@@ -7,6 +7,7 @@ import socket
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import distributed, multiprocessing
 from torch.nn import functional as F
@@ -82,6 +83,31 @@ def test_head_of_transformers_then_it_lies_beside_the_teacher_and_scores_as_thei
     x_LND = torch.randn(1, 5, 16)
     scores_NV = F.linear(x_LND[0], head["lm_head.weight"], head["lm_head.bias"])
     torch.testing.assert_close(kept.module(x_LND), scores_NV[:, [2, 0, 3, 4]])
+
+
+@pytest.mark.parametrize("name", ["HubertForCTC", "Wav2Vec2ForCTC"])
+def test_model_that_reads_as_transformers_saves_it_then_encoder_and_head_score_as_theirs(name, tmp_path):
+    """In half precision and in shards, as large models come."""
+    convs = {"conv_dim": [8] * 3, "conv_kernel": [10, 3, 2], "conv_stride": [5, 4, 4], "num_feat_extract_layers": 3}
+    blocks = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    positions = {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 4}
+    torch.manual_seed(0)
+    config = getattr(transformers, name.replace("ForCTC", "Config"))(
+        **convs, **blocks, **positions, vocab_size=len(VOCABULARY), pad_token_id=2
+    )
+    model = getattr(transformers, name)(config).eval().half()
+    model.save_pretrained(tmp_path / "theirs", max_shard_size="10KB")
+    assert (tmp_path / "theirs/model.safetensors.index.json").exists()
+    (tmp_path / "theirs/vocab.json").write_text(json.dumps(VOCABULARY))
+    teacher = prepare_teacher(
+        ReadyTeacher(source=f"hf:{tmp_path / 'theirs'}"), None, FolderStore(tmp_path / "teachers"), CPU
+    )
+    audio_1S = torch.randn(1, 4000)
+    with torch.no_grad():
+        scores_1TV = model.float()(audio_1S).logits
+        output_1TD = load_teacher(teacher, CPU).encoder(audio_1S, torch.tensor([4000])).output_BTD
+        found_TV = load_head(teacher).module(output_1TD)
+    torch.testing.assert_close(found_TV, scores_1TV[0][:, [2, 0, 3, 4]], atol=1e-5, rtol=0)
 
 
 def test_vocabulary_of_several_languages_or_of_other_size_then_no_head(theirs):

@@ -68,22 +68,24 @@ KEYS: Table = {
 }
 
 
+def huggingface_config(folder: Path) -> EncoderConfig:
+    """The encoder that a folder describes. Its weights are not read, and need not be there yet.
+
+    Raises: InputError if a file is missing, or not of a kind of encoder that we know.
+    """
+    return _described(folder, read_settings(folder))
+
+
 def import_huggingface(folder: Path) -> Encoder:
     """Our encoder with the weights in `folder`. Heads are left behind.
 
     Raises: InputError if a file is missing, torn, or not of a kind of encoder that we know.
     """
     settings = read_settings(folder)
-    if isinstance(settings, WhisperSettings):
-        check_windows(folder, settings)
-        file, weights = read_model(folder)
-        return build(whisper_config(settings), encoder_weights(weights), WHISPER_KEYS, file)
-    normalise = normalises(folder, settings)
-    try:
-        config = _config(settings, normalise)
-    except ValidationError as err:
-        raise InputError(f"{folder / CONFIG_NAME}: {first_fault(err, EncoderConfig)}") from err
+    config = _described(folder, settings)
     file, weights = read_model(folder)
+    if isinstance(settings, WhisperSettings):
+        return build(config, encoder_weights(weights), WHISPER_KEYS, file)
     # A model with a head keeps its encoder under the name of its type.
     prefix = f"{settings.model_type}."
     return build(config, {str(key).removeprefix(prefix): tensor for key, tensor in weights.items()}, KEYS, file)
@@ -113,6 +115,16 @@ def export_huggingface(encoder: Encoder, folder: Path) -> None:
     save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
     for name, content in ((CONFIG_NAME, document), (PREPROCESSOR_NAME, reading)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _described(folder: Path, settings: ModelSettings | WhisperSettings) -> EncoderConfig:
+    try:
+        if isinstance(settings, WhisperSettings):
+            check_windows(folder, settings)
+            return whisper_config(settings)
+        return _config(settings, normalises(folder, settings))
+    except ValidationError as err:
+        raise InputError(f"{folder / CONFIG_NAME}: {first_fault(err, EncoderConfig)}") from err
 
 
 def _config(theirs: ModelSettings, normalise: bool) -> EncoderConfig:

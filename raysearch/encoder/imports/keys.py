@@ -95,6 +95,6 @@ def renamed(weights: Mapping[str, Tensor], table: Table, origin: Path | str) -> 
                 raise InputError(f"{origin}: {key}: twice, under two names; expected each weight once")
             found[full] = tensor
     if unknown:
-        expected = "the keys of a HuBERT, wav2vec 2.0 or WavLM encoder"
+        expected = "the keys of a HuBERT, wav2vec 2.0, WavLM or Whisper encoder"
         raise InputError(f"{origin}: unexpected: {listed(unknown)}; expected {expected}")
     return found

@@ -43,6 +43,11 @@ FIXED = {
     "adapter_attn_dim": None,
 }
 """Settings for which our encoder knows one value only. Every published model but Whisper has that value."""
+MEANT_BY = {
+    "adapter_attn_dim": ": adapters in the blocks, one set a language as in MMS, are not read",
+    "add_adapter": ": convolutions behind the encoder are not read",
+}
+"""What some of these settings mean, for whoever has a model with them."""
 WHISPER_FIXED = {"activation_function": "gelu", "scale_embedding": False}
 """The same of Whisper, whose settings have other names."""
 WHISPER_WINDOWS = {"n_fft": 400, "hop_length": 160}
@@ -111,7 +116,7 @@ def read_settings(folder: Path) -> ModelSettings | WhisperSettings:
         raise InputError(f"{file}: model_type: {quoted(kind)}; expected one of {', '.join(MODEL_TYPES)}")
     for key, value in (WHISPER_FIXED if kind == "whisper" else FIXED).items():
         if document.get(key, value) != value:
-            raise InputError(f"{file}: {key}: {quoted(document[key])}; expected {value!r}")
+            raise InputError(f"{file}: {key}: {quoted(document[key])}; expected {value!r}{MEANT_BY.get(key, '')}")
     model: type[ModelSettings | WhisperSettings] = WhisperSettings if kind == "whisper" else ModelSettings
     try:
         return model.model_validate(document)

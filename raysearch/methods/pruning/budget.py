@@ -56,6 +56,8 @@ class Budget:
     """Share of the teacher's cost that stays."""
     multiple: int
     """Number of which the channels and FFN units left in a layer are a multiple, unless all of them are left."""
+    free_convs: int
+    """Number of convolutions, the first ones, that may lose channels."""
 
     @property
     def target(self) -> float:
@@ -96,7 +98,8 @@ def budgets(settings: PruningSettings, teacher: EncoderConfig, start: EncoderCon
     def budget(key: str, measure: Callable[[Sizes], Any], chosen: frozenset[str]) -> Budget:
         before = measure(sizes_of(start))
         ratio = getattr(settings, key)
-        found = Budget(key, chosen & units, measure, measure(sizes_of(teacher)), before, ratio, settings.multiple)
+        whole, multiple, free_convs = measure(sizes_of(teacher)), settings.multiple, start.free_convs
+        found = Budget(key, chosen & units, measure, whole, before, ratio, multiple, free_convs)
         _check(found, start)
         return found
 
@@ -185,16 +188,17 @@ def combined(units: frozenset[str], chosen: Sizes, others: Sizes) -> Sizes:
     return Sizes(*(mine if unit in units else theirs for unit, mine, theirs in pairs))
 
 
-def _scaled(full: Sizes, share: float, multiple: int) -> Sizes:
+def _scaled(full: Sizes, share: float, multiple: int, free_convs: int) -> Sizes:
+    free, whole = full.channels[:free_convs], full.channels[free_convs:]
     return Sizes(
-        [in_multiples(share * count, count, multiple, least=1) for count in full.channels],
+        [*(in_multiples(share * count, count, multiple, least=1) for count in free), *whole],
         [round(share * count) for count in full.heads],
         [in_multiples(share * count, count, multiple) for count in full.ffn],
     )
 
 
 def _scaled_beside(others: Sizes, budget: Budget, full: Sizes, share: float) -> Sizes:
-    return combined(budget.units, _scaled(full, share, budget.multiple), others)
+    return combined(budget.units, _scaled(full, share, budget.multiple, budget.free_convs), others)
 
 
 def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
@@ -206,7 +210,7 @@ def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
         seen: set[tuple[int, int]] = set()
         for layer, (count, limit) in enumerate(zip(counts, limits, strict=True)):
             # Blocks with the same number of units cost the same to change, so the first stands for all of them.
-            if unit != "channels" and (count, limit) in seen:
+            if layer >= budget.free_convs if unit == "channels" else (count, limit) in seen:
                 continue
             seen.add((count, limit))
             # A number that is no multiple goes to the next one below or above.
@@ -221,7 +225,7 @@ def _neighbours(budget: Budget, sizes: Sizes, full: Sizes) -> list[Sizes]:
 def _check(budget: Budget, start: EncoderConfig) -> None:
     full = sizes_of(start)
     # With multiple 1 this is the least that can be left: every convolution keeps one channel.
-    least = budget.measure(combined(budget.units, _scaled(full, 0.0, 1), full))
+    least = budget.measure(combined(budget.units, _scaled(full, 0.0, 1, start.free_convs), full))
     if least > budget.target:
         raise InputError(
             f"pruning.{budget.name}: {budget.ratio}; expected at least {least / budget.full:.3f}, "

@@ -17,8 +17,8 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.pieces import piece_count
 from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
-from raysearch.encoder.frames import frames
-from raysearch.errors import InputError
+from raysearch.encoder.frames import frames, is_too_long
+from raysearch.errors import InputError, counted
 from raysearch.methods.method import Method
 from raysearch.methods.needs import SYMBOLS, Need, asks_for_labels, check_need, needs_of
 from raysearch.methods.table import load_method
@@ -41,7 +41,7 @@ _LENGTHS = range(0, 4 * SAMPLE_RATE_HZ, 160)
 def check_judged(spec: Spec, corpus: Corpus) -> list[str]:
     """What is doubtful about a corpus for the search's tasks, in a line each.
 
-    Raises: InputError if a recording is too short for an encoder, or a split lacks what a task reads.
+    Raises: InputError if a recording is too short or too long for an encoder, or a split lacks what a task reads.
     """
     shape = known_shape(spec.teacher)
     students: list[AnyConfig] = []
@@ -49,6 +49,7 @@ def check_judged(spec: Spec, corpus: Corpus) -> list[str]:
     if shape is not None:
         students = _unlike([spec.student_config(config, shape) for config in draw_possible(spec, shape)])
         _check_frames(spec, corpus, [*students, shape])
+        _check_longest(corpus, students, shape)
     return [line for task in spec.tasks for line in load_task(task).check(corpus, students)]
 
 
@@ -115,6 +116,30 @@ def _check_frames(spec: Spec, corpus: Corpus, encoders: Sequence[AnyConfig]) -> 
             )
 
 
+def _check_longest(corpus: Corpus, students: Sequence[AnyConfig], teacher: AnyConfig) -> None:
+    """Refuses recordings for which an encoder that hears them has no positions."""
+    for split in SPLITS:
+        # Students learn from what the teacher hears, and are judged without it.
+        hearing = [*(("student", one) for one in students), *([("teacher", teacher)] if split == "train" else [])]
+        for who, encoder in hearing:
+            if math.isfinite(encoder.longest_s):
+                _refuse_too_long(corpus, split, who, encoder)
+
+
+def _refuse_too_long(corpus: Corpus, split: str, who: str, encoder: AnyConfig) -> None:
+    found = [cut for cut in corpus.splits[split] if is_too_long(encoder, cut.num_samples)]
+    if found:
+        longest = max(found, key=lambda cut: cut.num_samples)
+        # A setting leaves long cuts out of the training split. The others keep them, so that errors stay comparable.
+        remedy = f"corpus.max_s = {encoder.longest_s:g}" if split == "train" else "recordings that are cut shorter"
+        raise InputError(
+            f"corpus {corpus.name}: split {split}: {counted(len(found), 'cut')} of more than the "
+            f"{encoder.longest_s:g} s for which the {who} has positions, the longest {longest.id} with "
+            f"{longest.duration:.1f} s; expected {remedy}"
+        )
+
+
 def _unlike(encoders: Sequence[AnyConfig]) -> list[AnyConfig]:
-    """One encoder of each frame rate and context. All that make the same frames are alike here."""
-    return list({tuple(frames(encoder, samples) for samples in _LENGTHS): encoder for encoder in encoders}.values())
+    """One encoder of each frame rate, context and greatest length. All that make the same frames are alike here."""
+    alike = {(one.longest_s, *(frames(one, samples) for samples in _LENGTHS)): one for one in encoders}
+    return list(alike.values())

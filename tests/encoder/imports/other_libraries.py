@@ -14,11 +14,11 @@ from raysearch.encoder.encoder import Encoder
 CONVS = [(8, 10, 5), (12, 3, 2), (8, 3, 2), (8, 2, 2)]
 
 
-def randomised(model: nn.Module) -> nn.Module:
+def randomised(model: nn.Module, spread: float = 0.1) -> nn.Module:
     """Norms and biases too: at their start, 1 and 0, they could be mixed up unseen."""
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(spread * torch.randn_like(parameter))
     return model.eval()
 
 

@@ -1,6 +1,7 @@
 """What lies in a model folder of Hugging Face, as people have it: shards, pointers, heads, odd configs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,53 @@ def test_head_for_speakers_is_left_behind(name: str, tmp_path: Path) -> None:
     model.base_model.save_pretrained(tmp_path / "bare")
     headed, bare = (import_huggingface(tmp_path / side).state_dict() for side in ("headed", "bare"))
     assert all(torch.equal(headed[key], bare[key]) for key in bare)
+
+
+SMALL = {
+    "conv_dim": [column[0] for column in CONVS],
+    "conv_kernel": [column[1] for column in CONVS],
+    "conv_stride": [column[2] for column in CONVS],
+    "num_feat_extract_layers": len(CONVS),
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 40,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 4,
+    "vocab_size": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        (
+            "Wav2Vec2ForCTC",
+            {"adapter_attn_dim": 4},
+            "adapter_attn_dim: 4; expected None: adapters in the blocks, one set",
+        ),
+        ("Wav2Vec2Model", {"add_adapter": True}, "add_adapter: True; expected False: convolutions behind the encoder"),
+        (
+            "Data2VecAudioModel",
+            {},
+            "model_type: 'data2vec-audio'; expected one of hubert, wav2vec2, wavlm, whisper",
+        ),
+        (
+            "Wav2Vec2BertModel",
+            {"output_hidden_size": 24},
+            "model_type: 'wav2vec2-bert'; expected one of hubert, wav2vec2, wavlm, whisper",
+        ),
+    ],
+)
+def test_model_of_another_kind_is_refused_in_one_line(
+    name: str, changes: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    """MMS with its adapters, an encoder with convolutions behind it, and two relatives of wav2vec 2.0."""
+    import transformers
+
+    config = re.sub(r"Model$|ForCTC$", "Config", name)
+    getattr(transformers, name)(getattr(transformers, config)(**SMALL | changes)).save_pretrained(tmp_path)
+    assert refusal(tmp_path).startswith(f"config.json: {told}")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

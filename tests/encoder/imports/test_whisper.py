@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 import transformers
+from safetensors.torch import load_file
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from raysearch.encoder.config import EncoderConfig
-from raysearch.encoder.cost import macs, params
+from raysearch.encoder.cost import SUPERB_SAMPLES, macs, macs_superb, params
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.imports.huggingface import export_huggingface, import_huggingface
@@ -39,11 +42,12 @@ SHAPE = {
 LONGEST = 100 * 320
 
 
-def saved(folder: Path, kind: str = "WhisperModel", **changes: object) -> nn.Module:
+def saved(folder: Path, kind: str = "WhisperModel", spread: float = 0.1, **changes: object) -> nn.Module:
     """A model of transformers with random weights, saved in `folder`, and its encoder."""
     torch.manual_seed(0)
     config = transformers.WhisperConfig(**SHAPE | changes)
-    model = randomised(WhisperEncoder(config) if kind == "WhisperEncoder" else getattr(transformers, kind)(config))
+    model = WhisperEncoder(config) if kind == "WhisperEncoder" else getattr(transformers, kind)(config)
+    randomised(model, spread)
     model.save_pretrained(folder)
     return model if kind == "WhisperEncoder" else model.get_encoder()
 
@@ -79,6 +83,46 @@ def test_every_layer_equals_transformers_at_any_length(samples: int, bins: int, 
     ours = [*found.hidden[:-1], found.output_BTD]
     for our_BTD, their_BTD in zip(ours, expected.hidden_states, strict=True):
         torch.testing.assert_close(our_BTD, their_BTD, atol=1e-5, rtol=0)
+
+
+TINY, BASE, LARGE_V3 = (
+    {"d_model": width, "encoder_attention_heads": width // 64, "encoder_ffn_dim": 4 * width, "num_mel_bins": bins}
+    for width, bins in ((384, 80), (512, 80), (1280, 128))
+)
+"""Shapes of published sizes, whose depth is left to the test."""
+
+
+@pytest.mark.parametrize("shape", [TINY, BASE, LARGE_V3], ids=["tiny", "base", "large-v3"])
+def test_blocks_of_a_published_size_equal_those_of_transformers(shape: dict[str, int], tmp_path: Path) -> None:
+    samples = 12_800
+    theirs = saved(tmp_path, "WhisperEncoder", **shape, encoder_layers=1, spread=0.02)
+    encoder = import_huggingface(tmp_path).eval()
+    audio_1S = speech(samples)
+    with torch.no_grad():
+        found = encoder(audio_1S, torch.tensor([samples]))
+        bins_BMT = features(audio_1S, shape["num_mel_bins"])
+        expected = shortened(theirs, samples // 320)(bins_BMT, output_hidden_states=True).hidden_states
+    for our_BTD, their_BTD in zip([found.hidden[0], found.output_BTD], expected, strict=True):
+        torch.testing.assert_close(our_BTD, their_BTD, atol=1e-5, rtol=0)
+
+
+def test_layers_of_real_weights_equal_transformers(speech: Path) -> None:
+    folder = speech / "teachers" / "whisper-base-encoder"
+    file = min((speech / "asr/an4/dev").rglob("*.flac"))
+    audio_1S = torch.from_numpy(soundfile.read(file, dtype="float32")[0])[None]
+    # transformers takes whole frames alone, and `features` up to two seconds.
+    frames = min(100, audio_1S.shape[1] // 320)
+    audio_1S = audio_1S[:, : 320 * frames]
+    encoder = import_huggingface(folder).eval()
+    theirs = WhisperEncoder(transformers.WhisperConfig.from_pretrained(folder)).eval()
+    weights = load_file(folder / "model.safetensors")
+    theirs.load_state_dict({key.removeprefix("model.encoder."): x.float() for key, x in weights.items()})
+    with torch.no_grad():
+        found = encoder(audio_1S, torch.tensor([320 * frames]))
+        expected = shortened(theirs, frames)(features(audio_1S), output_hidden_states=True)
+    ours = [*found.hidden[:-1], found.output_BTD]
+    for our_BTD, their_BTD in zip(ours, expected.hidden_states, strict=True):
+        torch.testing.assert_close(our_BTD, their_BTD, atol=1e-4, rtol=1e-5)
 
 
 def test_bins_of_a_recording_that_is_padded_to_the_full_length(tmp_path: Path) -> None:
@@ -156,6 +200,22 @@ def test_there_and_back(tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def test_shallower_and_thinner_encoder_is_loaded_by_transformers(tmp_path: Path) -> None:
+    """Slicing leaves the width, and transformers has one number for the units of all blocks."""
+    saved(tmp_path / "theirs")
+    encoder = import_huggingface(tmp_path / "theirs")
+    blocks = [block.model_copy(update={"ffn": 12}) for block in encoder.config.block_list[:2]]
+    torch.manual_seed(0)
+    smaller = Encoder(encoder.config.model_copy(update={"blocks": blocks})).eval()
+    export_huggingface(smaller, tmp_path / "ours")
+    loaded = transformers.WhisperModel.from_pretrained(tmp_path / "ours").get_encoder().eval()
+    audio_1S = speech(LONGEST)
+    with torch.no_grad():
+        expected = smaller(audio_1S, torch.tensor([LONGEST])).output_BTD
+        found = loaded(features(audio_1S)).last_hidden_state
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("sliced", "line"),
     [
@@ -178,3 +238,24 @@ def test_macs_of_whisper_base_by_hand() -> None:
     assert macs(config, 160_000) == convs + 6 * block
     # The published encoder has 20,590,592, of which 1,500 x 512 are sinusoids.
     assert params(config) == 20_590_592 - 1500 * 512
+
+
+@pytest.mark.parametrize("samples", [160_000, 480_000, SUPERB_SAMPLES], ids=["10 s", "30 s", "SUPERB"])
+def test_macs_of_whisper_base_are_those_that_transformers_executes(samples: int | tuple[int, ...]) -> None:
+    """The library's own encoder counts them, on the meta device, where shapes alone are computed."""
+    config = read_config(Path(__file__).parents[3] / "encoders/whisper-base.yaml")
+    lengths = (samples,) if isinstance(samples, int) else samples
+    shape = {**BASE, "encoder_layers": 6, "max_source_positions": 1500}
+    with torch.device("meta"):
+        theirs = WhisperEncoder(transformers.WhisperConfig(**SHAPE | shape, attn_implementation="eager")).eval()
+        executed = 0
+        for length in lengths:
+            # The library takes pairs of log-mel bins alone. Ours pads the odd one, so both have as many frames.
+            frames = -(-(length // 160) // 2)
+            theirs.config.max_source_positions, theirs.embed_positions = frames, nn.Embedding(frames, 512)
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                theirs(torch.empty(1, 80, 2 * frames))
+            # The first convolution also reads the bin that fills the last pair.
+            filled = 2 * frames - length // 160
+            executed += counter.get_total_flops() // 2 - filled * 80 * 512 * 3
+    assert (macs_superb(config) if samples == SUPERB_SAMPLES else macs(config, samples)) == executed

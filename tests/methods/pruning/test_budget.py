@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from raysearch.encoder.config import Blocks, EncoderConfig, Waveform
+from raysearch.encoder.config import Blocks, EncoderConfig, Waveform, Whisper
 from raysearch.encoder.cost import macs_superb, param_parts, params, sized, sizes_of
 from raysearch.encoder.gates import GateSet
 from raysearch.errors import InputError
@@ -19,7 +19,19 @@ BASE = EncoderConfig(front_end=Waveform(), width=768, blocks=Blocks(count=12, he
 SMALL = StudentSettings(depth=6, width=256, heads=4, channels=256, position_kernel=15).encoder()
 EVERY = ["channels", "heads", "ffn", "attention_layers", "ffn_layers"]
 
-teachers = pytest.mark.parametrize("teacher", [pytest.param(BASE, id="base"), pytest.param(SMALL, id="small")])
+WHISPER = EncoderConfig(
+    front_end=Whisper(channels=[512, 512]),
+    width=512,
+    norm="pre",
+    position_conv=None,
+    sinusoids=1500,
+    key_bias=False,
+    blocks=Blocks(count=6, heads=8, head_width=64, ffn=2048),
+)
+
+teachers = pytest.mark.parametrize(
+    "teacher", [pytest.param(BASE, id="base"), pytest.param(SMALL, id="small"), pytest.param(WHISPER, id="whisper")]
+)
 
 
 @teachers
@@ -27,6 +39,8 @@ teachers = pytest.mark.parametrize("teacher", [pytest.param(BASE, id="base"), py
 def test_scaled_then_its_macs_are_the_target(teacher, ratio):
     student = promised(PruningSettings(macs_ratio=ratio), teacher)
     assert macs_superb(student) == pytest.approx(ratio * macs_superb(teacher), rel=0.01)
+    # A config that is written and read again is checked: Whisper's last convolution is as wide as its blocks.
+    assert EncoderConfig.model_validate(student.model_dump()) == student
 
 
 def test_rates_do_not_shape_a_student_and_it_is_worked_out_once():

@@ -1,5 +1,7 @@
 """What a search needs of its corpus, asked before anything is trained."""
 
+import json
+
 import pytest
 
 from raysearch.corpora.corpus import Pair
@@ -80,6 +82,34 @@ def test_cut_shorter_than_a_frame_is_refused_with_the_length_that_is_enough() ->
     with pytest.raises(InputError, match=r"expected at least 0\.335, one frame"):
         check_judged(deep, corpus([cut("s", text="GO", seconds=0.33)]))
     check_judged(deep, corpus([cut("s", text="GO", seconds=0.335 + 32 * 0.02)]))
+
+
+def test_recording_that_is_longer_than_whispers_positions_is_refused_before_anything_is_trained(tmp_path) -> None:
+    """The teacher here is one of two seconds. Its config alone says so: there are no weights."""
+    shape = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 8}
+    document = {"model_type": "whisper", "max_source_positions": 100, **shape}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    teacher = {"teacher": {"source": f"hf:{tmp_path}"}, "space": {}}
+    blank = spec_of("asr", "wer", **teacher, student={"heads": 4, "depth": 1})
+    pruned = spec_of("asr", "wer", **teacher, student={}, method="hjpruning", pruning={"macs_ratio": 1.0})
+    long = corpus([*SPOKEN, cut("long", text="GO", seconds=2.1)]).splits["dev"]
+    for spec in (blank, pruned):
+        check_judged(spec, corpus([*SPOKEN, cut("fits", text="GO", seconds=2.0)]))
+    for spec, split, who, remedy in (
+        (blank, "train", "teacher", "corpus.max_s = 2"),
+        (pruned, "train", "student", "corpus.max_s = 2"),
+        (pruned, "dev", "student", "recordings that are cut shorter"),
+    ):
+        found = corpus(SPOKEN)
+        found.splits[split] = long  # type: ignore[index]
+        with pytest.raises(InputError) as refused:
+            check_judged(spec, found)
+        assert str(refused.value) == (
+            f"corpus made-up: split {split}: 1 cut of more than the 2 s for which the {who} has positions, "
+            f"the longest long with 2.1 s; expected {remedy}"
+        )
+    # Students that are no Whispers are judged on recordings of any length.
+    check_judged(blank, found)
 
 
 def test_corpus_that_lacks_what_a_method_or_teacher_learns_from_is_refused(tmp_path) -> None:

@@ -83,12 +83,14 @@ def test_share_out_of_reach_at_the_end_of_a_range_is_left_to_the_searcher() -> N
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
 def test_no_document_that_comes_along_is_impossible(path: Path) -> None:
     spec = load_spec(path)
-    # Only the weights of Whisper say what it is.
+    # Whisper's folder, which says what it is, does not come along.
     teacher = known_shape(spec.teacher) or read_config(ROOT / "encoders/whisper-base.yaml")
     refuse_impossible(spec, teacher)
 
 
-def test_only_a_teacher_that_is_read_has_a_shape_that_no_document_says() -> None:
+def test_only_a_whisper_has_a_shape_that_no_document_says() -> None:
     assert len(SPACES) > 20
-    unknown = [path.stem for path in SPACES if known_shape(load_spec(path).teacher) is None]
-    assert unknown == ["whisper-an4"]
+    specs = [load_spec(path) for path in SPACES]
+    # Beside a checkout that has the folder its shape is known, elsewhere it is not.
+    unknown = [spec for spec in specs if known_shape(spec.teacher) is None]
+    assert all(spec.teacher.source.endswith("whisper-base-encoder") for spec in unknown)

@@ -1,0 +1,26 @@
+"""Exports that are measured under a load which the user chose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raysearch.deploy.latency import Load
+from raysearch.deploy.manifest import CHECKPOINT_NAME
+from raysearch.deploy.measured_exports import MeasuredExports
+from raysearch.encoder.checkpoint import save_encoder
+from raysearch.encoder.encoder import Encoder
+from raysearch.errors import InputError
+from raysearch.storage.folder import SearchFolder
+from tests.encoder.small_encoders import small
+
+
+def test_latency_of_longer_recordings_than_a_whisper_takes_is_refused(
+    search: SearchFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_encoder(Encoder(small("whisper", "pre")), tmp_path / CHECKPOINT_NAME)
+    monkeypatch.setattr(MeasuredExports, "_made", lambda self, number: tmp_path)
+    assert MeasuredExports(search, ["fp32"], Load(seconds=30), print).export(3) == tmp_path
+    with pytest.raises(InputError, match=r"^--seconds: 31; expected at most 30, for which trial 3 has positions$"):
+        MeasuredExports(search, ["fp32"], Load(seconds=31), print).export(3)
