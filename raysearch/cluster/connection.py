@@ -24,8 +24,8 @@ from raysearch.cluster import sweeper
 from raysearch.errors import CutOffError, Interrupted, WorkError
 
 APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
-"""The environment of an embedded Ray. Nobody takes this machine away from it, so nothing has to watch for that. It has no
-dashboard, so the address is one where nobody answers.
+"""The environment of an embedded Ray. Nobody takes this machine away from it, so nothing has to watch for
+that. It has no dashboard, so the address is one where nobody answers.
 
 Ray Train has a cleaner that asks a dashboard whether the controller of some workers still lives. Without an address it
 looks for a dashboard among all processes of the machine. If it finds that of another Ray, which knows no such
