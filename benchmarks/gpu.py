@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from gpu_checks import attention, compiling, device, encoders, exported, kmeans, memory, methods, processes, steps
+from gpu_checks import attention, compiling, device, encoders, exported, kept, kmeans, memory, methods, processes, steps
 from gpu_checks.check import Check, run
 from gpu_checks.device import Setting
 
@@ -45,6 +45,7 @@ CHECKS = (
     Check("batch search", 30, memory.check),
     Check("flash attention", 20, attention.check),
     Check("steps", 60, steps.check),
+    Check("kept states", 30, kept.check),
     Check("processes", 20, processes.check),
     Check("k-means", 60, kmeans.check),
     Check("onnx", 60, exported.check),

@@ -46,7 +46,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_check_finds_figures_and_no_fault(document: dict[str, Any]) -> None:
     states = {name: one["state"] for name, one in document["checks"].items()}
     assert states == dict.fromkeys(states, "ok")
-    assert len(states) == 10
+    assert len(states) == 11
 
 
 def test_made_up_gpu_is_full_and_has_a_peak(document: dict[str, Any]) -> None:
