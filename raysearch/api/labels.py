@@ -37,7 +37,7 @@ def label_sets(*, storage: str | Path | None = None) -> list[dict[str, Any]]:
 
 def kept_features(*, storage: str | Path | None = None) -> list[dict[str, Any]]:
     """The layers of teachers whose hidden states a storage's store keeps, each with its teacher, corpus and bytes."""
-    from raysearch.targets.kept_features import KeptLayer
+    from raysearch.targets.kept_layer import KeptLayer
 
     store = place(storage).store.features
     return [KeptLayer(folder).document() for digest in store.ls() if (folder := store.get(digest))]

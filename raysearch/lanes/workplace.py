@@ -24,14 +24,8 @@ from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
 from raysearch.spec.document import Spec
 from raysearch.targets.build import build_label_set
-from raysearch.targets.kept_features import (
-    Grid,
-    KeptFeatures,
-    features_bytes,
-    kept_features,
-    kept_grid,
-    missing_layers,
-)
+from raysearch.targets.kept_features import KeptFeatures, features_bytes, kept_features, kept_grid, missing_layers
+from raysearch.targets.kept_layer import Grid
 from raysearch.targets.label_set import LabelSet
 from raysearch.targets.mels import Mels, mels_of
 from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels

@@ -28,7 +28,8 @@ from raysearch.search.checks.possible import draw_feasible, refuse_impossible
 from raysearch.search.costs import Costs
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
-from raysearch.targets.kept_features import Grid, features_bytes, kept_grid
+from raysearch.targets.kept_features import features_bytes, kept_grid
+from raysearch.targets.kept_layer import Grid
 from raysearch.targets.store import Store
 from raysearch.teachers.settings import TrainedTeacher
 

@@ -5,8 +5,6 @@ on the student's frames, or on the teacher's where these are fewer, and are not 
 changes a number by at most 0.05 % of itself, or by 3e-8 if it is below 6e-5. The states of a cut that holds larger
 numbers than fp16 has are divided by a power of two, which rounds nothing.
 
-A batch reads its cuts from a file that is mapped into memory, never the whole of it. So each cut has a checksum.
-
 Shapes: L layers, B batch, U kept frames, W teacher width, N frames of all cuts.
 """
 
@@ -16,10 +14,10 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -30,63 +28,18 @@ from raysearch.corpora.batches import Batch, Rows, UnreadableError, evaluation_b
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.frames import frames
-from raysearch.errors import WorkError
-from raysearch.files.digest import document_digest
 from raysearch.targets.align import align_frames, frames_covered
-from raysearch.targets.store import STATES_NAME, FolderStore, discard
+from raysearch.targets.kept_layer import DOCUMENT, FeatureKey, Grid, KeptLayer, Span
+from raysearch.targets.store import STATES_NAME, FolderStore
 from raysearch.training.monitoring.progress import counted
 
 if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
     from raysearch.encoder.teacher import Teacher
 
-_DOCUMENT = "features.json"
 _BYTES = np.float16().nbytes
 _MOST_EXPONENT = 15
 """Numbers below 2 to this power fit into fp16."""
-
-
-class Grid(NamedTuple):
-    """Where frames lie in a recording."""
-
-    hop_samples: int
-    """Samples from one frame to the next."""
-    first_sample: int
-    """The sample on which the first frame is centred."""
-
-
-@dataclass(frozen=True)
-class FeatureKey:
-    """Everything that decides the hidden states of a layer."""
-
-    teacher: str
-    """Hash of the teacher's weights."""
-    layer: int
-    """0 is the input of the first block, 1 its output."""
-    corpus: str
-    """Fingerprint of the corpus. Its training split is heard."""
-    hop_samples: int
-    """Samples from one kept frame to the next."""
-    first_sample: int
-    """The sample on which the first kept frame is centred."""
-
-    @property
-    def digest(self) -> str:
-        """The name of the layer's folder in the store, 16 hexadecimal digits."""
-        return document_digest({**asdict(self), "kept": "hidden states in fp16"})
-
-
-class Span(NamedTuple):
-    """The place of a cut's states in their file."""
-
-    start: int
-    """Number of the first frame."""
-    end: int
-    """Number of the frame after the last."""
-    exponent: int
-    """The states were divided by 2 to this power."""
-    checksum: int
-    """CRC-32 of their bytes."""
 
 
 class States(NamedTuple):
@@ -96,46 +49,6 @@ class States(NamedTuple):
     """In fp16. After its own frames each row repeats the last one."""
     factors_LB11: Tensor
     """What the states must be multiplied by, in fp32."""
-
-
-class KeptLayer:
-    """The hidden states of one layer in a folder. They are read from disk when they are asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        """Opens a folder. Raises: WorkError if a file is missing or not what it should be."""
-        self.folder = folder
-        self._whole: set[str] = set()
-        try:
-            document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
-            self.key = FeatureKey(**document["key"])
-            self._spans = {cut: Span(*span) for cut, span in document["spans"].items()}
-            shape = (max((span.end for span in self._spans.values()), default=0), document["width"])
-            self._states_NW = np.memmap(folder / STATES_NAME, np.float16, "r", shape=shape)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as err:
-            raise WorkError(f"features {folder} are unreadable ({err}); delete the folder, they are made anew") from err
-
-    def __contains__(self, cut: MonoCut) -> bool:
-        return cut.id in self._spans
-
-    def states(self, cut: MonoCut) -> tuple[np.ndarray, float]:
-        """The states of a cut in fp16 (U, W), and the factor that they were divided by.
-
-        Raises: WorkError if they are damaged. The folder is removed then, so that they are made anew.
-        """
-        span = self._spans[cut.id]
-        states_UW = self._states_NW[span.start : span.end]
-        if cut.id not in self._whole:
-            if zlib.crc32(states_UW.data) != span.checksum:
-                with suppress(OSError):  # where nothing may be written, somebody else has to remove it
-                    discard(self.folder)
-                raise WorkError(f"features {self.folder}: cut {cut.id} is damaged; they are made anew when next asked")
-            self._whole.add(cut.id)
-        return states_UW, 2.0**span.exponent
-
-    def document(self) -> dict[str, Any]:
-        """Digest, key, cuts and bytes in one flat mapping, for JSON."""
-        counts = {"cuts": len(self._spans), "bytes": self._states_NW.nbytes}
-        return {"digest": self.key.digest, **asdict(self.key), **counts}
 
 
 class KeptFeatures:
@@ -240,7 +153,7 @@ def _build(
                 spans[folder][cut] = Span(start, end, exponent, zlib.crc32(content))
     for folder, key in folders.items():
         document = {"key": asdict(key), "width": encoder.config.width, "spans": spans[folder]}
-        (folder / _DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
+        (folder / DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
 
 
 @torch.inference_mode()

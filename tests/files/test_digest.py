@@ -17,7 +17,7 @@ from raysearch.files.digest import content_digest, document_digest
 from raysearch.search.sampler import derived_seed
 from raysearch.spec.loading import load_spec
 from raysearch.storage.folder import copy_of
-from raysearch.targets.kept_features import FeatureKey
+from raysearch.targets.kept_layer import FeatureKey
 from raysearch.targets.label_set import LabelKey
 from raysearch.targets.mels import mels_of
 from raysearch.targets.pseudo_labels import pseudo_label_digest

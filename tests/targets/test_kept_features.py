@@ -15,15 +15,8 @@ from raysearch.errors import WorkError
 from raysearch.methods.features.regression import TeacherBatches
 from raysearch.methods.settings import StudentSettings
 from raysearch.targets import kept_features as room
-from raysearch.targets.kept_features import (
-    FeatureKey,
-    Grid,
-    KeptLayer,
-    features_bytes,
-    kept_features,
-    kept_grid,
-    missing_layers,
-)
+from raysearch.targets.kept_features import features_bytes, kept_features, kept_grid, missing_layers
+from raysearch.targets.kept_layer import FeatureKey, Grid, KeptLayer
 from raysearch.targets.store import Store
 from raysearch.training.initial import initial_encoder
 from raysearch.training.monitoring.progress import heard_by

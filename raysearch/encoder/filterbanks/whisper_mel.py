@@ -48,7 +48,7 @@ class WhisperMel(nn.Module):
             # In double precision: a bin may lie 80 dB below the loudest one, where the rounding of a transform of 400
             # points shows, and each runtime rounds in its own way.
             power_BTF = torch.fft.rfft((windows_BTW * self.window_W).double()).abs().square()
-            x_BTM = (power_BTF.float() @ self.filters_FM).clamp(min=LEAST_POWER).log10()
+            x_BTM = (power_BTF.to(self.filters_FM.dtype) @ self.filters_FM).clamp(min=LEAST_POWER).log10()
             past_BT1 = ~valid_mask(samples_B // MEL_HOP_SAMPLES, x_BTM.shape[1])[..., None]
             loudest_B11 = x_BTM.masked_fill(past_BT1, -torch.inf).amax((1, 2), keepdim=True)
             return (torch.maximum(x_BTM, loudest_B11 - RANGE) + 4) / 4

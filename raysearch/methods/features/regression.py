@@ -17,7 +17,8 @@ from raysearch.encoder.frames import frames
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.settings import block_numbers
 from raysearch.targets.align import align_frames
-from raysearch.targets.kept_features import Grid, States
+from raysearch.targets.kept_features import States
+from raysearch.targets.kept_layer import Grid
 from raysearch.training.loss_module import LossModule
 from raysearch.training.precision import autocast
 
