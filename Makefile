@@ -23,7 +23,7 @@ search: install
 # As many processes as there are cores, at most four: each takes more than a gigabyte of memory. A file stays in one
 # process, so that what its tests share is made once.
 test: install
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow

@@ -29,6 +29,12 @@ LABEL_HOP = 320
 TONES_HZ = (200, 500, 1200, 3000)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start Ray come first: one of them alone at the end would leave the other processes without work."""
+    long = {item.path for item in items if item.get_closest_marker("ray")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def _cut(folder, name, seconds, rng):
     """Half-second tones in noise; `phones` names them. Two speakers in turn."""
     tones = rng.integers(len(TONES_HZ), size=round(2 * seconds))

@@ -51,6 +51,7 @@ def search(folder: Path, **changes: Any) -> list[str]:
     return found.stderr.splitlines()
 
 
+@pytest.mark.slow
 def test_weights_of_a_teacher_that_are_none(tmp_path: Path) -> None:
     """Its shape is known before Ray starts, its weights are read where the teacher is made."""
     hubert = tmp_path / "hubert"
