@@ -16,9 +16,9 @@ leaves open: `within_interval` counts the trials whose error on kept states lies
 
     python benchmarks/kept_features.py [--json] [--trials 12] [--updates 80] [--teacher '{source: "hf:DIR"}']
 
-Half an hour of AN4 is the default corpus, Whisper base's encoder the default teacher. `--corpus '{kind: synthetic}'` and
-`--teacher '{source: train, depth: 6, updates: 700}'` need nothing on disk. A teacher that is trained is kept in
-`--store` if one is given. A search of the usual size has `--updates 300`.
+Half an hour of AN4 is the default corpus, and Whisper base's encoder the default teacher. `--corpus`, here
+`{kind: synthetic}`, and `--teacher`, here `{source: train, depth: 6, updates: 700}`, need nothing on disk. A teacher
+that is trained is kept in `--store` if one is given. A search of the usual size has `--updates 300`.
 """
 
 from __future__ import annotations
