@@ -71,7 +71,7 @@ def _place(settings: AnyTargets, workplace: Workplace) -> tuple[str, int]:
     """The digest that names the labels in the store, and the block of the teacher that they come from."""
     teacher, corpus = workplace.teacher, workplace.corpus
     if isinstance(settings, TargetSettings):
-        key = label_key(settings, teacher, corpus)
+        key = label_key(settings, teacher, corpus, workplace.store.label_sets, workplace.device)
         return key.digest, key.layer
     layer = resolve_layer(settings.layer, teacher.encoder.config.depth)
     return pseudo_label_digest(settings, teacher, corpus), layer

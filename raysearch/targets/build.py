@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import FIRST_SAMPLE
 from raysearch.errors import InputError
 from raysearch.targets.features import MFCC_HOP_SAMPLES, Features, mfcc_features, resolve_layer, teacher_features
-from raysearch.targets.kmeans import assign, fit_clusters, sample_cuts, soft_assign
+from raysearch.targets.kmeans import assign, fastest_kmeans, fit_clusters, load_faiss, sample_cuts, soft_assign
 from raysearch.targets.label_set import LabelKey, LabelSet, write_label_set
 from raysearch.targets.quality import inertia, probe_per, usage
 from raysearch.targets.settings import TargetSettings
@@ -40,8 +41,10 @@ _log = logging.getLogger(__name__)
 _PROBE_HOP_SAMPLES = 320
 
 
-def label_key(settings: TargetSettings, teacher: Teacher | None, corpus: Corpus) -> LabelKey:
-    """The key under which the label set of these settings is stored.
+def label_key(
+    settings: TargetSettings, teacher: Teacher | None, corpus: Corpus, store: LabelStore, device: torch.device
+) -> LabelKey:
+    """The key under which the label set of these settings is stored, or will be once it is made on this device.
 
     Layer -1 and the number of the last block give the same key.
     Raises: InputError if a teacher is needed and there is none, or if it has no such layer.
@@ -50,7 +53,7 @@ def label_key(settings: TargetSettings, teacher: Teacher | None, corpus: Corpus)
     if settings.source == "teacher":
         teacher = _needed(teacher)
         teacher_key, layer = teacher.key, resolve_layer(settings.layer, teacher.encoder.config.depth)
-    return LabelKey(
+    key = LabelKey(
         source=settings.source,
         teacher=teacher_key,
         layer=layer,
@@ -61,6 +64,17 @@ def label_key(settings: TargetSettings, teacher: Teacher | None, corpus: Corpus)
         normalise=settings.normalise,
         soft=settings.soft,
     )
+    return replace(key, kmeans=_fitted_by(settings, key, store, device))
+
+
+def _fitted_by(settings: TargetSettings, key: LabelKey, store: LabelStore, device: torch.device) -> str:
+    if settings.kmeans != "auto":
+        return settings.kmeans
+    # A trial that is resumed on another machine must go on with the labels that it had.
+    for name in ("minibatch", "faiss"):
+        if store.folders.get(replace(key, kmeans=name).digest):
+            return name
+    return fastest_kmeans(device)
 
 
 def _needed(teacher: Teacher | None) -> Teacher:
@@ -82,9 +96,10 @@ def build_label_set(
 
     Clusters are fitted on train and label both train and dev. The teacher runs on `device`, on batches of at most
     `batch_s` seconds, padding included.
-    Raises: InputError if the layer does not exist or there are more clusters than frames.
+    Raises: InputError if the layer does not exist, there are more clusters than frames, or faiss is asked for and not
+    installed.
     """
-    key = label_key(settings, teacher, corpus)
+    key = label_key(settings, teacher, corpus, store, device)
     features: Callable[[Iterable[Batch]], Features] = mfcc_features
     hop_samples, first_sample = MFCC_HOP_SAMPLES, FIRST_SAMPLE
     if settings.source == "teacher":
@@ -98,8 +113,8 @@ def build_label_set(
     # Unless told otherwise, k-means takes a thread for each core. Where workers share a machine, these spin against
     # each other.
     with threadpool_limits(torch.get_num_threads()):
-        build = partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, first_sample=first_sample, read=read)
-        return store.get_or_build(key, build)
+        frames = {"hop_samples": hop_samples, "first_sample": first_sample}
+        return store.get_or_build(key, partial(_build, key=key, corpus=corpus, **frames, read=read, device=device))
 
 
 def _build(
@@ -110,7 +125,10 @@ def _build(
     hop_samples: int,
     first_sample: int,
     read: Callable[[Iterable[MonoCut]], Features],
+    device: torch.device,
 ) -> None:
+    if key.kmeans == "faiss":
+        load_faiss()  # where it is missing, this is said before the teacher hears anything
     train, dev = corpus.splits["train"], corpus.splits["dev"]
     sampled = sample_cuts({cut.id: cut.num_samples // hop_samples for cut in train}, key.fit_frames, key.seed)
     sample = dict(counted(read(train[cut] for cut in sampled), "label set: sample", len(sampled)))
@@ -119,9 +137,9 @@ def _build(
     ends = np.cumsum([len(sample.pop(cut)) for cut in sampled])
     normalise = _normaliser(frames_ND) if key.normalise else _unchanged
     frames_ND = normalise(frames_ND)
-    _log.info("label set %s: k-means of %d frames into %d", key.digest, len(frames_ND), key.clusters)
+    _log.info("label set %s: k-means of %d frames into %d by %s", key.digest, len(frames_ND), key.clusters, key.kmeans)
     tell("label set: k-means", 0, key.clusters, "clusters")
-    centres_KD = fit_clusters(frames_ND, key.clusters, key.seed)
+    centres_KD = fit_clusters(frames_ND, key.clusters, key.seed, key.kmeans, device)
     labels_N = assign(frames_ND, centres_KD)
     quality = {"fit_frames": float(len(frames_ND)), "inertia": inertia(frames_ND, centres_KD, labels_N)}
     label = partial(_labelled, centres_KD=centres_KD, scale=key.soft * quality["inertia"])

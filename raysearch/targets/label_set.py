@@ -46,14 +46,16 @@ class LabelKey:
     """Whether each feature was brought to mean 0 and variance 1 before it was clustered."""
     soft: float = 0.0
     """How soft the labels are, as in the settings. With 0 each frame has one label."""
+    kmeans: str = "minibatch"
+    """What fitted the clusters: `minibatch` or `faiss`."""
 
     @property
     def digest(self) -> str:
         """The name of the label set in its store, 16 hexadecimal digits."""
         document = asdict(self)
-        # These came later. Where they are off, label sets keep the names that they had before.
-        for name in ("normalise", "soft"):
-            if not document[name]:
+        # These came later. Where they are as they were before, label sets keep the names that they had.
+        for name in ("normalise", "soft", "kmeans"):
+            if document[name] == getattr(LabelKey, name):
                 del document[name]
         return document_digest(document)
 

@@ -46,6 +46,10 @@ class TargetSettings(Settings):
     the mean is over the sampled frames, each to its nearest cluster. 0.1 is nearly hard."""
     fit_frames: int = Field(200_000, ge=1, le=1_000_000_000)
     """Frames sampled, whole cuts at a time, to fit the clusters on."""
+    kmeans: Literal["auto", "minibatch", "faiss"] = "auto"
+    """What fits the clusters. `minibatch` is scikit-learn's MiniBatchKMeans on the CPU. `faiss` is the library of this
+    name, on the GPU if it is built for one. `auto` takes a label set that is in the store already, whichever made it.
+    If there is none, it is `faiss` where labels are made on a GPU that faiss can use, and `minibatch` elsewhere."""
     seed: Seed = 0
     """Seed of the sample and of the clusters' first centres."""
     refresh: int = Field(0, ge=0, le=1_000_000_000)

@@ -1,8 +1,11 @@
 """A label set from end to end: tones in, cluster ids of the right length and meaning out, built once."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +33,9 @@ torch.set_num_threads(1)
 TONES_HZ = {"LOW": 300, "MID": 1100, "HIGH": 3200}
 MFCC = TargetSettings(source="mfcc", clusters=8)
 GROUP_NORM = Waveform(channels=[8] * 7)
+CPU = torch.device("cpu")
+FASTEST = {"cpu": "minibatch", "cuda": "faiss"}
+"""What `auto` would make labels with on these devices if there were faiss for a GPU."""
 
 
 def _cut(folder: Path, name: str, rng: np.random.Generator) -> MonoCut:
@@ -57,7 +63,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def build(corpus: Corpus, tmp_path: Path) -> Callable[..., LabelSet]:
     def build(settings: TargetSettings, teacher: Teacher | None = None, corpus: Corpus = corpus) -> LabelSet:
         store = LabelStore(tmp_path)
-        return build_label_set(settings, teacher, corpus, AudioStore(), store, torch.device("cpu"), batch_s=6)
+        return build_label_set(settings, teacher, corpus, AudioStore(), store, CPU, batch_s=6)
 
     return build
 
@@ -135,19 +141,63 @@ def test_same_settings_in_another_store_give_the_same_labels(
     build: Callable[..., LabelSet], corpus: Corpus, tmp_path: Path
 ) -> None:
     elsewhere = LabelStore(tmp_path / "elsewhere")
-    again = build_label_set(MFCC, None, corpus, AudioStore(), elsewhere, torch.device("cpu"), batch_s=3)
+    again = build_label_set(MFCC, None, corpus, AudioStore(), elsewhere, CPU, batch_s=3)
     np.testing.assert_array_equal(build(MFCC).labels_N, again.labels_N)
 
 
-def test_last_layer_by_either_name_is_one_key(corpus: Corpus) -> None:
-    teacher = _teacher(GROUP_NORM)
-    assert label_key(TargetSettings(layer=2), teacher, corpus) == label_key(TargetSettings(), teacher, corpus)
-    assert label_key(TargetSettings(layer=1), teacher, corpus) != label_key(TargetSettings(), teacher, corpus)
+def test_last_layer_by_either_name_is_one_key(corpus: Corpus, tmp_path: Path) -> None:
+    key = partial(label_key, teacher=_teacher(GROUP_NORM), corpus=corpus, store=LabelStore(tmp_path), device=CPU)
+    assert key(TargetSettings(layer=2)) == key(TargetSettings())
+    assert key(TargetSettings(layer=1)) != key(TargetSettings())
 
 
-def test_mfcc_key_is_free_of_teacher_and_layer(corpus: Corpus) -> None:
-    other = label_key(MFCC.model_copy(update={"layer": 7}), _teacher(GROUP_NORM), corpus)
-    assert label_key(MFCC, None, corpus) == other
+def test_mfcc_key_is_free_of_teacher_and_layer(corpus: Corpus, tmp_path: Path) -> None:
+    place = LabelStore(tmp_path), CPU
+    other = label_key(MFCC.model_copy(update={"layer": 7}), _teacher(GROUP_NORM), corpus, *place)
+    assert label_key(MFCC, None, corpus, *place) == other
+
+
+def test_both_kinds_of_k_means_have_label_sets_of_their_own(build: Callable[..., LabelSet], tmp_path: Path) -> None:
+    found = {kind: build(MFCC.model_copy(update={"kmeans": kind})) for kind in ("minibatch", "faiss")}
+    assert {one.key.digest for one in found.values()} == set(LabelStore(tmp_path).folders.ls())
+    assert {kind: one.document()["kmeans"] for kind, one in found.items()} == {kind: kind for kind in found}
+    assert len(found["faiss"].key.digest) == 16
+    for one in found.values():
+        assert one.quality["probe_per"] < 5
+
+
+def test_auto_is_faiss_on_a_gpu_unless_the_store_has_labels(
+    build: Callable[..., LabelSet], corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_module, "fastest_kmeans", lambda device: FASTEST[device.type])
+
+    def kinds() -> dict[str, str]:
+        store = LabelStore(tmp_path)
+        return {place: label_key(MFCC, None, corpus, store, torch.device(place)).kmeans for place in FASTEST}
+
+    assert kinds() == FASTEST
+    build(MFCC.model_copy(update={"kmeans": "faiss"}))
+    assert kinds() == {"cpu": "faiss", "cuda": "faiss"}
+
+
+def test_labels_of_before_are_taken_on_a_gpu_with_faiss(
+    build: Callable[..., LabelSet], corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_module, "fastest_kmeans", lambda device: FASTEST[device.type])
+    first = build(MFCC)
+    assert label_key(MFCC, None, corpus, LabelStore(tmp_path), torch.device("cuda")) == first.key
+
+
+def test_faiss_that_is_not_installed_is_told_before_anything_is_heard(
+    build: Callable[..., LabelSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(build_module, "evaluation_batches", None)
+    with pytest.raises(
+        InputError, match=r"^targets\.kmeans: faiss: .*; expected minibatch, or `pip install faiss-cpu`"
+    ):
+        build(MFCC.model_copy(update={"kmeans": "faiss"}))
+    assert LabelStore(tmp_path).ls() == []
 
 
 def test_normalised_features_all_count_the_same_in_every_cut(
@@ -155,7 +205,7 @@ def test_normalised_features_all_count_the_same_in_every_cut(
 ) -> None:
     fits = []
 
-    def spy(frames_ND: np.ndarray, *rest: int) -> np.ndarray:
+    def spy(frames_ND: np.ndarray, *rest: Any) -> np.ndarray:
         fits.append((frames_ND, fit(frames_ND, *rest)))
         return fits[-1][1]
 

@@ -48,7 +48,10 @@ def test_labels_of_an_unknown_cut_are_a_key_error(tmp_path: Path) -> None:
         read_label_set(tmp_path).labels("zz")
 
 
-@pytest.mark.parametrize("change", [{"layer": 4}, {"teacher": "x"}, {"clusters": 9}, {"seed": 1}, {"corpus": "x"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"layer": 4}, {"teacher": "x"}, {"clusters": 9}, {"seed": 1}, {"corpus": "x"}, {"kmeans": "faiss"}],
+)
 def test_digest_changes_with_every_part(change: dict[str, object]) -> None:
     assert replace(KEY, **change).digest != KEY.digest
     assert len(KEY.digest) == 16
