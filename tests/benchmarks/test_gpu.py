@@ -1,4 +1,7 @@
-"""The checks for a GPU run on a CPU too, in tiny sizes, without Ray, MLflow and Optuna. None of them ends the run."""
+"""The checks for a GPU run on a CPU too, in tiny sizes, without Ray, MLflow and Optuna. None of them ends the run.
+
+To export and to compile takes longer than all other checks together, and is left to `make test-slow`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -20,20 +24,22 @@ from raysearch.methods.table import METHODS, load_method
 
 ROOT = Path(__file__).parents[2]
 KEPT_AWAY = ("ray", "mlflow", "optuna")
-ONE_OF_EACH_FAMILY = ("fasthubert", "distilhubert", "dphubert", "oskdft", "unfused")
+QUICK = ("device", "encoders", "methods", "batch search", "flash attention", "steps", "kept states", "processes")
+QUICK += ("k-means",)
+LONG = ("onnx", "compile")
+TRAINED = ("fasthubert", "unfused")
+"""Methods whose first updates in fp16 are taken, and are left out."""
 
 
-@pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The document of a tiny run, in which some libraries cannot be imported."""
-    folder = tmp_path_factory.mktemp("gpu")
+def tiny_run(folder: Path, *names: str) -> dict[str, Any]:
+    """The document of a tiny run of these checks, in which some libraries cannot be imported."""
     for name in KEPT_AWAY:
         (folder / f"{name}.py").write_text('raise ImportError("kept away by a test")\n')
     out = folder / "gpu.json"
-    command = [sys.executable, ROOT / "benchmarks/gpu.py", "--device", "cpu", "--tiny", "--out", out]
+    command = [sys.executable, ROOT / "benchmarks/gpu.py", *names, "--device", "cpu", "--out", out]
     path = os.pathsep.join([str(folder), str(ROOT)])
     ran = subprocess.run(
-        [*command, "--methods", *ONE_OF_EACH_FAMILY],
+        [*command, "--methods", *TRAINED],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -43,10 +49,27 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-def test_every_check_finds_figures_and_no_fault(document: dict[str, Any]) -> None:
-    states = {name: one["state"] for name, one in document["checks"].items()}
-    assert states == dict.fromkeys(states, "ok")
-    assert len(states) == 11
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The document of a tiny run of the quick checks."""
+    return tiny_run(tmp_path_factory.mktemp("gpu"), *QUICK)
+
+
+def states(document: dict[str, Any]) -> dict[str, str]:
+    return {name: one["state"] for name, one in document["checks"].items()}
+
+
+def test_every_quick_check_finds_figures_and_no_fault(document: dict[str, Any]) -> None:
+    assert states(document) == dict.fromkeys(QUICK, "ok")
+
+
+@pytest.mark.slow
+def test_every_long_check_finds_figures_and_no_fault(tmp_path: Path) -> None:
+    assert states(tiny_run(tmp_path, *LONG)) == dict.fromkeys(LONG, "ok")
+
+
+def test_all_checks_are_tested(gpu: ModuleType) -> None:
+    assert [check.name for check in gpu.CHECKS] == [*QUICK, *LONG]
 
 
 def test_made_up_gpu_is_full_and_has_a_peak(document: dict[str, Any]) -> None:
@@ -59,7 +82,35 @@ def test_made_up_gpu_is_full_and_has_a_peak(document: dict[str, Any]) -> None:
 
 def test_methods_are_trained_in_both_precisions(document: dict[str, Any]) -> None:
     rows = document["checks"]["methods"]["figures"]
-    assert set(rows) == {f"{name} {precision}" for name in ONE_OF_EACH_FAMILY for precision in ("bf16", "fp16")}
+    assert set(rows) == {f"{name} {precision}" for name in TRAINED for precision in ("bf16", "fp16")}
+    assert all(row["overflowed"] < row["updates"] for row in rows.values())
+
+
+def test_method_whose_updates_all_overflow_is_trained_longer(
+    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def losses(
+        sound: int, name: str, precision: str, speech: Any, device: Any, folder: Path, updates: int
+    ) -> list[Any]:
+        """Updates of which those before number `sound` overflow."""
+        for number in range(updates):
+            weight = torch.nn.Parameter(torch.ones(1))
+            weight.grad = torch.full((1,), float("inf") if number < sound else 1.0)
+            torch.optim.SGD([weight]).step()
+        return [1.0] * updates
+
+    def trained(precision: str, sound: int) -> tuple[dict[str, Any], list[str]]:
+        monkeypatch.setattr(gpu.methods, "_losses", partial(losses, sound))
+        found = gpu.methods.Found()
+        gpu.methods._train("m", precision, None, None, tmp_path, found)
+        return found.figures[f"m {precision}"], found.faults
+
+    plain = {"loss": 1.0, "then": 1.0}
+    assert trained("fp16", 1) == ({**plain, "updates": 2, "overflowed": 1}, [])
+    assert trained("fp16", 9) == ({**plain, "updates": 10, "overflowed": 9}, [])
+    says = "updates with gradients that are no numbers"
+    assert trained("fp16", 99) == ({**plain, "updates": 10, "overflowed": 10}, [f"m fp16: 10 of 10 {says}"])
+    assert trained("bf16", 1) == ({**plain, "updates": 2, "overflowed": 1}, [f"m bf16: 1 of 2 {says}"])
 
 
 @pytest.fixture
