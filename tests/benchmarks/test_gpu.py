@@ -24,8 +24,10 @@ from raysearch.methods.table import METHODS, load_method
 
 ROOT = Path(__file__).parents[2]
 KEPT_AWAY = ("ray", "mlflow", "optuna")
-QUICK = ("device", "encoders", "methods", "batch search", "flash attention", "steps", "kept states", "processes")
-QUICK += ("k-means",)
+QUICK = (
+    *("device", "encoders", "methods", "batch search", "flash attention"),
+    *("steps", "kept states", "processes", "k-means"),
+)
 LONG = ("onnx", "compile")
 TRAINED = ("fasthubert", "unfused")
 """Methods whose first updates in fp16 are taken, and are left out."""
