@@ -1,7 +1,7 @@
 """Every method makes two updates in bf16 and in fp16: its losses are numbers, and each update changes the weights.
 
 In fp16 the scaler leaves updates out until it has found a scale at which gradients are numbers. A method that has taken
-none of its two is trained again for ten, in which the scale falls to a thousandth.
+none of its two is trained again for twelve: those that prune begin with a new scaler half-way.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from raysearch.targets.pseudo_labels import PseudoLabels
 from raysearch.training.recipe import not_evaluated
 
 CLASSES = 4
-UPDATES = (2, 10)
+UPDATES = (2, 12)
 """Updates of a trial, and of a second one where all of the first overflowed."""
 SMALL = {"depth": 2, "width": 32, "heads": 2, "channels": 16, "position_kernel": 5}
 TRAINING = {"batch_s": 6.0, "lr": 1e-3}
