@@ -113,8 +113,8 @@ def build_label_set(
     # Unless told otherwise, k-means takes a thread for each core. Where workers share a machine, these spin against
     # each other.
     with threadpool_limits(torch.get_num_threads()):
-        frames = {"hop_samples": hop_samples, "first_sample": first_sample}
-        return store.get_or_build(key, partial(_build, key=key, corpus=corpus, **frames, read=read, device=device))
+        build = partial(_build, key=key, corpus=corpus, hop_samples=hop_samples, first_sample=first_sample)
+        return store.get_or_build(key, partial(build, read=read, device=device))
 
 
 def _build(
