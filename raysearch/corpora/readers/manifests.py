@@ -8,6 +8,7 @@ pairs of cuts of one speaker. With 0 in place of 1 they name cuts of two speaker
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from raysearch.corpora.readers.reading import distinct_pairs, select
 from raysearch.corpora.readers.text import EMPTY, as_number, as_text, json_lines, numbered, read_text, words_of
 from raysearch.corpora.settings import SPLITS, ManifestSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError, quoted
+from raysearch.errors import InputError, clipped, quoted
 
 OVERHANG_S = 0.1
 """Seconds by which a transcript may reach beyond its cut, as rounding and loose borders make them."""
@@ -144,7 +145,10 @@ def _supervision(document: dict[str, Any]) -> dict[str, Any]:
         custom["phones"] = phones.split()
     elif phones is not None and not (isinstance(phones, list) and all(isinstance(one, str) for one in phones)):
         raise ValueError(f"phones: {str(phones)[:80]}; expected a list of texts")
-    found: dict[str, Any] = {key: _text(key, document[key]) for key in ("text", "speaker") if key in document}
+    # Speakers and labels often are numbers, but of a transcript it cannot be known how a number was spoken.
+    if not isinstance(text := document.get("text"), str | None):
+        raise ValueError(f"text: {clipped(json.dumps(text))}; expected a text")
+    found: dict[str, Any] = {"speaker": _text("speaker", document["speaker"])} if "speaker" in document else {}
     custom |= {key: _text(key, custom[key]) for key in ("label", "intent") if custom.get(key) is not None}
     if isinstance(slots := custom.get("slots"), dict):
         custom["slots"] = {key: _text(f"slots.{key}", value) for key, value in slots.items()}

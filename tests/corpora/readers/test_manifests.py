@@ -87,11 +87,13 @@ def test_manifest_cut_that_cannot_be_used_is_a_fault(
 def test_manifest_numbers_are_read_as_text_and_phones_as_a_list(tmp_path: Path) -> None:
     _, settings = write_manifests(tmp_path)
     custom = {"label": 0, "phones": "Y EH S", "slots": {"room": 7}}
-    edit_train(settings, lambda items: items[2]["supervisions"][0].update(text=5, speaker=1, custom=custom))
+    edit_train(settings, lambda items: items[2]["supervisions"][0].update(speaker=1, custom=custom))
+    edit_train(settings, lambda items: items[3]["supervisions"][0].update(text=5))
     corpus = read_manifests(settings, None)
     supervision = corpus.splits["train"][2].supervisions[0]
-    assert corpus.faults == ()
-    assert (supervision.text, supervision.speaker) == ("5", "1")
+    (fault,) = corpus.faults
+    assert fault.reason == "text: 5; expected a text"
+    assert supervision.speaker == "1"
     assert supervision.custom == {"label": "0", "phones": ["Y", "EH", "S"], "slots": {"room": "7"}}
 
 
