@@ -1,7 +1,4 @@
-"""Says from a search's document which heads are trained on the teacher before students begin with them.
-
-This file does not import torch.
-"""
+"""Says from a search's document which heads are trained on the teacher before students begin with them."""
 
 from __future__ import annotations
 
@@ -10,11 +7,9 @@ from pathlib import Path
 from raysearch.methods.pruning.settings import HJPruningSettings
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
+from raysearch.tasks.head import DOCUMENT_NAME
 from raysearch.tasks.settings import AsrSettings, ClassificationSettings, HeadSettings, IntentSettings, PhonemesSettings
 from raysearch.teachers.settings import TrainedTeacher
-
-_HEAD_NAME = "head.json"
-"""Name of the file in the folder of a teacher that has a head of its own."""
 
 
 def wanted_head(spec: Spec, config: Config) -> HeadSettings | None:
@@ -39,4 +34,4 @@ def _has_own_head(spec: Spec, task: HeadSettings) -> bool:
     """Whether the teacher was trained with a head for this task, as far as the document tells."""
     if isinstance(spec.teacher, TrainedTeacher):
         return spec.teacher.method == "ctc" and spec.teacher.corpus is None and isinstance(task, PhonemesSettings)
-    return (Path(spec.teacher.source) / _HEAD_NAME).exists()
+    return (Path(spec.teacher.source) / DOCUMENT_NAME).exists()
