@@ -47,7 +47,8 @@ from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.storage.replica import Replica
 from raysearch.storage.studies import TOKEN, open_storage
 from raysearch.teachers.loading import teacher_metrics
-from raysearch.teachers.shape import known_shape
+from raysearch.teachers.settings import ReadyTeacher
+from raysearch.teachers.shape import known_shape, ready_key
 from raysearch.teachers.store import find_teacher
 
 SHOWN_CHANGES = 3
@@ -69,6 +70,9 @@ def start_search(
     # Of a study in a database the folder knows nothing: it may be that of a search in another folder.
     if study_url and _has_study(study_url, spec.name):
         raise taken(folder)
+    # Reading a corpus may take minutes, so a teacher that is not there is said before.
+    if isinstance(spec.teacher, ReadyTeacher):
+        ready_key(spec.teacher)
     if shape := known_shape(spec.teacher):
         refuse_impossible(spec, shape)
     corpus = checked_corpus(spec, folder, say)

@@ -6,10 +6,21 @@ from pathlib import Path
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.document import read_config
-from raysearch.encoder.imports.source import split_source
+from raysearch.encoder.imports.source import source_key, split_source
 from raysearch.encoder.published import PUBLISHED
 from raysearch.errors import InputError
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
+
+
+def ready_key(teacher: ReadyTeacher) -> str:
+    """A digest that changes when the files of a teacher do, found without reading them.
+
+    Raises: InputError if there are no such files.
+    """
+    try:
+        return source_key(teacher.source)
+    except InputError as err:
+        raise InputError(f"teacher.source: {err}") from err
 
 
 def known_shape(teacher: TrainedTeacher | ReadyTeacher) -> AnyConfig | None:

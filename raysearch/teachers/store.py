@@ -17,7 +17,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.checkpoint import WEIGHTS_NAME, save_encoder
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.imports.source import read_encoder, source_key, split_source
+from raysearch.encoder.imports.source import read_encoder, split_source
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.targets.store import FolderStore
@@ -26,6 +26,7 @@ from raysearch.teachers.heads import huggingface_head
 from raysearch.teachers.hubert import train_hubert
 from raysearch.teachers.loading import DOCUMENT
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
+from raysearch.teachers.shape import ready_key
 from raysearch.teachers.speakers import train_speakers
 from raysearch.training.process import world_size
 
@@ -71,10 +72,7 @@ def own_corpus(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus, store: F
 def _key(settings: TrainedTeacher | ReadyTeacher, corpus: Corpus) -> str:
     if isinstance(settings, TrainedTeacher):
         return content_digest(f"{settings.model_dump_json()}\n{corpus.fingerprint}")
-    try:
-        return source_key(settings.source)
-    except InputError as err:
-        raise InputError(f"teacher.source: {err}") from err
+    return ready_key(settings)
 
 
 def _train(folder: Path, settings: TrainedTeacher, corpus: Corpus, device: torch.device) -> None:

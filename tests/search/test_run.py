@@ -98,6 +98,14 @@ def test_name_that_a_search_of_another_folder_has_in_the_database_is_refused(tmp
     assert not (tmp_path / "tiny").exists()
 
 
+def test_teacher_that_is_not_there_is_said_before_the_corpus_is_read(tmp_path: Path) -> None:
+    gone = tmp_path / "nowhere"
+    spec = spec_with(teacher={"source": f"hf:{gone}"}, corpus={"kind": "an4", "root": str(tmp_path / "no corpus")})
+    with pytest.raises(InputError, match=rf"^teacher\.source: 'hf:{gone}': not there; expected a folder"):
+        start_search(spec, SearchFolder(tmp_path, "tiny"), study_url="", tracking="", address=None, say=print)
+    assert not (tmp_path / "tiny").exists()
+
+
 def test_search_that_lost_its_name_in_the_database_takes_no_other_for_its_own(tmp_path: Path) -> None:
     """The first was interrupted before it had a study, and the second has made one meanwhile."""
     database = f"sqlite:///{tmp_path / 'studies.db'}"
