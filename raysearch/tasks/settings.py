@@ -32,7 +32,7 @@ class HeadSettings(MaskSettings):
     """Updates of the head. In `finetune` an update costs about three passes of the encoder, in `probe` none."""
     batch_s: Seconds = 30.0
     """Seconds of audio in a batch."""
-    lrs: list[float] = Field([1e-2, 3e-2, 1e-1, 3e-1, 1.0], min_length=1, max_length=100)
+    lrs: list[float] = Field([3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0], min_length=1, max_length=100)
     """Peak learning rates of heads in `probe`, ascending. Each trains a head, and the dev split chooses among them."""
     head_lr: float = Field(1e-2, gt=0)
     """Peak learning rate of the head in `finetune`."""
