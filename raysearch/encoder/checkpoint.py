@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from raysearch.encoder.build import build_encoder
+from raysearch.encoder.build import bare_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
@@ -40,9 +40,7 @@ def load_encoder(folder: Path | str, device: torch.device | str = "cpu") -> Enco
     Raises: InputError if a file is missing or unreadable, or if the weights are not those of the config.
     """
     config = read_config(Path(folder, CONFIG_NAME))
-    # Building on the meta device draws no weights: they would be overwritten at once.
-    with torch.device("meta"):
-        encoder = build_encoder(config)
+    encoder = bare_encoder(config)
     file = Path(folder, WEIGHTS_NAME)
     weights = read_weights(file)
     check_weights(encoder, weights, file)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from raysearch.encoder.build import bare_encoder
 from raysearch.encoder.checkpoint import check_finite, check_weights, listed
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
@@ -35,9 +36,7 @@ def build(config: EncoderConfig, weights: Mapping[str, Tensor], table: Table, or
         names = listed(renamed({key: found[key] for key in others}, inverted(table), origin))
         raise InputError(f"{origin}: {names}: no tensor of floating-point numbers; expected one")
     check_finite(renamed(ours, inverted(table), origin), origin)
-    # Building on the meta device draws no weights: they would be overwritten at once.
-    with torch.device("meta"):
-        encoder = Encoder(config)
+    encoder = bare_encoder(config)
     expected = encoder.state_dict()
     ours |= {key: torch.arange(len(tensor)) for key, tensor in expected.items() if ORDER.fullmatch(key)}
     # Users know the other library's names, so missing weights are told by those.

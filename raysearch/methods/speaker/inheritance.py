@@ -40,15 +40,14 @@ def inherited_student(teacher: Encoder, kept: InheritedSettings, adapter: Adapte
     """The student with the weights of its teacher. Its adapters add nothing yet."""
     import torch
 
+    from raysearch.encoder.build import bare_encoder
     from raysearch.encoder.encoder import Encoder
     from raysearch.encoder.gates import GateValues
-    from raysearch.encoder.slicing import slice_encoder
+    from raysearch.encoder.slicing import renumbered, slice_encoder
 
     config = _cut(teacher.config, kept)
-    # On the meta device no weights are drawn: the teacher's take their place at once.
-    with torch.device("meta"):
-        shallow = Encoder(config)
-    weights = _renumbered(teacher.state_dict(), _blocks(teacher.config.depth, kept))
+    shallow = bare_encoder(config)
+    weights = renumbered(teacher.state_dict(), _blocks(teacher.config.depth, kept))
     shallow.load_state_dict({name: weights[name] for name in shallow.state_dict()}, assign=True)
     sizes = _sizes(config, kept)
     importances = _importances(shallow)
@@ -89,14 +88,6 @@ def _sizes(config: EncoderConfig, kept: InheritedSettings) -> Sizes:
     )
     # Without a projection the last convolution's channels are the width, which stays.
     return Sizes(channels if config.projects else [*channels[:-1], config.width], heads, ffn)
-
-
-def _renumbered(weights: dict[str, Tensor], blocks: list[int]) -> dict[str, Tensor]:
-    found = {name: tensor for name, tensor in weights.items() if not name.startswith("blocks.")}
-    for place, index in enumerate(blocks):
-        old = f"blocks.{index}."
-        found |= {f"blocks.{place}.{name[len(old) :]}": x for name, x in weights.items() if name.startswith(old)}
-    return found
 
 
 def _importances(encoder: Encoder) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
