@@ -15,6 +15,9 @@ from raysearch.encoder.config import Block, EncoderConfig, PositionConv, Wavefor
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GateSet
 from raysearch.encoder.slicing import slice_encoder
+from raysearch.encoder.supernet.shared_weights import slice_out
+from raysearch.encoder.supernet.sorting import sort_units
+from raysearch.encoder.supernet.sub_network import SubNetwork
 from raysearch.tasks.ctc.tokens import CtcHead, Tokens
 from raysearch.tasks.head import ChosenHead
 from tests.encoder.small_encoders import small
@@ -49,12 +52,15 @@ def test_waveform_model_with_group_norm_as_a_file_then_it_reads_quiet_recordings
             np.testing.assert_allclose(found_TV[:frames], expected_TV, atol=limit, rtol=0)
 
 
-def whisper(sliced: bool) -> Encoder:
-    """A small encoder as Whisper's, or what is left of one after channels, a head and units were sliced off."""
+def whisper(what: str) -> Encoder:
+    """A small encoder as Whisper's, what is left of one after units were sliced off, or a sub-network of one."""
     torch.manual_seed(0)
     encoder = Encoder(small("whisper", "pre"))
-    if not sliced:
+    if what == "whole":
         return encoder.eval()
+    if what == "sub-network":
+        sub = SubNetwork(blocks=(1,), width=10, heads=(2,), ffn=(7,), channels=(5,))
+        return slice_out(sort_units(encoder), sub).eval()
     gates = GateSet(encoder.config, drop=0.4, ffn_drop=0.4)
     values = gates.values()
     assert not all(z_U.all() for z_U in (*values.channels, *values.heads, *values.ffn))
@@ -62,10 +68,10 @@ def whisper(sliced: bool) -> Encoder:
     return smaller.eval()
 
 
-@pytest.mark.parametrize("sliced", [False, True], ids=["whole", "sliced"])
-def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(sliced: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["whole", "sliced", "sub-network"])
+def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(what: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    encoder = whisper(sliced)
+    encoder = whisper(what)
     head = CtcHead(encoder.config.depth + 1, encoder.config.width, 7)
     nn.init.normal_(head.weight_VD)
     recogniser = Recogniser(encoder, ChosenHead.of(head, Tokens("phones", tuple("abcdef")), None))
