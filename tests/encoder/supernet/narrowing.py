@@ -35,7 +35,7 @@ def lively(config: EncoderConfig) -> Encoder:
 
 
 def narrowed(config: EncoderConfig, draw: random.Random) -> SubNetwork:
-    """A sub-network that loses at least one block or some of its width, and often units of every family."""
+    """A random sub-network, which may lose blocks, width, and units of every family, down to none in a sub-layer."""
     pieces = width_pieces(config)
     blocks = sorted(draw.sample(range(config.depth), draw.randint(1, config.depth)))
     widths = range(pieces, config.width + 1, pieces)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.config import ConvConfig, EncoderConfig
-from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.supernet.shared_weights import slice_out
 from raysearch.encoder.supernet.sorting import sort_units, width_order
 from raysearch.encoder.supernet.sub_network import SubNetwork, whole
@@ -19,7 +19,7 @@ from tests.encoder.small_encoders import WAVLM, each_kind, encoder_configs, smal
 from tests.encoder.supernet.narrowing import INPUTS, SHORT_INPUTS, assert_same, lively
 
 
-def in_order(encoder: Encoder, inputs: tuple[torch.Tensor, torch.Tensor] = INPUTS):
+def in_order(encoder: Encoder, inputs: tuple[torch.Tensor, torch.Tensor] = INPUTS) -> tuple[Encoded, Encoded]:
     """The hidden states of the encoder in the order of the sorted one's, and those of the sorted one."""
     order_D = width_order(encoder)
     assert sorted(order_D.tolist()) == list(range(encoder.config.width))
