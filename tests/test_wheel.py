@@ -1,7 +1,7 @@
 """The built wheel: what is in it, and that it runs without a checkout.
 
 By default it is installed alone, into an environment that borrows its dependencies from the one that runs the tests;
-with -m slow into one that is empty, with everything it asks for.
+with -m slow into one that is empty, with everything it asks for. Only then is a whole search run from it.
 """
 
 from __future__ import annotations
@@ -128,15 +128,26 @@ def test_documents_are_listed_and_found_by_name(run: Run, environment: Path) -> 
     assert "params: 94,370,944" in run("raysearch", "cost", "hubert-base")
 
 
+TINY = [
+    "corpus={kind: synthetic, speakers: {train: 4, dev: 2, test: 2}, utterances: {train: 60, dev: 8, test: 8}}",
+    *("teacher.updates=20", "teacher.depth=1", "teacher.width=64", "task.updates=10", "task.lrs=[0.1]"),
+    *("search.updates=4", "search.trials=1", "workers.lanes=1", "space.targets.clusters={choice: [50]}"),
+]
+OVERRIDES = [word for change in TINY for word in ("--set", change)]
+
+
+def test_speech_is_made_and_a_teacher_trained_that_labels_it(run: Run, tmp_path: Path) -> None:
+    found = json.loads(run("raysearch", "targets", "build", "quickstart", *OVERRIDES, "--storage", "here", "--json"))
+    (labels,) = found["label_sets"]
+    assert labels["clusters"] == 50
+    assert (tmp_path / "here/_store/label_sets" / labels["id"]).is_dir()
+    assert list((tmp_path / "here/_store/teachers").glob("*/model.safetensors"))
+
+
 @pytest.mark.ray
+@pytest.mark.slow
 def test_trial_on_synthetic_speech(run: Run, tmp_path: Path) -> None:
-    changes = [
-        "corpus={kind: synthetic, speakers: {train: 4, dev: 2, test: 2}, utterances: {train: 60, dev: 8, test: 8}}",
-        *("teacher.updates=20", "teacher.depth=1", "teacher.width=64", "task.updates=10", "task.lrs=[0.1]"),
-        *("search.updates=4", "search.trials=1", "workers.lanes=1"),
-    ]
-    words = [word for change in changes for word in ("--set", change)]
-    found = json.loads(run("raysearch", "search", "quickstart", *words, "--json"))
+    found = json.loads(run("raysearch", "search", "quickstart", *OVERRIDES, "--json"))
     assert [trial["state"] for trial in found["trials"]] == ["complete"]
     assert (tmp_path / "searches/quickstart/spec.yaml").exists()
     assert "quickstart: 1 trial" in run("raysearch", "front", "quickstart")
