@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
@@ -27,6 +26,9 @@ INK, GRID = "#22272f", "#e3e6ea"
 
 def draw_det(found: Mapping[str, tuple[Score, tuple[NDArray[np.float64], NDArray[np.bool_]]]], path: Path) -> None:
     """Draws a PNG of 960 x 880 pixels. Each split has a curve, from its error and the scores of its pairs."""
+    # Every worker loads this file, and few of them draw.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 5.5), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     low, high = norm.ppf(TICKS[0] / 100), norm.ppf(TICKS[-1] / 100)
