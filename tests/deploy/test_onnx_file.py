@@ -68,7 +68,7 @@ def whisper(what: str) -> Encoder:
     return smaller.eval()
 
 
-@pytest.mark.parametrize("what", ["whole", "sliced", "sub-network"])
+@pytest.mark.parametrize("what", [pytest.param("whole", marks=pytest.mark.slow), "sliced", "sub-network"])
 def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(what: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     encoder = whisper(what)
