@@ -2,7 +2,7 @@
 
 Orders to the workers and their reports go through a mailbox. Two processes besides the driver load this file: the
 lane's actor, and the controller of its workers. They wait for its imports, so it imports neither the searcher nor
-anything that trains.
+anything that trains, and torch only where several workers train together.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError, RayTaskError
 from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
-from ray.train.backend import Backend
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import full_disk
@@ -60,24 +60,15 @@ class LaneSetup:
         return f"{self.uri}/{Path(self.folder).name}/.ray" if self.uri else str(Path(self.folder) / ".ray")
 
 
-class _Alone(TorchConfig):  # type: ignore[misc]
-    """For a worker that trains alone. It needs no group of processes, for which torch listens on all interfaces."""
-
-    @property
-    def backend_cls(self) -> type[Backend]:
-        return Backend
-
-
 def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
     """Runs a function on the Ray Train workers of one lane, until it returns.
 
     Raises: InputError or WorkError as a worker raised it, else WorkError with the last line of what it raised or of why
     it died.
     """
-    trainer = TorchTrainer(
+    trainer = _trainer(setup.num_workers)(
         function,
         train_loop_config=config,
-        torch_config=_Alone() if setup.num_workers == 1 else None,
         scaling_config=ScalingConfig(
             num_workers=setup.num_workers, use_gpu=setup.use_gpu, resources_per_worker={"CPU": setup.cpus}
         ),
@@ -89,11 +80,38 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
         raise told(err) from err
 
 
+def _trainer(num_workers: int) -> type[DataParallelTrainer]:
+    """A worker that trains alone needs no group of processes, for which torch listens on all interfaces."""
+    if num_workers == 1:
+        return DataParallelTrainer
+    from ray.train.torch import TorchTrainer
+
+    trainer: type[DataParallelTrainer] = TorchTrainer
+    return trainer
+
+
+def run_alone(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
+    """Runs a function in one process that has the CPUs and the GPU of a worker, until it returns.
+
+    It is a task of Ray: the workers of a lane would take four more processes with them.
+    Raises: as `train_on_workers` does.
+    """
+    # With max_calls=1 the process ends, and gives back its memory, before the lanes begin.
+    room = {"num_cpus": setup.cpus, "num_gpus": int(setup.use_gpu), "max_retries": 0, "max_calls": 1}
+    try:
+        ray.get(ray.remote(**room)(function).remote(config))
+    except RayError as err:
+        raise _told([err.cause] if isinstance(err, RayTaskError) else [], err) from err
+
+
 def told(failure: TrainingFailedError) -> InputError | WorkError:
     """What ended the workers, as this process tells it. Ray wraps whatever a worker raised, with its traceback."""
     failures = failure.worker_failures.values() if isinstance(failure, WorkerGroupError) else ()
     # Ray keeps the error itself in a private field.
-    raised = [getattr(one, "_base_exc", one) for one in failures]
+    return _told([getattr(one, "_base_exc", one) for one in failures], failure)
+
+
+def _told(raised: list[BaseException], failure: Exception) -> InputError | WorkError:
     # Of several workers one may have found wrong input, and the others that it is gone.
     for kind in (InputError, WorkError):
         for one in raised:

@@ -20,6 +20,7 @@ import torch
 import yaml
 from ray import train
 from ray.train.collective import broadcast_from_rank_zero
+from ray.train.torch import get_device
 
 from raysearch.errors import InputError
 from raysearch.files.disk import full_disk
@@ -41,7 +42,7 @@ def serve_lane(config: dict[str, Any]) -> None:
     Of several workers only the one of rank 0 reads the mailbox and writes to it; the others hear from it.
     """
     setup = config["setup"]
-    workplace = _workplace(setup)
+    workplace = _workplace(setup, get_device())
     post = _Post(config["mailbox"])
     board = board_of(setup["folder"], setup["uri"])
     while (order := post.receive()) is not None:
@@ -61,17 +62,17 @@ def serve_lane(config: dict[str, Any]) -> None:
 
 
 def train_teacher(config: dict[str, Any]) -> None:
-    """Trains the teacher of the search document into the store, unless it is there."""
+    """Trains the teacher of the search document into the store, unless it is there. It needs no Ray Train."""
     setup = config["setup"]
-    workplace = _workplace(setup)
+    # Ray shows a process no other GPUs than its own.
+    workplace = _workplace(setup, torch.device("cuda" if setup["use_gpu"] else "cpu"))
     with board_of(setup["folder"], setup["uri"]).posting("teacher"):
         prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
 
 
-def _workplace(setup: dict[str, Any]) -> Workplace:
+def _workplace(setup: dict[str, Any], device: torch.device) -> Workplace:
     """The workplace of this process."""
     torch.set_num_threads(max(1, setup["cpus"]))
-    device = train.torch.get_device()
     spec = parse_spec(yaml.safe_load(setup["spec"]), where="spec.yaml")
     uri = f"{setup['uri']}/{STORE}" if setup["uri"] else ""
     store = Store(Path(setup["store"]), uri, one_at_a_time)

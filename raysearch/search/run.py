@@ -23,7 +23,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import is_full
 from raysearch.front.document import SearchDocument
 from raysearch.lanes.board import board_of
-from raysearch.lanes.lane import LaneSetup, train_on_workers
+from raysearch.lanes.lane import LaneSetup, run_alone
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_teacher
@@ -275,7 +275,7 @@ def _with_teacher(
         lanes_cpus = setup.cpus * spec.workers.lanes * spec.workers.num_workers
         whole = replace(setup, num_workers=1, cpus=max(setup.cpus, min(lanes_cpus, largest_node(setup.use_gpu))))
         with shown(say) as show:
-            work = partial(train_on_workers, train_teacher, {"setup": asdict(whole)}, whole)
+            work = partial(run_alone, train_teacher, {"setup": asdict(whole)}, whole)
             wait_for(work, partial(watcher.tick, show))
         found = find_teacher(spec.teacher, corpus, store)
         assert found is not None

@@ -1,11 +1,15 @@
 """How errors come back from workers: whatever wraps them, wrong input stays wrong input, in one line."""
 
+from functools import partial
+from typing import Any
+
 import pytest
+from ray.exceptions import RayTaskError, WorkerCrashedError
 from ray.train import TrainingFailedError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from raysearch.errors import InputError, WorkError
-from raysearch.lanes.lane import Lane, told
+from raysearch.lanes.lane import Lane, LaneSetup, run_alone, told
 
 INPUT = InputError("corpus.root: /gone: no such folder; expected one that holds train")
 LONG = "Training failed due to worker errors:\n[Rank 0]\nTraceback (most recent call last):\n"
@@ -33,6 +37,33 @@ def test_what_else_a_worker_raised_keeps_its_last_line() -> None:
         found = told(failure)
         assert isinstance(found, WorkError)
         assert str(found) == "workers: KeyError: 'a'"
+
+
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [
+        (RayTaskError("train", f"{LONG}raysearch.errors.InputError: it", INPUT, "ray", 1, "here"), str(INPUT)),
+        (RayTaskError("train", f"{LONG}KeyError: 'a'", KeyError("a"), "ray", 1, "here"), "workers: KeyError: 'a'"),
+        (WorkerCrashedError(), f"workers: {str(WorkerCrashedError()).splitlines()[-1]}"),
+    ],
+)
+def test_what_ended_a_process_alone_is_told_as_of_workers(
+    raised: Exception, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Task:
+        """What Ray makes of a function; it has the room of a worker, and is not tried again."""
+
+        def __init__(self, function: Any, **room: Any) -> None:
+            assert (room["num_cpus"], room["num_gpus"], room["max_retries"]) == (2, 1, 0)
+
+        def remote(self, config: dict[str, Any]) -> None:
+            raise raised
+
+    monkeypatch.setattr("ray.remote", lambda **room: partial(Task, **room))
+    setup = LaneSetup("", "", "", "", num_workers=1, cpus=2, use_gpu=True, precision="fp32")
+    with pytest.raises((InputError, WorkError)) as caught:
+        run_alone(lambda config: None, {}, setup)
+    assert (str(caught.value), type(caught.value) is InputError) == (line, line == str(INPUT))
 
 
 def test_trial_whose_workers_ended_by_wrong_input_fails_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
