@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -60,13 +62,18 @@ def outcome(storage: str, name: str) -> list[Any]:
     return [[r.number, dict(r.config), r.state, r.cause, r.metrics.get("eval/per")] for r in records]
 
 
+@cache
+def _writes(file: str) -> set[str]:
+    """The functions of a file in which a life may end. Cached, as every call of any function asks for them."""
+    return set().union(*(names for end, names in WRITES.items() if file.endswith(end)))
+
+
 def _die_after(lines: int) -> None:
     left = lines
 
     def count(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal left
-        code = frame.f_code
-        if not any(code.co_filename.endswith(end) and code.co_name in names for end, names in WRITES.items()):
+        if frame.f_code.co_name not in _writes(frame.f_code.co_filename):
             return None
         left -= event == "line"
         if left < 0:
@@ -98,6 +105,10 @@ def _killed_drive(storage: str, lines: int) -> None:
 if __name__ == "__main__":
     storage, lives = sys.argv[1], int(sys.argv[2])
     rng, killed = np.random.default_rng(0), 0
+    if "://" in storage:
+        # What SQLAlchemy makes ready on its first use, no life need make ready again under the trace.
+        with TemporaryDirectory() as folder:
+            drive(f"sqlite:///{folder}/studies.db", "first")
     for _ in range(lives):
         killed += not _in_a_fork(lambda: _killed_drive(storage, int(rng.integers(1, LONGEST))))
     for name in ("killed", "whole"):
