@@ -14,6 +14,7 @@ import soundfile
 import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 
+from raysearch import cli
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.teacher import Teacher
 from raysearch.methods.settings import StudentSettings
@@ -147,6 +148,22 @@ def speech(request: pytest.FixtureRequest) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real speech: {folder} is absent")
     return folder
+
+
+@pytest.fixture
+def raysearch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a verb as users do, in this process: exit code, stdout, stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["raysearch", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
 
 
 @pytest.fixture(autouse=True, scope="module")

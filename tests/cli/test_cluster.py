@@ -1,27 +1,13 @@
 """doctor, submit, convert and gc through the command line: exit codes, one document or one line."""
 
 import json
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from raysearch import cli
 from raysearch.cluster import connection, doctor
 from raysearch.cluster.doctor import Finding
-
-
-@pytest.fixture
-def raysearch(monkeypatch, capsys):
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["raysearch", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import soundfile
 import torch
 from lhotse import CutSet, Recording, SupervisionSegment
 
-from raysearch import cli
 from raysearch.deploy.export import export_trial
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.encoder import Encoder
@@ -103,17 +101,3 @@ def exported(search: SearchFolder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("exports") / "all"
     export_trial(search, 0, out, formats=("onnx", "pt2"), precisions=("fp32", "fp16", "int8"))
     return out
-
-
-@pytest.fixture
-def raysearch(monkeypatch, capsys):
-    """Runs a verb as users do: exit code, stdout, stderr."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["raysearch", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run

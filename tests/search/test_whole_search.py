@@ -6,8 +6,10 @@ The numbers are too small to mean anything; what is tested is that every joint h
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import yaml
 
 from raysearch.corpora.settings import SplitCounts, SyntheticSettings
 from raysearch.corpora.synthetic.synthesise import synthesise
+from tests.search.lanes_here import leave_ray_out
 
 SPEC: dict[str, Any] = {
     "name": "tiny",
@@ -41,7 +44,11 @@ SPEC: dict[str, Any] = {
 }  # fmt: skip
 
 
-def raysearch(*args: str | Path) -> subprocess.CompletedProcess[str]:
+Run = Callable[..., tuple[int, str, str]]
+
+
+def process(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """A verb in a process of its own."""
     command = [sys.executable, "-m", "raysearch.cli", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
@@ -78,7 +85,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def searched(place: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    return place, raysearch("search", place / "tiny.yaml", "--storage", place / "searches", "--json")
+    return place, process("search", place / "tiny.yaml", "--storage", place / "searches", "--json")
 
 
 pytestmark = [pytest.mark.ray, pytest.mark.mlflow, pytest.mark.timeout(900)]
@@ -108,10 +115,13 @@ def test_search_leaves_pictures_and_checkpoints(searched: tuple[Path, subprocess
     assert (folder / "trials" / "0000" / "student" / "model.safetensors").exists()
 
 
-def test_front_json_is_what_the_search_printed(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_front_json_is_what_the_search_printed(
+    searched: tuple[Path, subprocess.CompletedProcess[str]], raysearch: Run
+) -> None:
     place, done = searched
-    front = raysearch("front", "tiny", "--storage", place / "searches", "--json")
-    assert json.loads(front.stdout) == json.loads(done.stdout)
+    code, out, _ = raysearch("front", "tiny", "--storage", place / "searches", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads(done.stdout)
 
 
 def test_mlflow_holds_a_parent_and_a_child_a_trial(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -135,18 +145,33 @@ def test_mlflow_holds_a_parent_and_a_child_a_trial(searched: tuple[Path, subproc
 @pytest.mark.slow
 def test_same_seed_gives_the_same_study(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     place, done = searched
-    again = raysearch("search", place / "tiny.yaml", "--name", "twin", "--storage", place / "searches", "--json")
+    again = process("search", place / "tiny.yaml", "--name", "twin", "--storage", place / "searches", "--json")
     assert again.returncode == 0, again.stderr
     assert [essence(trial) for trial in trials(again)] == [essence(trial) for trial in trials(done)]
 
 
-def test_resume_extends_a_finished_search(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+@pytest.mark.slow
+def test_resume_extends_a_finished_search_on_ray(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     place, done = searched
-    longer = raysearch("resume", "tiny", "--trials", "4", "--storage", place / "searches", "--json")
+    shutil.copytree(place / "searches", place / "others")
+    longer = process("resume", "tiny", "--trials", "4", "--storage", place / "others", "--json")
     assert longer.returncode == 0, longer.stderr
-    assert [trial["state"] for trial in trials(longer)].count("complete") == 4
-    before = trials(done)
-    assert trials(longer)[: len(before)] == before
+    assert_extended(trials(done), json.loads(longer.stdout)["trials"])
+
+
+def test_resume_extends_a_finished_search(
+    searched: tuple[Path, subprocess.CompletedProcess[str]], raysearch: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, done = searched
+    leave_ray_out(monkeypatch)
+    code, out, err = raysearch("resume", "tiny", "--trials", 4, "--storage", place / "searches", "--json")
+    assert code == 0, err
+    assert_extended(trials(done), json.loads(out)["trials"])
+
+
+def assert_extended(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
+    assert [trial["state"] for trial in after].count("complete") == 4
+    assert after[: len(before)] == before
 
 
 def trials(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
@@ -160,16 +185,21 @@ def essence(trial: dict[str, Any]) -> tuple[Any, ...]:
     return trial["number"], trial["state"], trial["config"], trial["cost"], errors
 
 
-def refused(*args: str | Path) -> str:
-    done = raysearch(*args)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+@pytest.fixture
+def refused(raysearch: Run) -> Callable[..., str]:
+    """The one line with which a verb refuses what it is given."""
+
+    def line(*words: str | Path) -> str:
+        code, out, err = raysearch(*words)
+        assert (code, out) == (2, ""), err
+        assert err.count("\n") == 1, err
+        return err
+
+    return line
 
 
 def test_used_name_is_refused_with_the_resume_command(
-    searched: tuple[Path, subprocess.CompletedProcess[str]],
+    searched: tuple[Path, subprocess.CompletedProcess[str]], refused: Callable[..., str]
 ) -> None:
     place, _ = searched
     assert "raysearch resume tiny" in refused("search", place / "tiny.yaml", "--storage", place / "searches")
@@ -185,12 +215,14 @@ def test_used_name_is_refused_with_the_resume_command(
         ("space.targets.clusters={choice: [100000]}", "space.targets.clusters: 100000; expected at most"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(place: Path, override: str, expected: str) -> None:
+def test_bad_input_is_refused_in_one_line(
+    place: Path, refused: Callable[..., str], override: str, expected: str
+) -> None:
     arguments = ("--name", "refused", "--storage", place / "refused", "--set", override)
     assert expected in refused("search", place / "tiny.yaml", *arguments)
 
 
 def test_unknown_search_is_refused_with_the_known_ones(
-    searched: tuple[Path, subprocess.CompletedProcess[str]],
+    searched: tuple[Path, subprocess.CompletedProcess[str]], refused: Callable[..., str]
 ) -> None:
     assert "tiny" in refused("front", "nothing", "--storage", searched[0] / "searches")
