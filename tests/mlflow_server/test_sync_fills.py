@@ -1,11 +1,8 @@
 """A server that lost everything is filled from a search's folder alone: its page is the old one."""
 
-import sys
-
 import optuna
 import pytest
 
-from raysearch import cli
 from raysearch.front.trials import Cost
 from raysearch.search.reading import read_state
 from raysearch.search.study import Study
@@ -63,7 +60,7 @@ def page(server, name):
     return [{key: value for key, value in one.items() if key not in ("id", "experiment")} for one in (listed, document)]
 
 
-def test_sync_into_an_empty_server_gives_the_same_page(server, search, tmp_path, monkeypatch, capsys):
+def test_sync_into_an_empty_server_gives_the_same_page(server, search, tmp_path, raysearch):
     for depth in (2, 7, 1, 5, 4):
         run_trial(search, depth)
         Mirror(server.url).sync(read_state(search))
@@ -71,11 +68,9 @@ def test_sync_into_an_empty_server_gives_the_same_page(server, search, tmp_path,
     empty = Server(tmp_path / "server").start()
     try:
         assert Visitor(empty).api("searches") == {"searches": []}
-        words = ["sync", search.name, "--storage", str(search.root), "--tracking", empty.url]
-        monkeypatch.setattr(sys, "argv", ["raysearch", *words])
-        with pytest.raises(SystemExit, match="0"):
-            cli.main()
-        assert "6 runs" in capsys.readouterr().out
+        code, out, _ = raysearch("sync", search.name, "--storage", search.root, "--tracking", empty.url)
+        assert code == 0
+        assert "6 runs" in out
         listed, document = page(empty, search.name)
         assert (listed, document) == tuple(page(server, search.name))
         assert (listed["ended"], document["front"]) == (5, [2, 0, 4, 1])
