@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet, Recording, SupervisionSegment
+from xdist.scheduler import LoadFileScheduling
 
 from raysearch import cli
 from raysearch.corpora.corpus import Corpus
@@ -28,6 +30,20 @@ from tests.throwaway_postgres import throwaway_postgres
 
 LABEL_HOP = 320
 TONES_HZ = (200, 500, 1200, 3000)
+SHARING = ("tests/deploy", "tests/mlflow_server")
+"""Folders whose files share an exported search, and an MLflow server."""
+
+
+class _Files(LoadFileScheduling):
+    """Deals out files to the processes of a run, but these folders whole: what their files share takes long to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in SHARING if nodeid.startswith(f"{folder}/")), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return _Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
