@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from raysearch.corpora.corpus import Corpus
+from raysearch.evidence.resampling import share
 from raysearch.lanes.workplace import Workplace
 from raysearch.search.costs import encoder_cost
 from raysearch.spec.loading import load_spec
 from raysearch.targets.store import Store
-from raysearch.tasks.fields.counted import counted_interval, f1, share
+from raysearch.tasks.fields.counted import counted_interval, f1
 from raysearch.tasks.fields.fields import ABSENT, Fields, request_values
 from raysearch.tasks.fields.intent import slot_counts
 from raysearch.tasks.fields.task import FieldReadings

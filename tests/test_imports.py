@@ -22,7 +22,19 @@ PACKAGE = ROOT / "raysearch"
 
 # From the ground up. Whoever stands further down in this list may import whoever stands further up, never the reverse.
 ROOMS = (
-    *("errors", "settings", "files", "front", "tracking", "encoder", "corpora", "training", "targets", "tasks"),
+    *(
+        "errors",
+        "settings",
+        "files",
+        "evidence",
+        "front",
+        "tracking",
+        "encoder",
+        "corpora",
+        "training",
+        "targets",
+        "tasks",
+    ),
     *("methods", "teachers", "spec", "storage", "cluster", "lanes", "search", "simulation", "planning", "deploy"),
     *("api", "cli"),
 )

@@ -14,9 +14,10 @@ from raysearch.deploy.manifest import Rate
 from raysearch.deploy.runtime.transcribe import Layout, Run, log_probs, mean_over_windows
 from raysearch.deploy.runtime.verify_speaker import embedding
 from raysearch.errors import InputError
+from raysearch.evidence.resampling import share
 from raysearch.tasks.ctc.recognition import Reading
 from raysearch.tasks.ctc.tokens import Unit, is_labelled, reference
-from raysearch.tasks.fields.counted import counted_interval, share
+from raysearch.tasks.fields.counted import counted_interval
 from raysearch.tasks.fields.fields import ABSENT, Values, label_values, request_values
 from raysearch.tasks.speaker.cosines import cosines
 from raysearch.tasks.speaker.detection import eer_score

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap
+from numpy.typing import ArrayLike
 
+from raysearch.evidence.resampling import LEVEL, ends, resampled, share
 from raysearch.tasks.score import Score
 
-RESAMPLES = 2_000
 
-
-def rate_interval(errors_C: ArrayLike, lengths_C: ArrayLike, *, level: float = 0.95, seed: int) -> Score:
+def rate_interval(errors_C: ArrayLike, lengths_C: ArrayLike, *, level: float = LEVEL, seed: int) -> Score:
     """The error rate of a corpus in percent, sum of errors over sum of lengths, with a percentile bootstrap interval.
 
     Of each of C cuts, `errors_C` holds the substitutions, deletions and insertions together, and `lengths_C` the words
@@ -23,27 +21,11 @@ def rate_interval(errors_C: ArrayLike, lengths_C: ArrayLike, *, level: float = 0
     Raises: ValueError if the references are empty: the rate is undefined then, not zero.
     Source: Bisani and Ney, ICASSP 2004.
     """
-    errors = np.asarray(errors_C, dtype=np.float64)
-    lengths = np.asarray(lengths_C, dtype=np.float64)
-    if lengths.sum() == 0:
+    counts_C2 = np.stack([np.asarray(errors_C, np.float64), np.asarray(lengths_C, np.float64)], axis=1)
+    if counts_C2[:, 1].sum() == 0:
         raise ValueError("error rate of empty references is undefined")
-    value = _rate(errors, lengths).item()
-    if len(errors) == 1:
+    value = float(share(counts_C2.sum(0)))
+    if len(counts_C2) == 1:
         return Score(value, 0.0, max(value, 100.0), {"cuts": 1})
-    interval = bootstrap(
-        (errors, lengths),
-        _rate,
-        n_resamples=RESAMPLES,
-        batch=200,
-        vectorized=True,
-        paired=True,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Score(value, float(interval.low), float(interval.high), {"cuts": len(errors)})
-
-
-def _rate(errors: NDArray[np.float64], lengths: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    # A resample of nothing but wordless cuts has no rate. Counting one word keeps the percentiles finite.
-    return 100 * errors.sum(axis=axis) / np.maximum(lengths.sum(axis=axis), 1)
+    low, high = ends(resampled([counts_C2], share, seed=seed), level)
+    return Score(value, float(low), float(high), {"cuts": len(counts_C2)})

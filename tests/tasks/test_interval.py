@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, bootstrap
 
 from raysearch.tasks.interval import rate_interval
 
@@ -58,3 +58,17 @@ def test_interval_wordless_cuts_stay_finite() -> None:
 def test_interval_without_words_is_refused() -> None:
     with pytest.raises(ValueError, match="empty references"):
         rate_interval([1, 2], [0, 0], seed=0)
+
+
+def test_interval_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(2)
+    lengths_C = rng.integers(1, 30, size=60)
+    errors_C = rng.binomial(lengths_C, 0.2)
+
+    def rate(errors, lengths, axis):
+        return 100 * errors.sum(axis=axis) / lengths.sum(axis=axis)
+
+    how = {"n_resamples": 2_000, "batch": 200, "paired": True, "method": "percentile"}
+    expected = bootstrap((errors_C, lengths_C), rate, rng=np.random.default_rng(7), **how).confidence_interval
+    score = rate_interval(errors_C, lengths_C, seed=7)
+    assert (score.low, score.high) == pytest.approx((expected.low, expected.high), abs=1e-9)

@@ -9,7 +9,8 @@ from math import ceil
 import numpy as np
 from lhotse.cut import MonoCut
 
-from raysearch.tasks.fields.counted import Counts, counted_interval, macro_f1, share
+from raysearch.evidence.resampling import share
+from raysearch.tasks.fields.counted import Counts, counted_interval, macro_f1
 from raysearch.tasks.fields.fields import Values, label_values
 from raysearch.tasks.fields.task import FieldReadings, FieldTask
 from raysearch.tasks.score import Score

@@ -13,7 +13,8 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError
-from raysearch.tasks.fields.counted import Counts, counted_interval, f1, share
+from raysearch.evidence.resampling import share
+from raysearch.tasks.fields.counted import Counts, counted_interval, f1
 from raysearch.tasks.fields.fields import ABSENT, Values, request_values
 from raysearch.tasks.fields.task import FieldReadings, FieldTask
 from raysearch.tasks.score import Score

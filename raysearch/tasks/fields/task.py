@@ -22,8 +22,9 @@ from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.evidence.resampling import share
 from raysearch.tasks.fields.confusion import Confusion
-from raysearch.tasks.fields.counted import Counts, counted_interval, share
+from raysearch.tasks.fields.counted import Counts, counted_interval
 from raysearch.tasks.fields.fields import ABSENT, Fields, Values
 from raysearch.tasks.fields.head import FieldHead, FieldLearner
 from raysearch.tasks.finetune import finetune

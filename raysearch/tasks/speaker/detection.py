@@ -3,7 +3,7 @@
 Two cuts of one speaker are a target pair, two cuts of two speakers an impostor pair. The score of a pair is higher
 where one speaker is likelier. A threshold accepts all scores at or above it.
 
-Shapes: P target pairs, Q impostor pairs, N pairs of both kinds, K thresholds, R resamples, S speakers.
+Shapes: P target pairs, Q impostor pairs, N pairs of both kinds, K thresholds.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from raysearch.evidence import equal_error
+from raysearch.evidence.resampling import LEVEL, Floats, ends
 from raysearch.tasks.score import Score
-
-Floats = NDArray[np.float64]
-RESAMPLES = 1_000
-_MOST_WEIGHTS = 2_000_000
-"""Resamples times pairs that are worked out at once, so that memory stays small with long trial lists."""
 
 
 def eer(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
@@ -26,8 +23,7 @@ def eer(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
 
     Raises: ValueError if either kind of pair is missing.
     """
-    misses_K, alarms_K = det_curve(targets_P, impostors_Q)
-    return float(_crossing(misses_K[None], alarms_K[None])[0])
+    return equal_error.eer(*_pairs(targets_P, impostors_Q))
 
 
 def eer_threshold(targets_P: ArrayLike, impostors_Q: ArrayLike) -> float:
@@ -46,13 +42,7 @@ def det_curve(targets_P: ArrayLike, impostors_Q: ArrayLike) -> tuple[Floats, Flo
 
     Raises: ValueError if either kind of pair is missing.
     """
-    targets, impostors = np.asarray(targets_P, np.float64), np.asarray(impostors_Q, np.float64)
-    if not len(targets) or not len(impostors):
-        raise ValueError(f"{len(targets)} target and {len(impostors)} impostor pairs; expected both kinds")
-    scores_N = np.concatenate([targets, impostors])
-    same_N = np.repeat([1.0, 0.0], [len(targets), len(impostors)])
-    misses_1K, alarms_1K = _curves(scores_N, same_N, np.ones((1, len(scores_N))))
-    return misses_1K[0], alarms_1K[0]
+    return equal_error.det_curve(*_pairs(targets_P, impostors_Q))
 
 
 def min_dcf(targets_P: ArrayLike, impostors_Q: ArrayLike, p_target: float) -> float:
@@ -70,60 +60,24 @@ def min_dcf(targets_P: ArrayLike, impostors_Q: ArrayLike, p_target: float) -> fl
 
 
 def eer_score(
-    scores_N: ArrayLike, same_N: ArrayLike, speakers_N: Sequence[tuple[str, str]], *, level: float = 0.95, seed: int
+    scores_N: ArrayLike, same_N: ArrayLike, speakers_N: Sequence[tuple[str, str]], *, level: float = LEVEL, seed: int
 ) -> Score:
     """The equal error rate, with a percentile bootstrap interval over speakers.
-
-    Speakers are drawn with replacement. A pair of one speaker counts as often as the speaker is drawn, and a pair of
-    two counts the product of how often each is drawn. Pairs share speakers, so resampling pairs would give far too
-    narrow an interval. A resample that lacks one kind of pair says nothing and is left out.
 
     Raises: ValueError as `eer`.
     """
     scores, same = np.asarray(scores_N, np.float64), np.asarray(same_N, np.float64)
     value = eer(scores[same > 0], scores[same == 0])
     names, index = np.unique(np.array(speakers_N).ravel(), return_inverse=True)
-    one_N, other_N = index.reshape(-1, 2).T
-    rng = np.random.default_rng(seed)
-    found: list[Floats] = []
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES).astype(np.float64)
-    for drawn_RS in np.array_split(drawn, min(RESAMPLES, 1 + RESAMPLES * len(scores) // _MOST_WEIGHTS)):
-        first_RN, second_RN = drawn_RS[:, one_N], drawn_RS[:, other_N]
-        weights_RN = np.where(one_N == other_N, first_RN, first_RN * second_RN)
-        whole_R = ((weights_RN * same).sum(1) > 0) & ((weights_RN * (1 - same)).sum(1) > 0)
-        if whole_R.any():
-            found.append(_crossing(*_curves(scores, same, weights_RN[whole_R])))
-    ends = np.percentile(np.concatenate(found), [50 - 50 * level, 50 + 50 * level]) if found else (0.0, 100.0)
+    found_R1 = equal_error.resampled_eer(scores[None], same, index.reshape(-1, 2), seed=seed)
+    low, high = ends(found_R1[:, 0], level) if len(found_R1) else (0.0, 100.0)
     counts = {"targets": int(same.sum()), "impostors": int((1 - same).sum()), "speakers": len(names)}
-    return Score(value, float(ends[0]), float(ends[1]), counts)
+    return Score(value, float(low), float(high), counts)
 
 
-def _curves(scores_N: Floats, same_N: Floats, weights_RN: Floats) -> tuple[Floats, Floats]:
-    """Misses and false acceptances (R, K), at every threshold that lies between two different scores."""
-    order_N = np.argsort(-scores_N, kind="stable")
-    # Equal scores are accepted together, so thresholds lie behind the last of each.
-    last_K = np.flatnonzero(np.diff(scores_N[order_N], append=-np.inf))
-    ordered_RN, same = weights_RN[:, order_N], same_N[order_N]
-
-    def shares(of_N: Floats) -> Floats:
-        sums_RN = np.cumsum(ordered_RN * of_N, axis=1)
-        start_R1 = np.zeros((len(sums_RN), 1))
-        found: Floats = np.concatenate([start_R1, sums_RN[:, last_K]], axis=1) / sums_RN[:, -1:]
-        return found
-
-    return 1 - shares(same), shares(1 - same)
-
-
-def _crossing(misses_RK: Floats, alarms_RK: Floats) -> Floats:
-    """The error rate in percent at which misses and false acceptances are equal.
-
-    Along K misses fall and false acceptances rise.
-    """
-    gap_RK = misses_RK - alarms_RK
-    after_R = (gap_RK <= 0).argmax(axis=1)
-    rows = np.arange(len(gap_RK))
-    before, after = gap_RK[rows, after_R - 1], gap_RK[rows, after_R]
-    share_R = before / (before - after)
-    start, end = alarms_RK[rows, after_R - 1], alarms_RK[rows, after_R]
-    crossing: Floats = 100 * (start + share_R * (end - start))
-    return crossing
+def _pairs(targets_P: ArrayLike, impostors_Q: ArrayLike) -> tuple[Floats, Floats]:
+    """The scores of pairs of both kinds, and 1 for each target and 0 for each impostor."""
+    targets, impostors = np.asarray(targets_P, np.float64), np.asarray(impostors_Q, np.float64)
+    if not len(targets) or not len(impostors):
+        raise ValueError(f"{len(targets)} target and {len(impostors)} impostor pairs; expected both kinds")
+    return np.concatenate([targets, impostors]), np.repeat([1.0, 0.0], [len(targets), len(impostors)])

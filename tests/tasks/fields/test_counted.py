@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from raysearch.tasks.fields.counted import counted_interval, f1, macro_f1, share
+from raysearch.evidence.resampling import share
+from raysearch.tasks.fields.counted import counted_interval, f1, macro_f1
 
 
 def by_class(wanted, read, classes):
