@@ -116,7 +116,7 @@ class Documents:
 def page_document(run_id: str, document: SearchDocument) -> str:
     """What the page draws of one search, as JSON: its complete trials with their marks, and what the axes show."""
     front = Front.of(document.trials, document.objectives)
-    knee, marks = front.knee(), front.marks()
+    knee, marks = front.knee(), document.marked()
     cost, error = axes(document.objectives)
     return plain_json(
         {
@@ -131,7 +131,8 @@ def page_document(run_id: str, document: SearchDocument) -> str:
             "line_through": [trial.number for trial in step_line(front)],
             "teacher": _teacher(document.teacher, cost, error),
             "trials": [
-                _trial(trial, document.objectives, (cost, error)) | {"mark": marks[trial.number].value}
+                _trial(trial, document.objectives, (cost, error))
+                | {"mark": marks[trial.number].mark.value, "by": marks[trial.number].by}
                 for trial in document.trials
                 if trial.number in marks
             ],

@@ -78,7 +78,7 @@ function details(search, trial) {
   const errors = Object.entries(trial.error).filter(([, error]) => error.value !== null);
   return [
     `<b>${plain(search.name)} · trial ${trial.number}</b>`,
-    `${plain(trial.method)}: ${plain(trial.mark)}${trial.number === search.knee ? ", knee" : ""}`,
+    `${plain(trial.method)}: ${plain(trial.mark)}${trial.by === "pairs" ? ", by pairs" : ""}${trial.number === search.knee ? ", knee" : ""}`,
     `${shown(trial.cost.macs)} GMAC, ${shown(trial.cost.params)} M params` +
       (trial.cost.latency === null ? "" : `, ${shown(trial.cost.latency)} ms`),
     ...errors.map(([key, error]) => `${plain(key)} ${error.value.toFixed(2)} % (95 %: ${error.low.toFixed(2)} - ${error.high.toFixed(2)})`),

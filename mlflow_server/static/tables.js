@@ -41,7 +41,7 @@ export function frontTable(search, actions) {
       const { value, low, high, test } = trial.error[key];
       return [number(value), `${number(low)} - ${number(high)}`, number(test)].map((text) => element("td", {}, text));
     }),
-    element("td", { class: "wrap" }, [trial.number === search.knee ? "knee" : "", trial.mark === "front" ? "" : "within noise of a cheaper trial"].filter(Boolean).join(", ")),
+    element("td", { class: "wrap" }, [trial.number === search.knee ? "knee" : "", trial.mark === "front" ? "" : `within noise of a cheaper trial${trial.by === "pairs" ? ", by pairs" : ""}`].filter(Boolean).join(", ")),
     element("td", {}, element("button", { type: "button", "aria-label": `register trial ${trial.number} of ${search.name}`, onclick: () => actions.register(search, trial) }, "Register"))));
   return element("table", {}, element("caption", {}, search.name), element("thead", {}, head), element("tbody", {}, ...rows));
 }

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from raysearch.front.document import SearchDocument
-from raysearch.front.front import Front, Mark
+from raysearch.front.front import Marked
 from raysearch.front.trials import TrialRecord
 
 SECONDS = "cost/seconds"
@@ -26,7 +26,7 @@ def trials_frame(document: SearchDocument) -> pd.DataFrame:
     What a trial does not have is missing from its row.
     """
     columns = [*BEFORE, *_settings(document), *COST, *_errors(document), *AFTER]
-    marks = Front.of(document.trials, document.objectives).marks()
+    marks = document.marked()
     return pd.DataFrame([_row(trial, marks.get(trial.number)) for trial in document.trials], columns=columns)
 
 
@@ -36,7 +36,7 @@ def front_frame(document: SearchDocument) -> pd.DataFrame:
     return trials.loc[document.front].reset_index(drop=True)
 
 
-def _row(trial: TrialRecord, mark: Mark | None) -> dict[str, Any]:
+def _row(trial: TrialRecord, mark: Marked | None) -> dict[str, Any]:
     """All that is known of a trial; the frame takes those of its columns."""
     return {
         **trial.config,
@@ -46,7 +46,7 @@ def _row(trial: TrialRecord, mark: Mark | None) -> dict[str, Any]:
         "method": trial.method,
         "macs_g": trial.cost.macs_g,
         "params_m": trial.cost.params_m,
-        "mark": mark.value if mark else None,
+        "mark": mark.mark.value if mark else None,
         "rung": trial.rung,
         "checkpoint": trial.checkpoint,
         "cause": trial.cause,

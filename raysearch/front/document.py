@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from raysearch.front.front import Front, is_judged
+from raysearch.front.front import Front, Marked, is_judged
 from raysearch.front.objective import Objective
 from raysearch.front.trials import TeacherPoint, TrialRecord
 from raysearch.settings import Outcome
@@ -33,6 +33,9 @@ class SearchDocument(Outcome):
     """One number for each objective. A trial beyond it in any objective adds nothing to the hypervolume."""
     teacher: TeacherPoint | None = None
     """The teacher's cost and errors; None if its errors were not measured."""
+    marks: dict[int, Marked] = {}
+    """How each complete trial stands to the front, and whether pairs of cuts or intervals said so. Empty in documents
+    of earlier versions."""
     driven: bool = Field(True, exclude=True)
     """Whether a driver lives that brings trials to their end. It is true of a moment, so no file keeps it."""
 
@@ -54,6 +57,12 @@ class SearchDocument(Outcome):
                 raise ValueError(f"front: {number}; expected complete trials whose objectives were measured")
         return self
 
+    def marked(self) -> dict[int, Marked]:
+        """How each complete trial stands to the front. Where the document does not say, intervals do."""
+        if self.marks.keys() == {trial.number for trial in self.trials if is_judged(trial, self.objectives)}:
+            return self.marks
+        return Front.of(self.trials, self.objectives).marks()
+
     def members(self) -> list[TrialRecord]:
         """The trials of the front, sorted by MACs."""
         by_number = {trial.number: trial for trial in self.trials}
@@ -73,7 +82,7 @@ def document(
     *,
     driven: bool = True,
 ) -> SearchDocument:
-    """Makes the document of a search: finds the front of its complete trials and computes the hypervolume.
+    """Makes the document of a search: finds the front of its complete trials, its marks and its hypervolume.
 
     `driven` says whether a driver lives.
     """
@@ -86,5 +95,6 @@ def document(
         hypervolume=front.hypervolume(reference_point),
         reference_point=list(reference_point),
         teacher=teacher,
+        marks=front.marks(),
         driven=driven,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from raysearch.front.document import SearchDocument
-from raysearch.front.front import Front, Mark
+from raysearch.front.front import Front, Mark, Marked
 from raysearch.front.objective import axes, header, interval, unit, value
 from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
 from raysearch.front.trials import TrialRecord
@@ -68,7 +68,7 @@ def drawing(document: SearchDocument) -> Drawing:
     """
     cost, error = axes(document.objectives)
     front = Front.of(document.trials, document.objectives)
-    marks = front.marks()
+    marks = document.marked()
     settings = varying_settings(document.trials)
     shown = [trial for trial in document.trials if trial.number in marks]
     points = tuple(_point(trial, cost, error, marks[trial.number], settings) for trial in shown)
@@ -105,16 +105,16 @@ def axis_label(objective: str) -> str:
     }.get(objective, f"{header(objective)} on dev, with 95 % intervals")
 
 
-def _point(trial: TrialRecord, cost: str, error: str, mark: Mark, settings: Sequence[str]) -> Point:
+def _point(trial: TrialRecord, cost: str, error: str, marked: Marked, settings: Sequence[str]) -> Point:
     low, high = interval(trial, error)
     x, y = value(trial, cost), value(trial, error)
     details = [
-        f"trial {trial.number}, {trial.method}: {mark.value}",
+        f"trial {trial.number}, {trial.method}: {marked.text}",
         f"{trial.cost.macs_g:.4g} GMAC, {trial.cost.params_m:.3g} M parameters",
         f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
         *(f"{key} {setting_text(trial.config[key])}" for key in settings if key in trial.config),
     ]
-    return Point(str(trial.number), trial.method, x, y, low, high, mark, tuple(details))
+    return Point(str(trial.number), trial.method, x, y, low, high, marked.mark, tuple(details))
 
 
 def _teacher(document: SearchDocument, cost: str, error: str) -> Point | None:

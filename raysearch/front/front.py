@@ -2,7 +2,7 @@
 
 All objectives are minimised. One trial dominates another if it is no worse in any objective and better in at least one.
 Only complete trials take part, and only those whose objectives were all measured.
-Shapes: P, Q points, M objectives, E objectives that are errors.
+Shapes: P, Q points, M objectives, E objectives that are errors, C those that are costs.
 """
 
 from __future__ import annotations
@@ -16,19 +16,36 @@ from typing import TYPE_CHECKING, NamedTuple
 import moocore
 import numpy as np
 
+from raysearch.front.difference import Differences, Rule
 from raysearch.front.objective import COSTS, axes, interval, value
+from raysearch.settings import Outcome
 
 if TYPE_CHECKING:
     from raysearch.front.trials import TrialRecord
 
 
 class Mark(str, Enum):
-    """How a complete trial stands to the front once the intervals of the errors are looked at."""
+    """How a complete trial stands to the front once it is looked at which differences are noise."""
 
     FRONT = "front"
     FRONT_WITHIN_NOISE = "front, within noise of a cheaper trial"
     WITHIN_NOISE = "within noise"
     FIRMLY_DOMINATED = "firmly dominated"
+
+
+class Marked(Outcome):
+    """The mark of a complete trial, and the rule that decided it."""
+
+    mark: Mark
+    """How the trial stands to the front."""
+    by: Rule | None
+    """By what it was told from others: `pairs` if all that decided were on the same cuts, else `intervals`. Null if
+    there was nothing to tell it from, as of the cheapest trial."""
+
+    @property
+    def text(self) -> str:
+        """The mark in words. Intervals go without saying, since readers see them."""
+        return self.mark.value + (", by pairs" if self.by == "pairs" else "")
 
 
 class Progress(NamedTuple):
@@ -89,53 +106,71 @@ class Front:
         depth_P = -_scaled(x_P) - _scaled(y_P)
         return flat[int(np.argmax(depth_P))]
 
-    def marks(self) -> dict[int, Mark]:
+    def marks(self) -> dict[int, Marked]:
         """The mark of each complete trial, by number.
 
-        A dominated trial is firmly dominated if some trial that costs no more has an interval wholly below its own.
+        A dominated trial is firmly dominated if some trial that costs no more is clearly better than it in every error.
         Else it is within noise. Members of the front are looked at from the cheapest to the dearest. A member is within
-        noise if its interval overlaps that of a cheaper member which is not within noise itself: so many small steps,
-        each within noise of the one before, are unmarked where they add up to a clear gain.
-        Overlap of two 95 % intervals is a cautious test: the differences that it calls clear are clear.
+        noise if it cannot be told from a cheaper member which is not within noise itself: so many small steps, each
+        within noise of the one before, are unmarked where they add up to a clear gain.
+        `difference` says when two trials can be told apart. Its 95 % are those of one pair of trials, not of all.
         """
-        return self._marks_of_dominated() | self._marks_of_members()
+        told = [Differences((*self.members, *self.dominated), error) for error in self._errors()]
+        return self._marks_of_dominated(told) | self._marks_of_members(told)
 
-    def _marks_of_dominated(self) -> dict[int, Mark]:
-        errors, costs = self._errors(), [name for name in self.objectives if name in COSTS]
-        others = (*self.members, *self.dominated)
-        (low_EQ, high_EQ), cost_CQ = _bounds(others, errors), _points(others, costs).T
-        low_EP, cost_CP = low_EQ[:, len(self.members) :], cost_CQ[:, len(self.members) :]
-        # Whoever has the lowest costs and upper ends dominates all that any other trial does: these few are enough. An
-        # error is no worse, and better, than one whose whole interval lies above it.
-        judges_Q = moocore.is_nondominated(np.vstack([cost_CQ, high_EQ]).T) if others else np.zeros(0, bool)
-        firm_P = np.ones(len(self.dominated), bool)
-        if len(firm_P):
-            firm_PQ = np.ones((len(firm_P), int(judges_Q.sum())), bool)
-            for low_P, high_Q in zip(low_EP, high_EQ, strict=True):
-                firm_PQ &= high_Q[judges_Q] < low_P[:, None]
-            for cost_P, cost_Q in zip(cost_CP, cost_CQ, strict=True):
-                firm_PQ &= cost_Q[judges_Q] <= cost_P[:, None]
-            firm_P = np.asarray(firm_PQ.any(axis=1))
+    def _marks_of_dominated(self, told: Sequence[Differences]) -> dict[int, Marked]:
+        cost_CP = _points(self.dominated, self._costs()).T
+        firm_P, paired_P = np.zeros(len(self.dominated), bool), np.ones(len(self.dominated), bool)
+        for judge in self._judges():
+            cost_C1 = _points([judge], self._costs()).T
+            asked = np.flatnonzero(~firm_P & (cost_C1 <= cost_CP).all(axis=0))
+            if not len(asked):
+                continue
+            found = [one.ends(judge, [self.dominated[at] for at in asked]) for one in told]
+            firm_P[asked] = np.all([one.high_P < 0 for one in found], axis=0)
+            paired = np.all([one.paired_P for one in found], axis=0)
+            # What is firm was decided by this judge alone, what is not by all of them.
+            paired_P[asked] = paired & (firm_P[asked] | paired_P[asked])
+        marks = {True: Mark.FIRMLY_DOMINATED, False: Mark.WITHIN_NOISE}
         return {
-            record.number: Mark.FIRMLY_DOMINATED if firm else Mark.WITHIN_NOISE
-            for record, firm in zip(self.dominated, firm_P, strict=True)
+            record.number: Marked(mark=marks[bool(firm)], by=_rule(paired) if told else None)
+            for record, firm, paired in zip(self.dominated, firm_P, paired_P, strict=True)
         }
 
-    def _marks_of_members(self) -> dict[int, Mark]:
+    def _judges(self) -> list[TrialRecord]:
+        """The trials that dominated ones are compared with, the one with the lowest error first.
+
+        They are the front's members. By intervals, whoever has the lowest costs and upper ends dominates all that any
+        other trial does, which may be a dominated trial whose interval is narrow.
+        """
+        others = (*self.members, *self.dominated)
+        costs_QC, (_, high_EQ) = _points(others, self._costs()), _bounds(others, self._errors())
+        narrow_Q = moocore.is_nondominated(np.hstack([costs_QC, high_EQ.T])) if others else np.zeros(0, bool)
+        kept = [
+            one
+            for at, (one, narrow) in enumerate(zip(others, narrow_Q, strict=True))
+            if narrow or at < len(self.members)
+        ]
+        return sorted(kept, key=lambda record: value(record, axes(self.objectives)[1]))
+
+    def _marks_of_members(self, told: Sequence[Differences]) -> dict[int, Marked]:
         cost, _ = axes(self.objectives)
-        marks: dict[int, Mark] = {}
+        marks: dict[int, Marked] = {}
         clear: list[TrialRecord] = []
         for member in sorted(self.members, key=lambda record: value(record, cost)):
-            noisy = any(self._overlap(cheaper, member) for cheaper in clear)
-            marks[member.number] = Mark.FRONT_WITHIN_NOISE if noisy else Mark.FRONT
+            found = [one.ends(member, clear) for one in told] if clear else []
+            # Costs are known exactly, and do not matter here: the two may be equal in every error.
+            alike_Q = np.all([(one.low_P <= 0) & (one.high_P >= 0) for one in found], axis=0) & bool(found)
+            paired_Q = np.all([one.paired_P for one in found], axis=0)
+            noisy = bool(alike_Q.any())
+            rule = _rule(paired_Q[alike_Q] if noisy else paired_Q) if found else None
+            marks[member.number] = Marked(mark=Mark.FRONT_WITHIN_NOISE if noisy else Mark.FRONT, by=rule)
             if not noisy:
                 clear.append(member)
         return marks
 
-    def _overlap(self, cheaper: TrialRecord, dearer: TrialRecord) -> bool:
-        """Whether the two may be equal in every error. Costs are known exactly, and do not matter here."""
-        pairs = [(interval(cheaper, name), interval(dearer, name)) for name in self._errors()]
-        return bool(pairs) and all(a[0] <= b[1] and b[0] <= a[1] for a, b in pairs)
+    def _costs(self) -> list[str]:
+        return [name for name in self.objectives if name in COSTS]
 
     def _errors(self) -> list[str]:
         return [name for name in self.objectives if name not in COSTS]
@@ -181,13 +216,20 @@ def _values(record: TrialRecord, objectives: Sequence[str]) -> tuple[float, ...]
 
 
 def _points(records: Sequence[TrialRecord], objectives: Sequence[str]) -> np.ndarray:
-    return np.array([_values(record, objectives) for record in records], dtype=float).reshape(-1, len(objectives))
+    return np.array([_values(record, objectives) for record in records], dtype=float).reshape(
+        len(records), len(objectives)
+    )
 
 
 def _bounds(records: Sequence[TrialRecord], errors: Sequence[str]) -> np.ndarray:
     """Lower and upper ends of the intervals, of shape (2, E, P)."""
     ends = [[interval(record, name) for record in records] for name in errors]
     return np.moveaxis(np.array(ends, dtype=float).reshape(len(errors), len(records), 2), 2, 0)
+
+
+def _rule(paired: np.ndarray) -> Rule:
+    """The rule of comparisons of which these are by pairs."""
+    return "pairs" if np.all(paired) else "intervals"
 
 
 def _scaled(values_P: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import Any
 
 from raysearch.front.document import SearchDocument
-from raysearch.front.front import Front, Mark
+from raysearch.front.front import Mark
 from raysearch.front.objective import COSTS, header, interval, unit, value
 from raysearch.front.trials import TrialRecord
 
@@ -18,6 +18,7 @@ STATES = ("complete", "stopped", "infeasible", "failed", "running", "interrupted
 SEPARATOR = "  "
 """What stands between two columns."""
 NOISE_NOTE = "~ within noise of a cheaper trial"
+PAIRS_NOTE = "~ within noise of a cheaper trial, by pairs"
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,20 @@ def text_table(document: SearchDocument, *, every: bool = False, width: int | No
     With `every`, the table has all trials. Columns that make its lines longer than `width` are left out and named.
     """
     columns = trial_columns(document) if every else front_columns(document)
-    notes = [NOISE_NOTE] if any("~" in cell for cell in columns[-1].cells) else []
-    return "\n".join([search_line(document), *fitted(columns, width), *notes])
+    return "\n".join([search_line(document), *fitted(columns, width), *_notes(document)])
 
 
 def markdown_table(document: SearchDocument, *, every: bool = False) -> str:
     """The same as `text_table`, as Markdown and with all columns."""
     columns = trial_columns(document) if every else front_columns(document)
-    notes = ["", NOISE_NOTE] if any("~" in cell for cell in columns[-1].cells) else []
-    return "\n".join([search_line(document), "", *markdown(columns), *notes])
+    lines = [line for note in _notes(document) for line in ("", note)]
+    return "\n".join([search_line(document), "", *markdown(columns), *lines])
+
+
+def _notes(document: SearchDocument) -> list[str]:
+    """What `~` means, and by which rule it was found."""
+    rules = {marked.by for marked in document.marked().values() if marked.mark is Mark.FRONT_WITHIN_NOISE}
+    return [note for rule, note in (("pairs", PAIRS_NOTE), ("intervals", NOISE_NOTE)) if rule in rules]
 
 
 def search_line(document: SearchDocument) -> str:
@@ -87,17 +93,17 @@ def front_columns(document: SearchDocument) -> list[Column]:
     """Columns of the front's table: trial, method, settings that vary, costs, errors, and a mark for noise."""
     members = document.members()
     number, *columns = _columns(document, members)
-    marks = Front.of(document.trials, document.objectives).marks()
-    noisy = [marks[member.number] is Mark.FRONT_WITHIN_NOISE for member in members]
+    marks = document.marked()
+    noisy = [marks[member.number].mark is Mark.FRONT_WITHIN_NOISE for member in members]
     return [number, *columns, Column("", ["~" if mark else "" for mark in noisy])]
 
 
 def trial_columns(document: SearchDocument) -> list[Column]:
     """Columns of the table of all trials: those of the front's, the state, and whether a trial is on the front."""
     number, *columns = _columns(document, document.trials)
-    marks = Front.of(document.trials, document.objectives).marks()
+    marks = document.marked()
     shown = {Mark.FRONT: "front", Mark.FRONT_WITHIN_NOISE: "front ~"}
-    on_front = [shown.get(mark, "") if (mark := marks.get(trial.number)) else "" for trial in document.trials]
+    on_front = [shown.get(marked.mark, "") if (marked := marks.get(trial.number)) else "" for trial in document.trials]
     state = Column("state", [document.state_of(trial) for trial in document.trials], left=True)
     return [number, state, *columns, Column("", on_front, left=True)]
 

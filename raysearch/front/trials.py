@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import isfinite, nan
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
+from raysearch.evidence.kept import Evidence
 from raysearch.settings import Outcome
 
 State = Literal["complete", "stopped", "infeasible", "failed", "running"]
@@ -66,6 +67,8 @@ class TrialRecord(Outcome):
     """Unix time in seconds at which the trial started."""
     ended_s: float | None = None
     """Unix time in seconds at which the trial ended. The history of the search is in this order."""
+    evidence: Evidence = Field({}, exclude=True, repr=False)
+    """Its errors cut by cut, as far as they are at hand. A file of their own keeps them, and a record packs them."""
 
     @property
     def refused(self) -> bool:

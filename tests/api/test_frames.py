@@ -26,7 +26,7 @@ def test_marks_are_those_of_the_front() -> None:
     marks = Front.of(made.trials, made.objectives).marks()
     frame = trials_frame(made)
     assert dict(frame.dropna(subset="mark")[["number", "mark"]].to_numpy()) == {
-        number: mark.value for number, mark in marks.items()
+        number: marked.mark.value for number, marked in marks.items()
     }
     assert set(frame[frame["mark"].isna()]["state"]) == {"stopped", "infeasible"}
 

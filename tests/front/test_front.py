@@ -66,7 +66,7 @@ def test_firmly_dominated_against_brute_force(records, halves):
         return a.cost.macs_g <= b.cost.macs_g and a.metrics["eval/wer_high"] < b.metrics["eval/wer_low"]
 
     expected = {b.number for b in records if any(firmly(a, b) for a in records)}
-    assert {number for number, mark in marks.items() if mark is Mark.FIRMLY_DOMINATED} == expected
+    assert {number for number, marked in marks.items() if marked.mark is Mark.FIRMLY_DOMINATED} == expected
 
 
 def test_front_equal_points_both_kept():
@@ -106,7 +106,8 @@ def test_knee_of_a_hollow_front_is_the_cheapest():
 def test_marks_of_the_worked_example():
     members = [trial(12, 42.1, 31.4, 3.5), trial(7, 66.0, 30.9, 3.5), trial(19, 118.3, 24.2, 3.1)]
     dominated = [trial(3, 120, 25, 1), trial(4, 130, 40, 1), trial(5, 41, 90, 99, state="stopped")]
-    assert Front.of(members + dominated, OBJECTIVES).marks() == {
+    marks = Front.of(members + dominated, OBJECTIVES).marks()
+    assert {number: marked.mark for number, marked in marks.items()} == {
         12: Mark.FRONT,
         7: Mark.FRONT_WITHIN_NOISE,
         19: Mark.FRONT,
@@ -118,7 +119,7 @@ def test_marks_of_the_worked_example():
 def test_small_steps_that_add_up_are_marked_clear():
     records = [trial(0, 1, 30, 2), trial(1, 2, 27, 2), trial(2, 3, 24, 2), trial(3, 4, 21, 2)]
     marks = Front.of(records, OBJECTIVES).marks()
-    assert [marks[n] for n in range(4)] == [Mark.FRONT, Mark.FRONT_WITHIN_NOISE] * 2
+    assert [marks[n].mark for n in range(4)] == [Mark.FRONT, Mark.FRONT_WITHIN_NOISE] * 2
 
 
 def test_history_follows_the_order_of_ending():
