@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
 from raysearch.errors import InputError
@@ -165,8 +166,24 @@ def judged_cuts(
     cuts: Sequence[str], errors: Sequence[float], lengths: Sequence[float], corpora: Sequence[int] = ()
 ) -> Judged:
     """The errors of a student in each cut, beside the length of its reference."""
-    basis = CutBasis(cuts=tuple(cuts), lengths=tuple(map(int, lengths)), corpora=tuple(corpora))
+    several = tuple(corpora) if len(corpora) > 1 else ()
+    basis = CutBasis(cuts=tuple(cuts), lengths=tuple(map(int, lengths)), corpora=several)
     return Judged(basis=basis, found=tuple(map(int, errors)))
+
+
+def judged_pairs(
+    cuts: Mapping[str, str], pairs: Sequence[tuple[str, str]], same_N: Sequence[bool], scores_N: ArrayLike
+) -> Judged:
+    """The scores that a student gave to pairs of cuts, as ranks. `cuts` has the speaker of each cut by its id."""
+    place = {cut: at for at, cut in enumerate(cuts)}
+    basis = PairBasis(
+        cuts=tuple(cuts),
+        speakers=tuple(cuts.values()),
+        one=tuple(place[one] for one, _ in pairs),
+        other=tuple(place[other] for _, other in pairs),
+        same=tuple(map(bool, same_N)),
+    )
+    return Judged(basis=basis, found=tuple(np.unique(scores_N, return_inverse=True)[1].tolist()))
 
 
 def write_evidence(path: Path, evidence: Evidence) -> None:

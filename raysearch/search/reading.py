@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError
+from raysearch.evidence.kept import Evidence, Packed, Shelf, agreeing
 from raysearch.files.whole import whole_file, write_whole
 from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
-from raysearch.front.trials import Cost, TeacherPoint
+from raysearch.front.trials import Cost, TeacherPoint, TrialRecord
 from raysearch.search.study import Study
 from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
@@ -47,7 +48,8 @@ def read_document(folder: SearchFolder) -> SearchDocument:
 
     Raises: InputError if the search has no study yet.
     """
-    return _document(folder, open_study(folder))
+    study = open_study(folder)
+    return _document(folder, study, _with_evidence(folder, study.records()))
 
 
 def ended_off_front(folder: SearchFolder) -> list[int]:
@@ -55,7 +57,8 @@ def ended_off_front(folder: SearchFolder) -> list[int]:
 
     Raises: InputError if the search has no study yet.
     """
-    document = read_document(folder)
+    study = open_study(folder)
+    document = _document(folder, study, study.records())
     return [
         trial.number for trial in document.trials if trial.state != "running" and trial.number not in document.front
     ]
@@ -66,7 +69,7 @@ def read_state(folder: SearchFolder) -> SearchState:
     study = open_study(folder)
     about = study.about
     spec = folder.spec()
-    document = _document(folder, study)
+    document = _document(folder, study, _with_evidence(folder, study.records()))
     ended = sum(trial.state != "running" and not trial.refused for trial in document.trials)
     standing = stands(folder, study, document, _asked(folder, study))
     return SearchState(
@@ -94,6 +97,7 @@ def record_of(folder: SearchFolder) -> Record:
         seed=state.seed,
         versions=dict(state.versions),
         git_commit=state.git_commit,
+        evidence=Packed.of({trial.number: trial.evidence for trial in state.document.trials}),
     )
 
 
@@ -106,8 +110,20 @@ def _from_here(node: Any) -> Any:
     return os.path.relpath(node) if isinstance(node, str) and os.path.isabs(node) else node
 
 
-def _document(folder: SearchFolder, study: Study) -> SearchDocument:
-    teacher, trials = study.about["teacher"], study.records()
+def _with_evidence(folder: SearchFolder, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials, the complete ones with their errors cut by cut, as far as these are of the errors in the study."""
+    shelf = Shelf()
+
+    def found(trial: TrialRecord) -> Evidence:
+        return shelf.sharing(agreeing(folder.evidence(trial.number), trial.metrics))
+
+    return [
+        trial.model_copy(update={"evidence": found(trial)}) if trial.state == "complete" else trial for trial in trials
+    ]
+
+
+def _document(folder: SearchFolder, study: Study, trials: Sequence[TrialRecord]) -> SearchDocument:
+    teacher = study.about["teacher"]
     running = any(trial.state == "running" for trial in trials)
     return build_document(
         folder.name,
@@ -138,7 +154,7 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
     if study is None:
         document = build_document(folder.name, spec.objectives, [], _NOWHERE)
         return search_status(document, spec, spec.search.trials, standing_of(folder))
-    document, asked = _document(folder, study), _asked(folder, study)
+    document, asked = _document(folder, study, study.records()), _asked(folder, study)
     return search_status(document, spec, asked, stands(folder, study, document, asked))
 
 
@@ -147,7 +163,7 @@ def standing_of(folder: SearchFolder) -> Standing:
     study = _study(folder)
     if study is None:
         return read_standing(folder, None, finished=False, running=())
-    return stands(folder, study, _document(folder, study), _asked(folder, study))
+    return stands(folder, study, _document(folder, study, study.records()), _asked(folder, study))
 
 
 def _asked(folder: SearchFolder, study: Study) -> int:

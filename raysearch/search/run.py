@@ -174,6 +174,7 @@ def _run(
                     tick = partial(watcher.tick, progress.show)
                     run_lanes(searcher, setup, spec.workers.lanes, progress.heard, tick)
                 progress.close()
+            folder.fetch_light_of_trials()  # at a URI, the last trials have been written since the last beat
             document = read_document(folder)
             unfinished = [trial.number for trial in document.trials if trial.state == "running"]
             if unfinished:

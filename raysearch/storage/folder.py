@@ -3,7 +3,7 @@
 ROOT/NAME/spec.yaml        the resolved search document
 ROOT/NAME/study.journal    the study, unless it lives in a database
 ROOT/NAME/search.json      where the study and the MLflow store are
-ROOT/NAME/trials/0007/     curve.jsonl, checkpoint, student/, head-TASK/
+ROOT/NAME/trials/0007/     curve.jsonl, evidence.json.gz, checkpoint, student/, head-TASK/
 ROOT/NAME/front.*          the front when the search last ended
 ROOT/_store/               corpora, teachers, label sets
 
@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError, did_you_mean
+from raysearch.evidence.kept import FILE as EVIDENCE
+from raysearch.evidence.kept import Evidence, read_evidence
 from raysearch.files.databases import sqlite_file, sqlite_url
 from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
@@ -44,6 +46,8 @@ LINKS = "search.json"
 """Name of the file that says where study and MLflow are. It may hold passwords."""
 LIGHT = ("spec.yaml", LINKS, "study.journal", "driver.json", STAGE)
 """Files that tell of a search. They are small: the weights of its trials are elsewhere."""
+LIGHT_OF_TRIALS = ("/curve.jsonl", f"/{EVIDENCE}")
+"""Ends of the names of files that tell of a trial."""
 
 
 def default_root() -> Path:
@@ -141,7 +145,7 @@ class SearchFolder:
         return Remote(f"{self.uri}/{self.name}") if self.uri else None
 
     def fetch(self, *, students: bool = False) -> None:
-        """Brings this node's copy of a search at a URI up to date: the study and the curves of trials.
+        """Brings this node's copy of a search at a URI up to date: the study, and what tells of its trials.
 
         If `students`, all files of the trials come but those of checkpoints to resume from. In a folder there is
         nothing to do.
@@ -156,7 +160,14 @@ class SearchFolder:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch(PRIVATE if name == LINKS else 0o666)
                 path.write_bytes(content)
-        self.fetch_trials(lambda name: "/checkpoints/" not in name if students else name.endswith("/curve.jsonl"))
+        if students:
+            self.fetch_trials(lambda name: "/checkpoints/" not in name)
+        else:
+            self.fetch_light_of_trials()
+
+    def fetch_light_of_trials(self) -> None:
+        """Copies what tells of the trials at a URI: their curves, and their errors cut by cut."""
+        self.fetch_trials(lambda name: name.endswith(LIGHT_OF_TRIALS))
 
     def fetch_trials(self, wanted: Callable[[str], bool]) -> None:
         """Copies those files of the trials at a URI whose name, below `trials/`, is wanted."""
@@ -269,6 +280,10 @@ class SearchFolder:
         except FileNotFoundError:
             return []
         return [entry for line in lines if line.endswith("\n") and (entry := _entry(line))]
+
+    def evidence(self, number: int) -> Evidence:
+        """The errors of a trial cut by cut, at the last rung at which it was judged. Empty if none were kept."""
+        return read_evidence(self.trial(number) / EVIDENCE)
 
 
 def _entry(line: str) -> dict[str, Any] | None:

@@ -97,11 +97,11 @@ class Replica:
         self._remote.write(DRIVER, json.dumps(document).encode())
 
     def _copy(self) -> None:
-        """Copies to the URI what has changed here, and from there the curves of trials, which the mirror reads here."""
+        """Copies to the URI what has changed here, and from there what tells of trials, which the mirror reads here."""
         assert self._remote is not None
         for name in KEPT:
             path = self._folder.path / name
             if path.exists() and path.stat().st_mtime_ns != self._pushed.get(name):
                 self._pushed[name] = path.stat().st_mtime_ns
                 self._remote.write(name, path.read_bytes())
-        self._folder.fetch_trials(lambda name: name.endswith("/curve.jsonl"))
+        self._folder.fetch_light_of_trials()

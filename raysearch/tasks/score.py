@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raysearch.evidence.kept import Judged
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,8 @@ class Score:
     """Counts that the figure rests on, for example words, substitutions, deletions, insertions and cuts."""
     others: dict[str, Score] = field(default_factory=dict)
     """Other figures of the same readings by name, for example `accuracy` and `macro_f1`."""
+    judged: Judged | None = field(default=None, compare=False, repr=False)
+    """The errors cut by cut, from which the figure follows. None of figures that no search looks for."""
 
     def metrics(self, name: str) -> dict[str, float]:
         """The flat form for reports: `name`, `name_low` and `name_high`.

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysearch.evidence.kept import FILE, Evidence, write_evidence
 from raysearch.tasks.head import head_folder
 from raysearch.tasks.settings import HeadSettings
 from raysearch.tasks.task import Judge, Task
@@ -59,7 +60,8 @@ def evaluate_all(
     An error on dev is called `eval/per`, the ends of its interval `eval/per_low` and `eval/per_high`, and its details
     for example `eval/per_lr`. With `test` there are also `test/per` and the ends of its interval.
 
-    `keep` is the folder of a trial, which gets the head of each task, for example in `head-phonemes`, and its picture.
+    `keep` is the folder of a trial, which gets the head of each task, for example in `head-phonemes`, its picture, and
+    one file with the errors of each cut.
     `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones. Beside the
     error of such a head stands that of a probe, a new head on the frozen encoder, as the second figure `probe/per` with
     its interval, and with `test` as `probe/test_per`. Speaker verification has no second figure.
@@ -68,6 +70,7 @@ def evaluate_all(
     this. All get the same errors, and the one of rank 0 writes the files.
     """
     metrics: dict[str, float] = {}
+    evidence: Evidence = {}
     how: dict[str, Any] = {"test": test, "device": device, "seed": seed, "precision": precision}
     keep = keep if rank() == 0 else None
     for task in tasks:
@@ -85,6 +88,11 @@ def evaluate_all(
             found.draw(keep / f"{task.name}.png")
         if found.test is not None:
             metrics |= found.test.metrics(f"test/{task.metric}")
+        for split, score in (("eval", found.dev), ("test", found.test)):
+            if score is not None and score.judged is not None:
+                evidence[f"{split}/{task.metric}"] = score.judged
+    if keep is not None:
+        write_evidence(keep / FILE, evidence)
     return metrics
 
 

@@ -7,8 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from raysearch.cli import app
+from raysearch.evidence.kept import FILE as EVIDENCE
+from raysearch.evidence.kept import judged_cuts, write_evidence
+from raysearch.front.front import Mark
 from raysearch.front.record import read_record
-from raysearch.search.reading import read_state
+from raysearch.search.reading import read_document, read_state
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.storage.folder import Links, SearchFolder
@@ -37,6 +40,35 @@ def test_front_of_a_record_is_that_of_its_search(tmp_path: Path, monkeypatch: py
     folder.create(spec, Links(study="", tracking=""))
     compared = raysearch("compare", spec.name, spec.name, "--storage", str(tmp_path), "--json")
     assert raysearch("compare", kept, kept, "--json") == compared
+
+
+def test_files_of_the_trials_decide_the_marks_by_pairs(tmp_path: Path) -> None:
+    """Only of complete trials, and only while they tell of the errors in the study."""
+    folder = SearchFolder(tmp_path, "s")
+    spec = spec_with(name="s")
+    folder.create(spec, Links(study="", tracking=""))
+    study = Study.create(folder.study_storage(), spec.name, spec.objectives, ABOUT)
+    run(Searcher(spec, study, TEACHER, trials=6, say=lambda _: None))
+    complete = [one for one in study.records() if one.state == "complete"]
+    assert {one.by for one in read_document(folder).marks.values()} <= {None, "intervals"}
+    for one in complete:
+        # A hundred million phones, so that any error in percent is a count.
+        counts = [round(one.metrics["eval/per"] * 1e5)] * 10
+        folder.trial(one.number).mkdir(parents=True)
+        judged = judged_cuts([f"c{at}" for at in range(10)], counts, [10**7] * 10)
+        write_evidence(folder.trial(one.number) / EVIDENCE, {"eval/per": judged})
+    document = read_document(folder)
+    assert {one.by for one in document.marks.values()} <= {None, "pairs"}
+    assert any(one.by == "pairs" for one in document.marks.values())
+    # Errors that differ equally in every cut are told apart however close they are.
+    assert {document.marks[number].mark for number in document.front} == {Mark.FRONT}
+    kept = tmp_path / "s.json.gz"
+    raysearch("record", "s", "-o", str(kept), "--storage", str(tmp_path))
+    assert [one.evidence for one in read_record(kept).document.trials] == [one.evidence for one in document.trials]
+    for one in complete:
+        judged = judged_cuts([f"c{at}" for at in range(10)], [1] * 10, [10**7] * 10)
+        write_evidence(folder.trial(one.number) / EVIDENCE, {"eval/per": judged})
+    assert {one.by for one in read_document(folder).marks.values()} <= {None, "intervals"}
 
 
 def test_trial_without_a_cost_has_failed_for_every_reader(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.evidence.kept import FILE, agreeing, read_evidence
 from raysearch.tasks.ctc.phonemes import Phonemes
 from raysearch.tasks.head import load_head
 from raysearch.tasks.settings import PhonemesSettings
@@ -21,6 +22,19 @@ PROBE = PhonemesSettings(updates=60, batch_s=3.0)
 def kept(encoder, corpus: Corpus, tmp_path: Path) -> Path:
     evaluate_all([Phonemes(PROBE)], encoder, corpus, test=False, device=CPU, seed=0, keep=tmp_path / "trial")
     return tmp_path / "trial" / "head-phonemes"
+
+
+def test_errors_of_each_cut_are_kept_beside_the_head(encoder, corpus: Corpus, tmp_path: Path) -> None:
+    task = Phonemes(PhonemesSettings(updates=2, batch_s=3.0))
+    how = {"device": CPU, "seed": 0, "keep": tmp_path}
+    first = evaluate_all([task], encoder, corpus, test=False, **how)
+    assert first["eval/per"] > 0
+    assert agreeing(read_evidence(tmp_path / FILE), first).keys() == {"eval/per"}
+    # The last rung, or a run after a kill, writes the file anew.
+    last = evaluate_all([task], encoder, corpus, test=True, **how)
+    evidence = agreeing(read_evidence(tmp_path / FILE), last)
+    assert evidence.keys() == {"eval/per", "test/per"}
+    assert set(evidence["eval/per"].basis.cuts) == {cut.id for cut in corpus.splits["dev"]}
 
 
 def test_kept_head_reads_as_the_one_that_was_scored(encoder, corpus: Corpus, kept: Path) -> None:

@@ -7,7 +7,7 @@ Shapes: C cuts, L layers, T frames, N frames of several cuts end to end, D width
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import jiwer
@@ -21,6 +21,7 @@ from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, counted
+from raysearch.evidence.kept import judged_cuts
 from raysearch.tasks.ctc.fit import check_fit
 from raysearch.tasks.ctc.tokens import (
     CtcHead,
@@ -52,6 +53,8 @@ class Reading:
     """Words or phones that were said in each cut."""
     hypotheses: list[list[str]]
     """Words or phones that the head read in each cut."""
+    cuts: list[str] = field(default_factory=list)
+    """Ids of the cuts, where the errors of each are to be kept."""
 
     @property
     def collapsed(self) -> bool:
@@ -73,14 +76,16 @@ class Reading:
             )
             for chunks in aligned.alignments
         ]
-        score = rate_interval(errors_C, [len(items) for items in self.references], seed=seed)
+        lengths_C = [len(items) for items in self.references]
+        score = rate_interval(errors_C, lengths_C, seed=seed)
         counts = {
-            item: sum(map(len, self.references)),
+            item: sum(lengths_C),
             "substitutions": aligned.substitutions,
             "deletions": aligned.deletions,
             "insertions": aligned.insertions,
         }
-        return replace(score, counts=score.counts | counts)
+        judged = judged_cuts(self.cuts, errors_C, lengths_C) if self.cuts else None
+        return replace(score, counts=score.counts | counts, judged=judged)
 
 
 class CtcLearner:
@@ -235,7 +240,8 @@ def read(
     # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
     heard = [cut for cut in ordered if cut.id in found]
     references = [reference(cut, tokens.unit) for cut in heard]
-    return {lr: Reading(references, [found[cut.id][lr] for cut in heard]) for lr in trained.heads}
+    ids = [cut.id for cut in heard]
+    return {lr: Reading(references, [found[cut][lr] for cut in ids], ids) for lr in trained.heads}
 
 
 def _details(

@@ -8,7 +8,7 @@ Shapes: C cuts, F fields, L layers, T frames, D width.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from raysearch.corpora.settings import SPLITS
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.evidence.kept import judged_cuts
 from raysearch.evidence.resampling import share
 from raysearch.tasks.fields.confusion import Confusion
 from raysearch.tasks.fields.counted import Counts, counted_interval
@@ -46,6 +47,8 @@ class FieldReadings:
     """The values that each cut has."""
     hypotheses: list[Values]
     """The values that the head read in each cut."""
+    cuts: list[str] = field(default_factory=list)
+    """Ids of the cuts, where the errors of each are to be kept."""
 
     @property
     def errors(self) -> Counts:
@@ -278,7 +281,8 @@ class FieldTask:
         heard = [cut for cut in ordered if cut.id in read]
         # Every cut of a part has values. The part holds those of train alone, as other splits may share ids.
         references = [own for cut in heard if (own := self.values(cut)) is not None]
-        return {lr: FieldReadings(fields, references, [read[cut.id][lr] for cut in heard]) for lr in trained.heads}
+        ids = [cut.id for cut in heard]
+        return {lr: FieldReadings(fields, references, [read[cut][lr] for cut in ids], ids) for lr in trained.heads}
 
     def _test(self, one: _Learned, corpus: Corpus, device: torch.device, precision: str) -> FieldReadings:
         # The other heads never see test, so nothing can be chosen by it.
@@ -291,7 +295,10 @@ class FieldTask:
         if len(names) > 1:
             own = zip(names, errors, strict=True)
             others |= {f"error_{name}": counted_interval([error], share, seed=seed) for name, error in own}
-        return replace(counted_interval(errors, share, seed=seed), others=others)
+        cuts = [cut for each in readings for cut in each.cuts]
+        wrong_C, cuts_C = np.concatenate(errors).T
+        judged = judged_cuts(cuts, wrong_C, cuts_C, [len(each) for each in errors])
+        return replace(counted_interval(errors, share, seed=seed), others=others, judged=judged)
 
     def _choices(self, one: _Learned, prefix: str) -> dict[str, float]:
         at = {f"{prefix}at_lr_{lr:g}": float(share(readings.errors.sum(0))) for lr, readings in one.dev.items()}

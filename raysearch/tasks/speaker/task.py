@@ -7,6 +7,7 @@ that they compare, G segments of a cut, C speakers of a cohort.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from typing import ClassVar
@@ -24,6 +25,7 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError, counted
+from raysearch.evidence.kept import judged_pairs
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.layers import FrozenLayers, at_rest
 from raysearch.tasks.optimiser import Optimiser
@@ -183,7 +185,10 @@ class Speaker:
             moments_M2 = cohort_moments(x_ME, cohort_CE, self.settings.as_norm)
             scores_N = as_norm(plain_N, moments_M2[one_N], moments_M2[other_N])
         threshold = eer_threshold(plain_N[same_N], plain_N[~same_N])
-        return (eer_score(scores_N, same_N, speakers, seed=seed), (scores_N, same_N)), threshold
+        spoken_by = {key: speaker_of(cuts[key]) for key in wanted}
+        judged = judged_pairs(spoken_by, [(pair.one, pair.other) for pair in pairs], same_N, scores_N)
+        score = replace(eer_score(scores_N, same_N, speakers, seed=seed), judged=judged)
+        return (score, (scores_N, same_N)), threshold
 
     def _cohort(self, embedded: Embed, corpus: Corpus) -> NDArray[np.float64] | None:
         if not self.settings.as_norm:

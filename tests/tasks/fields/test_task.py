@@ -12,6 +12,7 @@ from lhotse.utils import fastcopy
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.errors import InputError
+from raysearch.evidence.kept import FILE, agreeing, read_evidence
 from raysearch.tasks.fields.classification import Classification
 from raysearch.tasks.fields.fields import UNKNOWN, Fields
 from raysearch.tasks.fields.head import AttentionHead, FieldLearner, StatisticsHead
@@ -111,6 +112,7 @@ def test_several_corpora_then_each_has_a_head_and_the_mean_is_reported(tmp_path,
     assert found["test/error_b"] > 10
     assert found["test/error"] == pytest.approx(found["test/error_b"] / 2)
     assert (tmp_path / "head-classification" / "b" / "head.json").exists()
+    assert agreeing(read_evidence(tmp_path / FILE), found).keys() == {"eval/error", "test/error"}
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.01, 4), (0.5, 22), (1.0, 40)])

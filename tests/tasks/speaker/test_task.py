@@ -13,6 +13,7 @@ from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.evidence.kept import FILE, agreeing, read_evidence
 from raysearch.methods.settings import StudentSettings
 from raysearch.tasks.settings import AamSettings, BackendSettings, SpeakerSettings
 from raysearch.tasks.speaker.backend import SpeakerBackend
@@ -85,6 +86,7 @@ def test_kept_head_is_judged_the_same_and_leaves_a_picture(corpus, encoder, tmp_
     given = {"test": False, "device": torch.device("cpu"), "seed": 0}
     first = evaluate_all([Speaker(SETTINGS)], encoder, corpus, keep=tmp_path, **given)
     assert (tmp_path / "speaker.png").stat().st_size > 10_000
+    assert agreeing(read_evidence(tmp_path / FILE), first).keys() == {"eval/eer"}
     head = load_head(head_folder(tmp_path, "speaker"))
     assert head.config.kind == "speaker"
     again = evaluate_all([Speaker(SETTINGS)], encoder, corpus, trained={"speaker": head.module}, **given)
