@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from raysearch.errors import InputError
+from raysearch.front.difference import Difference, Differences
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front
-from raysearch.front.objective import COSTS, axes, header, interval, value
+from raysearch.front.objective import COSTS, axes, header, value
 from raysearch.front.trials import TrialRecord
 from raysearch.settings import Outcome
 
@@ -123,38 +124,37 @@ def choose_candidate(
         best = min(members, key=lambda member: (value(member, objective), member.cost.macs_g))
     like_it = _cheaper_alike(best, members, document, objective)
     if not cheapest:
-        return Candidate(
-            trial=best.number, limits=limits, notes=[_told_apart(other, best, objective) for other in like_it]
-        )
-    chosen = like_it[0] if like_it else best
-    notes = [_told_apart(chosen, best, objective)] if chosen is not best else []
-    return Candidate(trial=chosen.number, limits=limits, notes=notes)
+        notes = [_not_told(other, best, objective, found) for other, found in like_it]
+        return Candidate(trial=best.number, limits=limits, notes=notes)
+    # The cheapest of those that are like the best one, or itself.
+    notes = [_not_told(other, best, objective, found) for other, found in like_it[:1]]
+    return Candidate(trial=like_it[0][0].number if like_it else best.number, limits=limits, notes=notes)
 
 
 def _cheaper_alike(
     best: TrialRecord, members: Sequence[TrialRecord], document: SearchDocument, objective: str
-) -> list[TrialRecord]:
-    """The members that cost less than the best one and cannot be told from it, the cheapest first."""
+) -> list[tuple[TrialRecord, Difference]]:
+    """The members that cost less than the best one and cannot be told from it, the cheapest first.
+
+    Beside each stands by how much its error is higher.
+    """
     # Costs are exact: two of them can always be told apart.
     if objective in COSTS:
         return []
     cost, _ = axes(document.objectives)
-    low, high = interval(best, objective)
-    bounds = {member.number: interval(member, objective) for member in members}
-    alike = [
-        member
-        for member in members
-        if value(member, cost) < value(best, cost)
-        and bounds[member.number][0] <= high
-        and low <= bounds[member.number][1]
-    ]
-    return sorted(alike, key=lambda member: value(member, cost))
+    cheaper = [member for member in members if value(member, cost) < value(best, cost)]
+    told = Differences(members, objective)
+    found = ((member, told.between(member, best)) for member in sorted(cheaper, key=lambda one: value(one, cost)))
+    return [(member, one) for member, one in found if not one.clear]
 
 
-def _told_apart(cheaper: TrialRecord, best: TrialRecord, objective: str) -> str:
+def _not_told(cheaper: TrialRecord, best: TrialRecord, objective: str, found: Difference) -> str:
     name = header(objective)
+    why = "their intervals overlap"
+    if found.by == "pairs":
+        why = f"on the same cuts it has {found.value:.2f} points more ({found.low:.2f} to {found.high:.2f})"
     return (
         f"trial {cheaper.number} ({name} {value(cheaper, objective):.2f}, {cheaper.cost.macs_g:.4g} GMAC) is cheaper "
         f"and cannot be told from trial {best.number} ({name} {value(best, objective):.2f}, "
-        f"{best.cost.macs_g:.4g} GMAC): their intervals overlap"
+        f"{best.cost.macs_g:.4g} GMAC): {why}"
     )

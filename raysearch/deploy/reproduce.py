@@ -130,7 +130,9 @@ def _run_again(
 
 
 def _errors_differ(recorded: dict[str, float], now: dict[str, float]) -> list[str]:
-    return [key for key in recorded if key.startswith("eval/") and recorded[key] != now.get(key)]
+    # Ends of intervals are drawn, and follow from the errors.
+    errors = [key for key in recorded if key.startswith("eval/") and not key.endswith(("_low", "_high"))]
+    return [key for key in errors if recorded[key] != now.get(key)]
 
 
 def _compared(

@@ -8,15 +8,17 @@ from math import isfinite, nan
 import numpy as np
 
 from raysearch.errors import InputError
+from raysearch.front.difference import Difference, difference
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front
 from raysearch.front.objective import axes, header, interval, unit, value
 from raysearch.front.table import Column, decimals, fitted
-from raysearch.front.trials import Measured
+from raysearch.front.trials import Measured, TrialRecord
 from raysearch.settings import Outcome
 
 BUDGETS = 3
 """Number of budgets under which searches are compared."""
+ALIKE_NOTE = "~ cannot be told from the first search's"
 
 
 class BestWithinBudget(Outcome):
@@ -32,6 +34,9 @@ class BestWithinBudget(Outcome):
     """Lower end of the error's 95 % interval."""
     high: Measured
     """Upper end of the error's 95 % interval."""
+    change: Difference | None = None
+    """The error minus that of the first search's best trial within this budget. None for the first search itself, and
+    where one of the two has no trial."""
 
 
 class ComparedSearch(Outcome):
@@ -70,6 +75,7 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
     # Trials of two searches may have the same number, so members are told apart by identity.
     joint = {id(m) for m in Front.of([m for d in documents for m in d.members()], objectives).members}
     budgets = _budgets(documents)
+    firsts = [_best_member(documents[0], budget) for budget in budgets]
     return [
         ComparedSearch(
             name=document.name,
@@ -79,7 +85,10 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
             hypervolume=Front.of(document.trials, objectives).hypervolume(reference_point),
             reference_point=reference_point,
             hours=sum(filter(isfinite, (trial.metrics.get("cost/seconds", 0.0) for trial in document.trials))) / 3600,
-            best=[_best_within(document, budget) for budget in budgets],
+            best=[
+                _best_within(document, budget, None if document is documents[0] else first)
+                for budget, first in zip(budgets, firsts, strict=True)
+            ],
         )
         for document in documents
     ]
@@ -107,7 +116,8 @@ def compare_table(documents: Sequence[SearchDocument], width: int | None = None)
         columns.append(Column(title, [_best_text(row.best[index]) for row in rows], spare=spare))
     point = zip(rows[0].reference_point, documents[0].objectives, strict=True)
     reference = ", ".join(f"{bound:g} {unit(objective)}" for bound, objective in point)
-    return "\n".join([*fitted(columns, width), f"Hypervolume at ({reference})"])
+    notes = [ALIKE_NOTE] if any("~" in cell for column in columns for cell in column.cells) else []
+    return "\n".join([*fitted(columns, width), f"Hypervolume at ({reference})", *notes])
 
 
 def _volume(volume: float) -> str:
@@ -133,18 +143,27 @@ def _round_up(number: float) -> float:
     return float(f"{np.ceil(number / unit_of_two - 1e-9) * unit_of_two:.6g}")
 
 
-def _best_within(document: SearchDocument, budget: float) -> BestWithinBudget:
+def _best_member(document: SearchDocument, budget: float) -> TrialRecord | None:
     cost, error = axes(document.objectives)
     within = [member for member in document.members() if value(member, cost) <= budget]
-    if not within:
+    return min(within, key=lambda member: value(member, error), default=None)
+
+
+def _best_within(document: SearchDocument, budget: float, first: TrialRecord | None) -> BestWithinBudget:
+    """The best trial within a budget, compared with the `first` search's best one."""
+    _, error = axes(document.objectives)
+    best = _best_member(document, budget)
+    if best is None:
         return BestWithinBudget(budget=budget, trial=None, error=nan, low=nan, high=nan)
-    best = min(within, key=lambda member: value(member, error))
     low, high = interval(best, error)
-    return BestWithinBudget(budget=budget, trial=best.number, error=value(best, error), low=low, high=high)
+    change = difference(best, first, error) if first else None
+    found = value(best, error)
+    return BestWithinBudget(budget=budget, trial=best.number, error=found, low=low, high=high, change=change)
 
 
 def _best_text(best: BestWithinBudget) -> str:
     if best.trial is None:
         return "-"
     places = decimals([best.error], digits=3)
-    return f"{best.error:.{places}f} ({best.low:.{places}f} - {best.high:.{places}f})"
+    alike = " ~" if best.change and not best.change.clear else ""
+    return f"{best.error:.{places}f} ({best.low:.{places}f} - {best.high:.{places}f}){alike}"

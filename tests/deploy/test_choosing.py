@@ -6,6 +6,7 @@ from raysearch.deploy.choosing import ExportCost, Limits, choose_candidate, expo
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument, document
 from raysearch.front.trials import Cost, TrialRecord
+from tests.front.judged_trials import judged_trial
 
 OBJECTIVES = ["macs", "per"]
 
@@ -64,6 +65,29 @@ def test_cheapest_of_several_alike_is_the_cheapest_of_all() -> None:
     trials = [trial(0, 10, 33, 5), trial(1, 20, 31, 5), trial(2, 30, 30, 5)]
     found = pick(document("made-up", OBJECTIVES, trials, [400.0, 100.0]), cheapest=True)
     assert found.trial == 0
+
+
+def test_pairs_tell_apart_what_intervals_do_not() -> None:
+    """Trial 1 errs in fifteen of 120 cuts less than trial 0. Trial 2 errs in one less, but elsewhere."""
+    errors = ([1] * 60 + [0] * 60, [1] * 45 + [0] * 75, [0] * 60 + [1] * 44 + [0] * 16)
+    trials = [judged_trial(number, 10.0 * (number + 1), one) for number, one in enumerate(errors)]
+    found = choose(trials)
+    assert found.trial == 2
+    # Trial 1 is clearly better than trial 0, but trial 2 errs where both are right.
+    assert found.notes[-1].startswith(
+        "trial 1 (WER % 37.50, 20 GMAC) is cheaper and cannot be told from trial 2 (WER % 36.67, 30 GMAC): "
+        "on the same cuts it has 0.83 points more ("
+    )
+    assert choose(trials[:2]).notes == []
+    assert choose(trials[:2], cheapest=True).trial == 1
+    bare = [one.model_copy(update={"evidence": {}}) for one in trials[:2]]
+    assert choose(bare).notes[0].endswith("their intervals overlap")
+    assert choose(bare, cheapest=True).trial == 0
+
+
+def choose(trials: list[TrialRecord], cheapest: bool = False):
+    made = document("made-up", ["macs", "wer"], trials, [400.0, 100.0])
+    return choose_candidate(made, members_within(made, Limits()), Limits(), None, cheapest=cheapest)
 
 
 def test_knee_and_cheapest_together_are_refused(search: SearchDocument) -> None:

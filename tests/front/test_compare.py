@@ -3,6 +3,7 @@ import pytest
 from raysearch.errors import InputError
 from raysearch.front.compare import compare_searches, compare_table
 from raysearch.front.document import document
+from tests.front.judged_trials import judged_trial
 from tests.front.made_up_trials import trial
 
 OBJECTIVES = ["macs", "wer"]
@@ -41,6 +42,25 @@ def test_compare_nothing_within_the_budget_is_no_trial():
     rows = compare_searches([dear, cheap])
     assert rows[0].best[0].trial is None
     assert compare_table([dear, cheap]).splitlines()[1].split()[:8] == ["dear", "1", "1", "1", "0", "0.50", "0", "-"]
+
+
+def test_compare_tells_searches_apart_by_pairs():
+    """The two searches number their trials alike, and were judged on the same cuts."""
+    a = document("a", OBJECTIVES, [judged_trial(0, 10, [1] * 60 + [0] * 60)], [400, 100])
+    better = document("better", OBJECTIVES, [judged_trial(0, 10, [1] * 45 + [0] * 75)], [400, 100])
+    alike = document("alike", OBJECTIVES, [judged_trial(0, 10, [0] * 60 + [1] * 59 + [0])], [400, 100])
+    other = document("other", OBJECTIVES, [judged_trial(0, 10, [1] * 45 + [0] * 75, name="other")], [400, 100])
+    changes = [row.best[-1].change for row in compare_searches([a, better, alike, other])]
+    assert [change and (change.by, change.clear) for change in changes] == [
+        None,
+        ("pairs", True),
+        ("pairs", False),
+        ("intervals", False),
+    ]
+    assert changes[1].value == pytest.approx(-12.5)
+    *table, note = compare_table([a, better, alike, other]).splitlines()
+    assert [line.rstrip().endswith("~") for line in table[1:5]] == [False, False, True, True]
+    assert note == "~ cannot be told from the first search's"
 
 
 def test_compare_other_objectives_are_refused(searches):

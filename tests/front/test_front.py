@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysearch.front.front import Front, Mark, hypervolume_history
+from raysearch.front.difference import difference
+from raysearch.front.front import Front, Mark, Marked, hypervolume_history
+from tests.front.judged_trials import judged_trial
 from tests.front.made_up_trials import trial
 
 OBJECTIVES = ["macs", "wer"]
@@ -120,6 +122,42 @@ def test_small_steps_that_add_up_are_marked_clear():
     records = [trial(0, 1, 30, 2), trial(1, 2, 27, 2), trial(2, 3, 24, 2), trial(3, 4, 21, 2)]
     marks = Front.of(records, OBJECTIVES).marks()
     assert [marks[n].mark for n in range(4)] == [Mark.FRONT, Mark.FRONT_WITHIN_NOISE] * 2
+
+
+@given(st.lists(st.tuples(few, st.lists(st.integers(0, 1), min_size=8, max_size=8)), max_size=8))
+@settings(deadline=None)
+def test_marks_by_pairs_against_brute_force(tried):
+    # No interval leaves its value, so that pairs alone can call a difference noise.
+    records = [judged_trial(number, macs, errors, half=0.0) for number, (macs, errors) in enumerate(tried)]
+    front = Front.of(records, OBJECTIVES)
+    marks = front.marks()
+    for record in front.dominated:
+        cheaper = [one for one in front.members if one.cost.macs_g <= record.cost.macs_g]
+        firm = any(difference(one, record, "wer").high < 0 for one in cheaper)
+        assert marks[record.number] == Marked(mark=Mark.FIRMLY_DOMINATED if firm else Mark.WITHIN_NOISE, by="pairs")
+    clear = []
+    for member in front.members:
+        noisy = any(not difference(member, one, "wer").clear for one in clear)
+        mark = Mark.FRONT_WITHIN_NOISE if noisy else Mark.FRONT
+        assert marks[member.number] == Marked(mark=mark, by="pairs" if clear else None)
+        clear += [] if noisy else [member]
+
+
+def test_intervals_overlap_but_pairs_tell_apart():
+    """The dearer student errs in fifteen cuts less, and nowhere more."""
+    cheap, dear = judged_trial(0, 1, [1] * 60 + [0] * 60), judged_trial(1, 2, [1] * 45 + [0] * 75)
+    assert Front.of([cheap, dear], OBJECTIVES).marks()[1] == Marked(mark=Mark.FRONT, by="pairs")
+    bare = [one.model_copy(update={"evidence": {}}) for one in (cheap, dear)]
+    for records in (bare, [cheap, bare[1]], [bare[0], dear]):
+        assert Front.of(records, OBJECTIVES).marks()[1] == Marked(mark=Mark.FRONT_WITHIN_NOISE, by="intervals")
+
+
+def test_dominated_trial_is_judged_by_pairs_where_its_cuts_allow():
+    best, worse = judged_trial(0, 1, [1] * 45 + [0] * 75), judged_trial(1, 2, [1] * 60 + [0] * 60)
+    elsewhere = judged_trial(2, 3, [1] * 60 + [0] * 60, name="other")
+    marks = Front.of([best, worse, elsewhere], OBJECTIVES).marks()
+    assert marks[1] == Marked(mark=Mark.FIRMLY_DOMINATED, by="pairs")
+    assert marks[2] == Marked(mark=Mark.WITHIN_NOISE, by="intervals")
 
 
 def test_history_follows_the_order_of_ending():
