@@ -153,7 +153,7 @@ Evidence = dict[str, Judged]
 _EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def resampled_together(basis: CutBasis | PairBasis, found: tuple[tuple[int, ...], ...]) -> Floats:
     """The errors (R, P) of students in the same resamples of what they were judged on.
 
