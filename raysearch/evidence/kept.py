@@ -172,7 +172,7 @@ def judged_cuts(
 
 
 def judged_pairs(
-    cuts: Mapping[str, str], pairs: Sequence[tuple[str, str]], same_N: Sequence[bool], scores_N: ArrayLike
+    cuts: Mapping[str, str], pairs: Sequence[tuple[str, str]], same_N: ArrayLike, scores_N: ArrayLike
 ) -> Judged:
     """The scores that a student gave to pairs of cuts, as ranks. `cuts` has the speaker of each cut by its id."""
     place = {cut: at for at, cut in enumerate(cuts)}
@@ -181,7 +181,7 @@ def judged_pairs(
         speakers=tuple(cuts.values()),
         one=tuple(place[one] for one, _ in pairs),
         other=tuple(place[other] for _, other in pairs),
-        same=tuple(map(bool, same_N)),
+        same=tuple(np.asarray(same_N, bool).tolist()),
     )
     return Judged(basis=basis, found=tuple(np.unique(scores_N, return_inverse=True)[1].tolist()))
 
