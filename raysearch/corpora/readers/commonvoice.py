@@ -13,9 +13,10 @@ from pathlib import Path
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.listed import Row, read_rows
-from raysearch.corpora.readers.text import read_table, without_punctuation
+from raysearch.corpora.readers.text import without_punctuation
 from raysearch.corpora.settings import SPLITS, CommonVoiceSettings
 from raysearch.errors import InputError
+from raysearch.files.text import read_table
 
 _COLUMNS = ("client_id", "path", "sentence")
 

@@ -11,10 +11,11 @@ from lhotse.utils import fastcopy
 
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.listed import Row, check_split, read_rows, refuse_unknown, values_of
-from raysearch.corpora.readers.text import is_recording, read_table
+from raysearch.corpora.readers.text import is_recording
 from raysearch.corpora.readers.trial_list import cut_id, read_speakers
 from raysearch.corpora.settings import SPLITS, LabelledSettings, ReadingSettings, SeveralSettings
 from raysearch.errors import InputError
+from raysearch.files.text import read_table
 
 _COLUMNS = ("path", "label", "split")
 

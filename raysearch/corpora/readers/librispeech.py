@@ -18,10 +18,11 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault
 from raysearch.corpora.readers.reading import select, whole_cut
-from raysearch.corpora.readers.text import EMPTY, decoded, is_recording, numbered, read_text, words_of
+from raysearch.corpora.readers.text import EMPTY, is_recording, numbered, words_of
 from raysearch.corpora.readers.trial_list import pairs_of, read_speaker_lists
 from raysearch.corpora.settings import SPLITS, An4Settings, LibriSpeechSettings, ReadingSettings, TrialList
 from raysearch.errors import InputError
+from raysearch.files.text import decoded, read_text
 
 
 def read_librispeech(settings: LibriSpeechSettings, cache: Path | None) -> Corpus:

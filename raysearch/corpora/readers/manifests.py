@@ -19,10 +19,11 @@ from lhotse.utils import fastcopy
 from raysearch.corpora.audio import Verdict, verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import distinct_pairs, select
-from raysearch.corpora.readers.text import EMPTY, as_number, as_text, json_lines, numbered, read_text, words_of
+from raysearch.corpora.readers.text import EMPTY, as_number, as_text, json_lines, numbered, words_of
 from raysearch.corpora.settings import SPLITS, ManifestSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
 from raysearch.errors import InputError, clipped, quoted
+from raysearch.files.text import read_text
 
 OVERHANG_S = 0.1
 """Seconds by which a transcript may reach beyond its cut, as rounding and loose borders make them."""

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.labelled import labelled_corpus
 from raysearch.corpora.readers.listed import Row
-from raysearch.corpora.readers.text import is_recording, read_text
+from raysearch.corpora.readers.text import is_recording
 from raysearch.corpora.settings import SpeechCommandsSettings
+from raysearch.files.text import read_text
 
 _LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
 

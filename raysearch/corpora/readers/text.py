@@ -1,25 +1,23 @@
-"""The one way in which readers take up text: lines, tables, JSON lines, and the values that stand in them.
+"""The one way in which readers take up what was said: lines, JSON lines, and the values that stand in them.
 
-Files are UTF-8, with or without a byte-order mark, and their lines end as on Unix, Windows or old Macs. Whatever else
-Unicode calls a line end (U+2028, U+0085) is white space within a line. Characters of no width are no speech, so they
-are dropped from what was said.
+What Unicode alone calls a line end (U+2028, U+0085) is white space within a line. Characters of no width are no speech,
+so they are dropped from what was said.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from raysearch.errors import InputError, clipped, counted
+from raysearch.errors import InputError, clipped
 from raysearch.files.gzipped import unpacked
 from raysearch.files.stand_ins import stand_in
+from raysearch.files.text import decoded
 
 EMPTY = "empty transcript"
 """Reason why a cut is left out whose transcript has no letter and no digit."""
@@ -28,65 +26,11 @@ AUDIO = (".flac", ".wav")
 _NO_WIDTH = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 
-def read_text(path: Path, key: str, expected: str) -> str:
-    """The text of a file, with plain line ends. `key` names the setting of the file.
-
-    Raises: InputError if the file cannot be read or is not UTF-8.
-    """
-    try:
-        content = path.read_bytes()
-        if found := stand_in(content):
-            raise InputError(f"{key}: {path}: {found}")
-        return decoded(content)
-    except OSError as err:
-        raise InputError(f"{key}: {path}: {err.strerror}; expected {expected}") from err
-    except UnicodeDecodeError as err:
-        raise InputError(f"{key}: {path}: not UTF-8; expected {expected}") from err
-
-
-def decoded(content: bytes) -> str:
-    """The text of these bytes, with plain line ends. Raises: UnicodeDecodeError if they are not UTF-8."""
-    return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-
-
 def numbered(text: str) -> Iterator[tuple[int, str]]:
     """The number and the text of each line that is not blank."""
     for number, line in enumerate(text.split("\n"), start=1):
         if _NO_WIDTH.sub("", line).strip():
             yield number, line
-
-
-def read_table(
-    path: Path, key: str, columns: Sequence[str], delimiter: str = ",", quoted: bool = True
-) -> Iterator[tuple[int, dict[str, str], str | None]]:
-    """The line number, the cells by column, and what is wrong with each row of a table. A missing cell is empty.
-
-    Raises: InputError if the table cannot be read or lacks one of these columns.
-    """
-    expected = f"a {'CSV' if delimiter == ',' else 'table'} of {', '.join(columns)}"
-    text = read_text(path, key, expected)
-    if delimiter == ",":
-        delimiter = _delimiter(text.partition("\n")[0])
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
-    try:
-        names = [name.strip() for name in next(reader, [])]
-        if missing := [column for column in columns if column not in names]:
-            raise InputError(f"{key}: {path}: no column {missing[0]}; expected {', '.join(columns)}")
-        for cells in reader:
-            if not any(map(str.strip, cells)):
-                continue
-            # Cells that are too many show that the columns are shifted, unless they are empty.
-            shifted = any(map(str.strip, cells[len(names) :]))
-            fault = f"line {reader.line_num}: {counted(len(cells), 'cell')}; expected {len(names)}" if shifted else None
-            yield reader.line_num, {**dict.fromkeys(names, ""), **dict(zip(names, cells, strict=False))}, fault
-    except csv.Error as err:
-        raise InputError(f"{key}: {path}: line {reader.line_num}: {err}; expected {expected}") from err
-
-
-def _delimiter(head: str) -> str:
-    """What stands between the columns of a CSV. Excel writes semicolons where numbers have a decimal comma."""
-    return next((one for one in ",;\t" if one in head), ",")
 
 
 def json_lines(content: bytes, where: str) -> Iterator[tuple[int, object]]:

@@ -19,9 +19,10 @@ from lhotse.cut import MonoCut
 from raysearch.corpora.audio import verdicts_on
 from raysearch.corpora.corpus import Corpus, Fault, Pair
 from raysearch.corpora.readers.reading import distinct_pairs, whole_cut
-from raysearch.corpora.readers.text import numbered, read_text
+from raysearch.corpora.readers.text import numbered
 from raysearch.corpora.settings import SpeakerList, TrialList
 from raysearch.errors import InputError, quoted
+from raysearch.files.text import read_text
 
 
 @dataclass(frozen=True)
