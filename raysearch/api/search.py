@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from raysearch.deploy.pick import ShippedCandidate
     from raysearch.deploy.reproduce import Reproduction
     from raysearch.encoder.encoder import Encoder
+    from raysearch.front.beside import Beside
     from raysearch.front.document import SearchDocument
     from raysearch.front.record import Record
     from raysearch.spec.document import Spec
@@ -109,20 +110,39 @@ class Search:
         found = standing_of(self.folder)
         return "" if found.state == "done" else f"{self.name}: {found}"
 
-    def plot(self) -> Figure:
-        """The interactive picture of the front, which a notebook shows."""
+    def published(self, *sources: str | Path) -> Beside:
+        """Published points that compare with the front, and why others of the sources do not.
+
+        A source is `superb` or `voxceleb`, of which points come with raysearch, or a CSV file with the same columns.
+        Raises: InputError if there is no such file, or a row of it is wrong.
+        """
+        from raysearch.front.beside import beside
+
+        if self._record:
+            asked = self._record.spec
+        else:
+            asked = self.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return beside(self.document, asked, [str(source) for source in sources])
+
+    def plot(self, published: Beside | None = None) -> Figure:
+        """The interactive picture of the front, with published points beside it, which a notebook shows."""
         from raysearch.front.plots import figure
 
-        return figure(self.document)
+        return figure(self.document, published)
 
-    def draw(self, *, html: str | Path | None = None, png: str | Path | None = None) -> list[Path]:
-        """Writes the front as a page that needs no network, as a picture, or as both; returns what was written."""
+    def draw(
+        self, *, html: str | Path | None = None, png: str | Path | None = None, published: Beside | None = None
+    ) -> list[Path]:
+        """Writes the front as a page that needs no network, as a picture, or as both; returns what was written.
+
+        Points that `published` gave are drawn beside the front.
+        """
         from raysearch.front.plots import draw_html, draw_png
 
         document = self.document
         drawn = [(Path(file), draw) for file, draw in ((html, draw_html), (png, draw_png)) if file]
         for file, draw in drawn:
-            draw(document, file)
+            draw(document, file, beside=published)
         return [file for file, _ in drawn]
 
     @property

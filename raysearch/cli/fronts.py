@@ -48,6 +48,12 @@ def front(
     storage: Storage = None,
     html: Annotated[Path | None, typer.Option(help="Write an interactive page.", callback=in_a_folder)] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture.", callback=in_a_folder)] = None,
+    published: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="superb|voxceleb|FILE", help="Published points beside the front, of a benchmark or a CSV of yours."
+        ),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All trials, not the front's alone.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     wide: Wide = False,
@@ -56,10 +62,13 @@ def front(
     """The front, with confidence intervals."""
     quiet_blas()
     found = raysearch.open_search(name, storage=storage)
+    beside = found.published(*published) if published else None
     if html or png:
-        for file in found.draw(html=html, png=png):
+        for file in found.draw(html=html, png=png, published=beside):
             say(f"written: {file}")
-    print_front(found, as_json, markdown=markdown, every=every, wide=wide)
+    print_front(found, as_json, markdown=markdown, every=every, wide=wide, published=beside)
+    for line in beside.left_out if beside else ():
+        say(line)
     if standing := found.standing():
         say(standing)
 

@@ -12,6 +12,7 @@ from raysearch.api.arguments import say
 
 if TYPE_CHECKING:
     from raysearch.api.search import Search
+    from raysearch.front.beside import Beside
 
 
 def line_width(*, wide: bool) -> int | None:
@@ -22,20 +23,28 @@ def line_width(*, wide: bool) -> int | None:
 
 
 def print_front(
-    found: Search, as_json: bool, *, markdown: bool = False, every: bool = False, wide: bool = False
+    found: Search,
+    as_json: bool,
+    *,
+    markdown: bool = False,
+    every: bool = False,
+    wide: bool = False,
+    published: Beside | None = None,
 ) -> None:
     from raysearch.front.table import markdown_table, text_table
 
     document = found.document
     if as_json:
-        print_json(document.model_dump(mode="json"))
+        beside = {"published": published.model_dump(mode="json")} if published else {}
+        print_json(document.model_dump(mode="json") | beside)
         return
-    text = (
-        markdown_table(document, every=every)
-        if markdown
-        else text_table(document, every=every, width=line_width(wide=wide))
-    )
-    print(text)
+    width = None if markdown else line_width(wide=wide)
+    print(markdown_table(document, every=every) if markdown else text_table(document, every=every, width=width))
+    if published and published.points:
+        from raysearch.front.beside import beside_table
+
+        print()
+        print(beside_table(published, document.objectives, width=width, as_markdown=markdown))
     if pictures := found.pictures:
         say("pictures: " + ", ".join(map(str, pictures)))
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
+from raysearch.front.beside import Beside, cost_of
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front, Mark, Marked
 from raysearch.front.objective import axes, header, interval, unit, value
+from raysearch.front.published import PublishedPoint
 from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
 from raysearch.front.trials import TrialRecord
 
 # Okabe and Ito's colours can be told apart by colour-blind readers too. Black and yellow are left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9")
 
+FAR = 2.0
+"""Largest error of a published point that is drawn, in multiples of the largest one of a trial. Pictures of points that
+are farther off would be blank in between."""
+
 
 @dataclass(frozen=True)
 class Point:
-    """A complete trial, or the teacher, as a point of the picture."""
+    """A complete trial, the teacher, or a published point, as a point of the picture."""
 
     label: str
-    """Number of the trial, or name of the teacher."""
+    """Number of the trial, or name of the teacher or of the published model."""
     method: str
     """Name of the trial's method, which decides the colour."""
     x: float
@@ -33,7 +39,7 @@ class Point:
     high: float
     """Upper end of the error's 95 % interval."""
     mark: Mark | None
-    """How the trial stands to the front; None for the teacher."""
+    """How the trial stands to the front; None for what is no trial."""
     details: tuple[str, ...]
     """Lines of text that appear when a reader points at it."""
 
@@ -45,7 +51,7 @@ class Drawing:
     title: str
     """Name of the search and size of its front."""
     subtitle: str
-    """Counts of trials by state, and the hypervolume."""
+    """Counts of trials by state, the hypervolume, and published points that are too far off to be drawn."""
     x_label: str
     """What the cost axis says."""
     y_label: str
@@ -56,12 +62,16 @@ class Drawing:
     """The points that the step line joins, sorted by cost."""
     teacher: Point | None
     """The teacher, if its cost and error are known."""
+    published: tuple[Point, ...]
+    """Published points beside the front, sorted by cost."""
+    published_label: str
+    """What the legend calls them."""
     colours: dict[str, str]
     """Colour of each method by its name, in the order of the legend."""
 
 
-def drawing(document: SearchDocument) -> Drawing:
-    """What a picture of the search shows.
+def drawing(document: SearchDocument, beside: Beside | None = None) -> Drawing:
+    """What a picture of the search shows, with published points beside its front if there are any.
 
     Only complete trials are drawn. The others have errors of unfinished students, and are counted in the subtitle.
     A search with more than two objectives is drawn on its first cost and its first error.
@@ -74,14 +84,20 @@ def drawing(document: SearchDocument) -> Drawing:
     points = tuple(_point(trial, cost, error, marks[trial.number], settings) for trial in shown)
     by_number = dict(zip((trial.number for trial in shown), points, strict=True))
     methods = sorted({point.method for point in points})
+    known = tuple(_published(point, cost, error) for point in (beside.points if beside else ()))
+    near = [point for point in known if point.y <= FAR * max((trial.y for trial in points), default=inf)]
+    far = f" · out of the picture: {', '.join(point.label for point in known if point not in near)}"
     return Drawing(
         title=f"{document.name}: front of {len(document.front)}",
-        subtitle=f"{trial_counts(document)} · hypervolume {rounded(document.hypervolume)} at ({_reference(document)})",
+        subtitle=f"{trial_counts(document)} · hypervolume {rounded(document.hypervolume)} at ({_reference(document)})"
+        + (far if len(near) < len(known) else ""),
         x_label=axis_label(cost),
         y_label=axis_label(error),
         points=points,
         front=tuple(by_number[trial.number] for trial in step_line(front)),
         teacher=_teacher(document, cost, error),
+        published=tuple(near),
+        published_label=beside.label if beside else "",
         colours={method: COLOURS[index % len(COLOURS)] for index, method in enumerate(methods)},
     )
 
@@ -129,6 +145,18 @@ def _teacher(document: SearchDocument, cost: str, error: str) -> Point | None:
         f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
     )
     return Point(teacher.name, "teacher", x, y, low, high, None, details)
+
+
+def _published(point: PublishedPoint, cost: str, error: str) -> Point:
+    figures = [f"{known:.4g} {unit(one)}" for one in ("macs", "params") if (known := cost_of(point, one))]
+    details = (
+        f"{point.name} (published, {point.task})",
+        ", ".join(figures),
+        f"{header(error)} {point.error:.2f}",
+        *([f"teacher {point.teacher}"] if point.teacher else []),
+        point.source,
+    )
+    return Point(point.name, "published", cost_of(point, cost), point.error, point.error, point.error, None, details)
 
 
 def _reference(document: SearchDocument) -> str:

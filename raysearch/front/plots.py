@@ -8,6 +8,7 @@ from math import log10, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysearch.front.beside import Beside
 from raysearch.front.document import SearchDocument
 from raysearch.front.drawing import Drawing, Point, drawing
 from raysearch.front.front import Mark
@@ -23,8 +24,7 @@ FAINT = 0.45
 """Opacity of dominated trials in the colour of their method."""
 MOST_LABELS = 20
 """The most front members that all get a number."""
-# Where a member's label may stand: offset in points, and alignment. A member of a front has no trial below it and to
-# its left, so that place is tried first.
+# A member of a front has no trial below it and to its left, so that place is tried first.
 LABEL_SPOTS = (
     (-6, -6, "right", "top"),
     (-8, 0, "right", "center"),
@@ -33,17 +33,31 @@ LABEL_SPOTS = (
     (7, 5, "left", "bottom"),
     (7, 16, "left", "bottom"),
 )
+NAME_SPOTS = (
+    (6, 0, "left", "center"),
+    (-6, 0, "right", "center"),
+    (0, 6, "center", "bottom"),
+    (0, -6, "center", "top"),
+    (5, 5, "left", "bottom"),
+    (5, -5, "left", "top"),
+    (-5, 5, "right", "bottom"),
+    (-5, -5, "right", "top"),
+)
+Spot = tuple[int, int, str, str]
+"""Where a label may stand beside its point: offset in points, and alignment."""
 
 
-def draw_png(document: SearchDocument, path: Path, ringed: int | None = None) -> None:
+def draw_png(document: SearchDocument, path: Path, ringed: int | None = None, beside: Beside | None = None) -> None:
     """Writes a picture of 1440 x 900 pixels. The trial with the number `ringed` has a ring around it.
+
+    Published points `beside` the front are diamonds with their names.
 
     No display is needed, and the global state of pyplot is left alone.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = drawing(document)
+    shown = drawing(document, beside)
     figure = Figure(figsize=(9, 5.625), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -51,9 +65,13 @@ def draw_png(document: SearchDocument, path: Path, ringed: int | None = None) ->
     _draw_points(axes, shown)
     if shown.teacher is not None:
         _draw_teacher(axes, shown.teacher)
+    if shown.published:
+        xs, ys = [point.x for point in shown.published], [point.y for point in shown.published]
+        style: dict[str, Any] = {"markersize": 6, "markerfacecolor": "white", "markeredgecolor": INK}
+        axes.plot(xs, ys, "D", zorder=4, linestyle="none", label=shown.published_label, **style)
     for point in shown.points:
         if point.label == str(ringed):
-            style: dict[str, Any] = {"markersize": 17, "markerfacecolor": "none", "markeredgewidth": 1.8}
+            style = {"markersize": 17, "markerfacecolor": "none", "markeredgewidth": 1.8}
             axes.plot(
                 point.x, point.y, "o", markeredgecolor=INK, zorder=5, linestyle="none", label=f"trial {ringed}", **style
             )
@@ -63,7 +81,7 @@ def draw_png(document: SearchDocument, path: Path, ringed: int | None = None) ->
         axes.text(0.5, 0.5, "no complete trial yet", transform=axes.transAxes, ha="center", color=GREY)
     # Labels are placed by pixels, which are known only once the layout has been computed.
     figure.draw_without_rendering()
-    _label_front(axes, shown)
+    _label(axes, shown)
     figure.savefig(path, format="png")
 
 
@@ -71,7 +89,8 @@ def _frame(axes: Any, shown: Drawing) -> None:
     from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
     axes.set_xscale("log")
-    costs = [point.x for point in (*shown.points, *([shown.teacher] if shown.teacher else []))] or [1.0, 1000.0]
+    everything = (*shown.points, *([shown.teacher] if shown.teacher else []), *shown.published)
+    costs = [point.x for point in everything] or [1.0, 1000.0]
     low, high = min(costs) / 1.35, max(costs) * 1.35
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(round_ticks(low, high)))
@@ -146,33 +165,48 @@ def _draw_teacher(axes: Any, teacher: Point) -> None:
     )  # fmt: skip
 
 
-def _label_front(axes: Any, shown: Drawing) -> None:
-    """Writes trial numbers beside the members, each at the spot where it hides least.
+def _label(axes: Any, shown: Drawing) -> None:
+    """Writes trial numbers beside the members, and names beside published points.
 
-    A number that would hide another one is left out. On a crowded front only those members get numbers that are not
-    within noise of a cheaper one.
+    On a crowded front only those members get numbers that are not within noise of a cheaper one.
     """
     crowded = len(shown.front) > MOST_LABELS
-    named = [point for point in shown.front if point.mark is Mark.FRONT or not crowded]
-    obstacles = [_footprint(axes, point) for point in shown.points]
+    members = [point for point in shown.front if point.mark is Mark.FRONT or not crowded]
+    obstacles = [_footprint(axes, point) for point in (*shown.points, *shown.published)]
     labels: list[Any] = []  # boxes of the labels that stand already
-    for point in named:
-        # Only a text that has been drawn knows its size: so all spots are drawn, and all but the best removed.
-        texts = [
-            axes.annotate(
-                point.label, (point.x, point.y), xytext=(x, y), textcoords="offset points", ha=ha, va=va, fontsize=9,
-                color=INK, zorder=6,
-            )
-            for x, y, ha, va in LABEL_SPOTS
-        ]  # fmt: skip
-        boxes = [text.get_window_extent() for text in texts]
-        # To hide another label counts a hundred times as much as to hide a point.
-        hidden = [box.count_overlaps(obstacles) + 100 * box.count_overlaps(labels) for box in boxes]
-        best = hidden.index(min(hidden))
-        for index, text in enumerate(texts):
-            if index != best or hidden[best] >= 100:
-                text.remove()
-        labels.append(boxes[best])
+    for point in members:
+        _write(axes, point, LABEL_SPOTS, obstacles, labels, fontsize=9, color=INK)
+    for point in shown.published:
+        _write(axes, point, NAME_SPOTS, obstacles, labels, fontsize=7, color="#555555")
+
+
+def _write(
+    axes: Any, point: Point, spots: Sequence[Spot], obstacles: Sequence[Any], labels: list[Any], **style: Any
+) -> None:
+    """Writes a point's label at the spot where it hides least. One that would hide another label is left out."""
+    # Only a text that has been drawn knows its size: so all spots are drawn, and all but the best removed.
+    texts = [
+        axes.annotate(
+            point.label, (point.x, point.y), xytext=(x, y), textcoords="offset points", ha=ha, va=va, zorder=6, **style
+        )
+        for x, y, ha, va in spots
+    ]
+    boxes = [text.get_window_extent() for text in texts]
+    # To hide another label counts a hundred times as much as to hide a point, to leave the axes ten times.
+    frame = axes.get_window_extent()
+    hidden = [
+        box.count_overlaps(obstacles) + 100 * box.count_overlaps(labels) + 10 * (not _within(box, frame))
+        for box in boxes
+    ]
+    best = hidden.index(min(hidden))
+    for index, text in enumerate(texts):
+        if index != best or hidden[best] >= 100:
+            text.remove()
+    labels.append(boxes[best])
+
+
+def _within(box: Any, frame: Any) -> bool:
+    return bool(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1)
 
 
 def _footprint(axes: Any, point: Point) -> Any:
@@ -183,16 +217,19 @@ def _footprint(axes: Any, point: Point) -> Any:
     return Bbox([[x - 4, low], [x + 4, high]])
 
 
-def draw_html(document: SearchDocument, path: Path) -> None:
+def draw_html(document: SearchDocument, path: Path, beside: Beside | None = None) -> None:
     """Writes one page of about 5 MB, since it holds plotly itself. Settings and intervals appear on hover."""
-    figure(document).write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+    figure(document, beside).write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
 
 
-def figure(document: SearchDocument) -> graph_objects.Figure:
-    """The interactive picture of a search: its front, its dominated trials and its teacher, on cost and error."""
+def figure(document: SearchDocument, beside: Beside | None = None) -> graph_objects.Figure:
+    """The interactive picture of a search: its front, its dominated trials and its teacher, on cost and error.
+
+    Published points `beside` the front have their names, and their sources on hover.
+    """
     from plotly import graph_objects
 
-    shown = drawing(document)
+    shown = drawing(document, beside)
     drawn = graph_objects.Figure()
     several = len(shown.colours) > 1
     for mark, label, grey in DOMINATED:
@@ -217,6 +254,8 @@ def figure(document: SearchDocument) -> graph_objects.Figure:
     if shown.teacher is not None:
         _trace(drawn, [shown.teacher], shown.teacher.label, GOLD, size=17, symbol="star")
         drawn.add_hline(y=shown.teacher.y, line={"color": GREY, "dash": "dash", "width": 1})
+    if shown.published:
+        _trace(drawn, shown.published, shown.published_label, INK, size=9, symbol="diamond-open", text=True)
     drawn.update_layout(
         template="plotly_white",
         title={"text": f"<b>{escape(shown.title)}</b><br><sub>{escape(shown.subtitle)}</sub>", "x": 0.01},

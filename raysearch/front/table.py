@@ -114,8 +114,8 @@ def _columns(document: SearchDocument, trials: Sequence[TrialRecord]) -> list[Co
         Column("trial", [str(trial.number) for trial in trials], width=6),
         Column("method", [trial.method for trial in trials], left=True),
         *_settings(document, trials),
-        _numbers("MACs G", [trial.cost.macs_g for trial in trials], digits=2, width=7),
-        _numbers("params M", [trial.cost.params_m for trial in trials], digits=2, spare=params_spare),
+        number_column("MACs G", [trial.cost.macs_g for trial in trials], digits=2, width=7),
+        number_column("params M", [trial.cost.params_m for trial in trials], digits=2, spare=params_spare),
     ]
     for objective in document.objectives:
         if objective not in ("macs", "params"):
@@ -195,7 +195,7 @@ def _settings(document: SearchDocument, members: Sequence[TrialRecord]) -> list[
 
 def _measured(objective: str, members: Sequence[TrialRecord]) -> list[Column]:
     values = [value(member, objective) for member in members]
-    columns = [_numbers(header(objective), values, digits=3, width=6)]
+    columns = [number_column(header(objective), values, digits=3, width=6)]
     if objective in COSTS:
         return columns
     places = decimals(values, digits=3)
@@ -204,11 +204,12 @@ def _measured(objective: str, members: Sequence[TrialRecord]) -> list[Column]:
     columns.append(Column("95 % interval", shown, width=14, spare=1))
     tested = [value(member, objective, "test") for member in members]
     if any(isfinite(number) for number in tested):
-        columns.append(_numbers(f"test {header(objective)}", tested, digits=3, spare=4))
+        columns.append(number_column(f"test {header(objective)}", tested, digits=3, spare=4))
     return columns
 
 
-def _numbers(title: str, numbers: Sequence[float], digits: int, width: int = 0, spare: int = 0) -> Column:
+def number_column(title: str, numbers: Sequence[float], digits: int, width: int = 0, spare: int = 0) -> Column:
+    """A column of numbers, of which the smallest shows so many digits; `-` for what is no number."""
     places = decimals(numbers, digits)
     shown = [f"{number:.{places}f}" if isfinite(number) else "-" for number in numbers]
     return Column(title, shown, width=width, spare=spare)
