@@ -12,6 +12,7 @@ setup(
     package_dir=DOCUMENTS,
     package_data={
         "raysearch": ["py.typed"],
+        "raysearch.front": ["*.csv"],
         "mlflow_server.static": ["*"],
         **{name: ["*.yaml", "schema.json"] for name in DOCUMENTS},
     },

@@ -42,6 +42,8 @@ NAME_SPOTS = (
     (5, -5, "left", "top"),
     (-5, 5, "right", "bottom"),
     (-5, -5, "right", "top"),
+    (0, -15, "center", "top"),
+    (0, 15, "center", "bottom"),
 )
 Spot = tuple[int, int, str, str]
 """Where a label may stand beside its point: offset in points, and alignment."""
@@ -256,6 +258,8 @@ def figure(document: SearchDocument, beside: Beside | None = None) -> graph_obje
         drawn.add_hline(y=shown.teacher.y, line={"color": GREY, "dash": "dash", "width": 1})
     if shown.published:
         _trace(drawn, shown.published, shown.published_label, INK, size=9, symbol="diamond-open", text=True)
+        sides = [("middle right", "middle left")[index % 2] for index in range(len(shown.published))]
+        drawn.data[-1].update(textposition=sides, textfont={"size": 9})
     drawn.update_layout(
         template="plotly_white",
         title={"text": f"<b>{escape(shown.title)}</b><br><sub>{escape(shown.subtitle)}</sub>", "x": 0.01},

@@ -68,6 +68,23 @@ def test_picture_is_a_figure_and_is_drawn_where_asked(root: Path, tmp_path: Path
     assert found.draw() == []
 
 
+def test_published_points_are_drawn_where_they_compare(root: Path, tmp_path: Path) -> None:
+    found = raysearch.open_search("tiny", storage=root)
+    file = tmp_path / "mine.csv"
+    columns = "name,task,metric,error,macs_g,macs_of,params_m,teacher,source"
+    file.write_text(f"{columns}\nother,phonemes:synthetic,per,60,50,superb-32,1,,report 7\n")
+    beside = found.published("superb", file)
+    assert [point.name for point in beside.points] == ["other"]
+    assert [line.partition(";")[0] for line in beside.left_out] == [
+        "published superb: left out: corpus.kind: synthetic"
+    ]
+    found.record(tmp_path / "kept.json.gz")
+    assert raysearch.open_search(tmp_path / "kept.json.gz").published("superb", file) == beside
+    assert "published" in {trace.name for trace in found.plot(beside).data}
+    found.draw(html=tmp_path / "front.html", published=beside)
+    assert "report 7" in (tmp_path / "front.html").read_text()
+
+
 def test_student_is_a_module_that_hears(root: Path) -> None:
     student = raysearch.load_student("tiny", 0, storage=root)
     assert not student.training

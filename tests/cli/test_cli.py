@@ -39,6 +39,31 @@ def test_file_in_a_folder_that_is_missing_is_refused_before_the_work(words: list
     assert str(found.exception).startswith(f"{option}: /nowhere/x.json.gz: no such folder; expected")
 
 
+def test_front_with_published_points_keeps_them_apart(tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text(
+        "name,task,metric,error,macs_g,macs_of,params_m,teacher,source\n"
+        "other,speaker:an4,eer,9.5,5.1,superb-32,0.4,,report 7\n"
+    )
+    plain = json.loads(CliRunner().invoke(app, ["front", RECORD, "--json"]).stdout)
+    words = ["front", RECORD, "--published", "superb", "--published", str(file)]
+    found = CliRunner().invoke(app, [*words, "--json"])
+    together = json.loads(found.stdout)
+    published = together.pop("published")
+    assert together == plain
+    assert [point["name"] for point in published["points"]] == ["other"]
+    assert published["left_out"] == [found.stderr.rstrip("\n")]
+    assert found.stderr.startswith("published superb: left out: corpus.kind: an4; expected voxceleb")
+    table = CliRunner().invoke(app, words).stdout
+    assert table.splitlines()[-2].split()[:4] == ["other", "5.1", "0.40", "9.50"]
+
+
+def test_published_points_of_no_file_are_refused() -> None:
+    found = CliRunner().invoke(app, ["front", RECORD, "--published", "none.csv"])
+    assert isinstance(found.exception, InputError)
+    assert str(found.exception) == "--published: none.csv: no such file; expected one, or superb, voxceleb"
+
+
 def test_reader_that_has_had_enough_is_no_fault() -> None:
     verb = subprocess.Popen(
         [sys.executable, "-m", "raysearch.cli", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -2,10 +2,12 @@ import struct
 
 import pytest
 
+from raysearch.front.beside import Beside
 from raysearch.front.document import document
 from raysearch.front.drawing import drawing
 from raysearch.front.front import Mark
 from raysearch.front.plots import draw_html, draw_png, round_ticks
+from raysearch.front.published import PublishedPoint
 from tests.front.made_up_trials import search, trial
 
 
@@ -47,6 +49,41 @@ def test_png_is_drawn_at_its_size(tmp_path, trials):
     header = (tmp_path / "front.png").read_bytes()[:24]
     assert header[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", header[16:24]) == (1440, 900)
+
+
+def published(**kept):
+    kept = {"name": "other", "task": "asr:an4", "metric": "wer", "error": 25, "source": "report 7"} | kept
+    return PublishedPoint(macs_g=90, macs_of="superb-32", params_m=4, teacher="large", **kept)
+
+
+def test_drawing_has_published_points_apart_from_the_trials():
+    shown = drawing(search(12), Beside(points=[published()]))
+    (point,) = shown.published
+    assert (point.label, point.x, point.y, point.mark) == ("other", 90, 25, None)
+    assert point.details[0] == "other (published, asr:an4)"
+    assert point.details[1:] == ("90 GMAC, 4 M params", "WER % 25.00", "teacher large", "report 7")
+    without = drawing(search(12))
+    assert (shown.points, shown.front, shown.colours) == (without.points, without.front, without.colours)
+    assert without.published == ()
+
+
+def test_published_point_that_is_far_off_is_named_and_not_drawn():
+    far = published(name="filterbanks", error=900)
+    shown = drawing(search(12), Beside(points=[published(), far]))
+    assert [point.label for point in shown.published] == ["other"]
+    assert shown.subtitle.endswith("out of the picture: filterbanks")
+    assert [point.label for point in drawing(search(0), Beside(points=[far])).published] == ["filterbanks"]
+
+
+def test_pictures_with_published_points_name_them(tmp_path):
+    found = Beside(points=[published(name="<b>bold</b>", source="<i>paper</i>")])
+    draw_png(search(12), tmp_path / "front.png", beside=found)
+    assert struct.unpack(">II", (tmp_path / "front.png").read_bytes()[16:24]) == (1440, 900)
+    draw_html(search(12), tmp_path / "front.html", beside=found)
+    page = (tmp_path / "front.html").read_text()
+    assert '"name":"published"' in page
+    assert "&lt;i&gt;paper" in page.replace("\\u0026", "&")
+    assert "<b>bold" not in page.replace("\\u003c", "<").replace("\\u003e", ">")
 
 
 def test_html_asks_nothing_of_the_network_and_escapes_settings(tmp_path):
