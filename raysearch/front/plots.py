@@ -294,7 +294,7 @@ def _trace(
             "width": 0,
         },
         mode="markers+text" if text else "markers",
-        text=[point.label for point in points],
+        text=[escape(point.label) for point in points],
         textposition="bottom left",
         marker={
             "color": colour,
