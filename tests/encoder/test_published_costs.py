@@ -1,0 +1,70 @@
+"""The table of costs beside print in docs/results/cost.md: ours from documents, theirs from the published points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raysearch.encoder.cost import macs_superb, params
+from raysearch.encoder.document import read_config
+from raysearch.front.published import published_points
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/results/cost.md").read_text(encoding="utf-8")
+POINTS = {point.name: point for point in published_points("superb")}
+LINES = PAGE.partition("## Beside print")[2].splitlines()
+ROWS = {cells[0]: cells[1:] for line in LINES if len(cells := [one.strip() for one in line.split("|")[1:-1]]) == 8}
+ROWS = {name: cells for name, cells in ROWS.items() if name in POINTS}
+NOT_BUILT = {"ARMHuBERT", "ARMHuBERT-S", "ARMwavLM-S", "FitHuBERT", "FitW2V2", "DPHuBERT", "DPWavLM", "FBANK"}
+OF_MORE_THAN_THE_ENCODER = {"wav2vec 2.0 Large", "wav2vec 2.0 Base", "LightHuBERT stage 1", "MaskHuBERT"}
+WITH_A_PROJECTION_MORE = {"STaRHuBERT-L", "STaRHuBERT"}
+
+
+def test_every_published_model_is_costed_or_named() -> None:
+    models = {name for name in POINTS if not name.endswith("(100 h)")}
+    assert models == ROWS.keys() | NOT_BUILT
+    assert [name for name in NOT_BUILT if name not in PAGE.partition("What differs has names")[2]] == []
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row_is_what_the_document_costs_beside_print(name: str) -> None:
+    document, *figures = ROWS[name]
+    config = read_config(ROOT / f"encoders/{document}.yaml")
+    macs_g, params_m, point = macs_superb(config) / 1e9, params(config) / 1e6, POINTS[name]
+    printed = None if "raysearch" in point.source else point.macs_g
+    macs = [f"{printed:g}", difference(macs_g, printed)] if printed else ["-", "-"]
+    assert point.params_m
+    assert figures == [
+        *(f"{macs_g:.2f}", *macs),
+        *(f"{params_m:.2f}", f"{point.params_m:.4g}", difference(params_m, point.params_m)),
+    ]
+    assert printed is None or macs_g == pytest.approx(printed, rel=0.005)
+    if name not in OF_MORE_THAN_THE_ENCODER | WITH_A_PROJECTION_MORE:
+        assert params_m == pytest.approx(point.params_m, rel=0.005)
+
+
+@pytest.mark.parametrize("name", [name for name, point in POINTS.items() if "raysearch" in point.source])
+def test_macs_that_print_lacks_are_ours(name: str) -> None:
+    config = read_config(ROOT / f"encoders/{ROWS[name][0]}.yaml")
+    assert POINTS[name].macs_g == round(macs_superb(config) / 1e9, 1)
+
+
+@pytest.mark.parametrize("name", WITH_A_PROJECTION_MORE)
+def test_inferred_shape_has_both_costs_in_print_without_the_projection(name: str) -> None:
+    config = read_config(ROOT / f"encoders/{ROWS[name][0]}.yaml")
+    width, frames = 432, 11_223
+    assert config.width == width
+    assert round((macs_superb(config) - frames * width**2) / 1e9, 1) == POINTS[name].macs_g
+    assert round((params(config) - width**2 - width) / 1e6, 2) == POINTS[name].params_m
+
+
+def test_parameters_of_maskhubert_in_print_are_those_with_heads_onto_the_teacher() -> None:
+    encoder = params(read_config(ROOT / "encoders/maskhubert.yaml"))
+    width, teacher, blocks = 480, 768, 12
+    counted = encoder - width * (width + 1) + blocks * (width + 1) * teacher
+    assert round(counted / 1e6, 2) == POINTS["MaskHuBERT"].params_m
+
+
+def difference(ours: float, printed: float) -> str:
+    return f"{100 * (ours / printed - 1):+.2f} %"
