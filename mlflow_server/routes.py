@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from mlflow_server.guard import TOKEN_COOKIE, Guard, problem, token
 from mlflow_server.loopback import Loopback, RefusedError
 from mlflow_server.register import Candidate, register
-from mlflow_server.searches import Documents, list_searches, page_document, plain_json
+from mlflow_server.searches import Documents, list_searches, page_document, plain_json, published_beside
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.front.compare import compare_searches, compare_table
@@ -37,8 +37,10 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
 
     async def search(request: Request) -> Response:
         run_id = request.path_params["run_id"]
-        document = await documents.get(Loopback(mlflow_app, request), _run_id(run_id))
-        return Response(await run_sync(page_document, run_id, document), media_type="application/json")
+        mlflow = Loopback(mlflow_app, request)
+        document = await documents.get(mlflow, _run_id(run_id))
+        published = await published_beside(mlflow, run_id, document)
+        return Response(await run_sync(page_document, run_id, document, published), media_type="application/json")
 
     async def compared(request: Request) -> Response:
         run_ids = [_run_id(run_id) for run_id in request.query_params.getlist("search")]

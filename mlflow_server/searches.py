@@ -14,12 +14,15 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from mlflow_server.loopback import Loopback
+from mlflow_server.loopback import Loopback, RefusedError
 from raysearch.errors import InputError
+from raysearch.files.yaml_text import parse_yaml
+from raysearch.front.beside import Beside, beside, cost_of
 from raysearch.front.document import SearchDocument
 from raysearch.front.drawing import axis_label, step_line
 from raysearch.front.front import Front
 from raysearch.front.objective import COSTS, axes, header, interval, unit, value
+from raysearch.front.published import SETS
 from raysearch.front.table import search_line, varying_settings
 from raysearch.front.trials import TeacherPoint, TrialRecord
 
@@ -113,8 +116,20 @@ class Documents:
         return self._kept[key]
 
 
-def page_document(run_id: str, document: SearchDocument) -> str:
-    """What the page draws of one search, as JSON: its complete trials with their marks, and what the axes show."""
+async def published_beside(mlflow: Loopback, run_id: str, document: SearchDocument) -> Beside:
+    """The published points that compare with a search. A search whose document cannot be read has none."""
+    try:
+        asked = await run_sync(parse_yaml, await mlflow.artifact(run_id, "spec.yaml"), "spec.yaml", "a search document")
+        return await run_sync(beside, document, asked if isinstance(asked, dict) else {}, tuple(SETS))
+    except (RefusedError, InputError):
+        return Beside()
+
+
+def page_document(run_id: str, document: SearchDocument, published: Beside | None = None) -> str:
+    """What the page draws of one search, as JSON: its complete trials with their marks, and what the axes show.
+
+    Published points are there beside the trials, never among them.
+    """
     front = Front.of(document.trials, document.objectives)
     knee, marks = front.knee(), document.marked()
     cost, error = axes(document.objectives)
@@ -130,6 +145,7 @@ def page_document(run_id: str, document: SearchDocument) -> str:
             "front": document.front,
             "line_through": [trial.number for trial in step_line(front)],
             "teacher": _teacher(document.teacher, cost, error),
+            "published": _published(published or Beside(), cost),
             "trials": [
                 _trial(trial, document.objectives, (cost, error))
                 | {"mark": marks[trial.number].mark.value, "by": marks[trial.number].by}
@@ -180,6 +196,14 @@ def _teacher(teacher: TeacherPoint | None, cost: str, error: str) -> dict[str, A
     if teacher is None or not (isfinite(value(teacher, cost)) and isfinite(value(teacher, error))):
         return None
     return {"name": teacher.name, "x": value(teacher, cost), "y": value(teacher, error)}
+
+
+def _published(found: Beside, cost: str) -> dict[str, Any]:
+    points = [
+        {"name": point.name, "x": cost_of(point, cost), "y": point.error, "source": point.source}
+        for point in found.points
+    ]
+    return {"label": found.label, "points": points}
 
 
 def _finite(number: float) -> float | None:

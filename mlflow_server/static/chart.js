@@ -32,7 +32,7 @@ export function draw(element, searches, within, picked) {
     ...methods.map((method) => members(search, index, method, colour(method), within, ink, largest, searches.length > 1)),
     ...knee(search, within, ink),
     ...teacher(search, ink),
-  ]).concat(keys(searches, ink));
+  ]).concat(published(searches[0], ink), keys(searches, ink));
   const { x_label, y_label } = searches[0].axes;
   const grid = { gridcolor: ink("line"), zeroline: false, linecolor: ink("line"), automargin: true };
   const layout = {
@@ -145,4 +145,17 @@ function teacher(search, ink) {
   const text = `${plain(name)}<br>${shown(x)}, ${y.toFixed(2)} %`;
   const marker = { symbol: "star", size: 16, color: ink("teacher"), line: { color: ink("ink"), width: 1 } };
   return [{ type: "scatter", mode: "markers", name: plain(name), x: [x], y: [y], marker, hovertext: [text], hoverinfo: "text" }];
+}
+
+// What others have measured and printed. A click on its line of the legend shows it.
+function published(search, ink) {
+  const { label, points } = search.published;
+  return {
+    type: "scatter", mode: "markers+text", name: plain(label), visible: "legendonly",
+    marker: { symbol: "diamond-open", size: 9, color: ink("ink") },
+    x: points.map((point) => point.x), y: points.map((point) => point.y),
+    text: points.map((point) => plain(point.name)), textposition: "middle right", textfont: { size: 9 },
+    hovertext: points.map((point) => `${plain(point.name)}<br>${shown(point.x)}, ${point.y.toFixed(2)} %<br>${plain(point.source)}`),
+    hoverinfo: "text",
+  };
 }

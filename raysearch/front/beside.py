@@ -157,8 +157,9 @@ def _difference(task: str, front: SearchDocument, asked: Document) -> str:
 
 
 def _first_difference(kind: str, expected: Mapping[str, str], asked: Document, title: str) -> str:
-    given = asked.get("task", [])
-    tasks = {one["kind"]: one for one in (given if isinstance(given, list) else [given])}
+    given = asked.get("task")
+    every = [one for one in (given if isinstance(given, list) else [given]) if isinstance(one, Mapping)]
+    tasks = {str(one.get("kind")): one for one in every}
     if kind not in tasks:
         return f"task.kind: {', '.join(tasks) or 'none'}; expected {kind}, as {title} has it"
     for key, text in expected.items():

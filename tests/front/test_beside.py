@@ -63,6 +63,13 @@ def test_search_that_does_not_compare_is_told_why_in_one_line(objectives, asked,
     assert line.startswith(f"published superb: left out: {why}")
 
 
+@pytest.mark.parametrize("asked", [{}, {"task": "phonemes"}, {"task": [None, {}]}, {"corpus": [], "task": {"kind": 3}}])
+def test_search_document_that_is_damaged_compares_with_nothing(asked):
+    found = beside(front("macs", "per"), asked, ["superb"])
+    assert found.points == []
+    assert found.left_out[0].startswith("published superb: left out: task.kind: ")
+
+
 def test_heads_that_were_trained_with_the_encoder_are_no_probes():
     found = beside(front("macs", "per", **{"probe/per": 21}), LIBRISPEECH, ["superb"])
     assert found.points == []

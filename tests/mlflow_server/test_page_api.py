@@ -38,6 +38,10 @@ def test_search_has_front_marks_intervals_and_settings(search):
     assert search["knee"] in search["front"]
 
 
+def test_search_that_compares_with_nothing_in_print_has_no_published_points(search):
+    assert search["published"]["points"] == []
+
+
 def test_compare_gives_both_searches_at_one_reference_point(visitor):
     ids = [visitor.search(name)["id"] for name in ("an4", "other")]
     rows = visitor.api(f"compare?search={ids[0]}&search={ids[1]}")["rows"]

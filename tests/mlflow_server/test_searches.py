@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from mlflow_server.searches import _listed, page_document, plain_json
 from raysearch.errors import InputError
+from raysearch.front.beside import Beside
 from raysearch.front.compare import compare_searches
 from raysearch.front.document import SearchDocument
+from raysearch.front.published import PublishedPoint
 from tests.front.damaged import damaged_documents, odd
+from tests.front.made_up_trials import search
 
 
 def run(**metrics: object) -> dict:
@@ -29,6 +32,19 @@ def test_number_that_is_none_is_left_out_and_the_search_is_listed(odd: object) -
 def test_numbers_are_as_they_are() -> None:
     listed = _listed(run(front_size=4.0, hypervolume=12.5))
     assert (listed["front"], listed["hypervolume"]) == (4, 12.5)
+
+
+def test_published_points_stand_beside_the_trials() -> None:
+    figures = {"metric": "wer", "error": 25, "macs_g": 90, "macs_of": "superb-32"}
+    point = PublishedPoint(name="other", task="asr:an4", source="report 7", **figures)
+    with_it = json.loads(page_document("r", search(12), Beside(points=[point])))
+    without = json.loads(page_document("r", search(12)))
+    assert with_it.pop("published") == {
+        "label": "published",
+        "points": [{"name": "other", "x": 90, "y": 25, "source": "report 7"}],
+    }
+    assert without.pop("published")["points"] == []
+    assert with_it == without
 
 
 def one_line(err: InputError) -> None:
