@@ -259,7 +259,7 @@ def figure(document: SearchDocument, beside: Beside | None = None) -> graph_obje
     if shown.published:
         _trace(drawn, shown.published, shown.published_label, INK, size=9, symbol="diamond-open", text=True)
         sides = [("middle right", "middle left")[index % 2] for index in range(len(shown.published))]
-        drawn.data[-1].update(textposition=sides, textfont={"size": 9})
+        drawn.data[-1].update(textposition=sides, textfont={"size": 9}, cliponaxis=False)
     drawn.update_layout(
         template="plotly_white",
         title={"text": f"<b>{escape(shown.title)}</b><br><sub>{escape(shown.subtitle)}</sub>", "x": 0.01},
