@@ -50,7 +50,7 @@ def test_macs_that_print_lacks_are_ours(name: str) -> None:
     assert POINTS[name].macs_g == round(macs_superb(config) / 1e9, 1)
 
 
-@pytest.mark.parametrize("name", WITH_A_PROJECTION_MORE)
+@pytest.mark.parametrize("name", sorted(WITH_A_PROJECTION_MORE))
 def test_inferred_shape_has_both_costs_in_print_without_the_projection(name: str) -> None:
     config = read_config(ROOT / f"encoders/{ROWS[name][0]}.yaml")
     width, frames = 432, 11_223
