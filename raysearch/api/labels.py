@@ -71,7 +71,7 @@ def build_label_sets(
 
 def remove_garbage(*, unused_days: float = 30.0, dry_run: bool = False, storage: str | Path | None = None) -> Garbage:
     """Removes what no search needs, and says what it was: resume states of ended trials, and in the store labels,
-    log-mel bins, hidden states of teachers and their heads.
+    log-mel bins, hidden states of teachers, their heads, and trainings that trials share.
 
     What lies in the store goes if nothing asked for it in `unused_days`. The front's trials and running ones keep
     everything. With `dry_run` nothing is removed.

@@ -147,7 +147,7 @@ def targets_gc(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Remove what nothing uses: labels, bins, features and heads, and resume states of ended trials off the front."""
+    """Remove what nothing asks for in the store, and resume states of ended trials off the front."""
     from raysearch.storage.garbage import STORED
 
     garbage = raysearch.remove_garbage(unused_days=unused_days, dry_run=dry_run, storage=storage)

@@ -79,6 +79,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def growing_folder(path: Path) -> Iterator[Path]:
+    """Yields a folder to fill, which becomes `path` when the block ends. If the block raises, it stays as it is.
+
+    The folder is empty, or as an earlier writer left it that did not come to its end. This is for one writer at a time.
+
+    Raises: OSError when the block ends, if `path` is a folder with something in it.
+    """
+    part = path.with_name(path.name + PART)
+    part.mkdir(parents=True, exist_ok=True)
+    yield part
+    _all_to_disk(part)
+    part.rename(path)
+    _to_disk(path.parent)
+
+
+@contextmanager
 def first_folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder to fill, which becomes `path` when the block ends.
 

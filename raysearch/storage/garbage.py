@@ -24,6 +24,7 @@ STORED = {
     "mels": "log-mel bins of corpora",
     "features": "features",
     "heads": "heads",
+    "trainings": "shared trainings",
 }
 """What the store holds that can be made again: the names of its kinds, and what people call them."""
 CHECKPOINTS = "checkpoints"
@@ -99,6 +100,7 @@ def _stores(place: SearchFolder) -> dict[str, FolderStore]:
         "mels": store.mels,
         "features": store.features,
         "heads": store.heads,
+        "trainings": store.trainings,
     }
 
 

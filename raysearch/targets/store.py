@@ -15,12 +15,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysearch.files.remote import Remote
 from raysearch.files.seal import damage, seal
-from raysearch.files.whole import PART, first_folder, whole_folder
+from raysearch.files.whole import PART, first_folder, growing_folder, whole_folder
 
 if TYPE_CHECKING:
     from raysearch.targets.label_set import LabelKey, LabelSet
@@ -40,7 +41,8 @@ Flight = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Store:
-    """The store that searches share: teachers, their heads and states, label sets, bins, what is known of corpora."""
+    """The store that searches share: teachers, their heads and states, label sets, bins, what is known of corpora, and
+    trainings that many trials begin from."""
 
     folder: Path
     uri: str = ""
@@ -74,6 +76,11 @@ class Store:
     def pseudo_labels(self) -> FolderStore:
         """The pseudo-labels of all corpora."""
         return self._folders("pseudo_labels")
+
+    @property
+    def trainings(self) -> FolderStore:
+        """The trainings that are done once for many trials."""
+        return self._folders("trainings")
 
     @property
     def features(self) -> FolderStore:
@@ -125,13 +132,24 @@ class FolderStore:
         for digest in found:
             self._mark(digest)
         if missing := sorted(set(digests) - found.keys()):
-            found |= self._built(missing, build)
+            found |= self._built(missing, partial(self._fill, build=build))
         return found
+
+    def get_or_train(self, digest: str, train: Callable[[Path], None]) -> Path:
+        """The folder of a digest, for what takes so long that it is not begun anew when it is interrupted.
+
+        If there is none, `train` fills one. That one is empty, or as an earlier `train` left it that was killed or has
+        raised, and it goes on from what it finds there. Whoever asks meanwhile waits for it.
+        """
+        if found := self.get(digest):
+            self._mark(digest)
+            return found
+        return self._built([digest], lambda _: self._grow(digest, train))[digest]
 
     def _found(self, digests: Sequence[str]) -> dict[str, Path]:
         return {digest: path for digest in digests if (path := self.get(digest))}
 
-    def _built(self, digests: Sequence[str], build: Callable[[Mapping[str, Path]], None]) -> dict[str, Path]:
+    def _built(self, digests: Sequence[str], fill: Callable[[Sequence[str]], None]) -> dict[str, Path]:
         with ExitStack() as locks:
             # All take locks in the order of digests, so that no two wait for each other. The lock of this node comes
             # first, so that one process of each node asks for the lock over all nodes.
@@ -142,7 +160,7 @@ class FolderStore:
             found = self._found(digests)
             missing = [digest for digest in digests if digest not in found]
             if missing:
-                self._fill(missing, build)
+                fill(missing)
             return found | {digest: self.folder / digest for digest in missing}
 
     def _fill(self, digests: Sequence[str], build: Callable[[Mapping[str, Path]], None]) -> None:
@@ -154,9 +172,20 @@ class FolderStore:
             for part in parts.values():
                 seal(part, _MARKER, self._sized)
         for digest in digests:
-            if self._remote:
-                self._remote.push(self.folder / digest, digest, skip=(_MARKER,))
-            self._mark(digest)
+            self._publish(digest)
+
+    def _grow(self, digest: str, train: Callable[[Path], None]) -> None:
+        # A whole folder that lies here is damaged, or its builder would not have been called.
+        discard(self.folder / digest)
+        with growing_folder(self.folder / digest) as part:
+            train(part)
+            seal(part, _MARKER, self._sized)
+        self._publish(digest)
+
+    def _publish(self, digest: str) -> None:
+        if self._remote:
+            self._remote.push(self.folder / digest, digest, skip=(_MARKER,))
+        self._mark(digest)
 
     def _mark(self, digest: str) -> None:
         """Renews the marker. Its time tells when its folder was last used."""
@@ -209,7 +238,7 @@ class FolderStore:
         last_s = self.used_s()
         for path in self.folder.glob("[!.]*"):
             if path.name not in last_s and not (path / _MARKER).exists():
-                last_s[path.name] = path.stat().st_mtime
+                last_s[path.name] = _written_s(path)
         return {name: self.size(name) for name, at_s in last_s.items() if at_s < before_s}
 
     @contextmanager
@@ -224,6 +253,15 @@ class FolderStore:
                 _log.info("%s is being built by another process; waiting for it", self.folder / digest)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield  # closing the file, or dying, releases the lock
+
+
+def _written_s(folder: Path) -> float:
+    """When something in a folder was last written, in Unix time. A training writes deep in it for days."""
+    written_s = folder.stat().st_mtime
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # an old checkpoint may go meanwhile
+            written_s = max(written_s, path.stat().st_mtime)
+    return written_s
 
 
 def discard(path: Path) -> None:

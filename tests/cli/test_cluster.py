@@ -70,5 +70,6 @@ def test_gc_of_an_empty_place_frees_nothing(raysearch, tmp_path: Path) -> None:
         "mels": [],
         "features": [],
         "heads": [],
+        "trainings": [],
         "checkpoints": {},
     }

@@ -95,7 +95,7 @@ def test_label_set_that_is_asked_for_is_of_use_again(tmp_path: Path) -> None:
     assert store.used_s()["ab"] > 1.0
 
 
-@pytest.mark.parametrize("kind", ["pseudo_labels", "mels", "features", "heads"])
+@pytest.mark.parametrize("kind", ["pseudo_labels", "mels", "features", "heads", "trainings"])
 def test_what_can_be_made_again_goes_as_label_sets_do(place: SearchFolder, kind: str) -> None:
     store = getattr(place.store, kind)
     store.get_or_build("abc", lambda path: (path / "content").write_bytes(b"12345"))

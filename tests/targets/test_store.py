@@ -83,6 +83,56 @@ def test_builder_of_several_that_raised_leaves_none(tmp_path: Path) -> None:
     assert [path for path in tmp_path.iterdir() if path.name != ".locks"] == []
 
 
+def _train(folder: Path) -> None:
+    """Three updates, of which each process that is killed does one."""
+    done = len(list(folder.glob("update*")))
+    (folder / f"update{done}").touch()
+    if done < 2:
+        os._exit(9)
+    (folder / "content").write_text("whole")
+
+
+def _train_and_answer(root: Path, answers) -> None:
+    answers.put(FolderStore(root).get_or_train("ab", _train).name)
+
+
+def test_training_that_was_killed_goes_on_in_its_own_folder(tmp_path: Path) -> None:
+    answers = SPAWN.Queue()
+    for exitcode in (9, 9, 0):
+        trainer = SPAWN.Process(target=_train_and_answer, args=(tmp_path, answers))
+        trainer.start()
+        trainer.join(timeout=60)
+        assert trainer.exitcode == exitcode
+        assert (FolderStore(tmp_path).get("ab") is None) == (exitcode == 9)
+    assert answers.get(timeout=60) == "ab"
+    found = FolderStore(tmp_path).get_or_train("ab", lambda folder: pytest.fail("it is there"))
+    assert sorted(path.name for path in found.iterdir()) == ["complete", "content", "update0", "update1", "update2"]
+
+
+def test_training_that_raised_is_kept_and_goes_on(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        store.get_or_train("ab", lambda folder: [(folder / "update0").touch(), 1 / 0])
+    assert (store.get_or_train("ab", _write) / "update0").exists()
+
+
+def test_training_that_is_damaged_begins_anew(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    (store.get_or_train("ab", _write) / "content").write_text("torn")
+    assert store.get("ab") is None
+    assert (store.get_or_train("ab", _write) / "content").read_text() == "whole"
+
+
+def test_training_under_way_is_in_use_as_long_as_it_writes(tmp_path: Path) -> None:
+    store, checkpoint = FolderStore(tmp_path), tmp_path / "ab.part" / "checkpoints" / "000000500"
+    checkpoint.mkdir(parents=True)
+    for path in (tmp_path / "ab.part", checkpoint.parent):
+        os.utime(path, (1.0, 1.0))
+    assert store.unused(2.0) == {}
+    os.utime(checkpoint, (1.0, 1.0))
+    assert store.unused(2.0) == {"ab.part": 0}
+
+
 def test_of_a_large_file_the_size_alone_is_compared(tmp_path: Path) -> None:
     store = FolderStore(tmp_path, sized=("large",))
     path = store.get_or_build("ab", lambda folder: [(folder / name).write_text("1234") for name in ("large", "small")])
@@ -116,7 +166,7 @@ def test_unused_folders_and_what_dead_builders_left_are_named_and_removed(tmp_pa
         store.get_or_build(digest, _write)
     (tmp_path / "dd.part").mkdir()
     (tmp_path / "dd.part" / "content").write_text("ha")
-    for path in (tmp_path / "aa" / "complete", tmp_path / "dd.part"):
+    for path in (tmp_path / "aa" / "complete", tmp_path / "dd.part" / "content", tmp_path / "dd.part"):
         os.utime(path, (1.0, 1.0))
     assert store.ls() == ["aa", "bb", "cc"]
     assert store.unused(2.0) == {"aa": store.size("aa"), "dd.part": 2}
