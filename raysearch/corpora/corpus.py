@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lhotse import CutSet
 from lhotse.cut import MonoCut
@@ -50,7 +51,7 @@ class Corpus:
     audio: AudioStore = field(default_factory=AudioStore, compare=False, repr=False)
     """Store of decoded audio, shared by all that is done with this corpus in this process."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of ids, lengths and supervisions. Folder names do not enter, so equal corpora share label sets."""
         return content_digest(

@@ -191,5 +191,7 @@ class Workplace:
             mels=self.mels,
             kept_features=partial(self.kept_features, str(config["method"])),
             objective=self.objective,
+            trainings=self.store.trainings,
+            search_seed=self.spec.search.seed,
         )
         return load_method(config["method"])().run(trial)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
+from raysearch.files.digest import content_digest
 from raysearch.settings import Settings
+from raysearch.targets.store import FolderStore
 
 if TYPE_CHECKING:
     import torch
@@ -75,3 +77,27 @@ class Trial(Generic[S]):
     """Function from what a CTC head shall read to the task that methods train a student for, with a head that knows
     it. `auto` is what the search judges. Without the function a student learns to read, and its head starts from
     nothing."""
+    trainings: FolderStore | None = None
+    """Where trainings are kept that trials share. Without it each trial does its own."""
+    search_seed: int = 0
+    """Seed of what all trials of the search share."""
+
+    def once(self, what: str, updates: int, train: Callable[[Trial[S]], None]) -> Path:
+        """The folder of a training that is done once for all trials that ask for the same.
+
+        `what` says all that decides it, beside teacher, corpus, seed and precision. `train` is given a trial of its
+        own: a folder, the search's seed, the updates as its only rung, and nothing that judges. If it is killed, a
+        later call gives it the same folder. Of several processes one trains, and the others wait for it.
+        """
+        from raysearch.training.process import alone
+        from raysearch.training.recipe import not_evaluated
+
+        decides = (what, str(updates), self.teacher.key, self.corpus.fingerprint, str(self.search_seed), self.precision)
+
+        def within(folder: Path) -> None:
+            own = replace(self, folder=folder, seed=self.search_seed, rungs=(updates,), evaluate=not_evaluated)
+            with alone():
+                train(own)
+
+        trainings = self.trainings or FolderStore(self.folder / "trainings")
+        return trainings.get_or_train(content_digest("\n".join(decides)), within)
