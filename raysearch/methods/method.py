@@ -18,7 +18,8 @@ class Method(Protocol[S]):
     """A method is a class with these four members, in a folder of this room, and a line in `METHODS`.
 
     `S` is the model of its settings. A method that reads more than audio has a static function `needs` too, as
-    `methods/needs.py` describes it.
+    `methods/needs.py` describes it. One whose students are whole models before they are trained has an attribute
+    `rung_zero`, which is true, and reports at the rung 0 if it is asked for.
     """
 
     name: ClassVar[str]

@@ -34,6 +34,11 @@ def asks_for_labels(method: type[Method], settings: Any) -> bool:
     return all(attrgetter(key)(settings) in values for key, values in when.items())
 
 
+def has_rung_zero(method: type[Method]) -> bool:
+    """Whether a method's student is a whole model before its first update, so that it can be judged then."""
+    return getattr(method, "rung_zero", False)
+
+
 def check_need(method: str, need: Need, corpus: Corpus) -> None:
     """Refuses a corpus whose training split lacks what a method reads. Raises: InputError naming the method."""
     cuts = list(corpus.splits["train"])

@@ -80,7 +80,7 @@ class Planner:
         read_s = updates * cost.audio_s * self.pace.reading_s * self._read_again
         tasks, hours = spec.tasks, self.hours
         rungs = [
-            self.pace.seconds(*self._judging(student, tasks, hours.dev + (hours.test if rung == updates else 0.0)))
+            self.pace.seconds(*self._judging(student, tasks, hours.dev + (hours.test if rung in (0, updates) else 0.0)))
             for rung in spec.rung_updates(method)
         ]
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))

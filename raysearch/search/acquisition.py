@@ -36,7 +36,7 @@ def propose(
     """
     if not surrogate.fit(observations):
         return None
-    done = [(o.ln_macs, np.exp(o.ln_error[1.0])) for o in observations if 1.0 in o.ln_error]
+    done = [(o.ln_macs, float(np.exp(o.ended))) for o in observations if o.ended is not None]
     if len(done) < 2:
         return None
     pending = [o for o in observations if not o.ln_error and not o.diverged]
@@ -92,7 +92,7 @@ def _candidates(
 ) -> list[Config]:
     """Random configurations and mutants of the front, without those that may not be run or need not be run again."""
     front, best = [], np.inf
-    ended = [(o.ln_macs, o.ln_error[1.0], o.config) for o in observations if 1.0 in o.ln_error]
+    ended = [(o.ln_macs, o.ended, o.config) for o in observations if o.ended is not None]
     for _, ln_error, config in sorted(ended, key=lambda one: one[:2]):
         if ln_error < best:
             front.append(config)

@@ -10,9 +10,12 @@ import numpy as np
 
 Point = tuple[float, float]
 """Cost and error, both of which should be small."""
+ETA, ETA_UNTRAINED = 2, 8
+"""Of so many trials that reach a rung about one goes on. At rung 0, before its training, a trial has cost next to
+nothing, so that many are looked at for one that is trained."""
 
 
-def keeps_going(point: Point, others: Sequence[Point], *, eta: int = 2) -> bool:
+def keeps_going(point: Point, others: Sequence[Point], *, eta: int = ETA) -> bool:
     """Whether a trial is among the best 1/eta of those that have reached its rung.
 
     Trials are ranked by non-domination, and within a rank by what they add to the hypervolume. The first one at a rung

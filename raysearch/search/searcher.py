@@ -14,6 +14,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -27,7 +28,7 @@ from raysearch.lanes.source import Suggestion
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
-from raysearch.search.scheduler import keeps_going
+from raysearch.search.scheduler import ETA, ETA_UNTRAINED, keeps_going
 from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec.document import Spec
@@ -99,16 +100,20 @@ class Searcher:
         )
 
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
-        """Keeps a rung's metrics. Returns whether the trial goes on."""
+        """Keeps a rung's metrics. Returns whether the trial goes on.
+
+        One that does not is stopped. At rung 0 it is complete: a student that is judged before its training is a whole
+        model, and stays one without it.
+        """
         others = self._at_rung(updates, number)
         self.study.report(number, updates, metrics)
         if self.spec.search.scheduler == "fifo":
             return True
         point = self._point(self.study.record(number), metrics)
         # Without an error at this rung there is nothing to compare: a pruned student has none before it is sliced.
-        if math.isnan(point[1]) or keeps_going(point, others):
+        if math.isnan(point[1]) or keeps_going(point, others, eta=ETA if updates else ETA_UNTRAINED):
             return True
-        self.study.end(number, "stopped")
+        self.study.end(number, "stopped" if updates else "complete")
         return False
 
     def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
@@ -194,13 +199,14 @@ class Searcher:
             if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
             config = dict(record.config)
-            budget = self.spec.updates(record.method)
-            errors = {updates / budget: self._point(record, metrics)[1] for updates, metrics in rungs.items()}
+            share = partial(self.spec.share, record.method)
+            errors = {share(updates): self._point(record, metrics)[1] for updates, metrics in rungs.items()}
             # An error of zero has no logarithm.
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.
             diverged = record.state == "failed"
-            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged))
+            whole = record.state == "complete"
+            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged, whole))
         return seen
 
     def _ln_macs(self, config: Config) -> float:
@@ -241,14 +247,20 @@ class Searcher:
 
         Methods may have budgets of their own, so that a rung is a share of a trial's budget.
         """
-        budget = self.spec.updates(self.study.record(number).method)
+        method = self.study.record(number).method
         points = []
         for record, rungs in self.study.trials():
-            own = self.spec.updates(record.method)
-            # Rungs are rounded to whole updates: shares within one update of each other are the same rung.
-            near = [m for at, m in rungs.items() if abs(at / own - updates / budget) < 1 / min(own, budget)]
+            near = [metrics for at, metrics in rungs.items() if self._same_rung(method, updates, record.method, at)]
             points += [self._point(record, metrics) for metrics in near if record.number != number]
         return [point for point in points if math.isfinite(point[1])]
+
+    def _same_rung(self, method: str, updates: int, other: str, at: int) -> bool:
+        """Whether the updates of a method's trial, and those of another one's, are the same rung."""
+        if not (updates and at):
+            return updates == at  # nothing is near a rung before the first update
+        # Rungs are rounded to whole updates: shares within one update of each other are the same rung.
+        smaller = min(self.spec.updates(method), self.spec.updates(other))
+        return abs(self.spec.share(method, updates) - self.spec.share(other, at)) < 1 / smaller
 
     def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, float]:
         at_rung = record.model_copy(update={"metrics": metrics})

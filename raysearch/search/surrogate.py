@@ -40,6 +40,16 @@ class Observation:
     """ln of the error by share of the budget, where 1.0 is the end. Empty if nothing is known yet."""
     diverged: bool = False
     """Whether the trial broke, so that its place counts as bad as the worst."""
+    whole: bool = False
+    """Whether the trial is complete. It may be so before the end of the budget, at rung 0. Then its error is that of a
+    model that exists, and a forecast of what the same settings would end with after training."""
+
+    @property
+    def ended(self) -> float | None:
+        """ln of the error of the model that the trial left. None if it left none."""
+        if 1.0 in self.ln_error:
+            return self.ln_error[1.0]
+        return self.ln_error[max(self.ln_error)] if self.whole and self.ln_error else None
 
 
 class Encoding:

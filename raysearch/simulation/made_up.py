@@ -41,6 +41,8 @@ PRUNED = ("hjpruning", "dphubert")
 """Methods that prune."""
 SLICED = 0.67
 """Share of the budget after which a pruned student is sliced and compared."""
+UNTRAINED = 0.05
+"""Share of the budget whose error a student has before it is trained, if it can be judged then."""
 NOISE = 0.03
 """Standard deviation of ln error between runs. Of its variance, 70 % is the run's, and the rest each report's own."""
 START_S = 2.0
@@ -166,7 +168,7 @@ class SyntheticTable:
     def _at(self, config: Config, truth: float, share: float) -> float:
         """The error at a share of the budget. With a large student or a low learning rate it takes longer to fall."""
         slowness = self._slowness * (math.log(self._size(config) / 10) - 0.3 * min(0.0, self._heat(config)))
-        return min(100.0, truth * share ** -max(0.03, self._rate + slowness))
+        return min(100.0, truth * max(share, UNTRAINED) ** -max(0.03, self._rate + slowness))
 
 
 def synthetic_table(seed: int) -> SyntheticTable:

@@ -136,7 +136,7 @@ def rows_of(trials: Iterable[tuple[Any, dict[int, dict[str, float]]]], error: st
     rows = []
     for record, rungs in trials:
         points = tuple(
-            Point(at / spec.updates(record.method), metrics["cost/seconds"], metrics[f"eval/{error}"])
+            Point(spec.share(record.method, at), metrics["cost/seconds"], metrics[f"eval/{error}"])
             for at, metrics in rungs.items()
             if "cost/seconds" in metrics and math.isfinite(metrics.get(f"eval/{error}", math.nan))
         )

@@ -90,7 +90,8 @@ def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s:
             after_s = began_s + _end_of_stage(row, stage + 1)
             heapq.heappush(agenda, (after_s, order, began_s, suggestion, row, stage + 1))
             continue
-        final = row.truth if state == "complete" else math.nan
+        trained = stage == len(row.points) - 1
+        final = (row.truth if trained else row.points[stage].error) if state == "complete" else math.nan
         macs_g = table.costs(suggestion.config).macs_g
         ended.append(Ended(now_s, now_s - began_s, state, suggestion.config, macs_g, final))
         start(now_s)
@@ -110,11 +111,13 @@ def _tell(driver: Driver, table: Table, error: str, suggestion: Suggestion, row:
         return "failed"
     point = row.points[stage]
     metrics = {f"eval/{error}": point.error, "cost/seconds": point.seconds}
-    updates = max(1, round(point.share * table.spec.updates(str(suggestion.config["method"]))))
+    updates = max(1, round(point.share * table.spec.updates(str(suggestion.config["method"])))) if point.share else 0
     if stage == len(row.points) - 1 and row.diverged_s is None:
         driver.complete(suggestion.number, updates, metrics)
         return "complete"
-    return "running" if driver.observe(suggestion.number, updates, metrics) else "stopped"
+    if driver.observe(suggestion.number, updates, metrics):
+        return "running"
+    return "stopped" if updates else "complete"
 
 
 def front_of(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -16,6 +16,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import check_size
 from raysearch.errors import InputError, quoted
 from raysearch.files.digest import document_digest
+from raysearch.methods.needs import has_rung_zero
 from raysearch.methods.table import load_method
 from raysearch.settings import Count, Seed, Settings, Updates
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
@@ -71,7 +72,10 @@ class SearchSettings(Settings):
     compared at equal seconds although their updates differ in seconds.
     """
     rungs: list[float] = Field([1.0], max_length=100)
-    """Shares of the budget after which a trial is evaluated on dev: its rungs. The last share is 1."""
+    """Shares of the budget after which a trial is evaluated on dev: its rungs. The last share is 1. At 0 a student is
+    judged before it is trained, which takes a method whose students are whole models then; a trial that `pareto-asha`
+    leaves there is complete. With [0] alone no trial is trained at all.
+    """
     keep_features_gb: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     """Gigabytes of disk for the hidden states that a trial asks of its teacher. So much or less is kept for all trials;
     for more, and with 0, the teacher runs in every update. `auto` keeps them where all trials together hear more than
@@ -83,8 +87,8 @@ class SearchSettings(Settings):
     @field_validator("rungs")
     @classmethod
     def _rising_to_one(cls, rungs: list[float]) -> list[float]:
-        if not rungs or sorted(set(rungs)) != rungs or rungs[0] <= 0 or rungs[-1] != 1.0:
-            raise ValueError(f"{rungs}; expected rising shares above 0 that end with 1.0")
+        if rungs != [0.0] and (not rungs or sorted(set(rungs)) != rungs or rungs[0] < 0 or rungs[-1] != 1.0):
+            raise ValueError(f"{rungs}; expected rising shares from 0 on that end with 1.0, or [0] alone")
         return rungs
 
 
@@ -215,13 +219,20 @@ class Spec(Settings):
         return Space(self.methods, self.space)
 
     def updates(self, method: str) -> int:
-        """Budget of a method's trials, in updates."""
-        return self.search.updates_of.get(method, self.search.updates)
+        """Budget of a method's trials, in updates. It is 0 if none of them is trained."""
+        return 0 if self.search.rungs == [0.0] else self.search.updates_of.get(method, self.search.updates)
 
     def rung_updates(self, method: str) -> tuple[int, ...]:
         """Rungs of a method's trials: numbers of updates after which they report."""
-        # A small share of a small budget rounds to nothing, but a trial cannot report before its first update.
-        return tuple(max(1, round(share * self.updates(method))) for share in self.search.rungs)
+        # A small share of a small budget rounds to nothing, but only the share 0 means: before the first update.
+        trained = [max(1, round(share * self.updates(method))) for share in self.search.rungs if share]
+        untrained = [0] if 0 in self.search.rungs and has_rung_zero(load_method(method)) else []
+        return (*untrained, *trained)
+
+    def share(self, method: str, updates: int) -> float:
+        """The share of a method's budget that so many updates are. All of it is 1, even of a budget of 0."""
+        budget = self.updates(method)
+        return 1.0 if updates == budget else updates / budget
 
     def keeps_features(self, method: str, training: Any, size_bytes: int, train_s: float) -> bool:
         """Whether a method's trials share hidden states of this size, as far as the document tells.

@@ -11,6 +11,7 @@ from math import lcm
 from typing import Any
 
 from raysearch.errors import InputError, clipped, did_you_mean, quoted
+from raysearch.methods.needs import has_rung_zero
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Distribution, Space, Value, has_setting, setting_keys
@@ -27,6 +28,7 @@ def check(spec: Spec) -> None:
     _check_values(spec)
     _check_widths(spec)
     _check_start(spec)
+    _check_rungs(spec)
 
 
 def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
@@ -113,7 +115,8 @@ def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
     if key in spec.space:
         distribution = spec.space[key]
         return distribution.values(), f"space.{key}.choice[{{}}]" if distribution.choice else f"space.{key}"
-    return list({spec.unsearched(method, key) for method in spec.methods if has_setting(method, key)}), key
+    values = {spec.unsearched(method, key) for method in spec.methods if has_setting(method, key)}
+    return list(values - {None}), key  # None follows from other settings
 
 
 def _near_multiple(value: int, divisors: set[int]) -> int:
@@ -141,6 +144,18 @@ def _check_start(spec: Spec) -> None:
                 low, high = spec.space[key].int_ or spec.space[key].float_ or (0, 0)
                 fits = isinstance(value, int | float) and low <= value <= high
                 _refuse_unless(fits, where, value, f"{low} to {high}")
+
+
+def _check_rungs(spec: Spec) -> None:
+    """Checks that a rung before the first update is one of some method, and of every one if it is the only rung."""
+    if spec.search.rungs[0]:
+        return
+    without = [method for method in spec.methods if not has_rung_zero(load_method(method))]
+    if len(without) == len(spec.methods) or (without and spec.search.rungs == [0.0]):
+        raise InputError(
+            f"search.rungs: {spec.search.rungs}; expected shares above 0: a student of {without[0]} is no model before "
+            "its first update"
+        )
 
 
 def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:

@@ -58,6 +58,13 @@ class Fake:
             yield Report(rung, {"eval/per": float(error)}, final=rung == trial.rungs[-1])
 
 
+class Ready(Fake):
+    """Its students are whole models before they are trained."""
+
+    name = "ready"
+    rung_zero = True
+
+
 class Refusing(Fake):
     """Finds while it trains that its settings are wrong."""
 

@@ -74,6 +74,22 @@ def test_stopped_trial_takes_part_with_its_expected_end() -> None:
     assert variance[-1] >= variance[0]
 
 
+def test_model_that_was_left_untrained_is_a_forecast_to_the_surrogate_and_a_point_on_the_front() -> None:
+    trained = [
+        Observation(o.config, o.ln_macs, {0.0: o.ln_error[1.0] + 0.5, 1.0: o.ln_error[1.0]}, whole=True)
+        for o in observed(8, 0)
+    ]
+    left = Observation(trained[0].config, trained[0].ln_macs, {0.0: 2.5}, whole=True)
+    targets, variance = expected_ends([*trained, left])
+    assert targets[-1] == pytest.approx(2.0, abs=0.02)
+    assert variance[-1] >= variance[0]
+    assert (left.ended, trained[0].ended) == (2.5, trained[0].ln_error[1.0])
+    assert Observation({}, 0.0, {0.0: 2.5}).ended is None, "it still runs"
+    rng = np.random.default_rng(0)
+    untrained = [Observation(o.config, o.ln_macs, {0.0: o.ln_error[1.0]}, whole=True) for o in observed(8, 0)]
+    assert propose(space(), Surrogate(space()), untrained, ln_macs, lambda _: True, rng) is not None
+
+
 def test_diverged_trial_counts_as_the_worst_seen() -> None:
     seen = observed(10, 0)
     lost = Observation(seen[0].config, seen[0].ln_macs, {}, diverged=True)

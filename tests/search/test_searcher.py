@@ -202,6 +202,67 @@ def test_pareto_asha_compares_methods_at_the_same_share_of_their_own_updates(sta
     assert not went_on
 
 
+READY = {"method": "tests.search.fake_method:Ready", "student": {"heads": 4}}
+READY_SPACE = {
+    "student.depth": {"int": [1, 6]},
+    "student.width": {"choice": [64, 96, 128, 192, 256]},
+    "student.ffn_ratio": {"choice": [1.0, 2.0, 3.0, 4.0]},
+}
+
+
+def run_ready(searcher: Searcher) -> dict[int, tuple[int, ...]]:
+    """Plays the lanes' part where students can be judged untrained. Returns the rungs of each trial that ran."""
+    ran: dict[int, tuple[int, ...]] = {}
+    rungs = searcher.spec.rung_updates(str(READY["method"]))
+    while (suggestion := searcher.suggest()) is not None:
+        error = 90 - 6 * int(suggestion.config["student.depth"]) - int(suggestion.config["student.width"]) / 16
+        for rung in rungs:
+            ran[suggestion.number] = (*ran.get(suggestion.number, ()), rung)
+            metrics = {"eval/per": error - 5 * (rung > 0), "test/per": error}
+            if rung == rungs[-1]:
+                searcher.complete(suggestion.number, rung, metrics)
+            elif not searcher.observe(suggestion.number, rung, metrics):
+                break
+    return ran
+
+
+def test_trial_that_is_left_at_rung_zero_is_complete_there(start: Start) -> None:
+    search = {"trials": 40, "updates": 100, "rungs": [0, 1.0], "scheduler": "pareto-asha"}
+    searcher = start(spec_with(**READY, space=READY_SPACE, search=search))
+    ran = run_ready(searcher)
+    left = [number for number, rungs in ran.items() if rungs == (0,)]
+    assert 25 < len(left) < 40
+    for number in left:
+        record = searcher.study.record(number)
+        assert (record.state, record.rung, record.checkpoint) == ("complete", 0, f"trials/{number:04d}/student")
+        assert record.metrics["test/per"] == record.metrics["eval/per"]
+    document = build_document("t", ["macs", "per"], searcher.study.records(), [120.0, 100.0], None)
+    assert set(left) & set(document.front), "an untrained model may be on the front"
+
+
+@pytest.mark.parametrize("sampler", ["random", "ehvi", "tpe", "nsga2", "gp"])
+def test_search_without_any_training_runs_to_its_end(start: Start, sampler: str) -> None:
+    search = {"trials": 12, "rungs": [0], "sampler": sampler, "scheduler": "pareto-asha"}
+    searcher = start(spec_with(**READY, space=READY_SPACE, search=search))
+    assert set(run_ready(searcher).values()) == {(0,)}
+    assert finished(searcher) == [(number, "complete") for number, _ in finished(searcher)]
+    assert len(finished(searcher)) == 12
+
+
+def test_untrained_are_compared_with_untrained_alone(start: Start) -> None:
+    search = {"trials": 9, "updates": 100, "updates_of": {"dicehubert": 1}, "rungs": [0, 1.0]}
+    method = {"choice": [READY["method"], "dicehubert"]}
+    points = [{"method": name, "student.depth": 2} for name in ("dicehubert", READY["method"])]
+    search |= {"start": points, "scheduler": "pareto-asha"}
+    searcher = start(spec_with(method=method, student={"heads": 4}, space=READY_SPACE, search=search))
+    assert searcher.spec.rung_updates("dicehubert") == (1,)
+    trained, untrained = searcher.suggest(), searcher.suggest()
+    assert trained
+    assert untrained
+    searcher.complete(trained.number, 1, {"eval/per": 1.0})
+    assert searcher.observe(untrained.number, 0, {"eval/per": 90.0}), "it is the first at its rung"
+
+
 def test_ehvi_beats_random_on_a_smooth_error(start: Start, tmp_path: Path) -> None:
     """Behaviour only, no oracle: over four seeds the median hypervolume is higher at 16 of 144 configurations."""
     volumes: dict[str, list[float]] = {"ehvi": [], "random": []}

@@ -97,6 +97,15 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
         ({"objectives": ["macs", "params"]}, "expected a cost (macs or params) and an error"),
         ({"search": {"rungs": [0.5]}}, "search.rungs: [0.5]; expected rising shares"),
+        ({"search": {"rungs": [0, 0.5]}}, "search.rungs: [0.0, 0.5]; expected rising shares from 0 on that end with"),
+        (
+            {"search": {"rungs": [0, 1]}},
+            "search.rungs: [0.0, 1.0]; expected shares above 0: a student of dicehubert is",
+        ),
+        (
+            {"search": {"rungs": [0]}, "method": {"choice": ["tests.search.fake_method:Ready", "dicehubert"]}},
+            "search.rungs: [0.0]; expected shares above 0: a student of dicehubert is no model before its first update",
+        ),
         ({"search": {"updates_of": {"unfused": 9}}}, "search.updates_of: 'unfused'; expected one of dicehubert"),
         ({"search": {"start": [{"student.depth": 9}]}}, "search.start[0].student.depth: 9; expected 1 to 4"),
         ({"search": {"start": [{"training.lr": 1}]}}, "search.start[0].training.lr: not searched"),

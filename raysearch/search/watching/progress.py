@@ -51,6 +51,7 @@ class Lines:
         _, self._error = axes(spec.objectives)
         self._lines = WorkLines(say, clock)
         self._running: set[str] = set()
+        self._left: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -70,15 +71,16 @@ class Lines:
     def heard(self, event: str, number: int) -> None:
         """Takes in what happened to a trial.
 
-        It started (`start`), goes on from a rung (`rung`), was stopped at a rung (`stop`), or ended (`end`).
+        It started (`start`), goes on from a rung (`rung`), was left at a rung (`stop`), or ended (`end`).
         """
         (self._running.add if event in ("start", "rung") else self._running.discard)(f"trial {number}")
         self._tell(event, number)
 
     def _tell(self, event: str, number: int) -> None:
         record = self._study.record(number)
-        if event == "end" and record.state == "stopped":
-            return  # this was said when the trial was stopped
+        if event == "end" and number in self._left:
+            return  # this was said when the trial was left at a rung
+        (self._left.add if event == "stop" else self._left.discard)(number)
         self._say(f"trial {number:3d}  {self._event(event, record)}")
 
     def close(self) -> None:
@@ -106,7 +108,7 @@ class Lines:
             return f"failed ({record.cause}): {_last_line(record.error)}"
         if event == "end" and record.state == "running":
             return "lost its workers; runs again from its checkpoint"
-        state = {"rung": "goes on", "stop": "stopped", "end": record.state}[event]
+        state = "goes on" if event == "rung" else record.state
         return (
             f"rung {record.rung}  {state}  {self._measured(record)}  {record.cost.macs_g:7.1f} GMAC  {self._summary()}"
         )
