@@ -55,6 +55,12 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "distilhubert": {"student": SMALL, "distillation": {"layers": [1, 2]}, "training": TRAINING},
     "hjpruning": PRUNING,
     "dphubert": {**PRUNING, "distillation": {"layers": [0, 1, -1]}},
+    "supernet": {
+        "student": {"depth": 1, "width": 16},
+        "supernet": {**TRAINING, "updates": 3, "smallest": {"width": 16}},
+        "distillation": {"layers": [1, 2]},
+        "training": TRAINING,
+    },
     "oskdft": SPEAKERS,
     "kd-then-ft": {**SPEAKERS, "distillation": {"share": 0.5}},
     "ft-only": SPEAKERS,

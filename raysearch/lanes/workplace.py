@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from raysearch.corpora.corpus import Corpus
@@ -23,6 +24,7 @@ from raysearch.encoder.teacher import Teacher
 from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
 from raysearch.spec.document import Spec
+from raysearch.spec.space import Space
 from raysearch.targets.build import build_label_set
 from raysearch.targets.kept_features import KeptFeatures, features_bytes, kept_features, kept_grid, missing_layers
 from raysearch.targets.kept_layer import Grid
@@ -129,15 +131,15 @@ class Workplace:
         self.store.folder.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self.store.folder).free
 
-    def objective(self, unit: Literal["auto", "phones", "characters"]) -> Objective:
+    def objective(self, unit: Literal["auto", "phones", "characters"], *, trained: bool = True) -> Objective:
         """The task that students are trained for, where a method does so, and a head that the teacher reads it with.
 
         It is the teacher's own head, or one from the store or trained now. A task that no student is judged on is not
-        worth that: its head starts from nothing.
+        worth that: its head starts from nothing. Without `trained` so does every head that is not the teacher's own.
         """
         task = taught_task(self.tasks, unit, self.corpus)
         head = own_head(self.teacher_folder, task, self.corpus, self.device)
-        if head is None and task in self.tasks:
+        if head is None and trained and task in self.tasks:
             seed = self.spec.search.seed
             head = trained_head(task, self.teacher, self.corpus, self.store.heads, self.device, seed)
         return Objective.of(task, self.corpus, head or task.new_head(self.corpus, self.teacher.encoder.config))
@@ -150,10 +152,12 @@ class Workplace:
         *,
         keep: Path,
         precision: str = "fp32",
+        probed: bool = True,
     ) -> Mapping[str, float]:
         """The student's metrics on each task, on dev and, if asked, on test.
 
-        Heads in `trained` were trained with the student and are used as they are; the other tasks train their own.
+        Heads in `trained` were trained with the student and are used as they are, with a probe as a second figure if
+        `probed`; the other tasks train their own.
         All heads are written to the folder `keep`.
         """
         seed = self.spec.search.seed
@@ -167,6 +171,7 @@ class Workplace:
             keep=keep,
             trained=trained,
             precision=precision,
+            probed=probed,
         )
 
     def run(
@@ -174,7 +179,20 @@ class Workplace:
     ) -> Iterator[Report]:
         """Trains one configuration in `folder`, from its checkpoint if it has one, and yields a report at each rung."""
         folder.mkdir(parents=True, exist_ok=True)
-        trial = Trial(
+        trial = self._trial(number, config, seed, folder, precision)
+        return load_method(str(config["method"]))().run(trial)
+
+    def prepare(self, method: str, folder: Path, precision: str = "fp32") -> None:
+        """Trains what all trials of a method share, unless it is in the store. It is one of `spec.sharing`.
+
+        Nothing is written into `folder`, which stands for that of a trial.
+        """
+        # Whichever trial asks, it is the same.
+        config = Space([method], self.spec.space).draw(np.random.default_rng(self.spec.search.seed))
+        load_method(method).prepare(self._trial(0, config, self.spec.search.seed, folder, precision))  # type: ignore[attr-defined]
+
+    def _trial(self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str) -> Trial[Any]:
+        return Trial(
             number=number,
             settings=self.spec.settings(dict(config)),
             corpus=self.corpus,
@@ -193,5 +211,5 @@ class Workplace:
             objective=self.objective,
             trainings=self.store.trainings,
             search_seed=self.spec.search.seed,
+            judged=tuple(task.name for task in self.tasks),
         )
-        return load_method(config["method"])().run(trial)

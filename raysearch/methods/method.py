@@ -19,7 +19,9 @@ class Method(Protocol[S]):
 
     `S` is the model of its settings. A method that reads more than audio has a static function `needs` too, as
     `methods/needs.py` describes it. One whose students are whole models before they are trained has an attribute
-    `rung_zero`, which is true, and reports at the rung 0 if it is asked for.
+    `rung_zero`, which is true, and reports at the rung 0 if it is asked for. One whose trials share a training has an
+    attribute `shared`, which names the groups of settings that decide it, and a static function `prepare(trial)`, which
+    sees to it by `trial.once` that it is done.
     """
 
     name: ClassVar[str]

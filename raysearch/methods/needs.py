@@ -5,7 +5,7 @@ This file does not import torch, because documents are checked without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +37,16 @@ def asks_for_labels(method: type[Method], settings: Any) -> bool:
 def has_rung_zero(method: type[Method]) -> bool:
     """Whether a method's student is a whole model before its first update, so that it can be judged then."""
     return getattr(method, "rung_zero", False)
+
+
+def shares_one(method: type[Method], searched: Iterable[str]) -> bool:
+    """Whether all trials of a method begin with one training, which is done before the first of them.
+
+    It is so unless the search draws a setting that decides that training. Then a trial sees to its own, and shares it
+    with those that drew the same. `searched` are the keys that the search draws.
+    """
+    groups: tuple[str, ...] = getattr(method, "shared", ())
+    return bool(groups) and not any(key.partition(".")[0] in groups for key in searched)
 
 
 def check_need(method: str, need: Need, corpus: Corpus) -> None:

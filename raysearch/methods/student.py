@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raysearch.corpora.batches import Rows, TrainingBatches, nothing_beside
@@ -10,11 +10,12 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.trial import Trial
 from raysearch.targets.kept_features import KeptFeatures
+from raysearch.training import checkpoint
 from raysearch.training.initial import initial_encoder
 from raysearch.training.loop import fit, saved
 from raysearch.training.loss_module import LossModule
 from raysearch.training.memory import fitting
-from raysearch.training.process import rank, world_size
+from raysearch.training.process import as_first, rank, world_size
 from raysearch.training.recipe import More, Prepare, Recipe, nothing_more
 from raysearch.training.report import Report
 from raysearch.training.settings import TrainingSettings
@@ -26,11 +27,22 @@ def student_for(trial: Trial[Any], config: AnyConfig, training: TrainingSettings
     return initial_encoder(config, trial.teacher.encoder, trial.corpus, trial.seed, training.dropout)
 
 
-def report_untrained(trial: Trial[Any], encoder: Encoder) -> Iterator[Report]:
-    """Yields one report, at the last rung, for a student that is taken as it is."""
+def report_untrained(trial: Trial[Any], encoder: Encoder, heads: Mapping[str, Any] | None = None) -> Iterator[Report]:
+    """Yields one report for a student that is taken as it is: at rung 0 if that is asked for, else at the last rung.
+
+    `heads` are those that it has, by task. No other one is trained for these tasks. Test is read too, because a trial
+    that is left at rung 0 is complete.
+    """
     # What is judged is what lies on disk, as with trained students.
     judged = saved(encoder, trial.folder / "student", trial.device)
-    yield Report(trial.rungs[-1], trial.evaluate(judged, True), final=True)
+    errors = trial.evaluate(judged, True, heads, probed=False) if heads else trial.evaluate(judged, True)
+    step = 0 if trial.rungs[0] == 0 else trial.rungs[-1]
+    yield Report(step, errors, final=step == trial.rungs[-1])
+
+
+def is_begun(trial: Trial[Any]) -> bool:
+    """Whether the trial has been trained up to its first checkpoint at least."""
+    return as_first(checkpoint.has_any(trial.folder))
 
 
 def train_student(
@@ -41,16 +53,17 @@ def train_student(
     rows: Rows | None = None,
     *,
     kept: KeptFeatures | None = None,
+    heads: Mapping[str, Any] | None = None,
     more: More = nothing_more,
 ) -> Iterator[Report]:
     """Trains `module` on the corpus's training split. `fit` describes the reports, resuming and errors.
 
-    Batches are made of audio, or of `rows` where these are given, with the hidden states in `kept` beside them. `more`
-    gives metrics beside the student's errors.
+    Batches are made of audio, or of `rows` where these are given, with the hidden states in `kept` beside them. `heads`
+    are those in the module that tasks judge the student by. `more` gives metrics beside its errors.
     """
     batches, settings = batches_for(trial, module, prepare, settings, rows, kept)
     run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
-    return fit(run, Recipe(module, batches, prepare, trial.evaluate, more=more))
+    return fit(run, Recipe(module, batches, prepare, trial.evaluate, heads=heads, more=more))
 
 
 def batches_for(

@@ -20,6 +20,7 @@ METHODS = {
     "oskdft": "raysearch.methods.speaker.oskdft:Oskdft",
     "kd-then-ft": "raysearch.methods.speaker.oskdft:KdThenFt",
     "ft-only": "raysearch.methods.speaker.oskdft:FtOnly",
+    "supernet": "raysearch.methods.supernet.supernet:Supernet",
     "unfused": "raysearch.methods.unfused.unfused:Unfused",
 }
 

@@ -39,6 +39,13 @@ class LabelSets(Protocol):
         """
 
 
+class Objectives(Protocol):
+    """A function that gives a trial the task that it trains its student for."""
+
+    def __call__(self, unit: Literal["auto", "phones", "characters"], /, *, trained: bool = True) -> Objective:
+        """The task, and the teacher's own head for it or, if `trained`, one that is trained on the teacher first."""
+
+
 @dataclass(frozen=True)
 class Trial(Generic[S]):
     """All that a method is given to train one configuration."""
@@ -73,10 +80,12 @@ class Trial(Generic[S]):
     )
     """Function from layers of the teacher, numbered from 0, the student and its settings of training to the hidden
     states of these layers on the training split. None where they are not kept, and the teacher runs in every update."""
-    objective: Callable[[Literal["auto", "phones", "characters"]], Objective] | None = None
+    objective: Objectives | None = None
     """Function from what a CTC head shall read to the task that methods train a student for, with a head that knows
     it. `auto` is what the search judges. Without the function a student learns to read, and its head starts from
     nothing."""
+    judged: tuple[str, ...] = ()
+    """Names of the tasks that students are judged on."""
     trainings: FolderStore | None = None
     """Where trainings are kept that trials share. Without it each trial does its own."""
     search_seed: int = 0

@@ -16,7 +16,7 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import check_size
 from raysearch.errors import InputError, quoted
 from raysearch.files.digest import document_digest
-from raysearch.methods.needs import has_rung_zero
+from raysearch.methods.needs import has_rung_zero, shares_one
 from raysearch.methods.table import load_method
 from raysearch.settings import Count, Seed, Settings, Updates
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
@@ -28,6 +28,9 @@ ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
 LATER_OF_TASKS = {"mask_time": 0, "mask_channels": 0, "dropout": 0, "layer_drop": 0, "frozen": 0, "segments": 0}
 """Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
 they are no part of a digest, and documents from before keep theirs."""
+
+LATER_GROUPS = ("supernet",)
+"""Groups of settings that documents have got since. Empty, they are no part of a digest either."""
 
 
 def _macs_and_error(given: dict[str, Any]) -> list[str]:
@@ -159,6 +162,8 @@ class Spec(Settings):
     """Fixed settings of supervised pruning."""
     pruning: dict[str, Any] = {}
     """Fixed settings of pruning."""
+    supernet: dict[str, Any] = {}
+    """Fixed settings of a supernet and of its training."""
     adapter: dict[str, Any] = {}
     """Fixed settings of adapters."""
     backend: dict[str, Any] = {}
@@ -234,15 +239,21 @@ class Spec(Settings):
         budget = self.updates(method)
         return 1.0 if updates == budget else updates / budget
 
+    @property
+    def sharing(self) -> list[str]:
+        """The methods all of whose trials begin with one training, which is done before the first trial."""
+        return [method for method in self.methods if shares_one(load_method(method), self.space)]
+
     def keeps_features(self, method: str, training: Any, size_bytes: int, train_s: float) -> bool:
         """Whether a method's trials share hidden states of this size, as far as the document tells.
 
-        `training` holds the trials' settings of training. `train_s` is the length of the training split in seconds.
+        `training` holds the trials' settings of training, or those of a training that they share, which say how many
+        updates it has. `train_s` is the length of the training split in seconds.
         """
         if self.search.keep_features_gb != "auto":
             return size_bytes <= 1e9 * self.search.keep_features_gb
         # Of several methods each has its share of the trials.
-        updates = self.updates(method) * self.search.trials / len(self.methods)
+        updates = self.updates(method) * self.search.trials / len(self.methods) + getattr(training, "updates", 0)
         heard_s = updates * training.accumulate * training.batch_s * self.workers.num_workers
         return bool(heard_s > train_s)
 
@@ -261,6 +272,9 @@ class Spec(Settings):
             for key, off in LATER_OF_TASKS.items():
                 if task.get(key) == off:
                     del task[key]
+        for group in LATER_GROUPS:
+            if not document[group]:
+                del document[group]
         return document_digest(document)
 
     def settings(self, config: Config) -> Any:

@@ -10,7 +10,7 @@ the schema marks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -40,7 +40,7 @@ def spec_schema() -> Schema:
     spec = definitions.pop("Spec")
     for group, keys in groups.items():
         spec["properties"][group] |= {"properties": keys, "additionalProperties": True}
-    meanings = {f"{group}.{key}": field["description"] for group, keys in groups.items() for key, field in keys.items()}
+    meanings = {key: text for group, keys in groups.items() for key, text in _meanings(group, keys, definitions)}
     _tighten(spec, definitions, meanings)
     return _finished("search document", spec | {"$defs": definitions})
 
@@ -64,6 +64,14 @@ def _groups(by_method: list[Schema], definitions: dict[str, Schema]) -> dict[str
                 if kind not in kinds:
                     kinds.append(kind)
     return {group: {key: _either(kinds) for key, kinds in keys.items()} for group, keys in found.items()}
+
+
+def _meanings(prefix: str, keys: Mapping[str, Schema], definitions: dict[str, Schema]) -> Iterator[tuple[str, str]]:
+    """Each dotted key below a group, and what it means. A setting may hold a group of its own."""
+    for key, field in keys.items():
+        yield f"{prefix}.{key}", field["description"]
+        if "$ref" in field:
+            yield from _meanings(f"{prefix}.{key}", _target(field, definitions)["properties"], definitions)
 
 
 def _either(kinds: list[Schema]) -> Schema:
@@ -98,7 +106,7 @@ def _tighten(spec: Schema, definitions: dict[str, Schema], meanings: dict[str, s
         "dependentSchemas": {"step": {"required": ["int"], "properties": {"log": {"const": False}}}},
     }
     search = definitions["SearchSettings"]["properties"]
-    search["rungs"] |= {"items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "minItems": 1}
+    search["rungs"] |= {"items": {"type": "number", "minimum": 0, "maximum": 1}, "minItems": 1}
     search["updates_of"]["propertyNames"] = NAME
     # A method from elsewhere may bring settings and groups that nobody here knows.
     del spec["additionalProperties"]

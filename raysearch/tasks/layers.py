@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from raysearch.corpora.batches import AudioStore, Batch, evaluation_batches
 from raysearch.encoder.config import AnyConfig
-from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.frames import frames
 from raysearch.encoder.gates import GatedEncoder
 from raysearch.tasks.ctc.tokens import OutputHead
@@ -52,7 +52,11 @@ def normalised_layers(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples
 
 def output_layer(encoder: Encoder | GatedEncoder, audio_BS: Tensor, samples_B: Tensor) -> list[Tensor]:
     """The encoder's output as the one layer of an `x_LTD` for each row. Gradients reach the encoder."""
-    encoded = encoder(audio_BS, samples_B)
+    return output_rows(encoder(audio_BS, samples_B))
+
+
+def output_rows(encoded: Encoded) -> list[Tensor]:
+    """The output of a batch that was encoded, as `output_layer` gives it."""
     output_BTD = encoded.output_BTD.float()
     return [output_BTD[None, i, :n] for i, n in enumerate(encoded.frames_B.tolist())]
 

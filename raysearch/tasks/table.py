@@ -54,6 +54,7 @@ def evaluate_all(
     keep: Path | None = None,
     trained: Mapping[str, Any] | None = None,
     precision: str = "fp32",
+    probed: bool = True,
 ) -> dict[str, float]:
     """The errors of an encoder on all tasks, in percent, by their names in reports.
 
@@ -64,7 +65,8 @@ def evaluate_all(
     one file with the errors of each cut.
     `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones. Beside the
     error of such a head stands that of a probe, a new head on the frozen encoder, as the second figure `probe/per` with
-    its interval, and with `test` as `probe/test_per`. Speaker verification has no second figure.
+    its interval, and with `test` as `probe/test_per`. Speaker verification has no second figure, and without `probed`
+    no task has one.
 
     An encoder that is not trained runs in `precision`. Several processes share the work out, so all of them must call
     this. All get the same errors, and the one of rank 0 writes the files.
@@ -77,7 +79,7 @@ def evaluate_all(
         if trained and task.name in trained:
             assert isinstance(task, Judge)
             found = task.judge(encoder, trained[task.name], corpus, **how)
-            metrics |= _probed(task, encoder, corpus, how)
+            metrics |= _probed(task, encoder, corpus, how) if probed else {}
         else:
             found = task.evaluate(encoder, corpus, **how)
         metrics |= found.dev.metrics(f"eval/{task.metric}")

@@ -24,13 +24,14 @@ from raysearch.files.whole import whole_folder
 
 _log = logging.getLogger(__name__)
 
+_FOLDER = "checkpoints"
 _TENSORS, _STATE, _SEAL = "tensors.safetensors", "state.json", "seal.json"
 _MODEL, _OPTIMISER = "model/", "optimiser/"
 
 
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Writes a checkpoint after `step` updates into the run's `folder`. `state` holds what JSON can hold."""
-    path = folder / "checkpoints" / f"{step:09d}"
+    path = folder / _FOLDER / f"{step:09d}"
     # A damaged checkpoint of the same update may lie there, from which a resumed run did not start.
     shutil.rmtree(path, ignore_errors=True)
     with whole_folder(path) as part:
@@ -54,6 +55,16 @@ def load(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[st
     return None
 
 
+def has_any(folder: Path) -> bool:
+    """Whether the run has come as far as its first checkpoint."""
+    return bool(_newest_first(folder))
+
+
+def remove_all(folder: Path) -> None:
+    """Removes the checkpoints of a run that nobody will resume."""
+    shutil.rmtree(folder / _FOLDER, ignore_errors=True)
+
+
 def load_weights(folder: Path, device: torch.device) -> dict[str, Tensor]:
     """The module's own tensors in the newest checkpoint that can be read. It is empty if there is no checkpoint."""
     tensors, _ = load(folder, device) or ({}, {})
@@ -65,7 +76,7 @@ def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted((p for p in (folder / "checkpoints").glob("*") if p.name.isdigit()), reverse=True)
+    return sorted((p for p in (folder / _FOLDER).glob("*") if p.name.isdigit()), reverse=True)
 
 
 def named_tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

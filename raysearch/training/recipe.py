@@ -33,17 +33,22 @@ class Batches(Protocol):
 class Evaluate(Protocol):
     """A function that judges a student."""
 
-    def __call__(self, student: Encoder, final: bool, heads: Mapping[str, Any] | None = None) -> Mapping[str, float]:
+    def __call__(
+        self, student: Encoder, final: bool, heads: Mapping[str, Any] | None = None, *, probed: bool = True
+    ) -> Mapping[str, float]:
         """Errors on dev in percent, named `eval/...`.
 
         With `final` there are also errors on test, named `test/...`. They are reported, and nothing is chosen by them.
 
         The student is in eval mode. `heads` are those that were trained together with it, by the names of their tasks,
-        each in the form in which its task judges it. They are judged as they are. Tasks without one train a new head.
+        each in the form in which its task judges it. They are judged as they are, and with `probed` a probe stands
+        beside them as a second figure. Tasks without one train a new head.
         """
 
 
-def not_evaluated(student: Encoder, final: bool, heads: Mapping[str, Any] | None = None) -> Mapping[str, float]:
+def not_evaluated(
+    student: Encoder, final: bool, heads: Mapping[str, Any] | None = None, *, probed: bool = True
+) -> Mapping[str, float]:
     """No errors. This is for runs that are judged after they end, as teachers are, or not at all."""
     return {}
 

@@ -34,6 +34,11 @@ OWN = {
     "kd-then-ft": SPEAKERS | {"distillation": {"share": 0.2}},
     "ft-only": SPEAKERS,
     "unfused": {"student": {**STUDENT, "kind": "transformer"}, "targets": {"clusters": 4}},
+    "supernet": {
+        "student": {"depth": 2, "width": 16, "heads": 1, "channels": 8},
+        "supernet": {"updates": 3, "smallest": {"width": 16}, "batch_s": 8.0, "checkpoint_updates": 2},
+        "distillation": {"layers": [1, 2]},
+    },
     "dphubert": {"pruning": {"share": 0.3, "size_ratio": 0.5}, "distillation": {"layers": [0, 1, -1]}},
 }
 

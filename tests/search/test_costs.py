@@ -32,7 +32,7 @@ def test_settings_that_no_shape_depends_on_share_a_cost() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_no_method_looks_at_a_setting_that_counts_as_shapeless(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method = load_method(name)
-    changes = {"distillation": {"layers": [1]}} if name in ("distilhubert", "dphubert") else {}
+    changes = {"distillation": {"layers": [1]}} if name in ("distilhubert", "dphubert", "supernet") else {}
     settings = method.Settings.checked(changes)
     watched = SimpleNamespace(
         **{group: watching(group, getattr(settings, group)) for group in type(settings).model_fields}

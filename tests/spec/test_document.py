@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from raysearch.errors import InputError
+from raysearch.files.digest import document_digest
+from raysearch.spec.document import LATER_OF_TASKS
 from raysearch.spec.loading import differences, load_spec
 from raysearch.storage.folder import Links, SearchFolder
 
@@ -168,6 +170,16 @@ def test_digest_ignores_what_is_kept_on_disk(tmp_path: Path) -> None:
         load_spec(write(tmp_path), ["search.keep_features_gb=-1"])
 
 
+def test_digest_of_a_document_from_before_supernets_stays(tmp_path: Path) -> None:
+    spec = load_spec(write(tmp_path))
+    document = spec.model_dump(mode="json", by_alias=True, exclude={"name": True, "workers": True, "supernet": True})
+    del document["search"]["keep_features_gb"]
+    for key in LATER_OF_TASKS:
+        document["task"].pop(key, None)
+    assert spec.digest == document_digest(document)
+    assert spec.model_copy(update={"supernet": {"drawn": 3}}).digest != spec.digest
+
+
 def test_resolved_document_loads_to_the_same_spec(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, space={"training.lr": {"float": [1e-4, 1e-2], "log": True}}))
     path = tmp_path / "resolved.yaml"
@@ -239,6 +251,6 @@ def test_paths_among_a_method_s_settings_count_from_where_the_command_runs(
 def test_unknown_key_is_refused_with_every_key_there_is(tmp_path: Path) -> None:
     assert refusal(write(tmp_path, studnt={})) == (
         "studnt: unknown key; expected one of name, corpus, teacher, task, method, space, constraints, objectives, "
-        "search, workers, student, targets, prediction, distillation, ctc, pruning, adapter, backend, verification, "
-        "augmentation, training (did you mean student?)"
+        "search, workers, student, targets, prediction, distillation, ctc, pruning, supernet, adapter, backend, "
+        "verification, augmentation, training (did you mean student?)"
     )

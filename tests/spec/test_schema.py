@@ -43,6 +43,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"space": {"training.lr": {"float": [1e-4, 1e-2], "log": True, "when": {"method": "dicehubert"}}}},
     {"space": {"student.width": {"int": [64, 128], "step": 16}}, "student": {"heads": 4}},
     {"workers": {"use_gpu": "auto", "lanes": 2}, "constraints": {"macs_g": None}},
+    {"method": "supernet", "search": {"rungs": [0]}, "supernet": {"smallest": {"width": 64}}, "space": {}},
     {"search": {"rungs": [0.5, 1.0], "updates_of": {"dicehubert": 3}, "start": [{"student.depth": 2}]}},
 ]
 REFUSED: list[dict[str, Any]] = [
@@ -51,7 +52,7 @@ REFUSED: list[dict[str, Any]] = [
     {"search": {"trails": 5}},
     {"search": {"trials": 0}},
     {"search": {"rungs": []}},
-    {"search": {"rungs": [0, 1]}},
+    {"search": {"rungs": [-0.5, 1]}},
     {"search": {"updates_of": {"dicehuber": 3}}},
     {"corpus": {}},
     {"corpus": {"kind": "an4"}},
@@ -88,6 +89,7 @@ FOR_THE_LOADER_ALONE: dict[str, dict[str, Any]] = {
     "a setting of another method": {"adapter": {"width": 8}},
     "a setting both fixed and searched": {"student": {"depth": 2}},
     "a width that does not suit the heads": {"student": {"width": 100, "heads": 3}},
+    "a rung before the first update, of a method that has none": {"search": {"rungs": [0, 1]}},
     "rungs that do not end with the budget": {"search": {"rungs": [0.5]}},
     "a start outside the space": {"search": {"start": [{"student.depth": 9}]}},
     "folders named twice": {"corpus": {"kind": "librispeech", "root": "a", "splits": {"train": ["x"], "dev": ["x"]}}},

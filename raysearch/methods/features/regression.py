@@ -47,12 +47,19 @@ class FeatureRegression(LossModule):
         encoded = self.student(audio_BS, samples_B)
         # Differences of numbers that are nearly the same are taken in full precision.
         predicted_LBTW = torch.stack([head(encoded.output_BTD) for head in self.heads]).float()
-        l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
-        cosine_LBT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1)
-        loss_BT = self.settings.l1_weight * l1_BT - self.settings.cosine_weight * logsigmoid(cosine_LBT).mean(0)
-        valid_BT = encoded.valid_BT
-        metrics = {"cosine": (cosine_LBT.detach().mean(0) * valid_BT).sum() / counts["frames"]}
-        return (loss_BT * valid_BT).sum() / counts["frames"], metrics
+        loss, cosine = imitation(predicted_LBTW, targets_LBTW, encoded.valid_BT, counts["frames"], self.settings)
+        return loss, {"cosine": cosine}
+
+
+def imitation(
+    predicted_LBTW: Tensor, targets_LBTW: Tensor, valid_BT: Tensor, count: Tensor, settings: DistillationSettings
+) -> tuple[Tensor, Tensor]:
+    """The loss of predicting hidden states, and the mean cosine, which is detached. Both are sums over valid frames,
+    divided by `count`."""
+    l1_BT = (predicted_LBTW - targets_LBTW).abs().mean((0, -1))
+    cosine_LBT = cosine_similarity(predicted_LBTW, targets_LBTW, dim=-1)
+    loss_BT = settings.l1_weight * l1_BT - settings.cosine_weight * logsigmoid(cosine_LBT).mean(0)
+    return (loss_BT * valid_BT).sum() / count, (cosine_LBT.detach().mean(0) * valid_BT).sum() / count
 
 
 class TeacherBatches:
