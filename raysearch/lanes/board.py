@@ -23,7 +23,7 @@ NAMESPACE = "raysearch"
 
 
 class Board:
-    """The works of one search, each by its place: `teacher`, or a trial such as `trial 3`."""
+    """The works of one search, each by its place: `teacher`, `shared`, or a trial such as `trial 3`."""
 
     def __init__(self, search: str) -> None:
         """`search` tells apart the searches on a cluster, such as the path of its folder."""

@@ -64,10 +64,26 @@ def serve_lane(config: dict[str, Any]) -> None:
 def train_teacher(config: dict[str, Any]) -> None:
     """Trains the teacher of the search document into the store, unless it is there. It needs no Ray Train."""
     setup = config["setup"]
-    # Ray shows a process no other GPUs than its own.
-    workplace = _workplace(setup, torch.device("cuda" if setup["use_gpu"] else "cpu"))
+    workplace = _workplace(setup, _own_device(setup))
     with board_of(setup["folder"], setup["uri"]).posting("teacher"):
         prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
+
+
+def train_shared(config: dict[str, Any]) -> None:
+    """Trains what all trials of a method share into the store, unless it is there, for each method of the document.
+
+    It needs no Ray Train, as `train_teacher`.
+    """
+    setup = config["setup"]
+    workplace = _workplace(setup, _own_device(setup))
+    with board_of(setup["folder"], setup["uri"]).posting("shared"):
+        for method in workplace.spec.sharing:
+            workplace.prepare(method, Path(setup["folder"]), setup["precision"])
+
+
+def _own_device(setup: dict[str, Any]) -> torch.device:
+    # Ray shows a process no other GPUs than its own.
+    return torch.device("cuda" if setup["use_gpu"] else "cpu")
 
 
 def _workplace(setup: dict[str, Any], device: torch.device) -> Workplace:

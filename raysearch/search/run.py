@@ -26,7 +26,7 @@ from raysearch.lanes.board import board_of
 from raysearch.lanes.lane import LaneSetup, run_alone
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.waiting import wait_for
-from raysearch.lanes.worker import train_teacher
+from raysearch.lanes.worker import train_shared, train_teacher
 from raysearch.search.checks.needs import check_judged, check_trained
 from raysearch.search.checks.possible import refuse_impossible
 from raysearch.search.costs import encoder_cost
@@ -168,6 +168,7 @@ def _run(
                 # A resumed search may have more trials than it is asked for now. None of them is taken back.
                 study.note("trials", max(trials, sum(record.state != "infeasible" for record in study.records())))
                 mirror = start_mirror(folder)
+                _train_shared(setup, spec, say, watcher)
                 searcher = Searcher(spec, study, teacher, trials=trials, say=say)
                 watcher.enter("trials")
                 with make_progress(spec, study, trials, say) as progress:
@@ -272,17 +273,35 @@ def _with_teacher(
     if found is None:
         say("teacher: preparing (once; later searches take it from the store)")
         watcher.enter("teacher")
-        # No trial runs yet: the teacher may use the CPUs of all lanes, as far as one node has them.
-        lanes_cpus = setup.cpus * spec.workers.lanes * spec.workers.num_workers
-        whole = replace(setup, num_workers=1, cpus=max(setup.cpus, min(lanes_cpus, largest_node(setup.use_gpu))))
-        with shown(say) as show:
-            work = partial(run_alone, train_teacher, {"setup": asdict(whole)}, whole)
-            wait_for(work, partial(watcher.tick, show))
+        _train_before(train_teacher, setup, spec, say, watcher)
         found = find_teacher(spec.teacher, corpus, store)
         assert found is not None
     errors = [f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()]
     say(f"teacher: {', '.join(errors) or 'ready; errors of its own are not known'}")
     return replace(setup, teacher=str(found))
+
+
+def _train_shared(setup: LaneSetup, spec: Spec, say: Callable[[str], None], watcher: Watcher) -> None:
+    """Trains what all trials of a method share, for each such method, unless it is in the store."""
+    if spec.sharing:
+        say(f"{', '.join(spec.sharing)}: preparing what all trials share (once; later searches take it from the store)")
+        watcher.enter("shared")
+        _train_before(train_shared, setup, spec, say, watcher)
+
+
+def _train_before(
+    train: Callable[[dict[str, Any]], None],
+    setup: LaneSetup,
+    spec: Spec,
+    say: Callable[[str], None],
+    watcher: Watcher,
+) -> None:
+    """Trains what trials wait for. None runs yet: it may use the CPUs of all lanes, as far as one node has them."""
+    lanes_cpus = setup.cpus * spec.workers.lanes * spec.workers.num_workers
+    whole = replace(setup, num_workers=1, cpus=max(setup.cpus, min(lanes_cpus, largest_node(setup.use_gpu))))
+    with shown(say) as show:
+        work = partial(run_alone, train, {"setup": asdict(whole)}, whole)
+        wait_for(work, partial(watcher.tick, show))
 
 
 def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:

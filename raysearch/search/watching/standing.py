@@ -15,7 +15,12 @@ from raysearch.storage.stage import Stage, read_stage
 from raysearch.storage.studies import open_storage
 from raysearch.training.monitoring.progress import Step
 
-DOING = {"starting": "starting", "teacher": "training its teacher", "trials": "running"}
+DOING = {
+    "starting": "starting",
+    "teacher": "training its teacher",
+    "shared": "training what its trials share",
+    "trials": "running",
+}
 """What a living driver does, in words, by the phase that it wrote down."""
 
 
@@ -54,7 +59,7 @@ def read_standing(folder: SearchFolder, study: Study | None, *, finished: bool, 
     """
     stage = read_stage(folder.path) or Stage("trials" if study else "starting")
     if driver := _driver(folder, study):
-        places = {"teacher", *(f"trial {number}" for number in running)}
+        places = {"teacher", "shared", *(f"trial {number}" for number in running)}
         works = {place: step for place, step in stage.works.items() if place in places}
         return Standing("running", DOING.get(stage.phase, "starting"), str(driver), works)
     finished = finished or (stage.phase == "done" and not running)

@@ -91,12 +91,15 @@ def refuse_empty(document: SearchDocument) -> None:
 
 
 def _now(status: dict[str, Any], *, works: bool) -> str:
-    """What goes on, or how to go on, and nothing of a search that is done. With `works`, how far the teacher is."""
+    """What goes on, or how to go on, and nothing of a search that is done.
+
+    With `works` it says how far the training is that the trials wait for.
+    """
     if status["state"] == "running":
-        teacher = status["works"].get("teacher") if works else None
+        before = next((status["works"][place] for place in ("teacher", "shared") if place in status["works"]), None)
         # That trials run is told by their number.
         doing = "" if status["trials"] and status["doing"] == "running" else str(status["doing"])
-        return f"{doing}: {_step(teacher)}" if teacher else doing
+        return f"{doing}: {_step(before)}" if works and before else doing
     if status["state"] == "done":
         return ""
     reason = f": {status['reason']}" if status["reason"] else ""

@@ -31,7 +31,7 @@ class Watcher:
         self._write(Stage(self._phase))
 
     def enter(self, phase: str) -> None:
-        """A phase begins: `teacher` or `trials`."""
+        """A phase begins: `teacher`, `shared` or `trials`."""
         self._phase, self._works = phase, {}
         self._write(Stage(phase))
 

@@ -61,22 +61,27 @@ def status(name: str) -> dict:
     return json.loads(raysearch("status", name, "--json").stdout)
 
 
-def test_status_says_how_far_the_teacher_is_and_spoils_no_other_search(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("phase", "doing"), [("teacher", "training its teacher"), ("shared", "training what its trials share")]
+)
+def test_status_says_how_far_it_is_before_the_trials_and_spoils_no_other_search(
+    root: Path, phase: str, doing: str
+) -> None:
     folder = begun(root)
     searched(begun(root, "whole"), 6)
     drive(folder)
-    write_stage(folder.path, Stage("teacher", {"teacher": TRAINING}))
+    write_stage(folder.path, Stage(phase, {phase: TRAINING}))
     found = raysearch("status")
     assert found.exit_code == 0
     tiny, whole = found.stdout.splitlines()
     assert tiny.startswith("tiny: no trial yet of 6; ")
-    assert tiny.endswith("; training its teacher: training 40/200 updates, loss 2.5, 4/s, 40 s left")
+    assert tiny.endswith(f"; {doing}: training 40/200 updates, loss 2.5, 4/s, 40 s left")
     assert whole.startswith("whole: 6 complete of 6; front")
     assert "continue" not in whole
-    assert status("tiny")["works"]["teacher"]["left_seconds"] == 40.0
+    assert status("tiny")["works"][phase]["left_seconds"] == 40.0
     front = raysearch("front", "tiny")
     assert str(front.exception) == (
-        "tiny: no trial yet: training its teacher; teacher: training 40/200 updates, loss 2.5, 4/s, 40 s left"
+        f"tiny: no trial yet: {doing}; {phase}: training 40/200 updates, loss 2.5, 4/s, 40 s left"
     )
 
 
