@@ -21,6 +21,7 @@ from raysearch.errors import InputError
 from raysearch.methods.settings import block_numbers
 from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
+from raysearch.planning.shared_training import probed_untrained, shared_trainings
 from raysearch.planning.update_cost import macs_per_s, states_asked, update_cost
 from raysearch.planning.wanted_heads import wanted_head
 from raysearch.planning.wanted_labels import asked_targets
@@ -79,10 +80,11 @@ class Planner:
         training = self.pace.seconds(updates * cost.macs, updates * settings.training.accumulate)
         read_s = updates * cost.audio_s * self.pace.reading_s * self._read_again
         tasks, hours = spec.tasks, self.hours
-        rungs = [
-            self.pace.seconds(*self._judging(student, tasks, hours.dev + (hours.test if rung in (0, updates) else 0.0)))
-            for rung in spec.rung_updates(method)
-        ]
+        rungs = []
+        for rung in spec.rung_updates(method):
+            held_out_h = hours.dev + (hours.test if rung in (0, updates) else 0.0)
+            probed = tasks if rung else probed_untrained(settings, tasks)
+            rungs.append(self.pace.seconds(*self._judging(student, probed, held_out_h)))
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))
 
     @property
@@ -124,10 +126,16 @@ class Planner:
         return self.teacher_pace.seconds(sum(macs for macs, _ in work), sum(updates for _, updates in work))
 
     def before_s(self, configs: Sequence[Config]) -> Range:
-        """Seconds of what trials wait for: the teacher, its heads, and its passes for label sets and for features."""
+        """Seconds of what trials wait for: the teacher, its heads, its passes for label sets and for features, and the
+        trainings that trials share."""
         passes = bool(self.label_sets(configs)) + self.feature_passes(configs)
-        parts = zip(self.teacher_s(), self.heads_s(configs), self.pass_s(), strict=True)
-        return Range(*(teacher + heads + passes * once for teacher, heads, once in parts))
+        parts = zip(self.teacher_s(), self.heads_s(configs), self.shared_s(), self.pass_s(), strict=True)
+        return Range(*(teacher + heads + shared + passes * once for teacher, heads, shared, once in parts))
+
+    def shared_s(self) -> Range:
+        """Seconds of the trainings that trials share, each done once by one worker. Zero for methods without any."""
+        work = shared_trainings(self.spec, self.teacher)
+        return self.pace.seconds(sum(one.macs for one in work), sum(one.updates for one in work))
 
     def pass_s(self) -> Range:
         """Seconds in which the teacher reads and encodes the training split once: for a label set, or for features."""
@@ -246,6 +254,7 @@ def make_plan(
         "students_macs_g": {"least": min(macs_g), "median": float(np.median(macs_g)), "most": max(macs_g)},
         "trial_s": mean._asdict(),
         "before_h": before_h._asdict(),
+        "shared_h": planner.shared_s().likely / 3600,
         "search_h": search_h._asdict(),
         "gpu_hours": gpu_hours._asdict(),
         "trials_by_state": found.states,
@@ -277,6 +286,10 @@ def _assumed(planner: Planner, configs: Sequence[Config]) -> list[str]:
         lines.append("the teacher has no head that reads the task's symbols, so one is trained on it first")
     if spec.search.keep_features_gb == "auto" and planner.features(configs):
         lines.append("half of the free disk holds the teacher's features; else the teacher runs in every update")
+    if spec.sharing:
+        lines.append(
+            f"what all trials of {', '.join(spec.sharing)} share is not in the store yet; one worker trains it"
+        )
     if isinstance(spec.teacher, TrainedTeacher):
         lines.append("the teacher is not in the store yet")
     return lines

@@ -88,6 +88,13 @@ class _Decoding(AudioStore):
             return super().audio(cut)
 
 
+class _Trial(Trial[Any]):
+    """A trial whose updates are measured, and not those of a training that it shares with others."""
+
+    def once(self, what: str, updates: int, train: Callable[[Trial[Any]], None]) -> Path:
+        return super().once(what, 1, train)
+
+
 def profile(
     spec: Spec,
     store: Store,
@@ -119,7 +126,7 @@ def profile(
             with span("clustering"):
                 return build_pseudo_labels(settings, own, corpus, kept, device, LABELLING_BATCH_S)
 
-        trial = Trial(
+        trial = _Trial(
             number=0,
             settings=spec.settings(config),
             corpus=corpus,
@@ -132,7 +139,10 @@ def profile(
             seed=spec.search.seed,
             precision=spec.workers.precision_on(gpu=device.type == "cuda"),
             pseudo_labels=pseudo_labels,
-            objective=lambda unit: untaught(map(load_task, spec.tasks), unit, corpus, own.encoder.config),
+            objective=lambda unit, *, trained=True: untaught(
+                map(load_task, spec.tasks), unit, corpus, own.encoder.config
+            ),
+            judged=tuple(task.kind for task in spec.tasks),
         )
         watch(own.encoder, "teacher")
         clustering_s = 0.0

@@ -122,7 +122,12 @@ class SyntheticTable:
         budget_s = self.seconds(config)
         dies_at = rng.uniform(0.05, 0.9) if self._heat(config) > self._hottest else math.inf
         points = tuple(
-            Point(share, START_S + share * budget_s, self._at(config, truth, share) * math.exp(of_seed + report))
+            # A trial that is never trained takes all its time to be judged.
+            Point(
+                share,
+                START_S + (share if any(shares) else 1.0) * budget_s,
+                self._at(config, truth, share) * math.exp(of_seed + report),
+            )
             for share, report in zip(shares, of_reports, strict=True)
             if share < dies_at and (share > SLICED or config["method"] not in PRUNED)
         )

@@ -90,8 +90,10 @@ def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s:
             after_s = began_s + _end_of_stage(row, stage + 1)
             heapq.heappush(agenda, (after_s, order, began_s, suggestion, row, stage + 1))
             continue
-        trained = stage == len(row.points) - 1
-        final = (row.truth if trained else row.points[stage].error) if state == "complete" else math.nan
+        final = math.nan
+        if state == "complete":
+            # What is complete at rung 0 was never trained.
+            final = row.truth if row.points[stage].share else row.points[stage].error
         macs_g = table.costs(suggestion.config).macs_g
         ended.append(Ended(now_s, now_s - began_s, state, suggestion.config, macs_g, final))
         start(now_s)

@@ -24,6 +24,7 @@ from raysearch.planning.throughput import Throughput, measure_reading, measure_t
 from raysearch.planning.update_cost import UpdateCost, macs_per_s, update_cost
 from raysearch.search.costs import Costs
 from raysearch.spec.document import Spec, WorkerSettings
+from raysearch.spec.space import Distribution
 from raysearch.targets.store import Store
 from raysearch.teachers.settings import TrainedTeacher
 from tests.search.made_up import DOCUMENT, TEACHER, spec_with
@@ -68,6 +69,30 @@ def test_kept_states_then_no_update_asks_the_teacher() -> None:
     assert saved_s == pytest.approx(heard_s * macs_per_s(TEACHER) / 2e9)
     assert [len(one.features((config, config))) for one in (online, kept)] == [0, 2]
     assert [one.feature_passes((config, config)) for one in (online, kept)] == [0, 1]
+
+
+def test_supernet_is_trained_once_before_the_first_trial() -> None:
+    """A supernet without drawn sub-networks: the largest is the teacher, and so is the smallest."""
+    smallest = {"depth": 6, "width": 256, "ffn_ratio": 4.0, "channels": 512}
+    supernet = {"updates": 50, "drawn": 0, "batch_s": 10.0, "accumulate": 3, "smallest": smallest}
+    spec = spec_with(method="supernet", student={}, space={}, supernet=supernet, distillation={"layers": [6]})
+    planner = Planner(spec, TEACHER, HOURS, PACE, PACE)
+    macs = 50 * 3 * 10.0 * (2 * 3 + 1) * macs_per_s(TEACHER)
+    assert planner.shared_s().likely == pytest.approx(macs / 2e9)
+    assert planner.before_s(()).likely == pytest.approx(planner.teacher_s().likely + macs / 2e9)
+    searched = spec.model_copy(update={"space": {"supernet.drawn": Distribution(choice=[0, 1])}})
+    assert Planner(searched, TEACHER, HOURS, PACE, PACE).shared_s().likely == 0.0
+
+
+def test_rung_zero_of_a_supernet_trains_no_head_that_it_has_already() -> None:
+    changes = {"method": "supernet", "student": {}, "space": {}, "distillation": {"layers": [6]}}
+    found = {}
+    for weight in (0.0, 1.0):
+        spec = spec_with(**changes, supernet={"task_weight": weight}, search={"rungs": [0]})
+        found[weight] = Planner(spec, TEACHER, HOURS, PACE, PACE).trial_s({"method": "supernet"}).likely
+    held_out_s = 3600 * (HOURS.dev + HOURS.test)
+    assert found[1.0] == pytest.approx(held_out_s * macs_per_s(TEACHER) / 2e9)
+    assert found[0.0] > found[1.0]
 
 
 def test_states_are_kept_up_to_the_gigabytes_that_are_given() -> None:

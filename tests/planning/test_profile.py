@@ -49,15 +49,21 @@ def test_spans_when_nobody_measures_then_nothing_is_kept():
     assert found.seconds == {}
 
 
-@pytest.mark.parametrize("method", ["dicehubert", "distilhubert"])
+OWN = {
+    "dicehubert": {"targets": {"clusters": 4}},
+    "distilhubert": {"distillation": {"layers": [1]}},
+    "supernet": {"distillation": {"layers": [1]}, "student": {}, "space": {"student.channels": {"choice": [4, 8]}}},
+}
+
+
+@pytest.mark.parametrize("method", OWN)
 def test_profile_then_its_parts_are_those_of_the_method_and_no_longer_than_the_call(document, tmp_path, method):
-    own = {"targets": {"clusters": 4}} if method == "dicehubert" else {"distillation": {"layers": [1]}}
-    document |= {"method": method, **own}
+    document |= {"method": method, **OWN[method]}
     began_s = time.perf_counter()
     found = profile(parse_spec(document, where="tiny"), Store(tmp_path / "store"), torch.device("cpu"), updates=4)
     assert 4 * found.update_s + found.clustering_s < time.perf_counter() - began_s
     assert set(found.parts_s) - {"teacher"} == {*DATA, *MODEL, "reporting"} - {"teacher"}
-    assert ("teacher" in found.parts_s) == (method == "distilhubert")
+    assert ("teacher" in found.parts_s) == (method != "dicehubert")
     assert (found.clustering_s > 0) == (method == "dicehubert")
     assert 0 < found.audio_s <= 8.0
 

@@ -8,10 +8,11 @@ import pytest
 from raysearch.errors import InputError
 from raysearch.files.gzipped import write_gzip
 from raysearch.lanes.source import Suggestion
-from raysearch.simulation.made_up import SLICED, synthetic_table
+from raysearch.simulation.made_up import DOCUMENT, SLICED, SyntheticTable, synthetic_table
 from raysearch.simulation.recorded import Point, RecordedTable, Row, read_table, rows_of, write_table
 from raysearch.simulation.replay import load_table, replay
 from raysearch.simulation.simulation import history, ln_cost_hypervolume, searcher_on, simulate, time_to
+from raysearch.spec.loading import parse_spec
 
 
 class Listed:
@@ -136,6 +137,26 @@ def test_searches_on_synthetic_tables_end_as_they_should() -> None:
     assert (
         len([row for row in rows_of(driver.study.trials(), error, driver.spec) if row.diverged_s is None]) == complete
     )
+
+
+@pytest.mark.parametrize("rungs", [[0.0], [0.0, 1.0]], ids=str)
+def test_what_is_left_at_rung_zero_is_complete_and_untrained(rungs: list[float]) -> None:
+    spec = parse_spec(
+        {
+            **DOCUMENT,
+            "method": "tests.search.fake_method:Ready",
+            "space": {"student.depth": {"int": [1, 12]}, "student.width": {"choice": [96, 192, 384]}},
+            "search": {"updates": 100, "rungs": rungs},
+        },
+        where="untrained",
+    )
+    table = SyntheticTable(0, spec)
+    ended = simulate(table, searcher_on(table, "random", "pareto-asha", 2, 0, trials=24), workers=2, seed=0)
+    assert [trial.state for trial in ended] == ["complete"] * 24
+    left = [trial for trial in ended if trial.error != table.row(trial.config, 0).truth]
+    assert (len(left) == 24) == (rungs == [0.0])
+    assert len(left) > 12
+    assert all(trial.error == table.row(trial.config, 0).points[0].error for trial in left)
 
 
 def test_replay_is_the_same_each_time() -> None:
