@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from raysearch.api.documents import list_encoders, list_spaces, load_spec, spec_schema
     from raysearch.api.encoders import convert_encoder, encoder_cost, load_encoder
     from raysearch.api.exports import transcribe, verify, verify_speaker
-    from raysearch.api.labels import build_label_sets, kept_features, label_sets, remove_garbage
+    from raysearch.api.labels import build_label_sets, kept_features, label_sets, remove_garbage, shared_trainings
     from raysearch.api.planning import plan, profile, simulate, write_table
     from raysearch.api.search import Search
     from raysearch.api.searches import load_student, open_search, remove_search, resume, search, searches
@@ -51,6 +51,7 @@ __all__ = [
     "resume",
     "search",
     "searches",
+    "shared_trainings",
     "simulate",
     "spec_schema",
     "synthesise_corpus",
@@ -67,7 +68,7 @@ _FILES = {
     "documents": ("list_encoders", "list_spaces", "load_spec", "spec_schema"),
     "encoders": ("convert_encoder", "encoder_cost", "load_encoder"),
     "exports": ("transcribe", "verify", "verify_speaker"),
-    "labels": ("build_label_sets", "kept_features", "label_sets", "remove_garbage"),
+    "labels": ("build_label_sets", "kept_features", "label_sets", "remove_garbage", "shared_trainings"),
     "planning": ("plan", "profile", "simulate", "write_table"),
     "search": ("Search",),
     "searches": ("load_student", "open_search", "remove_search", "resume", "search", "searches"),

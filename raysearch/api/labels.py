@@ -1,4 +1,4 @@
-"""Label sets and hidden states in the store: which there are, which a search will want, which nobody wants any more."""
+"""Label sets, hidden states and shared trainings in the store: which there are, which are wanted, which are not."""
 
 from __future__ import annotations
 
@@ -41,6 +41,15 @@ def kept_features(*, storage: str | Path | None = None) -> list[dict[str, Any]]:
 
     store = place(storage).store.features
     return [KeptLayer(folder).document() for digest in store.ls() if (folder := store.get(digest))]
+
+
+def shared_trainings(*, storage: str | Path | None = None) -> list[dict[str, Any]]:
+    """The trainings in a storage's store that trials share, such as supernets, each with its bytes.
+
+    `used_s` is when a trial last asked for it, in Unix time.
+    """
+    store = place(storage).store.trainings
+    return [{"digest": digest, "bytes": store.size(digest), "used_s": at} for digest, at in store.used_s().items()]
 
 
 def build_label_sets(

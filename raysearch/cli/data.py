@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,15 +66,18 @@ def corpus_synth(
 
 
 def targets_ls(wide: Wide = False, storage: Storage = None, as_json: Json = False) -> None:
-    """Label sets in the store, with their quality, and the teachers' hidden states that are kept there."""
+    """Label sets in the store, with their quality, hidden states that are kept, and trainings that trials share."""
     found, kept = raysearch.label_sets(storage=storage), raysearch.kept_features(storage=storage)
+    trained = raysearch.shared_trainings(storage=storage)
     if as_json:
-        print_json([*({"kind": "label set", **one} for one in found), *({"kind": "features", **one} for one in kept)])
+        kinds = (("label set", found), ("features", kept), ("training", trained))
+        print_json([{"kind": kind, **one} for kind, ones in kinds for one in ones])
         return
     if not found:
         say("no label sets yet; raysearch targets build SPEC makes those of a search")
     width = line_width(wide=wide)
-    tables = [table(rows, width) for table, rows in ((label_set_table, found), (features_table, kept)) if rows]
+    of_kind = ((label_set_table, found), (features_table, kept), (trainings_table, trained))
+    tables = [table(rows, width) for table, rows in of_kind if rows]
     print("\n\n".join("\n".join(lines) for lines in tables), end="\n" * bool(tables))
 
 
@@ -116,6 +120,21 @@ def features_table(kept: list[dict[str, Any]], width: int | None) -> list[str]:
             Column("hop", [str(one["hop_samples"]) for one in kept], spare=3),
             Column("teacher", [one["teacher"][:8] for one in kept], left=True, spare=5),
             Column("corpus", [one["corpus"][:8] for one in kept], left=True, spare=5),
+        ],
+        width,
+    )
+
+
+def trainings_table(trained: list[dict[str, Any]], width: int | None) -> list[str]:
+    """The trainings that trials share, as lines of a table that is at most so wide."""
+    from raysearch.front.table import Column, fitted
+
+    days = [datetime.fromtimestamp(one["used_s"], UTC).date().isoformat() for one in trained]
+    return fitted(
+        [
+            Column("training", [one["digest"] for one in trained], left=True),
+            Column("MB", [f"{one['bytes'] / 1e6:,.1f}" for one in trained]),
+            Column("last used", days, left=True),
         ],
         width,
     )

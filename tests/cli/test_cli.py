@@ -140,6 +140,17 @@ def test_kept_features_are_a_table_below_the_label_sets(monkeypatch: pytest.Monk
     assert found == {"kind": "features", **one}
 
 
+def test_shared_trainings_are_a_table_of_their_own(tmp_path: Path) -> None:
+    store = SearchFolder(tmp_path, "").store.trainings
+    store.get_or_train("fedcba9876543210", lambda folder: (folder / "content").write_bytes(b"1" * 2_000_000))
+    os.utime(tmp_path / "_store/trainings/fedcba9876543210/complete", (86_400, 86_400))
+    head, row = CliRunner().invoke(app, ["targets", "ls", "--storage", str(tmp_path)]).stdout.splitlines()
+    assert head.split() == ["training", "MB", "last", "used"]
+    assert row.split() == ["fedcba9876543210", "2.0", "1970-01-02"]
+    (found,) = json.loads(CliRunner().invoke(app, ["targets", "ls", "--storage", str(tmp_path), "--json"]).stdout)
+    assert (found["kind"], found["digest"], found["used_s"]) == ("training", "fedcba9876543210", 86_400.0)
+
+
 def test_version_is_the_packages_own() -> None:
     found = CliRunner().invoke(app, ["--version"])
     assert (found.exit_code, found.stdout) == (0, f"raysearch {__version__}\n")
