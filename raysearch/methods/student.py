@@ -30,14 +30,12 @@ def student_for(trial: Trial[Any], config: AnyConfig, training: TrainingSettings
 def report_untrained(trial: Trial[Any], encoder: Encoder, heads: Mapping[str, Any] | None = None) -> Iterator[Report]:
     """Yields one report for a student that is taken as it is: at rung 0 if that is asked for, else at the last rung.
 
-    `heads` are those that it has, by task. No other one is trained for these tasks. Test is read too, because a trial
-    that is left at rung 0 is complete.
+    `heads` are those that it has, by task. Test is read too, because a trial that is left at rung 0 is complete.
     """
     # What is judged is what lies on disk, as with trained students.
     judged = saved(encoder, trial.folder / "student", trial.device)
-    errors = trial.evaluate(judged, True, heads, probed=False) if heads else trial.evaluate(judged, True)
     step = 0 if trial.rungs[0] == 0 else trial.rungs[-1]
-    yield Report(step, errors, final=step == trial.rungs[-1])
+    yield Report(step, trial.evaluate(judged, True, heads), final=step == trial.rungs[-1])
 
 
 def is_begun(trial: Trial[Any]) -> bool:

@@ -21,7 +21,7 @@ from raysearch.errors import InputError
 from raysearch.methods.settings import block_numbers
 from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
-from raysearch.planning.shared_training import probed_untrained, shared_trainings
+from raysearch.planning.shared_training import probed_tasks, shared_trainings
 from raysearch.planning.update_cost import macs_per_s, states_asked, update_cost
 from raysearch.planning.wanted_heads import wanted_head
 from raysearch.planning.wanted_labels import asked_targets
@@ -79,12 +79,11 @@ class Planner:
         cost = update_cost(settings, student, self.teacher, spec.workers.num_workers, kept=kept)
         training = self.pace.seconds(updates * cost.macs, updates * settings.training.accumulate)
         read_s = updates * cost.audio_s * self.pace.reading_s * self._read_again
-        tasks, hours = spec.tasks, self.hours
+        tasks, hours = probed_tasks(settings, spec.tasks), self.hours
         rungs = []
         for rung in spec.rung_updates(method):
             held_out_h = hours.dev + (hours.test if rung in (0, updates) else 0.0)
-            probed = tasks if rung else probed_untrained(settings, tasks)
-            rungs.append(self.pace.seconds(*self._judging(student, probed, held_out_h)))
+            rungs.append(self.pace.seconds(*self._judging(student, tasks, held_out_h)))
         return Range(*(sum(parts) + read_s for parts in zip(training, *rungs, strict=True)))
 
     @property

@@ -49,8 +49,8 @@ def shared_trainings(spec: Spec, teacher: AnyConfig) -> list[SharedTraining]:
     return found
 
 
-def probed_untrained(settings: Any, tasks: Sequence[Any]) -> list[Any]:
-    """The tasks for which a head is trained on a student at rung 0. For another one it comes with a head."""
+def probed_tasks(settings: Any, tasks: Sequence[Any]) -> list[Any]:
+    """The tasks for which a head is trained to judge a student of these settings. A slice comes with one for a task."""
     read = settings.supernet.read_task([task.kind for task in tasks]) if isinstance(settings, SupernetSettings) else ""
     return [task for task in tasks if task.kind != read]
 

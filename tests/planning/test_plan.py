@@ -84,7 +84,7 @@ def test_supernet_is_trained_once_before_the_first_trial() -> None:
     assert Planner(searched, TEACHER, HOURS, PACE, PACE).shared_s().likely == 0.0
 
 
-def test_rung_zero_of_a_supernet_trains_no_head_that_it_has_already() -> None:
+def test_slice_is_judged_without_a_probe_where_it_has_a_head() -> None:
     changes = {"method": "supernet", "student": {}, "space": {}, "distillation": {"layers": [6]}}
     found = {}
     for weight in (0.0, 1.0):

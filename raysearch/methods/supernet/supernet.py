@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from raysearch.encoder.config import AnyConfig, EncoderConfig
@@ -66,6 +67,9 @@ class Supernet:
         sub = SliceSpace(settings.supernet, supernet.encoder.config).of(settings.student)
         student, heads = supernet.slice(sub, settings.training.dropout)
         judged = supernet.judged(student, heads)
+        if judged:
+            # A probe beside the shared head would take longer than all else, and as long as the training of a slice.
+            trial = replace(trial, evaluate=partial(trial.evaluate, probed=False))
         if trial.rungs[0] == 0:
             # A trial that has been trained already is past this rung.
             if not is_begun(trial):

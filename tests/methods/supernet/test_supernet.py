@@ -123,6 +123,7 @@ def test_other_settings_of_the_supernet_are_another_one(trial) -> None:
 def test_slice_that_is_trained_on_reports_at_its_rungs_and_learns(trial) -> None:
     first, last = Supernet().run(trial())
     assert [(first.step, first.final), (last.step, last.final)] == [(0, False), (2, True)]
+    assert (last.metrics["final"], last.metrics["probed"]) == (1.0, 0.0)
     assert last.metrics["eval/per"] != first.metrics["eval/per"]
     assert {"train/cosine", "train/read", "train/loss"} <= last.metrics.keys()
 
