@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from raysearch.methods.table import METHODS, load_method
+from raysearch.search.checks.possible import refuse_impossible
 from raysearch.spec.loading import parse_spec
+from raysearch.teachers.shape import known_shape
 
 FOLDER = Path(__file__).parents[2] / "docs/methods"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md") if path.stem != "index"}
@@ -50,6 +52,14 @@ def test_every_method_has_settings_and_a_document() -> None:
     assert {method for method, _, _ in rows()} == set(METHODS)
     specs = [parse_spec(document, where=f"{name}.md") for name, document in documents().items()]
     assert {method for spec in specs for method in spec.methods} == set(METHODS)
+
+
+@pytest.mark.parametrize("name", documents())
+def test_no_document_is_impossible(name: str) -> None:
+    spec = parse_spec(documents()[name], where=f"{name}.md")
+    shape = known_shape(spec.teacher)
+    assert shape is not None
+    refuse_impossible(spec, shape)
 
 
 def test_every_method_is_in_the_index() -> None:
