@@ -23,7 +23,7 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import full_disk
-from raysearch.lanes.mailbox import GO, STOP, Mailbox
+from raysearch.lanes.mailbox import GO, Mailbox
 
 POLL_S = 2.0
 """Seconds after which a lane that waits for a report looks whether its workers still live."""
@@ -123,7 +123,7 @@ def _told(raised: list[BaseException], failure: Exception) -> InputError | WorkE
 class Lane(tune.Trainable):  # type: ignore[misc]
     """One lane as Tune sees it: an actor for one trial, which `reset_config` gives the next trial when that one ends.
 
-    While a trial runs, its workers wait at each report for GO or STOP. The final report, or a failure, needs no answer.
+    Its workers wait at each report for one message: GO if the trial goes on, or else the next order.
     """
 
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
@@ -136,9 +136,6 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        # Tune took the last trial away at a rung: its workers still wait to hear whether it goes on.
-        if self._waiting:
-            self._send(STOP)
         self._begin(new_config)
         return True
 
@@ -152,8 +149,6 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         return {"number": self._number, "report": report, "done": done}
 
     def cleanup(self) -> None:
-        if self._waiting:
-            self._send(STOP)
         self._send(None)  # no order: the workers' loop ends
         self._workers.join(timeout=10)
         ray.kill(self._mailbox)

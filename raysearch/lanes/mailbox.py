@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-GO, STOP = "go", "stop"
-"""The two answers of a lane to a report that is not the trial's last: train on, or take the next order."""
+GO = "go"
+"""A lane's answer to a report after which the trial goes on. Any other message ends the trial: it is the next order, or
+None if there are no more."""
 
 
 class Mailbox:
     """An actor with two queues: `down` carries orders to the workers, `up` carries their reports to the lane.
 
-    Its methods are asynchronous, so that a `get` which waits for a message does not block the `put` that brings it.
+    Its methods are asynchronous, so that a `get` which waits for a message does not block the `put` that brings it. Ray
+    may then run two calls of `put` in either order. So each side sends one message, and waits for the other's answer.
     """
 
     def __init__(self) -> None:

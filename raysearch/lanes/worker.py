@@ -27,7 +27,7 @@ from raysearch.files.disk import full_disk
 from raysearch.files.remote import Remote
 from raysearch.lanes.board import board_of
 from raysearch.lanes.flights import one_at_a_time
-from raysearch.lanes.mailbox import STOP
+from raysearch.lanes.mailbox import GO
 from raysearch.lanes.workplace import Workplace
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
@@ -45,20 +45,26 @@ def serve_lane(config: dict[str, Any]) -> None:
     workplace = _workplace(setup, get_device())
     post = _Post(config["mailbox"])
     board = board_of(setup["folder"], setup["uri"])
-    while (order := post.receive()) is not None:
+    order = post.receive()
+    while order is not None:
         spent_s, began_s = order["spent_s"], time.monotonic()
+        answer, owed = GO, True  # a report is owed from the order, or from GO, until it is sent
         try:
             with board.posting(f"trial {order['number']}") if post.first else nullcontext():
                 for report in _reports(workplace, order, setup):
                     spent_s += time.monotonic() - began_s
                     metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
                     post.send({"step": report.step, "metrics": metrics, "final": report.final})
-                    if report.final or post.receive() == STOP:
+                    owed = False
+                    if report.final or (answer := post.receive()) != GO:
                         break
                     # A trial is not charged for the time in which it waits for the lane's answer.
-                    began_s = time.monotonic()
+                    owed, began_s = True, time.monotonic()
         except Exception as err:  # whatever a method raises ends its trial only, and the lane lives on
-            post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
+            # A trial that has ended already, or was taken away, must not speak in the name of the next.
+            if owed:
+                post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
+        order = post.receive() if answer == GO else answer
 
 
 def train_teacher(config: dict[str, Any]) -> None:

@@ -1,6 +1,9 @@
 """How errors come back from workers: whatever wraps them, wrong input stays wrong input, in one line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +12,10 @@ from ray.train import TrainingFailedError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from raysearch.errors import InputError, WorkError
+from raysearch.lanes import worker
 from raysearch.lanes.lane import Lane, LaneSetup, run_alone, told
+from raysearch.lanes.mailbox import GO
+from raysearch.training.report import Report
 
 INPUT = InputError("corpus.root: /gone: no such folder; expected one that holds train")
 LONG = "Training failed due to worker errors:\n[Rank 0]\nTraceback (most recent call last):\n"
@@ -72,3 +78,84 @@ def test_trial_whose_workers_ended_by_wrong_input_fails_by_it(monkeypatch: pytes
     lane._ended, lane._patience_s, lane._answer = INPUT, 60.0, None
     monkeypatch.setattr("ray.wait", lambda answers, timeout: ([], answers))
     assert lane._receive() == {"cause": "input", "error": str(INPUT), "metrics": {}}
+
+
+class Post:
+    """Stands for the mailbox of one worker: what the lane answers to each report, one message for each."""
+
+    first = True
+
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers, self.sent = answers, []
+
+    def receive(self) -> Any:
+        return self.answers.pop(0)
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+
+def served(
+    monkeypatch: pytest.MonkeyPatch, answers: list[Any], broken: int = 0, whole: bool = False
+) -> list[tuple[str, int]]:
+    """What a worker reports of trials with rungs 0 and 9, as pairs of the trial's number or the cause, and the step.
+
+    The `broken` trial fails after rung 0 unless it is `whole`, and the posting of its works fails as it ends.
+    """
+    post = Post(answers)
+
+    def reports(_: Any, order: dict[str, Any], __: Any) -> Iterator[Report]:
+        yield Report(0, {"of": order["number"]}, final=False)
+        if order["number"] == broken and not whole:
+            raise OSError(28, "No space left on device")
+        yield Report(9, {"of": order["number"]}, final=True)
+
+    @contextmanager
+    def posting(place: str) -> Iterator[None]:
+        yield
+        if place == f"trial {broken}":
+            raise OSError(28, "No space left on device")
+
+    for name, stands in {
+        "_Post": lambda _: post,
+        "_workplace": lambda *_: None,
+        "get_device": lambda: None,
+        "board_of": lambda *_: SimpleNamespace(posting=posting),
+        "_reports": reports,
+    }.items():
+        monkeypatch.setattr(worker, name, stands)
+    worker.serve_lane({"setup": {"folder": "", "uri": ""}, "mailbox": None})
+    assert post.answers == []
+    return [(one.get("cause") or str(one["metrics"]["of"]), one.get("step", -1)) for one in post.sent]
+
+
+def order(number: int) -> dict[str, Any]:
+    return {"number": number, "spent_s": 0.0}
+
+
+def test_each_report_has_one_answer_and_the_next_order_ends_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two messages at once might come in either order: the order was then taken for leave to go on."""
+    assert served(monkeypatch, [order(1), order(2), GO, order(3), None]) == [("1", 0), ("2", 0), ("2", 9), ("3", 0)]
+    assert served(monkeypatch, [None]) == []
+
+
+def test_trial_that_breaks_says_so_but_not_in_the_name_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert served(monkeypatch, [order(1), GO, order(2), None], broken=1) == [("1", 0), ("disk", -1), ("2", 0)]
+    taken_away = [order(1), order(2), GO, None]
+    assert served(monkeypatch, taken_away, broken=1) == [("1", 0), ("2", 0), ("2", 9)]
+    ended = [order(1), GO, order(2), None]
+    assert served(monkeypatch, ended, broken=1, whole=True) == [("1", 0), ("1", 9), ("2", 0)]
+
+
+def test_lane_sends_one_message_for_each_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    lane = Lane.__new__(Lane)
+    monkeypatch.setattr(Lane, "_send", lambda self, message: sent.append(message))
+    monkeypatch.setattr(Lane, "_receive", lambda self: {"final": False})
+    lane._mailbox = SimpleNamespace(get=SimpleNamespace(remote=lambda way: None))
+    lane._begin({"patience_s": 1.0, "suggestion": order(1)})
+    lane.step()
+    lane.reset_config({"patience_s": 1.0, "suggestion": order(2)})
+    lane.step()
+    lane.step()
+    assert sent == [order(1), order(2), GO]
