@@ -101,7 +101,7 @@ def test_name_that_a_search_of_another_folder_has_in_the_database_is_refused(tmp
 def test_teacher_that_is_not_there_is_said_before_the_corpus_is_read(tmp_path: Path) -> None:
     gone = tmp_path / "nowhere"
     spec = spec_with(teacher={"source": f"hf:{gone}"}, corpus={"kind": "an4", "root": str(tmp_path / "no corpus")})
-    with pytest.raises(InputError, match=rf"^teacher\.source: 'hf:{gone}': not there; expected a folder"):
+    with pytest.raises(InputError, match=r"^teacher\.source: 'hf:.*: not there; expected a folder"):
         start_search(spec, SearchFolder(tmp_path, "tiny"), study_url="", tracking="", address=None, say=print)
     assert not (tmp_path / "tiny").exists()
 

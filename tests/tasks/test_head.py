@@ -25,7 +25,7 @@ def kept(encoder, corpus: Corpus, tmp_path: Path) -> Path:
 
 
 def test_errors_of_each_cut_are_kept_beside_the_head(encoder, corpus: Corpus, tmp_path: Path) -> None:
-    task = Phonemes(PhonemesSettings(updates=2, batch_s=3.0))
+    task = Phonemes(PhonemesSettings(updates=2, batch_s=3.0, lrs=[1e-3]))
     how = {"device": CPU, "seed": 0, "keep": tmp_path}
     first = evaluate_all([task], encoder, corpus, test=False, **how)
     assert first["eval/per"] > 0
