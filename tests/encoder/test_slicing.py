@@ -27,7 +27,7 @@ def gated_encoder(config: EncoderConfig, units=ALL, std: float = 2.0) -> GatedEn
     return gated
 
 
-def assert_same(gated: GatedEncoder, rows: int = 2) -> Encoder:
+def assert_same(gated: GatedEncoder, rows: int = 2, atol: float = 5e-5) -> Encoder:
     samples_B = torch.tensor([6000, 4000][:rows])
     audio_BS = torch.randn(rows, 6000)
     with torch.no_grad():
@@ -36,7 +36,7 @@ def assert_same(gated: GatedEncoder, rows: int = 2) -> Encoder:
         small = sliced.eval()(audio_BS, samples_B)
     assert sliced.config == config
     for one, other in zip((masked.output_BTD, *masked.hidden), (small.output_BTD, *small.hidden), strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-5, atol=5e-5)
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=atol)
     return sliced
 
 
@@ -52,7 +52,8 @@ def test_slice_of_random_gates_equals_mask(config, seed):
 @given(config=encoder_configs(), seed=st.integers(0, 99))
 def test_slice_of_any_encoder_equals_mask(config, seed):
     torch.manual_seed(seed)
-    assert_same(gated_encoder(config))
+    # A norm over two or three channels that are nearly equal magnifies rounding. A wrong slice differs by tenths.
+    assert_same(gated_encoder(config), atol=1e-3)
 
 
 @each_kind

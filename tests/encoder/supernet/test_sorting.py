@@ -43,7 +43,7 @@ def test_any_encoder_sorted_then_the_output_is_the_same(config: EncoderConfig, s
     torch.manual_seed(seed)
     expected, found = in_order(lively(config), SHORT_INPUTS)
     # A LayerNorm of a few channels that hardly differ magnifies how they were rounded.
-    assert_same(found, expected, atol=5e-5)
+    assert_same(found, expected, atol=1e-3)
 
 
 @each_kind
