@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,7 +129,7 @@ def trainings_table(trained: list[dict[str, Any]], width: int | None) -> list[st
     """The trainings that trials share, as lines of a table that is at most so wide."""
     from raysearch.front.table import Column, fitted
 
-    days = [datetime.fromtimestamp(one["used_s"], UTC).date().isoformat() for one in trained]
+    days = [datetime.fromtimestamp(one["used_s"], timezone.utc).date().isoformat() for one in trained]
     return fitted(
         [
             Column("training", [one["digest"] for one in trained], left=True),
