@@ -56,6 +56,8 @@ def export_trial(
     # Loaded before anything is written: a damaged checkpoint leaves no folder behind.
     recogniser = Recogniser.of_trial(trial, settings.kind)
     config = recogniser.encoder.config
+    if "pt2" in formats and recogniser.recurrent:
+        raise InputError("--format: pt2; expected onnx or safetensors, as torch alone cannot load a recurrent head")
     # The folder gets its name when all of it is written, so that a killed export is not taken for a whole one.
     with whole_folder(out) as part:
         recogniser.save(part / CHECKPOINT_NAME)

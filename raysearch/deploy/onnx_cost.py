@@ -1,7 +1,7 @@
 """Counts the MACs of an exported model in its ONNX graph, to show that what is shipped costs what the search said.
 
-Conv, MatMul and Gemm nodes are counted at one length, as `raysearch.encoder.cost` counts them. The mel filterbank, the
-statistics of norms and the weighted sum of layers are not counted.
+Conv, MatMul, Gemm and LSTM nodes are counted at one length, as `raysearch.encoder.cost` counts them. The mel
+filterbank, the statistics of norms and the weighted sum of layers are not counted.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
     if node.op_type == "Conv":
         # The shape of a weight is (out, in / groups, kernel). Each output value costs the product of all but the first.
         return prod(output) * prod(shapes[node.input[1]][1:])
+    if node.op_type == "LSTM":
+        # The output is (frames, directions, recordings, units), and each direction has a slice of the weights.
+        places = output[0] * output[2]
+        return places * sum(prod(shapes[name]) for name in node.input[1:3])
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
     return prod(output) * shapes[node.input[0]][0 if transposed else -1]
 
@@ -58,7 +62,7 @@ def _shapes(model: onnx.ModelProto, samples: int) -> dict[str, tuple[int, ...]]:
     opened.CopyFrom(model)
     weights = {tensor.name: tuple(tensor.dims) for tensor in opened.graph.initializer}
     present = {value.name for value in opened.graph.output}
-    names = dict.fromkeys(name for node in _counted(model) for name in (*node.input[:2], *node.output))
+    names = dict.fromkeys(name for node in _counted(model) for name in (*node.input[:3], *node.output[:1]))
     wanted = [name for name in names if name not in weights]
     opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
     options = onnxruntime.SessionOptions()
@@ -78,7 +82,7 @@ def in_module(node: onnx.NodeProto, *names: str) -> bool:
 
 def _counted(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     for node in model.graph.node:
-        if node.op_type in ("Conv", "MatMul", "Gemm") and not in_module(node, *UNCOUNTED):
+        if node.op_type in ("Conv", "MatMul", "Gemm", "LSTM") and not in_module(node, *UNCOUNTED):
             yield node
 
 

@@ -20,6 +20,7 @@ import torch
 from onnx import TensorProto
 from torch.export import Dim, ExportedProgram
 
+from raysearch.deploy.both_ways import TRANSLATIONS
 from raysearch.deploy.onnx_cost import UNCOUNTED, in_module
 from raysearch.deploy.runtime.transcribe import METADATA_KEY, Layout
 from raysearch.deploy.speech_model import Recogniser
@@ -70,6 +71,7 @@ def to_onnx(program: ExportedProgram, output: str = "log_probs") -> onnx.ModelPr
             input_names=["audio", "samples"],
             output_names=[output, "frames"],
             dynamo=True,
+            custom_translation_table=TRANSLATIONS,
             opset_version=OPSET,
             verbose=False,
         )
@@ -82,7 +84,7 @@ def write_onnx(model: onnx.ModelProto, meaning: Layout, precision: Precision, fi
     """Writes the model in a precision, with its layout as metadata. Input and output stay float32.
 
     `fp16` halves weights and most arithmetic, but not the mel filterbank's. `int8` quantises the weights of the linear
-    layers and, at run time, what enters them.
+    layers and, at run time, what enters them. Recurrent layers stay in fp32.
     """
     convert = {"fp32": lambda model: model, "fp16": _half, "int8": _quantised}[precision]
     # A copy, since one traced model is written in several precisions.
@@ -101,7 +103,8 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     # the mel filterbank, or to the GroupNorm over frames, stays in fp32. Nodes are in order of execution.
     nodes = list(copy.graph.node)
     last = max((i for i, node in enumerate(nodes) if in_module(node, *UNCOUNTED)), default=-1)
-    kept = [node.name for node in nodes[: last + 1]]
+    # onnxruntime has no LSTM in half precision on a CPU.
+    kept = [node.name for i, node in enumerate(nodes) if i <= last or node.op_type == "LSTM"]
     half: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=kept)
     # The converter adds the same cast once for each kept node that reads an input, which onnxruntime refuses.
     seen: set[str] = set()

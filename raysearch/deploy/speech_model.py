@@ -14,15 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import remove_parametrizations
 
+from raysearch.deploy.both_ways import traceable
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.encoder import Encoder
-from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
+from raysearch.tasks.ctc.superb_heads import RecurrentHead
 from raysearch.tasks.ctc.tokens import OutputHead
 from raysearch.tasks.fields.head import FieldHead
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig, head_folder, load_head
+from raysearch.tasks.speaker.backend_cost import fewest_samples, shortest
 
 
 class SpeechModel(nn.Module):
@@ -39,6 +41,9 @@ class SpeechModel(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, T, V) and the number of valid frames of each row (B)."""
         encoded = self.encoder(audio_BS, samples_B)
+        if isinstance(self.head, RecurrentHead):
+            x_BTD = torch.einsum("l,lbtd->btd", self.head.mix_L.softmax(0), encoded.normalised_LBTD)
+            return self.head.rows(x_BTD, encoded.frames_B).log_softmax(-1), encoded.frames_B
         reads_output = isinstance(self.head, OutputHead)
         states_LBTD = encoded.output_BTD[None] if reads_output else encoded.normalised_LBTD
         logits_NV = self.head(states_LBTD.flatten(1, 2))
@@ -119,7 +124,9 @@ class Recogniser:
         ChosenHead(self.head.config, self.head.module, None).save(folder)
 
     def model(self) -> SpeechModel | SpeakerModel | FieldModel:
-        """The module for inference, in which the normalised weight of the position convolution is worked out once."""
+        """The module for inference, in which the normalised weight of the position convolution is worked out once, and
+        which can be traced.
+        """
         # Not a deep copy: that would share its parametrised class with the original, which would lose its weight.
         encoder = build_encoder(self.encoder.config)
         encoder.load_state_dict(self.encoder.state_dict())
@@ -129,12 +136,20 @@ class Recogniser:
         if isinstance(head, FieldHead):
             return FieldModel(encoder, head).eval().requires_grad_(False)
         kind = SpeakerModel if isinstance(self.head.config, SpeakerHeadConfig) else SpeechModel
+        head = traceable(head) if isinstance(head, RecurrentHead) else head
         return kind(encoder, head).eval().requires_grad_(False)
 
     @property
+    def recurrent(self) -> bool:
+        """Whether the head is recurrent. torch alone could not load the traced program of such a one."""
+        return isinstance(self.head.module, RecurrentHead)
+
+    @property
     def min_samples(self) -> int:
-        """Samples of the shortest recording that gives a frame."""
-        return next(n for n in range(1, 1 << 20) if frames(self.encoder.config, n) > 0)
+        """Samples of the shortest recording that gives a frame, or as many as a speaker's back end needs."""
+        head = self.head.config
+        needed = shortest(head.backend) if isinstance(head, SpeakerHeadConfig) else 1
+        return fewest_samples(self.encoder.config, needed)
 
     @property
     def equal_lengths(self) -> bool:

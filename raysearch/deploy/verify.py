@@ -25,6 +25,7 @@ from raysearch.deploy.runners import run_checkpoint, run_file
 from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ, Audio, Run
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
+from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 from raysearch.front.table import Column, plain
 from raysearch.storage.folder import SearchFolder
@@ -190,6 +191,8 @@ def _macs(file: Path, recogniser: Recogniser) -> Check:
     got = found.encoder
     if isinstance(head, SpeakerHeadConfig):
         expected, got = expected + backend_macs(head.backend, config, samples), found.encoder + found.head
+    elif superb := head.superb:
+        expected, got = expected + superb.macs([frames(config, samples)]), found.encoder + found.head
     return Check(f"{file.name}: MACs of 10 s", f"{expected:,}", f"{got:,}", "0", got == expected)
 
 

@@ -25,7 +25,16 @@ from raysearch.teachers.settings import TeacherSettings
 
 COST_OBJECTIVES = ("macs", "params")
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
-LATER_OF_TASKS = {"mask_time": 0, "mask_channels": 0, "dropout": 0, "layer_drop": 0, "frozen": 0, "segments": 0}
+LATER_OF_TASKS = {
+    "mask_time": 0,
+    "mask_channels": 0,
+    "dropout": 0,
+    "layer_drop": 0,
+    "frozen": 0,
+    "segments": 0,
+    "head": "linear",
+    "loss": "aam",
+}
 """Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
 they are no part of a digest, and documents from before keep theirs."""
 
@@ -272,6 +281,8 @@ class Spec(Settings):
             for key, off in LATER_OF_TASKS.items():
                 if task.get(key) == off:
                     del task[key]
+            if "head" not in task:  # a linear head has no width of its own
+                task.pop("head_width", None)
         for group in LATER_GROUPS:
             if not document[group]:
                 del document[group]

@@ -25,8 +25,9 @@ from raysearch.tasks.disturbed_encoder import dropped_blocks, masked_features
 from raysearch.tasks.layers import hidden_layers
 from raysearch.tasks.learner import Learner
 from raysearch.tasks.optimiser import Optimiser
-from raysearch.tasks.probe import Trained
+from raysearch.tasks.probe import Trained, drawing
 from raysearch.tasks.settings import HeadSettings
+from raysearch.tasks.superb import clip_of
 from raysearch.training.process import own_share, synchronise_norms, world_size
 
 
@@ -48,12 +49,11 @@ def finetune(
     tuned = deepcopy(encoder).to(device).requires_grad_(True).train()
     set_dropout(tuned, settings.dropout)
     synchronise_norms(tuned)
-    head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
-    optimiser = Optimiser([(tuned, settings.encoder_lr), (head, settings.head_lr)], settings.updates)
     batches = TrainingBatches(cuts, store, settings.batch_s, seed).from_step(0)
-    # Dropout draws from torch's global generator. It is seeded here and given back as it was.
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with drawing(seed, device):
+        head = learner.head(encoder.config.depth + 1, encoder.config.width).to(device)
+        rates = [(tuned, settings.encoder_lr), (head, settings.head_lr)]
+        optimiser = Optimiser(rates, settings.updates, clip_of(settings))
         for step, batch in enumerate(islice(batches, settings.updates)):
             if settings.speed:
                 batch = vary_speed(batch, settings.speed, np.random.default_rng([seed, step]))
@@ -65,7 +65,7 @@ def finetune(
             loss = learner.loss(head, torch.cat(xs, dim=1), [x_LTD.shape[1] for x_LTD in xs], mine.cuts)
             optimiser.update(loss / (times * max(1, learner.count(batch.cuts))))
     set_dropout(tuned, 0.0)
-    return Trained(tuned.eval(), {settings.encoder_lr: head})
+    return Trained(tuned.eval(), {settings.encoder_lr: head.eval()})
 
 
 def _own_rows(batch: Batch) -> tuple[Batch, int]:

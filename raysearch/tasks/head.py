@@ -21,11 +21,14 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.files.whole import whole_file
 from raysearch.settings import Settings
+from raysearch.tasks.ctc.superb_heads import ProjectedHead, RecurrentHead, superb_head
 from raysearch.tasks.ctc.tokens import CtcHead, OutputHead, Tokens, Unit
 from raysearch.tasks.fields.head import FieldHead, build_field_head
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.tasks.superb import SuperbHead
 
+AnyCtcHead = CtcHead | OutputHead | ProjectedHead | RecurrentHead
 DOCUMENT_NAME, HEAD_WEIGHTS_NAME = "head.json", "head.safetensors"
 
 
@@ -40,6 +43,8 @@ class CtcHeadConfig(Settings):
     reads: Literal["layers", "output"] = "layers"
     """What the head reads. `layers`: a learned average of all LayerNormed hidden states; `output`: the encoder's
     output, as the heads of CTC teachers do."""
+    units: PositiveInt | None = None
+    """Units of SUPERB's head for what is read. None of a linear head."""
     layers: PositiveInt
     """Number of hidden states of the encoder: the front end's output and each block's."""
     width: PositiveInt
@@ -50,9 +55,18 @@ class CtcHeadConfig(Settings):
         """The symbols, with their tokens."""
         return Tokens(self.unit, tuple(self.symbols))
 
-    def build(self) -> CtcHead | OutputHead:
+    @property
+    def superb(self) -> SuperbHead | None:
+        """What SUPERB's head costs. None of a linear head."""
+        task = "asr" if self.unit == "characters" else "phonemes"
+        return None if self.units is None else SuperbHead(task, self.width, self.units, self.tokens.count)
+
+    def build(self) -> AnyCtcHead:
+        """A head with weights that are to be loaded, or drawn from torch's global generator."""
         if self.reads == "output":
             return OutputHead(self.width, self.tokens.count)
+        if self.units is not None:
+            return superb_head(self.unit, self.layers, self.width, self.tokens.count, self.units)
         return CtcHead(self.layers, self.width, self.tokens.count)
 
 
@@ -82,14 +96,24 @@ class FieldHeadConfig(Settings):
     """How the frames of a cut become one vector."""
     segments: PositiveInt = 1
     """Number of equal stretches of a cut whose means and maxima are taken."""
+    units: PositiveInt | None = None
+    """Units of SUPERB's head, which takes the mean of the frames. None of a linear head."""
     layers: PositiveInt
     """Number of hidden states that the head mixes: the front end's output and each block's."""
     width: PositiveInt
     """Width of the encoder."""
 
+    @property
+    def superb(self) -> SuperbHead | None:
+        """What SUPERB's head costs. None of a linear head."""
+        return None if self.units is None else SuperbHead("intent", self.width, self.units, sum(self._sizes))
+
     def build(self) -> FieldHead:
-        sizes = [len(values) for values in self.fields.values()]
-        return build_field_head(self.layers, self.width, sizes, self.pooling, self.segments)
+        return build_field_head(self.layers, self.width, self._sizes, self.pooling, self.segments, self.units)
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [len(values) for values in self.fields.values()]
 
 
 HeadConfig = CtcHeadConfig | SpeakerHeadConfig | FieldHeadConfig
@@ -121,13 +145,6 @@ class ChosenHead:
     module: nn.Module
     tuned: Encoder | None
     """The encoder that was trained with the head. None if the head sits on the student as it is."""
-
-    @classmethod
-    def of(cls, head: CtcHead, tokens: Tokens, tuned: Encoder | None) -> ChosenHead:
-        """A CTC head for these tokens."""
-        layers, width = len(head.mix_L), head.weight_VD.shape[1]
-        config = CtcHeadConfig(unit=tokens.unit, symbols=list(tokens.symbols), layers=layers, width=width)
-        return cls(config, head, tuned)
 
     @classmethod
     def of_output(cls, head: OutputHead, tokens: Tokens, layers: int) -> ChosenHead:

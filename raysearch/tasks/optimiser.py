@@ -1,7 +1,7 @@
 """The optimiser of heads: Adam, with a peak learning rate for each module.
 
-Rates rise over the first twelfth of the updates and then fall to zero in a straight line. Several processes share each
-batch out, and the weights are the same in all of them.
+Rates rise over the first twelfth of the updates and then fall to zero in a straight line. The gradients of a module may
+be clipped. Several processes share each batch out, and the weights are the same in all of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -29,10 +30,11 @@ def ramp(step: int, updates: int) -> float:
 class Optimiser:
     """Adam over several modules, each with its own peak learning rate."""
 
-    def __init__(self, rates: Sequence[tuple[nn.Module, float]], updates: int) -> None:
+    def __init__(self, rates: Sequence[tuple[nn.Module, float]], updates: int, clip: float | None = None) -> None:
+        """`clip` is the largest norm of the gradient of each module. By default it may have any."""
         self._adam = Adam([{"params": list(module.parameters()), "lr": lr} for module, lr in rates], betas=(0.9, 0.98))
         self._schedule = LambdaLR(self._adam, lambda step: ramp(step, updates))
-        self._done, self._updates = 0, updates
+        self._done, self._updates, self._clip = 0, updates, clip
 
     def update(self, loss: Tensor | None) -> None:
         """One step of all modules down the gradient of the loss.
@@ -46,6 +48,9 @@ class Optimiser:
         if world_size() > 1:
             parameters = [parameter for group in self._adam.param_groups for parameter in group["params"]]
             _add_up([parameter for parameter in parameters if parameter.requires_grad])
+        if self._clip is not None:
+            for group in self._adam.param_groups:
+                clip_grad_norm_(group["params"], self._clip)
         self._adam.step()
         self._schedule.step()
         self._done += 1

@@ -6,7 +6,7 @@ This file does not import torch, because documents are checked without it.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,9 +23,16 @@ class MaskSettings(Settings):
 
 
 class HeadSettings(MaskSettings):
-    """Settings of every task that trains a linear head on the encoder's hidden states. Masks, `dropout`, `layer_drop`
-    and `frozen` are for `finetune`."""
+    """Settings of every task that trains a head on the encoder's hidden states. Masks, `dropout`, `layer_drop` and
+    `frozen` are for `finetune`."""
 
+    superb_lr: ClassVar[float] = 1e-4
+    """Learning rate of SUPERB's head, as s3prl's configuration of the task has it."""
+    head: Literal["linear", "superb"] = "linear"
+    """What is trained on the learned average of the hidden states. `linear`: one linear layer; `superb`: SUPERB's head
+    for the task, which has a hidden layer or several."""
+    head_width: Width = 256
+    """Units of SUPERB's head in each hidden layer; its published number is the default."""
     mode: Literal["probe", "finetune"] = "probe"
     """What is trained. `probe`: the head alone, on a frozen encoder; `finetune`: the head and a copy of the encoder."""
     updates: Updates = 400
@@ -33,7 +40,8 @@ class HeadSettings(MaskSettings):
     batch_s: Seconds = 30.0
     """Seconds of audio in a batch."""
     lrs: list[float] = Field([3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0], min_length=1, max_length=100)
-    """Peak learning rates of heads in `probe`, ascending. Each trains a head, and the dev split chooses among them."""
+    """Peak learning rates of heads in `probe`, ascending. Each trains a head, and the dev split chooses among them. Of
+    SUPERB's head the published rate alone is the default."""
     head_lr: float = Field(1e-2, gt=0)
     """Peak learning rate of the head in `finetune`."""
     encoder_lr: float = Field(5e-4, gt=0)
@@ -48,6 +56,14 @@ class HeadSettings(MaskSettings):
     frozen: float = Field(0.0, ge=0, le=1)
     """Share of the updates, the first ones, in which the head learns alone. They cost a third of the others."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _published_rate(cls, given: Any) -> Any:
+        # Rates of linear heads are far too high for it, and seven recurrent heads at once would be too much.
+        if isinstance(given, dict) and given.get("head") == "superb" and "lrs" not in given:
+            return {**given, "lrs": [cls.superb_lr]}
+        return given
+
     @field_validator("lrs")
     @classmethod
     def _ascending(cls, lrs: list[float]) -> list[float]:
@@ -57,7 +73,7 @@ class HeadSettings(MaskSettings):
 
 
 class CtcSettings(HeadSettings):
-    """Settings of every task that reads symbols from frames with a linear CTC head."""
+    """Settings of every task that reads symbols from frames with a CTC head."""
 
 
 class AsrSettings(CtcSettings):
@@ -65,11 +81,15 @@ class AsrSettings(CtcSettings):
 
     kind: Literal["asr"] = "asr"
     metric: ClassVar[str] = "wer"
+    head_width: Width = 1024
+    """Units of SUPERB's head: of its linear layer, and of each of its two LSTM layers in each direction. Its published
+    number is the default."""
 
 
 class PhonemesSettings(CtcSettings):
     """Recognition of phones, as the corpus lists them in `custom.phones`."""
 
+    superb_lr: ClassVar[float] = 1e-2
     kind: Literal["phonemes"] = "phonemes"
     metric: ClassVar[str] = "per"
 
@@ -77,13 +97,13 @@ class PhonemesSettings(CtcSettings):
 class BackendSettings(Settings):
     """What turns an encoder's frames into one embedding of the speaker."""
 
-    kind: Literal["ecapa", "linear"] = "ecapa"
-    """Kind of back end. `ecapa`: ECAPA-TDNN; `linear`: mean and deviation over time, then one linear layer, as at the
-    end of an x-vector."""
+    kind: Literal["ecapa", "linear", "xvector"] = "ecapa"
+    """Kind of back end. `ecapa`: ECAPA-TDNN; `linear`: mean and deviation over time, then one linear layer; `xvector`:
+    SUPERB's x-vector, five layers over time, mean and deviation, and a linear layer."""
     channels: int = Field(512, ge=8, le=65_536, multiple_of=8)
-    """Channels C of ECAPA-TDNN. A linear back end has none."""
+    """Channels C of ECAPA-TDNN, or of an x-vector. A linear back end has none."""
     embedding: Width = 192
-    """Width of the embedding."""
+    """Width of the embedding. That of SUPERB's x-vector is 512."""
     layers: Literal["last", "sum"] = "last"
     """What the back end reads. `last`: the encoder's output; `sum`: a learned average of all LayerNormed hidden
     states."""
@@ -120,8 +140,11 @@ class SpeakerSettings(Settings):
     whole cuts and half the mean cosine of all pairs of their segments. 0 scores whole cuts alone."""
     backend: BackendSettings = BackendSettings(kind="linear", layers="sum")
     """The back end trained here."""
+    loss: Literal["aam", "am"] = "aam"
+    """The loss of the back end trained here. `aam`: the margin is added to the angle; `am`: it is taken from the
+    cosine, as in SUPERB, and is no angle then but a difference of cosines."""
     aam: AamSettings = AamSettings()
-    """The loss of the back end trained here."""
+    """Margin and scale of that loss."""
     updates: Updates = 300
     """Updates of the back end trained here."""
     batch: Count = 64
@@ -138,31 +161,40 @@ class SpeakerSettings(Settings):
         return self
 
 
-class ClassificationSettings(HeadSettings):
+class FieldSettings(HeadSettings):
+    """Settings of every task that decides fields of a whole recording. SUPERB's head takes the mean of the frames."""
+
+    pooling: Literal["attention", "mean+max"] = "mean+max"
+    """How frames become one vector in a linear head. `mean+max`: their mean and maximum; `attention`: each value
+    attends to frames of its own, which finds words in a long recording."""
+    segments: int = Field(1, ge=1, le=1_000)
+    """Number of equal stretches of a cut whose means and maxima are taken. More than one keeps the order of sounds."""
+
+    @model_validator(mode="after")
+    def _mean_of_all(self) -> FieldSettings:
+        if self.head == "superb" and self.segments > 1:
+            raise ValueError(f"segments: {self.segments} with head = superb; expected 1")
+        return self
+
+
+class ClassificationSettings(FieldSettings):
     """One class for each recording, as the corpus says it in `custom.label`. Where several corpora are joined, each has
     a head of its own, and figures are means over them, as in the LAPE benchmark."""
 
     kind: Literal["classification"] = "classification"
     metric: ClassVar[str] = "error"
-    pooling: Literal["attention", "mean+max"] = "mean+max"
-    """How frames become one vector. `mean+max`: their mean and maximum; `attention`: each value attends to frames of
-    its own, which finds words in a long recording."""
-    segments: int = Field(1, ge=1, le=1_000)
-    """Number of equal stretches of a cut whose means and maxima are taken. More than one keeps the order of sounds."""
     labels: float = Field(1.0, gt=0, le=1)
     """Share of the training split's labels that is used. Each class gives that share, and at least one cut."""
 
 
-class IntentSettings(HeadSettings):
+class IntentSettings(FieldSettings):
     """Intent and slots of a spoken request, as the corpus says them in `custom.intent` and `custom.slots`."""
 
     kind: Literal["intent"] = "intent"
     metric: ClassVar[str] = "error"
     pooling: Literal["attention", "mean+max"] = "attention"
-    """How frames become one vector. `mean+max`: their mean and maximum; `attention`: each value attends to frames of
-    its own, which finds words in a long recording."""
-    segments: int = Field(1, ge=1, le=1_000)
-    """Number of equal stretches of a cut whose means and maxima are taken. More than one keeps the order of sounds."""
+    """How frames become one vector in a linear head. `mean+max`: their mean and maximum; `attention`: each value
+    attends to frames of its own, which finds words in a long recording."""
     slots: list[str] | None = None
     """Slots to read, each from the values that it has in train. By default all are read; `[]` reads only the intent."""
 

@@ -12,10 +12,15 @@ from raysearch.encoder import cost
 from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
-from raysearch.tasks.ctc.tokens import CtcHead, Tokens
-from raysearch.tasks.head import ChosenHead
+from raysearch.tasks.ctc.tokens import CtcHead
+from raysearch.tasks.head import ChosenHead, CtcHeadConfig
 
 UNEQUAL = [Block(heads=2, head_width=8, ffn=24), Block(heads=3, head_width=4, ffn=0)]
+
+
+def kept(head: CtcHead) -> ChosenHead:
+    layers, width = len(head.mix_L), head.weight_VD.shape[1]
+    return ChosenHead(CtcHeadConfig(unit="phones", symbols=list("abcdef"), layers=layers, width=width), head, None)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +35,7 @@ def test_graph_macs_equal_the_closed_form(front_end) -> None:
     )
     head = CtcHead(3, 16, 7)
     nn.init.normal_(head.weight_VD)
-    recogniser = Recogniser(Encoder(config).eval(), ChosenHead.of(head, Tokens("phones", tuple("abcdef")), None))
+    recogniser = Recogniser(Encoder(config).eval(), kept(head))
     model: onnx.ModelProto = to_onnx(trace(recogniser))
     for samples in (400, 16_000, 48_077):
         found = graph_macs(model, samples)

@@ -18,9 +18,14 @@ from raysearch.encoder.slicing import slice_encoder
 from raysearch.encoder.supernet.shared_weights import slice_out
 from raysearch.encoder.supernet.sorting import sort_units
 from raysearch.encoder.supernet.sub_network import SubNetwork
-from raysearch.tasks.ctc.tokens import CtcHead, Tokens
-from raysearch.tasks.head import ChosenHead
+from raysearch.tasks.ctc.tokens import CtcHead
+from raysearch.tasks.head import ChosenHead, CtcHeadConfig
 from tests.encoder.small_encoders import small
+
+
+def kept(head: CtcHead) -> ChosenHead:
+    layers, width = len(head.mix_L), head.weight_VD.shape[1]
+    return ChosenHead(CtcHeadConfig(unit="phones", symbols=list("abcdef"), layers=layers, width=width), head, None)
 
 
 def test_waveform_model_with_group_norm_as_a_file_then_it_reads_quiet_recordings_together_as_alone(
@@ -36,7 +41,7 @@ def test_waveform_model_with_group_norm_as_a_file_then_it_reads_quiet_recordings
     )
     head = CtcHead(2, 16, 7)
     nn.init.normal_(head.weight_VD)
-    recogniser = Recogniser(Encoder(config).eval(), ChosenHead.of(head, Tokens("phones", tuple("abcdef")), None))
+    recogniser = Recogniser(Encoder(config).eval(), kept(head))
     assert not layout(recogniser).equal_lengths
     # Half precision knows nothing of the variance of so quiet a recording.
     audio_BS = 1e-3 * np.random.default_rng(0).standard_normal((2, 16_000)).astype(np.float32)
@@ -74,7 +79,7 @@ def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(what: st
     encoder = whisper(what)
     head = CtcHead(encoder.config.depth + 1, encoder.config.width, 7)
     nn.init.normal_(head.weight_VD)
-    recogniser = Recogniser(encoder, ChosenHead.of(head, Tokens("phones", tuple("abcdef")), None))
+    recogniser = Recogniser(encoder, kept(head))
     write_onnx(to_onnx(trace(recogniser)), layout(recogniser), "fp32", tmp_path / "model.onnx")
     file, run = OnnxModel(tmp_path / "model.onnx"), run_checkpoint(recogniser)
     rng = np.random.default_rng(0)

@@ -23,8 +23,8 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError, counted
 from raysearch.evidence.kept import judged_cuts
 from raysearch.tasks.ctc.fit import check_fit
+from raysearch.tasks.ctc.superb_heads import RecurrentHead
 from raysearch.tasks.ctc.tokens import (
-    CtcHead,
     Tokens,
     Unit,
     count_infeasible,
@@ -35,10 +35,10 @@ from raysearch.tasks.ctc.tokens import (
     reference,
 )
 from raysearch.tasks.finetune import finetune
-from raysearch.tasks.head import ChosenHead, CtcHeadConfig
+from raysearch.tasks.head import AnyCtcHead, ChosenHead, CtcHeadConfig
 from raysearch.tasks.interval import rate_interval
-from raysearch.tasks.layers import encode, states_for
-from raysearch.tasks.probe import Trained, probe
+from raysearch.tasks.layers import at_rest, encode, states_for
+from raysearch.tasks.probe import Trained, drawing, probe
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import CtcSettings
 from raysearch.tasks.task import Evaluated
@@ -89,20 +89,35 @@ class Reading:
 
 
 class CtcLearner:
-    """Teaches a CTC head what is said in the given cuts."""
+    """Teaches a CTC head what is said in the given cuts. `units` are those of SUPERB's head; a linear head has none."""
 
-    def __init__(self, tokens: Tokens, cuts: Iterable[MonoCut]) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: Tokens, cuts: Iterable[MonoCut], units: int | None = None) -> None:
+        self._tokens, self._units = tokens, units
         self._targets = {cut.id: tokens.encode(cut) for cut in cuts}
 
-    def head(self, layers: int, width: int) -> CtcHead:
-        return CtcHead(layers, width, self._tokens.count)
+    def head(self, layers: int, width: int) -> AnyCtcHead:
+        return self.config(layers, width).build()
+
+    def config(self, layers: int, width: int) -> CtcHeadConfig:
+        """What is kept of a head beside its weights."""
+        return CtcHeadConfig(
+            unit=self._tokens.unit, symbols=list(self._tokens.symbols), units=self._units, layers=layers, width=width
+        )
 
     def count(self, cuts: Sequence[MonoCut]) -> int:
         return sum(len(self._targets[cut.id]) for cut in cuts)
 
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
-        return ctc_loss(pad(head(x_LND), frames), torch.tensor(frames), [self._targets[cut.id] for cut in cuts])
+        return ctc_loss(
+            pad(logits(head, x_LND, frames), frames), torch.tensor(frames), [self._targets[cut.id] for cut in cuts]
+        )
+
+
+def logits(head: nn.Module, x_LND: Tensor, frames: Sequence[int]) -> Tensor:
+    """The logits of each frame (N, V). The cuts lie end to end and have so many frames each."""
+    # Only a recurrent head must know where a cut ends.
+    found: Tensor = head(x_LND, frames) if isinstance(head, RecurrentHead) else head(x_LND)
+    return found
 
 
 class CtcTask:
@@ -139,7 +154,8 @@ class CtcTask:
         # A symbol that only dev or test has cannot be learned, so it must not become an output of the head.
         tokens = Tokens.from_cuts(train, self.unit)
         learn = probe if self.settings.mode == "probe" else finetune
-        trained = learn(encoder, train, CtcLearner(tokens, train), self.settings, corpus.audio, device, seed, precision)
+        learner = CtcLearner(tokens, train, self._units)
+        trained = learn(encoder, train, learner, self.settings, corpus.audio, device, seed, precision)
         readings = read(trained, tokens, dev, corpus.audio, device, precision)
         scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
         # Of rates with the same error the lowest is taken, so that the choice depends on no order.
@@ -158,9 +174,8 @@ class CtcTask:
             test_score = readings[best].score(self.item, seed)
         # A probe leaves the student as it is, so only a fine-tuned copy is kept beside the head.
         tuned = trained.encoder if trained.encoder is not encoder else None
-        head = trained.heads[best]
-        assert isinstance(head, CtcHead)
-        return Evaluated(scores[best], test_score, details, ChosenHead.of(head, tokens, tuned))
+        config = learner.config(encoder.config.depth + 1, encoder.config.width)
+        return Evaluated(scores[best], test_score, details, ChosenHead(config, trained.heads[best], tuned))
 
     def judge(
         self,
@@ -188,19 +203,29 @@ class CtcTask:
     def new_head(self, corpus: Corpus, encoder: AnyConfig) -> ChosenHead:
         """A head that has learned nothing yet, for the symbols of the training split."""
         tokens = Tokens.from_cuts(self._labelled(corpus, "train"), self.unit)
-        return ChosenHead.of(CtcHead(encoder.depth + 1, encoder.width, tokens.count), tokens, None)
+        config = CtcLearner(tokens, [], self._units).config(encoder.depth + 1, encoder.width)
+        with drawing(0, torch.device("cpu")):
+            return ChosenHead(config, config.build(), None)
 
     def learner(self, corpus: Corpus, head: ChosenHead) -> CtcLearner:
         """What teaches this head what is said in the training split."""
         assert isinstance(head.config, CtcHeadConfig)
-        return CtcLearner(head.config.tokens, self._labelled(corpus, "train"))
+        return CtcLearner(head.config.tokens, self._labelled(corpus, "train"), head.config.units)
 
     def suits(self, head: ChosenHead, corpus: Corpus) -> bool:
-        """Whether a head can learn the task on this corpus: it reads the task's unit and knows all symbols of train."""
+        """Whether a head can learn the task on this corpus: it is the kind of head that the settings ask for, reads the
+        task's unit and knows all symbols of train.
+        """
         if not isinstance(head.config, CtcHeadConfig) or head.config.unit != self.unit:
+            return False
+        if head.config.units != self._units:
             return False
         spoken = Tokens.from_cuts(self._labelled(corpus, "train"), self.unit)
         return set(spoken.symbols) <= set(head.config.symbols)
+
+    @property
+    def _units(self) -> int | None:
+        return self.settings.head_width if self.settings.head == "superb" else None
 
     def _labelled(self, corpus: Corpus, split: str) -> list[MonoCut]:
         cuts = corpus.splits.get(split, [])
@@ -232,8 +257,8 @@ def read(
         found[cut.id] = {}
         for lr, head in trained.heads.items():
             # Hidden states come in half precision, but heads are trained in full.
-            with torch.no_grad():
-                logits_TV = head(x_LTD.float())
+            with at_rest(head):
+                logits_TV = logits(head, x_LTD.float(), [x_LTD.shape[1]])
             (best,) = greedy(logits_TV[None], torch.tensor([len(logits_TV)]))
             found[cut.id][lr] = tokens.decode(best)
     found = gathered(found)

@@ -1,7 +1,7 @@
 """The heads that decide fields, and the learner that trains them.
 
 Shapes: B cuts, L layers, T frames, N frames of several cuts end to end, D width, F fields, V values of all fields,
-X inputs of the last linear layer.
+X inputs of the last linear layer, U units of SUPERB's head.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from raysearch.tasks.fields.fields import UNKNOWN, Fields
 class FieldHead(nn.Module):
     """A head that gives logits of every value of every field. It reads a learned sum of LayerNormed hidden states.
 
-    All weights start at zero, so that a head depends on no random draw.
+    Its weights start at zero, so that a linear head depends on no random draw.
     """
 
     weight_VX: nn.Parameter
@@ -101,8 +101,28 @@ class AttentionHead(FieldHead):
         return (attention_BTV * F.linear(x_BTD, self.weight_VX)).sum(1)
 
 
-def build_field_head(layers: int, width: int, sizes: Sequence[int], pooling: str, segments: int) -> FieldHead:
-    """A new head. `pooling` is `attention` or `mean+max`, as `task.pooling` says."""
+class MeanHead(FieldHead):
+    """SUPERB's head for whole recordings: a linear layer, the mean over time, and a linear layer.
+
+    The mean is taken first, since that gives the same for less work. The first layer's weights are drawn.
+    Source: s3prl, downstream `speech_commands` and `fluent_commands`.
+    """
+
+    def __init__(self, layers: int, width: int, sizes: Sequence[int], units: int) -> None:
+        super().__init__(layers, width, sizes, units)
+        self.project = nn.Linear(width, units)
+
+    def score(self, x_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        mean_BD = (x_BTD * real_BT[..., None]).sum(1) / real_BT.sum(1, keepdim=True)
+        return F.linear(self.project(mean_BD), self.weight_VX)
+
+
+def build_field_head(
+    layers: int, width: int, sizes: Sequence[int], pooling: str, segments: int, units: int | None = None
+) -> FieldHead:
+    """A new head. `pooling` is `attention` or `mean+max`, as `task.pooling` says; with `units` it is SUPERB's."""
+    if units is not None:
+        return MeanHead(layers, width, sizes, units)
     if pooling == "attention":
         return AttentionHead(layers, width, sizes)
     return StatisticsHead(layers, width, sizes, segments)
@@ -114,14 +134,23 @@ class FieldLearner:
     A value that does not occur in train adds nothing.
     """
 
-    def __init__(self, fields: Fields, values: Mapping[str, Mapping[str, str]], pooling: str, segments: int) -> None:
-        """Remembers what the head is to read. `values` holds each field's value, by the id of the cut."""
+    def __init__(
+        self,
+        fields: Fields,
+        values: Mapping[str, Mapping[str, str]],
+        pooling: str,
+        segments: int,
+        units: int | None = None,
+    ) -> None:
+        """Remembers what the head is to read. `values` holds each field's value, by the id of the cut. `units` are
+        those of SUPERB's head; a linear head has none.
+        """
         self.fields = fields
         self._wanted = {cut: fields.encode(own) for cut, own in values.items()}
-        self._pooling, self._segments = pooling, segments
+        self._shape = (pooling, segments, units)
 
     def head(self, layers: int, width: int) -> FieldHead:
-        return build_field_head(layers, width, self.fields.sizes, self._pooling, self._segments)
+        return build_field_head(layers, width, self.fields.sizes, *self._shape)
 
     def count(self, cuts: Sequence[MonoCut]) -> int:
         return len(cuts)

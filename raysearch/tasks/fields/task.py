@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from raysearch.tasks.fields.head import FieldHead, FieldLearner
 from raysearch.tasks.finetune import finetune
 from raysearch.tasks.head import ChosenHead, FieldHeadConfig
 from raysearch.tasks.layers import encode
-from raysearch.tasks.probe import Trained, probe
+from raysearch.tasks.probe import Trained, drawing, probe
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 from raysearch.tasks.task import Evaluated
@@ -192,7 +192,8 @@ class FieldTask:
         Raises: InputError if the corpus is several joined ones.
         """
         learner = self.learner(corpus)
-        return self._chosen(learner.fields, learner.head(encoder.depth + 1, encoder.width), None)
+        with drawing(0, torch.device("cpu")):
+            return self._chosen(learner.fields, learner.head(encoder.depth + 1, encoder.width), None)
 
     def learner(self, corpus: Corpus, head: ChosenHead | None = None) -> FieldLearner:
         """The learner of all labels in train, for methods that train a student for the task.
@@ -206,15 +207,15 @@ class FieldTask:
         if head is None:
             return self._learner(values)
         assert isinstance(head.config, FieldHeadConfig)
-        return FieldLearner(_fields(head.config), values, self.settings.pooling, self.settings.segments)
+        return FieldLearner(_fields(head.config), values, *self._shape)
 
     def suits(self, head: ChosenHead, corpus: Corpus) -> bool:
         """Whether a head is the task's own on this corpus: it decides the same fields among the same values."""
         config = head.config
         if not isinstance(config, FieldHeadConfig):
             return False
-        mine = (self.learner(corpus).fields, self.settings.pooling, self.settings.segments)
-        return mine == (_fields(config), config.pooling, config.segments)
+        mine = (self.learner(corpus).fields, *self._shape)
+        return mine == (_fields(config), config.pooling, config.segments, config.units)
 
     def _one_part(self, corpus: Corpus, test: bool) -> _Part:
         (part, *others) = self._parts(corpus, test)
@@ -223,7 +224,13 @@ class FieldTask:
         return part
 
     def _learner(self, values: Mapping[str, Values]) -> FieldLearner:
-        return FieldLearner(Fields.from_values(values.values()), values, self.settings.pooling, self.settings.segments)
+        return FieldLearner(Fields.from_values(values.values()), values, *self._shape)
+
+    @property
+    def _shape(self) -> tuple[Literal["attention", "mean+max"], int, int | None]:
+        """What a head is built from, beside the encoder's shape and the fields."""
+        settings = self.settings
+        return settings.pooling, settings.segments, settings.head_width if settings.head == "superb" else None
 
     def _parts(self, corpus: Corpus, test: bool) -> list[_Part]:
         found: dict[str, dict[str, list[MonoCut]]] = {}
@@ -311,10 +318,12 @@ class FieldTask:
         return self._chosen(one.fields, head, one.trained.encoder if one.trained.encoder is not encoder else None)
 
     def _chosen(self, fields: Fields, head: FieldHead, tuned: Encoder | None) -> ChosenHead:
+        pooling, segments, units = self._shape
         config = FieldHeadConfig(
             fields={name: list(values) for name, values in fields.values.items()},
-            pooling=self.settings.pooling,
-            segments=self.settings.segments,
+            pooling=pooling,
+            segments=segments,
+            units=units,
             layers=head.layers,
             width=head.width,
         )

@@ -14,7 +14,16 @@ from torch.nn import functional as F
 from raysearch.encoder.conv_encoder import BatchNorm
 from raysearch.encoder.encoder import Encoded
 from raysearch.tasks.settings import BackendSettings
-from raysearch.tasks.speaker.backend_cost import ATTENTION, BOTTLENECK, DILATIONS, KERNEL, POOLED, SCALE
+from raysearch.tasks.speaker.backend_cost import (
+    ATTENTION,
+    BOTTLENECK,
+    DILATIONS,
+    KERNEL,
+    POOLED,
+    SCALE,
+    XVECTOR,
+    XVECTOR_POOLED,
+)
 
 
 class SpeakerBackend(nn.Module):
@@ -29,6 +38,8 @@ class SpeakerBackend(nn.Module):
             self.mix_L = nn.Parameter(torch.zeros(hidden))
         if settings.kind == "ecapa":
             self.body: nn.Module = Ecapa(width, settings.channels, settings.embedding)
+        elif settings.kind == "xvector":
+            self.body = XVector(width, settings.channels, settings.embedding)
         else:
             self.body = LinearBackend(width, settings.embedding)
 
@@ -62,6 +73,34 @@ class LinearBackend(nn.Module):
 
     def forward(self, x_BDT: Tensor) -> Tensor:
         return self.norm(self.linear(torch.cat(_moments(x_BDT), dim=1)))
+
+
+class XVector(nn.Module):
+    """SUPERB's x-vector: a linear layer, five layers over time, mean and deviation, and linear layers with ReLU.
+
+    While it is trained there are two of the last, and afterwards the embedding is what the first of them gives. Cuts
+    need one frame more than the layers over time take away, which is 15.
+    Source: Snyder et al., ICASSP 2018, as s3prl's sv_voxceleb1 has it, without BatchNorm. Deviation: the deviation
+    divides by the number of frames, not by one less.
+    """
+
+    def __init__(self, width: int, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(width, channels, 1)
+        outputs = [*[channels] * (len(XVECTOR) - 1), XVECTOR_POOLED]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(channels, count, kernel, dilation=dilation)
+            for (kernel, dilation), count in zip(XVECTOR, outputs, strict=True)
+        )
+        self.embed = nn.Linear(2 * XVECTOR_POOLED, embedding)
+        self.train_only = nn.Linear(embedding, embedding)
+
+    def forward(self, x_BDT: Tensor) -> Tensor:
+        x_BCT = self.enter(x_BDT)
+        for layer in self.layers:
+            x_BCT = F.relu(layer(x_BCT))
+        x_BE = F.relu(self.embed(torch.cat(_moments(x_BCT), dim=1)))
+        return F.relu(self.train_only(x_BE)) if self.training else x_BE
 
 
 class Ecapa(nn.Module):

@@ -31,8 +31,9 @@ from raysearch.tasks.layers import FrozenLayers, at_rest
 from raysearch.tasks.optimiser import Optimiser
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import SpeakerSettings
-from raysearch.tasks.speaker.aam import AamSoftmax
+from raysearch.tasks.speaker.aam import AamSoftmax, less_margin, with_margin
 from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.tasks.speaker.backend_cost import fewest_samples, shortest
 from raysearch.tasks.speaker.cosines import as_norm, cohort, cohort_moments, cosines, unit
 from raysearch.tasks.speaker.det_plot import draw_det
 from raysearch.tasks.speaker.detection import eer_score, eer_threshold, min_dcf
@@ -140,9 +141,10 @@ class Speaker:
         frozen = FrozenLayers(encoder, list(own.values()), corpus.audio, device, precision)
         synchronise_norms(backend)
         names = {name: number for number, name in enumerate(sorted({speaker_of(cut) for cut in cuts}))}
-        aam = AamSoftmax(len(names), settings.backend.embedding, settings.aam.scale).to(device)
+        margin_of = {"aam": with_margin, "am": less_margin}[settings.loss]
+        aam = AamSoftmax(len(names), settings.backend.embedding, settings.aam.scale, margin=margin_of).to(device)
         optimiser = Optimiser([(backend, settings.lr), (aam, settings.lr)], settings.updates)
-        length = max(1, round(settings.crop_s * encoder.config.frame_hz))
+        length = max(shortest(settings.backend), round(settings.crop_s * encoder.config.frame_hz))
         rng = np.random.default_rng(seed)
         for step in range(settings.updates):
             # A small corpus has fewer cuts than a batch holds. Then some come twice, as other crops.
@@ -215,9 +217,12 @@ def embed(
     length 1.
     """
     own: dict[str, NDArray[np.floating]] = {}
+    min_samples = fewest_samples(encoder.config, shortest(backend.settings))
     with at_rest(encoder), at_rest(backend):
         for cut in own_share(cuts):
             audio_S = corpus.audio.audio(cut)
+            # A recording that is too short is repeated, as crops are.
+            audio_S = np.resize(audio_S, max(len(audio_S), min_samples))
             audio_GS = torch.from_numpy(segments(audio_S, parts) if parts else audio_S[None]).to(device)
             with autocast(device, precision):
                 encoded = encoder(audio_GS, torch.full((len(audio_GS),), audio_GS.shape[1], device=device))
