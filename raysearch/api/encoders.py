@@ -44,7 +44,7 @@ def encoder_cost(
     dearest student: `student` says which it is, and `space` has the cheapest and the dearest.
     `macs_g` is in GMAC, over one recording of so many `seconds`, or else over SUPERB's 32 utterances; `parts_g` says
     where they are spent. `ecapa` puts an ECAPA-TDNN of so many channels behind the encoder; `params_total` and
-    `macs_total_g` count it too.
+    `macs_total_g` count it too, or else the back end of the search's method, or SUPERB's head for its first task.
     Raises: InputError if the file is no such document.
     """
     from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig

@@ -32,8 +32,8 @@ def cost(
     for part, macs_g in found["parts_g"].items():
         print(f"  {part:18s} {macs_g:10.2f} GMAC  {100 * macs_g / found['macs_g']:5.1f} %")
     if "params_total" in found:
-        print(f"params_total: {found['params_total']:,} with the back end")
-        print(f"macs_total: {found['macs_total_g']:.2f} GMAC with the back end")
+        print(f"params_total: {found['params_total']:,} with what is behind it")
+        print(f"macs_total: {found['macs_total_g']:.2f} GMAC with what is behind it")
     for word, one in found.get("space", {}).items():
         print(f"{word} of the space: {one['macs_g']:.2f} GMAC, {one['params'] / 1e6:.2f} M params\n  {_student(one)}")
 

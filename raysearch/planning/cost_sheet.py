@@ -15,6 +15,7 @@ from typing import Any
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import cost_parts, params
 from raysearch.encoder.document import as_config, read_config
+from raysearch.encoder.frames import frames
 from raysearch.encoder.imports.source import split_source
 from raysearch.encoder.published import PUBLISHED
 from raysearch.errors import InputError
@@ -28,6 +29,7 @@ from raysearch.spec.overrides import Overrides, override
 from raysearch.spec.space import Config, Space
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
+from raysearch.tasks.superb import SuperbHead, superb_backend, superb_head_of
 from raysearch.teachers.settings import TrainedTeacher
 from raysearch.teachers.shape import known_shape
 
@@ -38,8 +40,10 @@ class CostSheet:
 
     encoder: AnyConfig
     backend: BackendSettings | None
-    """The back end that turns a speaker model's frames into an embedding. None for other models, whose heads are not
-    counted."""
+    """The back end that turns a speaker model's frames into an embedding. None for other models."""
+    head: SuperbHead | None = None
+    """SUPERB's head for the search's first task, with as many outputs as are published. None for linear heads, which
+    are not counted."""
     student: Config | None = None
     """Method and searched settings of the student that the encoder is; None where it is no student."""
     range: tuple[CostSheet, CostSheet] | None = None
@@ -48,7 +52,8 @@ class CostSheet:
     def document(self, samples: Sequence[int]) -> dict[str, Any]:
         """The costs that `raysearch cost --json` prints, for utterances of these lengths in samples.
 
-        MACs are in GMAC. `macs_total_g` and `params_total` include the back end, and are there only with one.
+        MACs are in GMAC. `macs_total_g` and `params_total` include the back end or SUPERB's head, and are there only
+        with one.
         """
         macs = cost_parts(self.encoder, samples)
         found: dict[str, Any] = {
@@ -60,13 +65,14 @@ class CostSheet:
         if self.range:
             least, most = (one.document(samples) for one in self.range)
             found["space"] = {"least": least, "most": most}
-        if self.backend is None:
+        if self.backend is not None:
+            macs, more = backend_macs(self.backend, self.encoder, samples), backend_params(self.backend, self.encoder)
+        elif self.head is not None:
+            macs = self.head.macs([frames(self.encoder, count) for count in samples])
+            more = self.head.params(self.encoder.depth + 1)
+        else:
             return found
-        behind = backend_macs(self.backend, self.encoder, samples)
-        return found | {
-            "params_total": found["params"] + backend_params(self.backend, self.encoder),
-            "macs_total_g": found["macs_g"] + behind / 1e9,
-        }
+        return found | {"params_total": found["params"] + more, "macs_total_g": found["macs_g"] + macs / 1e9}
 
 
 def cost_sheet(given: Path, overrides: Overrides, ecapa: int | None) -> CostSheet:
@@ -110,11 +116,12 @@ def student_sheet(spec: Spec, ecapa: int | None) -> CostSheet:
 
 
 def _sheet(spec: Spec, costs: Costs, config: Config, ecapa: int | None) -> CostSheet:
-    # Only methods for speakers have a back end.
-    backend = getattr(load_method(str(config["method"])), "backend", lambda settings: None)
+    # Only methods for speakers have a back end, and else their task may have SUPERB's.
+    backend = getattr(load_method(str(config["method"])), "backend", lambda settings: None)(spec.settings(config))
     shape = {key: value for key, value in config.items() if not key.startswith(SHAPELESS)}
     student = spec.student_config(config, costs.teacher)
-    return CostSheet(student, ecapa_of(ecapa) or backend(spec.settings(config)), shape)
+    behind = ecapa_of(ecapa) or backend or superb_backend(spec.tasks[0])
+    return CostSheet(student, behind, None if behind else superb_head_of(spec.tasks[0], student), shape)
 
 
 def _extreme(spec: Spec, costs: Costs, sign: int) -> Config:

@@ -22,7 +22,7 @@ from raysearch.methods.settings import block_numbers
 from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
 from raysearch.planning.shared_training import probed_tasks, shared_trainings
-from raysearch.planning.update_cost import macs_per_s, states_asked, update_cost
+from raysearch.planning.update_cost import head_macs_per_s, macs_per_s, states_asked, update_cost
 from raysearch.planning.wanted_heads import wanted_head
 from raysearch.planning.wanted_labels import asked_targets
 from raysearch.search.checks.possible import draw_feasible, refuse_impossible
@@ -32,6 +32,7 @@ from raysearch.spec.space import Config
 from raysearch.targets.kept_features import features_bytes, kept_grid
 from raysearch.targets.kept_layer import Grid
 from raysearch.targets.store import Store
+from raysearch.tasks.layers import KEEP_BYTES, states_bytes
 from raysearch.teachers.settings import TrainedTeacher
 
 DRAWN = 200
@@ -95,18 +96,23 @@ class Planner:
     def _judging(self, encoder: AnyConfig, tasks: Sequence[Any], held_out_h: float) -> tuple[float, int]:
         """MACs and updates of judging an encoder on tasks, by so many hours of audio that is held out.
 
-        It encodes that audio, and what each task's head learns from. Then come the head's own updates.
+        It encodes that audio, and what each task's head learns from: once where its hidden states fit into memory, and
+        else anew for each batch. Then come the head's own updates, of which SUPERB's heads make work that counts.
         """
-        passes_s, updates = 3600 * held_out_h, 0
+        passes_s, updates, head_macs = 3600 * held_out_h, 0, 0.0
         for task in tasks:
             # Tasks that read whole recordings give a batch in seconds, those that read crops as a number of crops.
             batch_s = getattr(task, "batch_s", None) or task.batch * task.crop_s
             if getattr(task, "mode", "probe") == "finetune":
                 passes_s += TRAINING_PASSES * task.updates * batch_s
-            else:
+            elif states_bytes(encoder, round(3600 * self.hours.train * SAMPLE_RATE_HZ)) <= KEEP_BYTES:
                 passes_s += min(3600 * self.hours.train, task.updates * batch_s)
+            else:
+                passes_s += task.updates * batch_s
+            heads = len(getattr(task, "lrs", [0])) if getattr(task, "mode", "probe") == "probe" else 1
+            head_macs += heads * head_macs_per_s(task, encoder) * TRAINING_PASSES * task.updates * batch_s
             updates += task.updates
-        return passes_s * macs_per_s(encoder), updates
+        return passes_s * macs_per_s(encoder) + head_macs, updates
 
     def teacher_s(self) -> Range:
         """Seconds of training the teacher. Zero for a teacher that is imported."""
@@ -278,7 +284,7 @@ def _assumed(planner: Planner, configs: Sequence[Config]) -> list[str]:
     spec = planner.spec
     lines = [
         "errors follow made-up laws, so only the curve's shape means something; its shares are of the best known front",
-        "cuts are as long as SUPERB's; heads, decoding, augmentation, k-means and start-up are not counted",
+        "cuts are as long as SUPERB's; linear heads, decoding, augmentation, k-means and start-up are not counted",
         "nothing overlaps: audio that a worker does not keep decoded is read between updates",
     ]
     if any(wanted_head(spec, config) for config in configs):

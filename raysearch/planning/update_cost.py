@@ -12,11 +12,15 @@ from typing import Any
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, TRAINING_PASSES, cost_parts, macs_superb
+from raysearch.encoder.frames import frames
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.pruning.budget import start_config
 from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.methods.speaker.settings import SpeakerTraining
 from raysearch.methods.speaker.steps import FinetuneSettings, Steps
+from raysearch.tasks.settings import TaskSettings
+from raysearch.tasks.speaker.backend_cost import backend_macs
+from raysearch.tasks.superb import superb_backend, superb_head_of
 
 PLANNED = 100
 """Updates in which the plan of a speaker student is followed to find its mean cost. What the plan does depends on the
@@ -101,3 +105,13 @@ def routes_macs(
 def macs_per_s(config: AnyConfig) -> float:
     """MACs of a forward pass for each second of audio, in SUPERB's mix of lengths."""
     return macs_superb(config) / SUPERB_S
+
+
+def head_macs_per_s(task: TaskSettings, config: AnyConfig) -> float:
+    """MACs of a forward pass of SUPERB's head for each second of audio, in SUPERB's mix of lengths. 0 for other heads,
+    which are next to nothing.
+    """
+    if backend := superb_backend(task):
+        return backend_macs(backend, config, SUPERB_SAMPLES) / SUPERB_S
+    head = superb_head_of(task, config)
+    return head.macs([frames(config, samples) for samples in SUPERB_SAMPLES]) / SUPERB_S if head else 0.0

@@ -29,6 +29,7 @@ def check(spec: Spec) -> None:
     _check_widths(spec)
     _check_start(spec)
     _check_rungs(spec)
+    _check_heads(spec)
 
 
 def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
@@ -156,6 +157,21 @@ def _check_rungs(spec: Spec) -> None:
             f"search.rungs: {spec.search.rungs}; expected shares above 0: a student of {without[0]} is no model before "
             "its first update"
         )
+
+
+def _check_heads(spec: Spec) -> None:
+    """Checks that no slice of a supernet comes with a linear head where the task asks for SUPERB's."""
+    for method in spec.methods:
+        if not has_setting(method, "supernet.task_weight"):
+            continue
+        weights, where = _values(spec, "supernet.task_weight")
+        read = load_method(method).Settings().supernet.read_task([task.kind for task in spec.tasks])
+        asked = any(task.kind == read and task.head == "superb" for task in spec.tasks)
+        if asked and any(weights):
+            raise InputError(
+                f"{where.format(0)}: {max(weights)} with task.head = superb; expected 0, or a slice would be judged by "
+                "the supernet's linear head"
+            )
 
 
 def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:

@@ -108,7 +108,7 @@ class FrozenLayers:
         self._encode = partial(encode, encoder, store=store, device=device, precision=precision)
         self._device = device
         self._kept: dict[str, Tensor] = {}
-        if _half_bytes(encoder.config, cuts) <= keep_bytes:
+        if sum(states_bytes(encoder.config, cut.num_samples) for cut in cuts) <= keep_bytes:
             # A device has less memory than its host, and the student needs it.
             encoded = counted(self._encode(cuts), "encoding", len(cuts))
             self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encoded}
@@ -121,5 +121,6 @@ class FrozenLayers:
         return [found[cut.id].to(self._device).float() for cut in cuts]
 
 
-def _half_bytes(config: AnyConfig, cuts: Sequence[MonoCut]) -> int:
-    return 2 * sum(frames(config, cut.num_samples) for cut in cuts) * config.width * (config.depth + 1)
+def states_bytes(config: AnyConfig, samples: int) -> int:
+    """Bytes of all hidden states of so many samples, in half precision."""
+    return 2 * frames(config, samples) * config.width * (config.depth + 1)

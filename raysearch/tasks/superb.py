@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raysearch.tasks.settings import HeadSettings
+from raysearch.encoder.config import AnyConfig
+from raysearch.tasks.settings import BackendSettings, HeadSettings, SpeakerSettings, TaskSettings
 
 CLIP = 1.0
 """Largest norm of the gradient. Source: `gradient_clipping` of asr, ctc, speech_commands and fluent_commands."""
@@ -29,6 +30,18 @@ OUTPUTS = {"asr": 32, "phonemes": 74, "classification": 12, "intent": 24}
 """Outputs of the published heads, by our name of the task. Here they are those of the corpus. Source: char.dict with
 four special tokens, vocab/phoneme.txt with three, the classes of speech_commands, and three slots of Fluent Speech
 Commands."""
+
+
+def superb_head_of(task: TaskSettings, encoder: AnyConfig) -> SuperbHead | None:
+    """SUPERB's head on this encoder, with as many outputs as are published. None if the task asks for another."""
+    if isinstance(task, SpeakerSettings) or task.head == "linear":
+        return None
+    return SuperbHead(task.kind, encoder.width, task.head_width, OUTPUTS[task.kind])
+
+
+def superb_backend(task: TaskSettings) -> BackendSettings | None:
+    """SUPERB's x-vector. None if the task asks for another back end, or for none."""
+    return task.backend if isinstance(task, SpeakerSettings) and task.backend.kind == "xvector" else None
 
 
 def clip_of(settings: HeadSettings) -> float | None:
