@@ -7,17 +7,20 @@ import pytest
 import torch
 from torch import nn
 
+from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.runtime.transcribe import OnnxModel
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.config import Block, EncoderConfig, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.frames import frames
 from raysearch.encoder.gates import GateSet
 from raysearch.encoder.slicing import slice_encoder
 from raysearch.encoder.supernet.shared_weights import slice_out
 from raysearch.encoder.supernet.sorting import sort_units
 from raysearch.encoder.supernet.sub_network import SubNetwork
+from raysearch.tasks.ctc.recognition import logits
 from raysearch.tasks.ctc.tokens import CtcHead
 from raysearch.tasks.head import ChosenHead, CtcHeadConfig
 from tests.encoder.small_encoders import small
@@ -53,8 +56,8 @@ def test_waveform_model_with_group_norm_as_a_file_then_it_reads_quiet_recordings
     for precision, limit in (("fp32", 1e-4), ("fp16", 0.05)):
         write_onnx(model, layout(recogniser), precision, tmp_path / f"{precision}.onnx")
         together_BTV, frames_B = OnnxModel(tmp_path / f"{precision}.onnx").run(audio_BS, samples_B)
-        for found_TV, frames, expected_TV in zip(together_BTV, frames_B, alone, strict=True):
-            np.testing.assert_allclose(found_TV[:frames], expected_TV, atol=limit, rtol=0)
+        for found_TV, count, expected_TV in zip(together_BTV, frames_B, alone, strict=True):
+            np.testing.assert_allclose(found_TV[:count], expected_TV, atol=limit, rtol=0)
 
 
 def whisper(what: str) -> Encoder:
@@ -93,3 +96,35 @@ def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(what: st
         for row, samples in enumerate(lengths):
             expected_TV = run(audio_BS[row : row + 1, :samples], samples_B[row : row + 1])[0][0]
             np.testing.assert_allclose(together_BTV[row][: frames_B[row]], expected_TV, atol=1e-4, rtol=0)
+
+
+def superb(unit: str, encoder: Encoder) -> Recogniser:
+    layers, width = encoder.config.depth + 1, encoder.config.width
+    config = CtcHeadConfig(unit=unit, symbols=list("abcdef"), units=12, layers=layers, width=width)
+    head = config.build().eval()
+    for parameter in head.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return Recogniser(encoder, ChosenHead(config, head, None))
+
+
+@pytest.mark.parametrize("unit", ["characters", "phones"])
+def test_head_of_superb_as_a_file_then_it_reads_recordings_together_as_alone(unit: str, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    encoder = Encoder(small()).eval()
+    recogniser = superb(unit, encoder)
+    model = to_onnx(trace(recogniser))
+    rng = np.random.default_rng(0)
+    audio_BS = 0.1 * rng.standard_normal((2, 23_457)).astype(np.float32)
+    samples_B = np.array([23_457, 7_001])
+    for precision, most in (("fp32", 1e-4), ("fp16", 0.1), ("int8", 1.0)):
+        write_onnx(model, layout(recogniser), precision, tmp_path / "model.onnx")
+        log_probs_BTV, frames_B = OnnxModel(tmp_path / "model.onnx").run(audio_BS, samples_B)
+        for row, samples in enumerate(samples_B):
+            with torch.no_grad():
+                encoded = encoder(torch.from_numpy(audio_BS[row : row + 1, :samples]), torch.tensor([samples]))
+                x_LTD = encoded.normalised_LBTD[:, 0]
+                expected_TV = logits(recogniser.head.module, x_LTD, [x_LTD.shape[1]]).log_softmax(-1).numpy()
+            np.testing.assert_allclose(log_probs_BTV[row][: frames_B[row]], expected_TV, atol=most, rtol=0)
+    assert graph_macs(model, 16_000).head == recogniser.head.config.superb.macs([frames(encoder.config, 16_000)])
+    assert recogniser.recurrent == (unit == "characters")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
@@ -13,7 +14,9 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.deploy.export import onnx_name
 from raysearch.deploy.manifest import CHECKPOINT_NAME
+from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.runtime.transcribe import OnnxModel, transcribe
 from raysearch.deploy.runtime.verify_speaker import embedding, verify_speaker
 from raysearch.deploy.speech_model import Recogniser
@@ -23,6 +26,7 @@ from raysearch.errors import InputError
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend import SpeakerBackend
+from raysearch.tasks.speaker.backend_cost import backend_macs, fewest_samples
 from tests.deploy.lacking import HEAVY, raysearch_without
 from tests.deploy.shipping import assert_ships_its_checkpoint
 
@@ -66,6 +70,20 @@ def shipped(out: Path, front_end: str, backend: BackendSettings) -> Path:
     recogniser.save(out / CHECKPOINT_NAME)
     write_onnx(to_onnx(trace(recogniser), "embedding"), layout(recogniser), "fp32", out / onnx_name("fp32"))
     return out / onnx_name("fp32")
+
+
+def test_x_vector_as_a_file_gives_what_the_checkpoint_gives(tmp_path: Path) -> None:
+    backend = BackendSettings(kind="xvector", channels=16, embedding=8, layers="sum")
+    file = shipped(tmp_path, "logmel", backend)
+    recogniser = Recogniser.load(tmp_path / CHECKPOINT_NAME)
+    assert recogniser.min_samples == fewest_samples(recogniser.encoder.config, 15)
+    found = graph_macs(onnx.load(file), 16_000)
+    assert found.head == backend_macs(backend, recogniser.encoder.config, 16_000)
+    audio_BS = 0.1 * np.random.default_rng(0).standard_normal((2, 16_000)).astype(np.float32)
+    for samples in (recogniser.min_samples, 16_000):
+        given = audio_BS[:, :samples].copy(), np.full(2, samples)
+        expected_BE, _ = run_checkpoint(recogniser)(*given)
+        np.testing.assert_allclose(OnnxModel(file).run(*given)[0], expected_BE, atol=1e-4, rtol=0)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,9 @@ VOXCELEB = {
     "task": {"kind": "speaker"},
 }
 AN4 = {"corpus": {"kind": "an4"}, "task": {"kind": "phonemes", "mode": "probe"}}
+SUPERB_ASR = {"kind": "asr", "mode": "probe", "head": "superb", "head_width": 1024}
+XVECTOR = {"kind": "xvector", "channels": 512, "embedding": 512, "layers": "sum"}
+SUPERB_SPEAKER = {"kind": "speaker", "backend": XVECTOR, "loss": "am"}
 HEAD = "name,task,metric,error,macs_g,macs_of,params_m,teacher,source\n"
 
 
@@ -41,8 +44,18 @@ def test_points_of_the_same_task_stand_beside_the_front_by_cost():
         (("macs", "per"), AN4, "corpus.kind: an4; expected librispeech, as SUPERB phoneme recognition has it"),
         (("macs", "error"), AN4, "objectives: error; expected eer or per or wer"),
         (("macs", "wer"), AN4, "task.kind: phonemes; expected asr, as SUPERB speech recognition has it"),
-        (("macs", "wer"), LIBRISPEECH, "task: a head of another kind; expected a BiLSTM of two layers"),
-        (("macs", "eer"), VOXCELEB, "task: a head of another kind; expected an x-vector"),
+        (("macs", "wer"), LIBRISPEECH, "task.head: none; expected superb, as SUPERB speech recognition has it"),
+        (
+            ("macs", "wer"),
+            LIBRISPEECH | {"task": SUPERB_ASR | {"head_width": 256}},
+            "task.head_width: 256; expected 1024, as SUPERB speech recognition has it",
+        ),
+        (("macs", "eer"), VOXCELEB, "task.backend.kind: none; expected xvector, as SUPERB speaker verification has it"),
+        (
+            ("macs", "eer"),
+            VOXCELEB | {"task": SUPERB_SPEAKER | {"loss": "aam"}},
+            "task.loss: aam; expected am, as SUPERB speaker verification has it",
+        ),
         (("latency", "per"), LIBRISPEECH, "objectives: latency; expected macs or params"),
         (
             ("macs", "per"),
@@ -61,6 +74,16 @@ def test_search_that_does_not_compare_is_told_why_in_one_line(objectives, asked,
     assert found.points == []
     (line,) = found.left_out
     assert line.startswith(f"published superb: left out: {why}")
+
+
+def test_search_with_superbs_heads_has_points_of_words_and_of_speakers():
+    words = beside(front("macs", "wer"), LIBRISPEECH | {"task": SUPERB_ASR}, ["superb"])
+    assert {point.task for point in words.points} == {"superb-asr"}
+    speakers = beside(front("macs", "eer"), VOXCELEB | {"task": SUPERB_SPEAKER}, ["superb"])
+    assert {point.task for point in speakers.points} == {"superb-asv"}
+    # A back end that was trained with the student has its cost counted, and is no probe of it.
+    own = front("macs", "eer", **{"cost/macs_total_g": 320.0})
+    assert beside(own, VOXCELEB | {"task": SUPERB_SPEAKER}, ["superb"]).points == []
 
 
 @pytest.mark.parametrize("asked", [{}, {"task": "phonemes"}, {"task": [None, {}]}, {"corpus": [], "task": {"kind": 3}}])

@@ -13,7 +13,7 @@ from raysearch.cli import app
 from raysearch.corpora.batches import KEPT_BYTES
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.config import AnyConfig, Waveform
-from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
+from raysearch.encoder.cost import SUPERB_SAMPLES, TRAINING_PASSES, macs_superb, params
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.planning import pace, plan
@@ -21,11 +21,12 @@ from raysearch.planning.forecast import Forecast
 from raysearch.planning.pace import Pace, Range, pace_of_students
 from raysearch.planning.plan import Hours, Planner, corpus_hours, make_plan
 from raysearch.planning.throughput import Throughput, measure_reading, measure_training, narrowed
-from raysearch.planning.update_cost import UpdateCost, macs_per_s, update_cost
+from raysearch.planning.update_cost import UpdateCost, head_macs_per_s, macs_per_s, update_cost
 from raysearch.search.costs import Costs
 from raysearch.spec.document import Spec, WorkerSettings
 from raysearch.spec.space import Distribution
 from raysearch.targets.store import Store
+from raysearch.tasks.settings import PhonemesSettings
 from raysearch.teachers.settings import TrainedTeacher
 from tests.search.made_up import DOCUMENT, TEACHER, spec_with
 
@@ -93,6 +94,19 @@ def test_slice_is_judged_without_a_probe_where_it_has_a_head() -> None:
     held_out_s = 3600 * (HOURS.dev + HOURS.test)
     assert found[1.0] == pytest.approx(held_out_s * macs_per_s(TEACHER) / 2e9)
     assert found[0.0] > found[1.0]
+
+
+def test_head_of_superb_is_counted_with_what_it_hears() -> None:
+    def trial_s(**task: object) -> float:
+        changes = {"method": "supernet", "student": {}, "space": {}, "distillation": {"layers": [6]}}
+        changes |= {"supernet": {"task_weight": 0}, "search": {"rungs": [0]}}
+        spec = spec_with(**changes, task={"kind": "phonemes", "updates": 50, "lrs": [0.01], **task})
+        return Planner(spec, TEACHER, HOURS, PACE, PACE).trial_s({"method": "supernet"}).likely
+
+    task = PhonemesSettings(head="superb")
+    head = 50 * task.batch_s * TRAINING_PASSES * head_macs_per_s(task, TEACHER)
+    assert trial_s(head="superb") - trial_s() == pytest.approx(head / 2e9)
+    assert head_macs_per_s(PhonemesSettings(), TEACHER) == 0
 
 
 def test_states_are_kept_up_to_the_gigabytes_that_are_given() -> None:

@@ -140,6 +140,13 @@ def test_override_reaches_keys_of_the_space(tmp_path: Path) -> None:
     assert spec.search.trials == 3
 
 
+def test_supernet_with_a_head_of_its_own_for_a_task_that_asks_for_superbs_is_refused(tmp_path: Path) -> None:
+    changes = {"method": "supernet", "space": {}, "student": {}, "task": {"kind": "asr", "head": "superb"}}
+    said = refusal(write(tmp_path, **changes))
+    assert "supernet.task_weight: 1.0 with task.head = superb; expected 0" in said
+    assert load_spec(write(tmp_path, **changes), ["supernet.task_weight=0"]).task.lrs == [1e-4]
+
+
 def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "search.yaml"
     path.write_bytes(b"\x1f\x8b\x08\xff")
@@ -168,6 +175,15 @@ def test_digest_ignores_what_is_kept_on_disk(tmp_path: Path) -> None:
     assert digests == {load_spec(write(tmp_path)).digest}
     with pytest.raises(InputError, match=r"search\.keep_features_gb: -1"):
         load_spec(write(tmp_path), ["search.keep_features_gb=-1"])
+
+
+def test_digest_knows_the_width_of_superbs_head_and_of_no_other(tmp_path: Path) -> None:
+    linear, superb = [], ["task.head=superb"]
+    for width in (16, 32):
+        linear.append(load_spec(write(tmp_path), [f"task.head_width={width}"]).digest)
+        superb.append(load_spec(write(tmp_path), ["task.head=superb", f"task.head_width={width}"]).digest)
+    assert set(linear) == {load_spec(write(tmp_path)).digest}
+    assert len({*linear, *superb[1:]}) == 3
 
 
 def test_digest_of_a_document_from_before_supernets_stays(tmp_path: Path) -> None:

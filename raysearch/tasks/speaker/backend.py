@@ -99,7 +99,8 @@ class XVector(nn.Module):
         x_BCT = self.enter(x_BDT)
         for layer in self.layers:
             x_BCT = F.relu(layer(x_BCT))
-        x_BE = F.relu(self.embed(torch.cat(_moments(x_BCT), dim=1)))
+        # Its activations are small at first. A higher floor would leave the deviations without a gradient.
+        x_BE = F.relu(self.embed(torch.cat(_moments(x_BCT, floor=1e-10), dim=1)))
         return F.relu(self.train_only(x_BE)) if self.training else x_BE
 
 
@@ -174,10 +175,10 @@ class SeRes2Block(nn.Module):
         return x_BCT + y_BCT * gate_BC[..., None]
 
 
-def _moments(x_BCT: Tensor, weights_BCT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _moments(x_BCT: Tensor, weights_BCT: Tensor | None = None, floor: float = 1e-5) -> tuple[Tensor, Tensor]:
     """Mean and deviation over time, in full precision.
 
-    A variance below 1e-5 is raised to that, so that its root has a gradient. The variance is the mean of squared
+    A variance below `floor` is raised to that, so that its root has a gradient. The variance is the mean of squared
     distances. As a difference of two means it would lose its digits where the mean is large beside the deviation. In
     bf16 it loses all of them where the mean is 30 times as large.
     """
@@ -186,4 +187,4 @@ def _moments(x_BCT: Tensor, weights_BCT: Tensor | None = None) -> tuple[Tensor, 
         weights = 1 / x_BCT.shape[-1] if weights_BCT is None else weights_BCT.float()
         mean_BC1 = (x_BCT * weights).sum(-1, keepdim=True)
         variance_BC = ((x_BCT - mean_BC1).square() * weights).sum(-1)
-        return mean_BC1[..., 0], variance_BC.clamp(min=1e-5).sqrt()
+        return mean_BC1[..., 0], variance_BC.clamp(min=floor).sqrt()

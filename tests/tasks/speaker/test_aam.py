@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from raysearch.tasks.settings import AamSettings
-from raysearch.tasks.speaker.aam import AamSoftmax, with_margin
+from raysearch.tasks.speaker.aam import AamSoftmax, less_margin, with_margin
 
 
 def by_angles(embedding, weight, speakers, margin, scale):
@@ -33,6 +33,15 @@ def test_loss_is_that_of_the_angles(margin):
     assert loss[2:].double().numpy() == pytest.approx(expected[2:].numpy(), rel=1e-4, abs=1e-4)
     assert right[0] == 1
     assert right[1] == 0
+
+
+def test_loss_with_a_margin_of_cosines_is_cross_entropy_with_that_much_less_for_the_own_speaker():
+    torch.manual_seed(0)
+    am = AamSoftmax(7, 5, scale=30.0, margin=less_margin)
+    embedding, speakers = torch.randn(64, 5), torch.randint(7, (64,))
+    cosine = F.normalize(embedding.double()) @ F.normalize(am.weight_SE.detach().double()).T
+    expected = F.cross_entropy(30 * (cosine - 0.4 * F.one_hot(speakers, 7)), speakers, reduction="none")
+    torch.testing.assert_close(am(embedding, speakers, 0.4)[0].double(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_margin_falls_from_angle_zero_to_pi():

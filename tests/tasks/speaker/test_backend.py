@@ -7,7 +7,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend import Ecapa, SpeakerBackend, _moments
-from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params
+from raysearch.tasks.speaker.backend_cost import backend_macs, backend_params, fewest_samples, shortest
 
 CONFIG = EncoderConfig(
     front_end=LogMel(channels=[8, 8]),
@@ -20,6 +20,7 @@ KINDS = [
     BackendSettings(kind="linear", embedding=12, layers="sum"),
     BackendSettings(channels=16, embedding=12),
     BackendSettings(channels=64, layers="sum"),
+    BackendSettings(kind="xvector", channels=16, embedding=12, layers="sum"),
 ]
 named = pytest.mark.parametrize("settings", KINDS, ids=lambda s: f"{s.kind}-{s.layers}")
 
@@ -57,7 +58,7 @@ def test_embeddings_of_a_batch_are_those_of_each_alone(settings):
     torch.manual_seed(0)
     encoder = Encoder(CONFIG).eval()
     backend = SpeakerBackend(settings, CONFIG.width, CONFIG.depth + 1).eval()
-    audio, samples = 0.1 * torch.randn(3, 8_000), torch.tensor([8_000] * 3)
+    audio, samples = 0.1 * torch.randn(3, 16_000), torch.tensor([16_000] * 3)
     with torch.no_grad():
         together = backend(encoder(audio, samples))
         alone = torch.cat([backend(encoder(row[None], samples[:1])) for row in audio])
@@ -65,9 +66,24 @@ def test_embeddings_of_a_batch_are_those_of_each_alone(settings):
     assert together.numpy() == pytest.approx(alone.numpy(), abs=1e-5)
 
 
-def test_silence_has_a_finite_gradient():
-    backend = SpeakerBackend(BackendSettings(channels=16), 16, 1)
-    x_BTD = torch.zeros(2, 5, 16, requires_grad=True)
+def test_x_vector_in_training_goes_one_layer_further_and_needs_fifteen_frames():
+    torch.manual_seed(0)
+    settings = BackendSettings(kind="xvector", channels=16, embedding=12)
+    backend, x_BTD = SpeakerBackend(settings, 16, 1), torch.randn(2, 15, 16)
+    trained_BE = backend.of_frames(x_BTD)
+    shipped_BE = backend.eval().of_frames(x_BTD)
+    torch.testing.assert_close(trained_BE, backend.body.train_only(shipped_BE).relu())
+    assert shortest(settings) == 15
+    assert shortest(BackendSettings()) == 1
+    samples = fewest_samples(CONFIG, 15)
+    assert frames(CONFIG, samples) == 15
+    assert frames(CONFIG, samples - 1) == 14
+
+
+@pytest.mark.parametrize("kind", ["ecapa", "xvector"])
+def test_silence_has_a_finite_gradient(kind):
+    backend = SpeakerBackend(BackendSettings(kind=kind, channels=16), 16, 1)
+    x_BTD = torch.zeros(2, 20, 16, requires_grad=True)
     backend.of_frames(x_BTD).sum().backward()
     assert torch.isfinite(x_BTD.grad).all()
 
