@@ -57,6 +57,10 @@ class Curves:
                 optimiser.update(loss / learner.count(cuts))
                 if done in updates:
                     found.append(self._score(head, blocks))
+                    print(
+                        f"  {lr:g} after {done}: {found[-1].value:.1f}, loss {loss.item() / learner.count(cuts):.2f}",
+                        flush=True,
+                    )
         return found
 
     def _read(self, cut: MonoCut, blocks: int) -> Tensor:
@@ -78,11 +82,11 @@ def main() -> None:
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--blocks", nargs="+", type=int, default=[6, 2])
-    parser.add_argument("--units", type=int, default=96)
-    parser.add_argument("--lr", type=float, default=3e-3, help="rate of the recurrent head")
-    parser.add_argument("--lrs", nargs="+", type=float, default=[1e-2, 1e-1, 1.0], help="rates of linear heads")
-    parser.add_argument("--updates", nargs="+", type=int, default=[25, 50, 100, 200])
-    parser.add_argument("--batch-s", type=float, default=20.0)
+    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=5e-3, help="rate of the recurrent head")
+    parser.add_argument("--lrs", nargs="+", type=float, default=[0.1, 0.3, 1.0], help="rates of linear heads")
+    parser.add_argument("--updates", nargs="+", type=int, default=[150, 300, 600, 1200])
+    parser.add_argument("--batch-s", type=float, default=10.0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

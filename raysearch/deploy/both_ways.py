@@ -44,8 +44,8 @@ class TraceableBothWays(nn.Module):
 
 def traceable(head: RecurrentHead) -> RecurrentHead:
     """A copy of the head that can be traced. The head itself stays as it is."""
-    copy = deepcopy(head)
-    copy.recurrent = nn.ModuleList(TraceableBothWays(layer) for layer in head.recurrent)
+    copy, layers = deepcopy(head), [layer for layer in head.recurrent if isinstance(layer, BothWays)]
+    copy.recurrent = nn.ModuleList(map(TraceableBothWays, layers))
     return copy
 
 
@@ -57,7 +57,7 @@ def _reordered(x_GX: Tensor, order: tuple[int, ...]) -> Tensor:
 @torch.library.custom_op("raysearch::both_ways", mutates_args=())
 def _both_ways(x_BTX: Tensor, frames_B: Tensor, inputs_2GX: Tensor, states_2GU: Tensor, biases_2G: Tensor) -> Tensor:
     packed = pack_padded_sequence(x_BTX, frames_B.cpu(), batch_first=True, enforce_sorted=False)
-    weights = []
+    weights: list[Tensor] = []
     for inputs_GX, states_GU, biases_2xG in zip(inputs_2GX, states_2GU, biases_2G, strict=True):
         weights += [_reordered(x, (0, 2, 3, 1)) for x in (inputs_GX, states_GU, *biases_2xG.chunk(2))]
     zeros = x_BTX.new_zeros(2, len(x_BTX), states_2GU.shape[2])

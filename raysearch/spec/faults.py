@@ -165,7 +165,8 @@ def _check_heads(spec: Spec) -> None:
         if not has_setting(method, "supernet.task_weight"):
             continue
         weights, where = _values(spec, "supernet.task_weight")
-        read = load_method(method).Settings().supernet.read_task([task.kind for task in spec.tasks])
+        settings: Any = load_method(method).Settings()
+        read = settings.supernet.read_task([task.kind for task in spec.tasks])
         asked = any(task.kind == read and task.head == "superb" for task in spec.tasks)
         if asked and any(weights):
             raise InputError(
