@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--lr", type=float, default=5e-3, help="rate of the recurrent head")
     parser.add_argument("--lrs", nargs="+", type=float, default=[0.1, 0.3, 1.0], help="rates of linear heads")
-    parser.add_argument("--updates", nargs="+", type=int, default=[150, 300, 600, 1200])
+    parser.add_argument("--updates", nargs="+", type=int, default=[100, 200, 400, 800])
     parser.add_argument("--batch-s", type=float, default=10.0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--json", type=Path)
