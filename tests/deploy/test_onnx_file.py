@@ -1,12 +1,14 @@
 """A model whose first layer has a GroupNorm, as a file: padding changes nothing, in half precision neither."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from raysearch.deploy import export
 from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint
@@ -20,9 +22,11 @@ from raysearch.encoder.slicing import slice_encoder
 from raysearch.encoder.supernet.shared_weights import slice_out
 from raysearch.encoder.supernet.sorting import sort_units
 from raysearch.encoder.supernet.sub_network import SubNetwork
+from raysearch.errors import InputError
 from raysearch.tasks.ctc.recognition import logits
 from raysearch.tasks.ctc.tokens import CtcHead
 from raysearch.tasks.head import ChosenHead, CtcHeadConfig
+from raysearch.tasks.settings import AsrSettings
 from tests.encoder.small_encoders import small
 
 
@@ -128,3 +132,16 @@ def test_head_of_superb_as_a_file_then_it_reads_recordings_together_as_alone(uni
             np.testing.assert_allclose(log_probs_BTV[row][: frames_B[row]], expected_TV, atol=most, rtol=0)
     assert graph_macs(model, 16_000).head == recogniser.head.config.superb.macs([frames(encoder.config, 16_000)])
     assert recogniser.recurrent == (unit == "characters")
+
+
+def test_traced_program_of_a_recurrent_head_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recogniser = superb("characters", Encoder(small()).eval())
+    monkeypatch.setattr(export, "_task", lambda folder, asked: AsrSettings(head="superb"))
+    monkeypatch.setattr(export, "find_trial", lambda folder, number: SimpleNamespace(number=number))
+    monkeypatch.setattr(Recogniser, "of_trial", lambda trial, task: recogniser)
+    folder = SimpleNamespace(trial=lambda number: tmp_path)
+    with pytest.raises(InputError, match="--format: pt2; expected onnx or safetensors"):
+        export.export_trial(folder, 0, tmp_path / "out", formats=("onnx", "pt2"))
+    assert not (tmp_path / "out").exists()
