@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from raysearch.tasks.ctc.superb_heads import BothWays, RecurrentHead
 
-_OPS = onnxscript.opset20
+_OPS: Any = onnxscript.opset20
 
 
 class TraceableBothWays(nn.Module):

@@ -66,13 +66,13 @@ class CostSheet:
             least, most = (one.document(samples) for one in self.range)
             found["space"] = {"least": least, "most": most}
         if self.backend is not None:
-            macs, more = backend_macs(self.backend, self.encoder, samples), backend_params(self.backend, self.encoder)
+            behind, more = backend_macs(self.backend, self.encoder, samples), backend_params(self.backend, self.encoder)
         elif self.head is not None:
-            macs = self.head.macs([frames(self.encoder, count) for count in samples])
+            behind = self.head.macs([frames(self.encoder, count) for count in samples])
             more = self.head.params(self.encoder.depth + 1)
         else:
             return found
-        return found | {"params_total": found["params"] + more, "macs_total_g": found["macs_g"] + macs / 1e9}
+        return found | {"params_total": found["params"] + more, "macs_total_g": found["macs_g"] + behind / 1e9}
 
 
 def cost_sheet(given: Path, overrides: Overrides, ecapa: int | None) -> CostSheet:
