@@ -65,7 +65,8 @@ REUSED = [
     Block(heads=2, head_width=3, ffn=10, reuses_map=True),
 ]
 """Blocks of which the second takes the map of the first."""
-THIN = Waveform(channels=[8, 8, 16], kernels=[10, 1, 4], strides=[5, 1, 64])
+THIN = Waveform(channels=[8, 8, 16], kernels=[10, 1, 79], strides=[5, 1, 64])
+"""Three convolutions that see and make the frames of HuBERT's seven."""
 
 
 def thin(norm: str = "post", repeated: bool | None = None, **more: Any) -> EncoderConfig:

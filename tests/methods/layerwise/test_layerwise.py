@@ -93,7 +93,8 @@ def test_masked_layers_then_each_part_is_of_its_own_frames_and_targets() -> None
     frames = [module.student.frames(int(n)) for n in SAMPLES]
     whole_LBTW, partly_LBTW = torch.randn(2, 2, 2, frames[0], 10)
     mask_BT = torch.rand(2, frames[0]) < 0.5
-    loss, parts = module(AUDIO, SAMPLES, whole_LBTW, mask_BT, partly_LBTW)
+    inputs = {"targets_LBTW": whole_LBTW, "mask_BT": mask_BT, "masked_targets_LBTW": partly_LBTW}
+    loss, parts = module(audio_BS=AUDIO, samples_B=SAMPLES, **inputs)
     x_BTD, frames_B = module.student.features(AUDIO, SAMPLES)
     encoded = module.student.encode(torch.where(mask_BT[..., None], module.mask_D, x_BTD), frames_B)
     sums = {"masked": 0.0, "unmasked": 0.0}
@@ -143,7 +144,7 @@ def test_masked_teacher_then_masked_frames_are_the_mean_of_the_row() -> None:
 
 def test_start_from_the_teacher_then_its_first_blocks_and_its_shape(tones, small_teacher) -> None:
     trial = SimpleNamespace(teacher=small_teacher, corpus=tones, seed=0)
-    settings = FeatureStudent(start="teacher", depth=1, width=64)
+    settings = FeatureStudent(start="teacher", depth=1)
     teacher = small_teacher.encoder
     student = started_student(trial, settings, TrainingSettings())
     assert student.config == teacher.config.model_copy(update={"blocks": teacher.config.block_list[:1]})
