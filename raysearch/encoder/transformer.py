@@ -194,7 +194,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         width = settings.width
         self.pre = settings.norm == "pre"
-        self.reuses, self.shares = block.reuses_map, shares and block.heads > 0
+        self.reuses, self.shares = block.reuses_map, shares
         self.attention = Attention(settings, block, kind) if block.heads else Emptied(width)
         self.attention_norm = nn.LayerNorm(width) if block.heads or not self.pre else nn.Identity()
         self.ffn = FeedForward(width, block.ffn) if block.ffn else Emptied(width)
@@ -220,7 +220,9 @@ class TransformerBlock(nn.Module):
         read_BTD = self.attention_norm(x_BTD) if self.pre else x_BTD
         if not self.reuses:
             # Fused attention keeps no map, so one that is reused is made in the open.
-            map_BNTK = self.attention.map(read_BTD, mask_B11K, positions_NTK) if self.shares else None
+            map_BNTK = None
+            if self.shares and isinstance(self.attention, Attention):
+                map_BNTK = self.attention.map(read_BTD, mask_B11K, positions_NTK)
         added_BTD = self.attention(read_BTD, mask_B11K, positions_NTK, map_BNTK)
         x_BTD = x_BTD + self.dropout(added_BTD)
         if self.pre:
