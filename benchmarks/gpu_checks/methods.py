@@ -53,6 +53,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "dicehubert": LABELS,
     "fasthubert": LABELS,
     "distilhubert": {"student": SMALL, "distillation": {"layers": [1, 2]}, "training": TRAINING},
+    "armhubert": {"student": {**SMALL, "time_reduction": 2}, "training": TRAINING},
+    "starhubert": {"student": SMALL, "training": TRAINING},
     "hjpruning": PRUNING,
     "dphubert": {**PRUNING, "distillation": {"layers": [0, 1, -1]}},
     "supernet": {

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -125,8 +126,8 @@ class Adapter(Settings):
     """Factor on what the adapter adds."""
 
 
-class Block(Settings):
-    """One transformer block. A sub-layer with no units left still adds its output bias."""
+class _Sizes(Settings):
+    """What single blocks and blocks that are written once have alike."""
 
     heads: int = Field(ge=0, le=65_536)
     """Attention heads of the block."""
@@ -138,11 +139,33 @@ class Block(Settings):
     """Adapter of the block. An encoder with adapters has two routes, one through them and one past them."""
 
 
-class Blocks(Block):
+class Block(_Sizes):
+    """One transformer block. A sub-layer with no units left still adds its output bias."""
+
+    reuses_map: bool = False
+    """Whether the block takes the attention map of the block before it, head by head. It has no queries and keys then
+    (ARMHuBERT)."""
+
+
+class Blocks(_Sizes):
     """Several equal transformer blocks, written once."""
 
     count: Depth
     """Number of blocks."""
+    blocks_per_map: Count = 1
+    """Neighbouring blocks that share the attention map of the first of them. ARMHuBERT has 2, others 1."""
+
+
+class TimeReduction(Settings):
+    """A convolution before the first block that makes one frame of several, so that the blocks see fewer (FitHuBERT).
+
+    Frames at the end that are too few for one more are left out.
+    """
+
+    factor: int = Field(2, ge=2, le=64)
+    """Frames that become one. It is the kernel and the stride of the convolution."""
+    repeated: bool = True
+    """Whether each frame of the blocks is given out as often as frames went into it, so that the frame rate stays."""
 
 
 class ConvConfig(Settings):
@@ -209,6 +232,11 @@ class EncoderConfig(Settings):
     recordings. Whisper has 1,500, which are 30 s."""
     relative_positions: RelativePositions | None = None
     """Relative positions in attention. WavLM has them, HuBERT and wav2vec 2.0 do not."""
+    projection: bool = True
+    """Whether a linear layer stands between front end and transformer. Without it the last convolution is as wide as
+    the transformer, as in ARMHuBERT. Whisper has none."""
+    time_reduction: TimeReduction | None = None
+    """A convolution that makes one frame of several before the first block. FitHuBERT has it."""
     key_bias: bool = True
     """Whether the linear layer of attention's keys has a bias (Whisper: false)."""
     blocks: Blocks | Annotated[list[Block], Field(max_length=1_000)]
@@ -227,6 +255,8 @@ class EncoderConfig(Settings):
         if self.relative_positions and self.width % self.relative_positions.heads:
             heads = self.relative_positions.heads
             raise ValueError(f"width: {self.width}; expected a multiple of relative_positions.heads = {heads}")
+        for index, fault in _map_faults(self.block_list):
+            raise ValueError(f"blocks[{index}].{fault}")
         lengths = {len(self.front_end.channels), len(self.front_end.kernels), len(self.front_end.strides)}
         if len(lengths) != 1:
             raise ValueError(
@@ -240,7 +270,9 @@ class EncoderConfig(Settings):
         if isinstance(self.blocks, list):
             return self.blocks
         one = self.blocks
-        return [Block(heads=one.heads, head_width=one.head_width, ffn=one.ffn, adapter=one.adapter)] * one.count
+        first = Block(heads=one.heads, head_width=one.head_width, ffn=one.ffn, adapter=one.adapter)
+        others = first.model_copy(update={"reuses_map": True})
+        return [others if index % one.blocks_per_map else first for index in range(one.count)]
 
     @property
     def depth(self) -> int:
@@ -248,13 +280,21 @@ class EncoderConfig(Settings):
         return len(self.block_list)
 
     @property
+    def reuses_maps(self) -> bool:
+        """Whether some block takes the attention map of the block before it."""
+        return any(block.reuses_map for block in self.block_list)
+
+    @property
     def hop_samples(self) -> int:
         """Samples from one output frame to the next."""
+        reduction = self.time_reduction
+        return self.feature_hop * (reduction.factor if reduction and not reduction.repeated else 1)
+
+    @property
+    def feature_hop(self) -> int:
+        """Samples from one frame of the front end to the next."""
         # Log-mel filterbanks make a frame every 10 ms, which is 160 samples.
-        hop = 1 if self.front_end.kind == "waveform" else 160
-        for stride in self.front_end.strides:
-            hop *= stride
-        return hop
+        return math.prod(self.front_end.strides) * (1 if self.front_end.kind == "waveform" else 160)
 
     @property
     def first_sample(self) -> int:
@@ -265,12 +305,17 @@ class EncoderConfig(Settings):
     @property
     def longest_s(self) -> float:
         """Seconds of the longest recording that it takes. It is infinite without sinusoids, which alone have an end."""
-        return self.sinusoids / self.frame_hz if self.sinusoids else math.inf
+        return self.sinusoids * self.feature_hop / SAMPLE_RATE_HZ if self.sinusoids else math.inf
+
+    @property
+    def norms_features(self) -> bool:
+        """Whether a LayerNorm stands between the front end and the transformer."""
+        return self.front_end.kind != "whisper"
 
     @property
     def projects(self) -> bool:
-        """Whether a LayerNorm and a linear layer stand between the front end and the transformer."""
-        return self.front_end.kind != "whisper"
+        """Whether a linear layer stands between the front end and the transformer, behind the LayerNorm."""
+        return self.norms_features and self.projection
 
     @property
     def free_convs(self) -> int:
@@ -281,6 +326,18 @@ class EncoderConfig(Settings):
     @property
     def frame_hz(self) -> float:
         return SAMPLE_RATE_HZ / self.hop_samples
+
+
+def _map_faults(blocks: list[Block]) -> Iterator[tuple[int, str]]:
+    """Blocks whose attention map is not there to be reused, with what is wrong."""
+    for index, block in enumerate(blocks):
+        if block.reuses_map and not index:
+            yield index, "reuses_map: true; expected false: no block before it has a map"
+        elif block.reuses_map and block.heads != blocks[index - 1].heads:
+            yield (
+                index,
+                f"heads: {block.heads}; expected those of the block whose map it reuses = {blocks[index - 1].heads}",
+            )
 
 
 AnyConfig = EncoderConfig | ConvConfig

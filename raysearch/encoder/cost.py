@@ -71,21 +71,24 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     lengths = (samples,) if isinstance(samples, int) else tuple(samples)
     channels, heads, ffn = sizes or sizes_of(config)
     front_end, width = config.front_end, config.width
-    sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), lengths)
-    inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
-    gated = sum(heads) * GATE_OUTPUTS * _gate_inputs(config)
+    factor = config.time_reduction.factor if config.time_reduction else 1
+    sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), factor, lengths)
+    inner, mapped = _inner_widths(config, heads)
+    gated = sum(_with_maps(config, heads)) * GATE_OUTPUTS * _gate_inputs(config)
     adapters = _adapter_units(config)
     positions = 0
     if (conv := config.position_conv) is not None:
         # The input is padded by half a kernel, so an even kernel makes one frame more than went in.
-        places = sums.total + sums.utterances * (1 - conv.kernel % 2)
+        places = sums.features + sums.utterances * (1 - conv.kernel % 2)
         positions = places * width * (width // conv.groups) * conv.kernel
     return {
         "front_end": sum(w * n for w, n in zip(_conv_weights(front_end, channels), sums.convs, strict=True)),
-        "projection": sums.total * channels[-1] * width if config.projects else 0,
+        "projection": sums.features * channels[-1] * width if config.projects else 0,
         "position_conv": positions,
-        "attention_linear": sums.total * (4 * width * sum(inner) + gated),
-        "attention_matmul": 2 * sums.squares * sum(inner),
+        **({"time_reduction": sums.total * width * width * factor} if config.time_reduction else {}),
+        # Values and the output of all blocks, and queries and keys of those that have maps of their own.
+        "attention_linear": sums.total * (2 * width * (sum(inner) + sum(mapped)) + gated),
+        "attention_matmul": sums.squares * (sum(inner) + sum(mapped)),
         "ffn": 2 * sums.total * width * sum(ffn),
         **({"adapters": 2 * sums.total * width * sum(adapters)} if adapters else {}),
     }
@@ -106,23 +109,26 @@ def check_size(config: AnyConfig) -> None:
 def param_parts(config: EncoderConfig, sizes: Sizes | None = None) -> dict[str, Any]:
     """Number of parameters of each part. `sizes` replaces the config's unit counts, as it does in `parts`."""
     channels, heads, ffn = sizes or sizes_of(config)
-    width, pre, blocks = config.width, config.norm == "pre", config.block_list
-    inner = [count * block.head_width for count, block in zip(heads, blocks, strict=True)]
-    adapters = _adapter_units(config)
+    width, pre = config.width, config.norm == "pre"
+    inner, mapped = _inner_widths(config, heads)
+    adapters, reduction = _adapter_units(config), config.time_reduction
     positions = 0
     if (conv := config.position_conv) is not None:
         # Weight norm splits the kernel into a direction and one length for each tap.
         positions = width * (width // conv.groups) * conv.kernel + width + conv.kernel
-    attention = sum(_sub_layer_params(width, pre, count, 4 * width + 2 + config.key_bias) for count in inner)
+    attention = sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in inner)
+    attention += (2 * width + 1 + config.key_bias) * sum(mapped)
     if (relative := config.relative_positions) is not None:
         # Each head has a scale of its own, the heads of a block share its gates, and all blocks share one table.
         gates = GATE_OUTPUTS * (_gate_inputs(config) + 1)
-        attention += sum(count + (gates if count else 0) for count in heads) + relative.buckets * relative.heads
+        own = _with_maps(config, heads)
+        attention += sum(count + (gates if count else 0) for count in own) + relative.buckets * relative.heads
     return {
         "front_end": _front_end_params(config.front_end, channels),
-        "projection": 2 * channels[-1] + channels[-1] * width + width if config.projects else 0,
+        "projection": config.norms_features * 2 * channels[-1] + config.projects * (channels[-1] + 1) * width,
         # The encoder's own LayerNorm is counted here too.
         "position_conv": positions + 2 * width,
+        **({"time_reduction": (width * reduction.factor + 1) * width} if reduction else {}),
         "attention": attention,
         "ffn": sum(_sub_layer_params(width, pre, count, 2 * width + 1) for count in ffn),
         **({"adapters": sum((2 * width + 1) * units + 3 * width for units in adapters)} if adapters else {}),
@@ -171,7 +177,7 @@ def sized(config: EncoderConfig, sizes: Sizes) -> EncoderConfig:
     channels, heads, ffn = sizes
     front_end = config.front_end.model_copy(update={"channels": list(channels)})
     blocks = [
-        Block(heads=h, head_width=block.head_width, ffn=f, adapter=block.adapter)
+        Block(heads=h, head_width=block.head_width, ffn=f, adapter=block.adapter, reuses_map=block.reuses_map)
         for block, h, f in zip(config.block_list, heads, ffn, strict=True)
     ]
     return config.model_copy(update={"front_end": front_end, "blocks": blocks})
@@ -190,23 +196,40 @@ class _FrameSums(NamedTuple):
 
     convs: tuple[int, ...]
     """Frames after each convolution."""
+    features: int
+    """Frames that the front end makes."""
     total: int
-    """Frames that the transformer reads."""
+    """Frames that the blocks read, which are fewer where time is reduced."""
     squares: int
-    """Squared frames that the transformer reads. The matrix products of attention grow with them."""
+    """Squared frames that the blocks read. The matrix products of attention grow with them."""
     utterances: int
     """Utterances that are long enough for a frame."""
 
 
 # A search asks for thousands of costs, all for the same utterances and few front ends.
 @lru_cache
-def _frame_sums(kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]) -> _FrameSums:
+def _frame_sums(
+    kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], factor: int, lengths: tuple[int, ...]
+) -> _FrameSums:
     build = {"logmel": LogMel, "waveform": Waveform, "whisper": Whisper}[kind]
     front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides))
     counts = [conv_frames(front_end, length) for length in lengths]
-    frames = [count[-1] for count in counts]
+    features = [count[-1] for count in counts]
+    frames = [count // factor for count in features]
     convs = tuple(sum(layer) for layer in zip(*counts, strict=True))[1:]
-    return _FrameSums(convs, sum(frames), sum(count * count for count in frames), sum(count > 0 for count in frames))
+    squares, utterances = sum(count * count for count in frames), sum(count > 0 for count in features)
+    return _FrameSums(convs, sum(features), sum(frames), squares, utterances)
+
+
+def _inner_widths(config: EncoderConfig, heads: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """The width of all heads of each block, and the same of the blocks that have an attention map of their own."""
+    inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
+    return inner, _with_maps(config, inner)
+
+
+def _with_maps(config: EncoderConfig, each: Sequence[Any]) -> list[Any]:
+    """Of what each block has, that of the blocks with an attention map of their own."""
+    return [one for one, block in zip(each, config.block_list, strict=True) if not block.reuses_map]
 
 
 def _adapter_units(config: EncoderConfig) -> list[int]:

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ, EncoderConfig
 from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank
-from raysearch.encoder.frames import Count, frames, is_too_long, mel_frames, valid_mask
+from raysearch.encoder.frames import Count, block_frames, feature_frames, frames, is_too_long, mel_frames, valid_mask
 from raysearch.encoder.front_end import build_front_end
 from raysearch.encoder.relative_positions import RelativePositions
-from raysearch.encoder.transformer import AttentionKind, PositionConv, TransformerBlock, sinusoids
+from raysearch.encoder.transformer import AttentionKind, PositionConv, TimeReduction, TransformerBlock, sinusoids
 from raysearch.errors import InputError
 
 
@@ -58,9 +58,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.front_end = build_front_end(config.front_end)
-        if config.projects:
-            channels = config.front_end.channels[-1]
+        channels = config.front_end.channels[-1]
+        if config.norms_features:
             self.feature_norm = nn.LayerNorm(channels)
+        if config.projects:
             self.projection = nn.Linear(channels, config.width)
         if config.position_conv:
             self.position_conv = PositionConv(config.width, config.position_conv)
@@ -70,7 +71,13 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         if config.relative_positions:
             self.relative_positions = RelativePositions(config.relative_positions)
-        self.blocks = nn.ModuleList(TransformerBlock(config, block, dropout, attention) for block in config.block_list)
+        if config.time_reduction:
+            self.time_reduction = TimeReduction(config.width, config.time_reduction)
+        reused = [*(block.reuses_map for block in config.block_list[1:]), False]
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config, block, dropout, attention, shares)
+            for block, shares in zip(config.block_list, reused, strict=True)
+        )
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Encoded:
         """The hidden states of a batch.
@@ -81,7 +88,7 @@ class Encoder(nn.Module):
         return self.encode(*self.features(audio_BS, samples_B))
 
     def features(self, audio_BS: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The transformer's features (B, T, D), without positions, and the number of valid frames (B).
+        """The transformer's features (B, T, D), without positions, and the number of valid frames of the front end (B).
 
         Raises: InputError if the batch is longer than the encoder's sinusoids.
         """
@@ -93,14 +100,16 @@ class Encoder(nn.Module):
                 f"a recording of {got_s:.1f} s; expected at most {expected_s:g} s: Whisper heard no longer"
             )
         x_BTC = self.front_end(audio_BS, samples_B)
+        if self.config.norms_features:
+            x_BTC = self.feature_norm(x_BTC)
         if self.config.projects:
-            x_BTC = self.projection(self.feature_norm(x_BTC))
-        return x_BTC, self.frames(samples_B)
+            x_BTC = self.projection(x_BTC)
+        return x_BTC, feature_frames(self.config, samples_B)
 
     def encode(self, x_BTD: Tensor, frames_B: Tensor, plain: int = 0) -> Encoded:
         """Zeroes the padding, adds positions, and runs the blocks.
 
-        The first `plain` rows take the route without adapters.
+        `frames_B` are the valid frames of the front end. The first `plain` rows take the route without adapters.
         """
         valid_BT = valid_mask(frames_B, x_BTD.shape[1])
         x_BTD = x_BTD.masked_fill(~valid_BT[:, :, None], 0.0)
@@ -110,11 +119,21 @@ class Encoder(nn.Module):
             x_BTD = x_BTD + self.sinusoids_TD[: x_BTD.shape[1]]
         if self.config.norm == "post":
             x_BTD = self.norm(x_BTD)
+        reduction = self.config.time_reduction
+        if reduction:
+            x_BTD, frames_B = self.time_reduction(x_BTD), block_frames(self.config, frames_B)
+            valid_BT = valid_mask(frames_B, x_BTD.shape[1])
         mask_B11K = _attention_mask(valid_BT)
         positions_NTK = self.relative_positions(x_BTD.shape[1]) if self.config.relative_positions else None
-        hidden = [x_BTD]
+        hidden, map_BNTK = [x_BTD], None
         for block in self.blocks:
-            hidden.append(block(hidden[-1], mask_B11K, positions_NTK, plain))
+            x_BTD, map_BNTK = block(x_BTD, mask_B11K, positions_NTK, plain, map_BNTK)
+            hidden.append(x_BTD)
+        if reduction and reduction.repeated:
+            # An exported graph knows the number of frames that an index has, and not that of a tensor that is repeated.
+            source_T = torch.arange(x_BTD.shape[1] * reduction.factor, device=x_BTD.device) // reduction.factor
+            hidden = [x_BTD[:, source_T] for x_BTD in hidden]
+            frames_B = frames_B * reduction.factor
         output_BTD = self.norm(hidden[-1]) if self.config.norm == "pre" else hidden[-1]
         return Encoded(output_BTD, tuple(hidden), frames_B)
 
@@ -128,7 +147,8 @@ class Encoder(nn.Module):
         both = self.encode(x_BTD.repeat(2, 1, 1), frames_B.repeat(2), plain=rows)
         plain, adapted = zip(*(x_BTD.split(rows) for x_BTD in both.hidden), strict=True)
         outputs = both.output_BTD.split(rows)
-        return Encoded(outputs[0], plain, frames_B), Encoded(outputs[1], adapted, frames_B)
+        plain_B, adapted_B = both.frames_B.split(rows)
+        return Encoded(outputs[0], plain, plain_B), Encoded(outputs[1], adapted, adapted_B)
 
     def frames(self, samples: Count) -> Count:
         """The exact number of frames that the encoder makes of so many samples."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from raysearch.encoder.config import AnyConfig, ConvConfig, LogMel, Waveform, Whisper
+from raysearch.encoder.config import AnyConfig, ConvConfig, EncoderConfig, LogMel, Waveform, Whisper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,13 +24,26 @@ def frames(config: AnyConfig, samples: Count) -> Count:
     """Frames that the encoder makes of so many samples at 16 kHz. It is 0 if they are fewer than one frame sees."""
     if isinstance(config, ConvConfig):
         return mel_frames(samples) >> len(config.channels)
+    reduction, block = config.time_reduction, block_frames(config, feature_frames(config, samples))
+    return block * reduction.factor if reduction and reduction.repeated else block
+
+
+def feature_frames(config: EncoderConfig, samples: Count) -> Count:
+    """Frames that the front end makes of so many samples."""
     return conv_frames(config.front_end, samples)[-1]
+
+
+def block_frames(config: EncoderConfig, features: Count) -> Count:
+    """Frames that the blocks see of so many that the front end makes."""
+    return features // config.time_reduction.factor if config.time_reduction else features
 
 
 def is_too_long(config: AnyConfig, samples: int) -> bool:
     """Whether a recording of so many samples has more frames than the encoder has positions for. Most have no end."""
-    most = None if isinstance(config, ConvConfig) else config.sinusoids
-    return most is not None and frames(config, samples) > most
+    if isinstance(config, ConvConfig):
+        return False
+    most = config.sinusoids
+    return most is not None and feature_frames(config, samples) > most
 
 
 def conv_frames(front_end: Waveform | LogMel | Whisper, samples: Count) -> list[Count]:

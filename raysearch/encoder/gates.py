@@ -25,6 +25,7 @@ from raysearch.encoder.cost import Sizes, in_multiples, sizes_of
 from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.front_end import ChannelNorm
 from raysearch.encoder.transformer import Emptied
+from raysearch.errors import InputError
 
 Unit = Literal["channels", "heads", "ffn", "attention_layers", "ffn_layers"]
 
@@ -87,8 +88,13 @@ class GateSet(nn.Module):
         ffn_drop: float = 0.01,
         temperature: float = 2 / 3,
     ) -> None:
-        """`drop` and `ffn_drop` are rates r at which units are dropped: a log alpha starts near log((1 - r) / r)."""
+        """`drop` and `ffn_drop` are rates r at which units are dropped: a log alpha starts near log((1 - r) / r).
+
+        Raises: InputError if heads are to have gates, and blocks share them with the blocks whose maps they reuse.
+        """
         super().__init__()
+        if config.reuses_maps and {"heads", "attention_layers"} & set(units):
+            raise InputError("encoder: blocks that reuse attention maps; expected none where heads have gates")
         self.temperature = temperature
         depth = [config.depth]
         self.full = sizes_of(config)
@@ -215,7 +221,7 @@ class GatedEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.gates = gates
-        if encoder.config.projects:
+        if encoder.config.norms_features:
             encoder.feature_norm = OpenNorm.of(encoder.feature_norm)
         norms = getattr(encoder.front_end, "norms", [])
         for layer, norm in enumerate(norms):

@@ -79,9 +79,9 @@ def width_axes(config: EncoderConfig) -> list[Axis]:
     Two weights have fewer places than the width, since they are used again and again: the position convolution's kernel
     has the inputs of one group, and the position gates read those of one head.
     """
-    source = "projection" if config.projects else f"front_end.convs.{len(config.front_end.channels) - 1}"
-    vectors, rows = [f"{source}.bias", "norm.weight", "norm.bias", "position_conv.conv.bias"], [f"{source}.weight"]
-    columns = ["sinusoids_TD", POSITION_KERNEL]
+    vectors = [f"{name}.bias" for name in ("projection", "norm", "position_conv.conv", "time_reduction.conv")]
+    vectors, rows = [*vectors, "norm.weight"], ["projection.weight", "time_reduction.conv.weight"]
+    columns = ["sinusoids_TD", POSITION_KERNEL, "time_reduction.conv.weight"]
     for block in range(config.depth):
         path = f"blocks.{block}"
         norms = (f"{path}.{name}_norm" for name in ("attention", "ffn"))
@@ -92,7 +92,10 @@ def width_axes(config: EncoderConfig) -> list[Axis]:
         vectors += [f"{output}.bias" for output in (*outputs, *(f"{path}.{part}" for part in OUTPUT))]
         inputs = (*(f"attention.{name}" for name in ("q", "k", "v", "gate.linear")), "ffn.up", "adapter.down")
         columns += [f"{path}.{name}.weight" for name in inputs]
-    return [*(Axis(name, 0) for name in (*vectors, *rows, POSITION_KERNEL)), *(Axis(name, 1) for name in columns)]
+    # Without a projection the channels of the last convolution are the width.
+    made = [] if config.projects else channel_axes(config, len(config.front_end.channels) - 1)
+    inside = [*(Axis(name, 0) for name in (*vectors, *rows, POSITION_KERNEL)), *(Axis(name, 1) for name in columns)]
+    return [*made, *inside]
 
 
 def slice_encoder(encoder: Encoder, values: GateValues) -> tuple[Encoder, EncoderConfig]:

@@ -56,38 +56,78 @@ def sinusoids(frames: int, width: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention. The heads together need not be as wide as the encoder."""
+    """Multi-head self-attention. The heads together need not be as wide as the encoder.
+
+    A block that reuses a map has values alone, and weighs them by the map of the block before it.
+    Source: Jang et al., ARMHuBERT, Interspeech 2023, section 2.1.
+    """
 
     def __init__(self, settings: config.EncoderConfig, block: config.Block, kind: AttentionKind) -> None:
         super().__init__()
         self.heads, self.kind = block.heads, kind
         width, inner = settings.width, block.heads * block.head_width
-        self.q = _linear(width, inner)
-        self.k = _linear(width, inner, bias=settings.key_bias)
+        if not block.reuses_map:
+            self.q = _linear(width, inner)
+            self.k = _linear(width, inner, bias=settings.key_bias)
         self.v = _linear(width, inner)
         self.out = _linear(inner, width)
-        if settings.relative_positions:
+        if settings.relative_positions and not block.reuses_map:
             self.gate = PositionGate(width, block.heads, settings.relative_positions)
 
-    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None) -> Tensor:
-        q_BNTH, k_BNTH, v_BNTH = (self._split(linear(x_BTD)) for linear in (self.q, self.k, self.v))
-        bias_BNTK = None if positions_NTK is None else self.gate(x_BTD, positions_NTK).to(q_BNTH.dtype)
-        if self.kind == "fused":
+    def forward(
+        self,
+        x_BTD: Tensor,
+        mask_B11K: Tensor | None,
+        positions_NTK: Tensor | None,
+        map_BNTK: Tensor | None = None,
+    ) -> Tensor:
+        """What the block adds (B, T, D). With `map_BNTK` values are weighed by it. Else the block makes its own map."""
+        v_BNTH = self._split(self.v(x_BTD))
+        if map_BNTK is None and self.kind == "fused":
+            q_BNTH, k_BNTH, bias_BNTK = self._asked(x_BTD, positions_NTK)
             if bias_BNTK is not None and mask_B11K is not None:
                 bias_BNTK = bias_BNTK.masked_fill(~mask_B11K, -math.inf)
             mask = mask_B11K if bias_BNTK is None else bias_BNTK
             y_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNTH, v_BNTH, attn_mask=mask)
         else:
-            scores_BNTK = q_BNTH @ k_BNTH.transpose(2, 3) / math.sqrt(q_BNTH.shape[3])
-            if bias_BNTK is not None:
-                scores_BNTK = scores_BNTK + bias_BNTK
-            if mask_B11K is not None:
-                scores_BNTK = scores_BNTK.masked_fill(~mask_B11K, -math.inf)
-            y_BNTH = scores_BNTK.softmax(-1) @ v_BNTH
+            if map_BNTK is None:
+                map_BNTK = self.map(x_BTD, mask_B11K, positions_NTK)
+            y_BNTH = map_BNTK @ v_BNTH
         return self.out(y_BNTH.transpose(1, 2).flatten(2))
+
+    def map(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None) -> Tensor:
+        """The attention map (B, N, T, K): how much each frame takes of each other, which sums to 1."""
+        q_BNTH, k_BNTH, bias_BNTK = self._asked(x_BTD, positions_NTK)
+        scores_BNTK = q_BNTH @ k_BNTH.transpose(2, 3) / math.sqrt(q_BNTH.shape[3])
+        if bias_BNTK is not None:
+            scores_BNTK = scores_BNTK + bias_BNTK
+        if mask_B11K is not None:
+            scores_BNTK = scores_BNTK.masked_fill(~mask_B11K, -math.inf)
+        return scores_BNTK.softmax(-1)
+
+    def _asked(self, x_BTD: Tensor, positions_NTK: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Queries, keys, and the bias of relative positions."""
+        q_BNTH, k_BNTH = (self._split(linear(x_BTD)) for linear in (self.q, self.k))
+        return q_BNTH, k_BNTH, None if positions_NTK is None else self.gate(x_BTD, positions_NTK).to(q_BNTH.dtype)
 
     def _split(self, x_BTX: Tensor) -> Tensor:
         return x_BTX.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class TimeReduction(nn.Module):
+    """A convolution that makes one frame of several, which do not overlap.
+
+    Source: Lee et al., FitHuBERT, Interspeech 2022, section 3.2.
+    """
+
+    def __init__(self, width: int, settings: config.TimeReduction) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, settings.factor, stride=settings.factor)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """The frames that the blocks see. Frames at the end that are too few for one are left out."""
+        # In the order in which the blocks read it.
+        return self.conv(x_BTD.transpose(1, 2)).transpose(1, 2).contiguous()
 
 
 class FeedForward(nn.Module):
@@ -109,7 +149,7 @@ class Emptied(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None = None, positions_NTK: Tensor | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, *others: Tensor | None) -> Tensor:
         return self.bias.expand_as(x_BTD)
 
 
@@ -143,11 +183,18 @@ class TransformerBlock(nn.Module):
     """
 
     def __init__(
-        self, settings: config.EncoderConfig, block: config.Block, dropout: float, kind: AttentionKind
+        self,
+        settings: config.EncoderConfig,
+        block: config.Block,
+        dropout: float,
+        kind: AttentionKind,
+        shares: bool = False,
     ) -> None:
+        """`shares` says that the next block reuses this one's attention map."""
         super().__init__()
         width = settings.width
         self.pre = settings.norm == "pre"
+        self.reuses, self.shares = block.reuses_map, shares
         self.attention = Attention(settings, block, kind) if block.heads else Emptied(width)
         self.attention_norm = nn.LayerNorm(width) if block.heads or not self.pre else nn.Identity()
         self.ffn = FeedForward(width, block.ffn) if block.ffn else Emptied(width)
@@ -156,17 +203,32 @@ class TransformerBlock(nn.Module):
         if block.adapter:
             self.adapter = Adapter(width, block.adapter)
 
-    def forward(self, x_BTD: Tensor, mask_B11K: Tensor | None, positions_NTK: Tensor | None, plain: int = 0) -> Tensor:
-        """The hidden state after this block (B, T, D).
+    def forward(
+        self,
+        x_BTD: Tensor,
+        mask_B11K: Tensor | None,
+        positions_NTK: Tensor | None,
+        plain: int = 0,
+        map_BNTK: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The hidden state after this block (B, T, D), and its attention map (B, N, T, K) if the next block reuses it.
 
         `mask_B11K` is True where a key may be attended to, or None where all may be. `positions_NTK` is the bias of
         `RelativePositions`, or None in an encoder without them. The first `plain` rows take the route past the adapter.
+        `map_BNTK` is the attention map of the block before.
         """
+        read_BTD = self.attention_norm(x_BTD) if self.pre else x_BTD
+        if not self.reuses:
+            # Fused attention keeps no map, so one that is reused is made in the open.
+            map_BNTK = None
+            if self.shares and isinstance(self.attention, Attention):
+                map_BNTK = self.attention.map(read_BTD, mask_B11K, positions_NTK)
+        added_BTD = self.attention(read_BTD, mask_B11K, positions_NTK, map_BNTK)
+        x_BTD = x_BTD + self.dropout(added_BTD)
         if self.pre:
-            x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), mask_B11K, positions_NTK))
-            return self._adapted(x_BTD, x_BTD + self.dropout(self.ffn(self.ffn_norm(x_BTD))), plain)
-        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, mask_B11K, positions_NTK)))
-        return self.ffn_norm(self._adapted(x_BTD, x_BTD + self.dropout(self.ffn(x_BTD)), plain))
+            return self._adapted(x_BTD, x_BTD + self.dropout(self.ffn(self.ffn_norm(x_BTD))), plain), map_BNTK
+        x_BTD = self.attention_norm(x_BTD)
+        return self.ffn_norm(self._adapted(x_BTD, x_BTD + self.dropout(self.ffn(x_BTD)), plain)), map_BNTK
 
     def _adapted(self, x_BTD: Tensor, y_BTD: Tensor, plain: int) -> Tensor:
         if not hasattr(self, "adapter"):

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from raysearch.encoder.config import AnyConfig, Blocks, ConvConfig, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.errors import InputError
-from raysearch.settings import Depth, Settings, Width
+from raysearch.settings import Count, Depth, Settings, Width
 
 
 def block_numbers(layers: list[int], depth: int, first: int = 1) -> list[int]:
@@ -49,12 +49,23 @@ def with_blocks(teacher: AnyConfig) -> EncoderConfig:
     return teacher
 
 
+def with_own_maps(teacher: EncoderConfig) -> EncoderConfig:
+    """The teacher, if each of its blocks has an attention map of its own, so that heads and blocks may be left out.
+
+    Raises: InputError if some block reuses that of the block before.
+    """
+    if teacher.reuses_maps:
+        raise InputError("teacher.source: blocks that reuse attention maps; expected none: heads and blocks are cut")
+    return teacher
+
+
 class StudentSettings(Settings):
     """The student's shape."""
 
-    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
-    """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's
-    convolutions over log-mel bins, at 25 or 50 Hz."""
+    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform", "waveform-thin"] = "logmel-25hz"
+    """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `waveform-thin`: the nine of
+    ARMHuBERT at 50 Hz, of a quarter of channels, then half, then the width; `logmel-*`: Fast-HuBERT's convolutions over
+    log-mel bins, at 25 or 50 Hz."""
     channels: Width = 512
     """Channels of every convolution of the front end. In a waveform front end they cost most of the MACs."""
     depth: Depth = 12
@@ -63,6 +74,11 @@ class StudentSettings(Settings):
     """Width of the transformer, a multiple of heads and of 16."""
     heads: Width = 6
     """Attention heads of each block."""
+    head_width: Width | None = None
+    """Width of one head. By default width / heads. With another, the width need not be a multiple of heads."""
+    blocks_per_map: Count = 1
+    """Neighbouring blocks that share the attention map of the first of them, so that the others have no queries and
+    keys. ARMHuBERT has 2."""
     ffn_ratio: float = Field(4.0, gt=0, le=64)
     """Hidden units of the feed-forward sub-layer, as a multiple of width."""
     norm: Literal["post", "pre"] = "pre"
@@ -79,7 +95,10 @@ class StudentSettings(Settings):
     # The width of a head is rounded down below, so a student would else be narrower than was asked.
     @model_validator(mode="after")
     def _divisible(self) -> StudentSettings:
-        for name, divisor in (("student.heads", self.heads), ("position_conv.groups", 16)):
+        for name, divisor in (
+            ("student.heads", 1 if self.head_width else self.heads),
+            ("position_conv.groups", 16),
+        ):
             if self.width % divisor:
                 raise ValueError(f"width: {self.width}; expected a multiple of {name} = {divisor}")
         return self
@@ -91,11 +110,14 @@ class StudentSettings(Settings):
             width=self.width,
             norm=self.norm,
             position_conv=PositionConv(kernel=self.position_kernel),
+            # The last of the thin convolutions is as wide as the transformer.
+            projection=self.front_end != "waveform-thin",
             blocks=Blocks(
                 count=self.depth,
                 heads=self.heads,
-                head_width=self.width // self.heads,
+                head_width=self.head_width or self.width // self.heads,
                 ffn=round(self.width * self.ffn_ratio),
+                blocks_per_map=self.blocks_per_map,
             ),
         )
 
@@ -103,5 +125,12 @@ class StudentSettings(Settings):
         if self.front_end == "waveform":
             # As in HuBERT Large. Base has one GroupNorm in their place.
             return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
+        if self.front_end == "waveform-thin":
+            quarter, half = max(1, self.channels // 4), max(1, self.channels // 2)
+            return Waveform(
+                channels=[quarter, *[half] * 5, *[self.width] * 3],
+                kernels=[10, 1, 3, 3, 3, 3, 1, 2, 2],
+                strides=[5, 1, 2, 2, 2, 2, 1, 2, 2],
+            )
         strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
         return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred, range_db=self.range_db)

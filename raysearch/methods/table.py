@@ -15,6 +15,8 @@ METHODS = {
     "dicehubert": "raysearch.methods.labels.hubert:DiceHubert",
     "fasthubert": "raysearch.methods.labels.hubert:FastHubert",
     "distilhubert": "raysearch.methods.features.distilhubert:DistilHubert",
+    "armhubert": "raysearch.methods.layerwise.methods:ArmHubert",
+    "starhubert": "raysearch.methods.layerwise.methods:StarHubert",
     "hjpruning": "raysearch.methods.pruning.hjpruning:HJPruning",
     "dphubert": "raysearch.methods.pruning.hjpruning:DPHubert",
     "oskdft": "raysearch.methods.speaker.oskdft:Oskdft",

@@ -158,7 +158,8 @@ class Planner:
         Empty if its method asks for none, or if the teacher runs in every update.
         """
         settings, method = self.spec.settings(config), str(config["method"])
-        asked, student = states_asked(settings), self.spec.student_config(config, self.teacher)
+        student = self.spec.student_config(config, self.teacher)
+        asked = states_asked(settings, student, self.teacher)
         if not asked or not isinstance(self.teacher, EncoderConfig) or not isinstance(student, EncoderConfig):
             return frozenset()
         grid = kept_grid(self.teacher, student)

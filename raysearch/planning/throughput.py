@@ -74,6 +74,8 @@ def narrowed(config: AnyConfig) -> AnyConfig:
         norm=config.norm,
         position_conv=config.position_conv and config.position_conv.model_copy(update={"groups": 1}),
         sinusoids=config.sinusoids,
+        projection=config.projection,
+        time_reduction=config.time_reduction,
         key_bias=config.key_bias,
         relative_positions=positions and positions.model_copy(update={"heads": 1}),
         blocks=[
@@ -82,6 +84,7 @@ def narrowed(config: AnyConfig) -> AnyConfig:
                 head_width=NARROW,
                 ffn=min(NARROW, block.ffn),
                 adapter=block.adapter and Adapter(width=NARROW),
+                reuses_map=block.reuses_map,
             )
             for block in config.block_list
         ],

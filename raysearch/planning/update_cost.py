@@ -14,6 +14,7 @@ from raysearch.encoder.config import SAMPLE_RATE_HZ, AnyConfig, EncoderConfig
 from raysearch.encoder.cost import SUPERB_SAMPLES, TRAINING_PASSES, cost_parts, macs_superb
 from raysearch.encoder.frames import frames
 from raysearch.methods.features.settings import DistillationSettings
+from raysearch.methods.layerwise.settings import LayerwiseSettings, MaskedLayersSettings
 from raysearch.methods.pruning.budget import start_config
 from raysearch.methods.pruning.settings import PruningSettings
 from raysearch.methods.speaker.settings import SpeakerTraining
@@ -58,13 +59,18 @@ def update_cost(
     if isinstance(pruning, PruningSettings) and isinstance(teacher, EncoderConfig):
         # Gates are learned on the whole encoder. Only what they leave of it is trained further.
         trained = pruning.share * macs_per_s(start_config(pruning, teacher)) + (1 - pruning.share) * trained
-    asks = not kept and bool(states_asked(settings))
-    return UpdateCost(audio_s, audio_s * (TRAINING_PASSES * trained + asks * macs_per_s(teacher)))
+    asks = not kept and bool(states_asked(settings, student, teacher))
+    # What the teacher makes of masked speech is never kept.
+    distillation = getattr(settings, "distillation", None)
+    masked = isinstance(distillation, MaskedLayersSettings) and distillation.asks_masked
+    return UpdateCost(audio_s, audio_s * (TRAINING_PASSES * trained + (asks + masked) * macs_per_s(teacher)))
 
 
-def states_asked(settings: Any) -> list[int]:
+def states_asked(settings: Any, student: AnyConfig, teacher: AnyConfig) -> list[int]:
     """The teacher's layers, as the settings number them, whose hidden states a method asks for on whole cuts."""
     distillation = getattr(settings, "distillation", None)
+    if isinstance(distillation, LayerwiseSettings):
+        return distillation.layers_of(student.depth, teacher.depth)
     return distillation.layers if isinstance(distillation, DistillationSettings) else []
 
 

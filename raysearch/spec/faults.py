@@ -101,7 +101,9 @@ def _check_widths(spec: Spec) -> None:
     given, where = _values(spec, "student.width")
     # A number may be written as text, with a fraction of zero.
     widths = [int(float(width)) for width in given]
-    heads = {int(float(count)) for count in _values(spec, "student.heads")[0]}
+    # Heads of a width of their own need not divide that of the student.
+    own = [width for width in _values(spec, "student.head_width")[0] if width is not None]
+    heads = set() if own else {int(float(count)) for count in _values(spec, "student.heads")[0]}
     # A student's position convolution has 16 groups by default, and its width must be a multiple of them too.
     for position, width in enumerate(widths):
         for divisor, what in [*((count, "student.heads") for count in sorted(heads)), (16, "position_conv.groups")]:

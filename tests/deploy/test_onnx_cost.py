@@ -14,6 +14,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
 from raysearch.tasks.ctc.tokens import CtcHead
 from raysearch.tasks.head import ChosenHead, CtcHeadConfig
+from tests.encoder.small_encoders import thin
 
 UNEQUAL = [Block(heads=2, head_width=8, ffn=24), Block(heads=3, head_width=4, ffn=0)]
 
@@ -28,16 +29,23 @@ def kept(head: CtcHead) -> ChosenHead:
     [LogMel(bins=20, channels=[8, 12]), Waveform(channels=[8] * 7), Waveform(channels=[8] * 7, norm="layer")],
 )
 def test_graph_macs_equal_the_closed_form(front_end) -> None:
+    position_conv = PositionConv(kernel=6, groups=4)
+    assert_counted(EncoderConfig(front_end=front_end, width=16, position_conv=position_conv, blocks=UNEQUAL))
+
+
+@pytest.mark.parametrize("repeated", [None, False, True])
+def test_graph_macs_of_reused_maps_and_fewer_frames_equal_the_closed_form(repeated) -> None:
+    assert_counted(thin("post", repeated))
+
+
+def assert_counted(config: EncoderConfig) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    config = EncoderConfig(
-        front_end=front_end, width=16, position_conv=PositionConv(kernel=6, groups=4), blocks=UNEQUAL
-    )
     head = CtcHead(3, 16, 7)
     nn.init.normal_(head.weight_VD)
     recogniser = Recogniser(Encoder(config).eval(), kept(head))
     model: onnx.ModelProto = to_onnx(trace(recogniser))
-    for samples in (400, 16_000, 48_077):
+    for samples in (recogniser.min_samples, 16_000, 48_077):
         found = graph_macs(model, samples)
         assert found.encoder == cost.macs(config, samples)
         assert found.head == frames(config, samples) * 16 * 7

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from raysearch.encoder.config import (
     LogMel,
     PositionConv,
     RelativePositions,
+    TimeReduction,
     Waveform,
     Whisper,
 )
@@ -57,6 +60,32 @@ each_kind = pytest.mark.parametrize(
     + [pytest.param(small("layer", relative_positions=WAVLM), id="wavlm")],
 )
 
+REUSED = [
+    Block(heads=2, head_width=8, ffn=24),
+    Block(heads=2, head_width=3, ffn=10, reuses_map=True),
+]
+"""Blocks of which the second takes the map of the first."""
+THIN = Waveform(channels=[8, 8, 16], kernels=[10, 1, 79], strides=[5, 1, 64])
+"""Three convolutions that see and make the frames of HuBERT's seven."""
+
+
+def thin(norm: str = "post", repeated: bool | None = None, **more: Any) -> EncoderConfig:
+    """An encoder with all that ARMHuBERT and FitHuBERT have: no projection, reused maps, and fewer frames in blocks."""
+    reduction = None if repeated is None else TimeReduction(factor=2, repeated=repeated)
+    config = small("layer", norm, REUSED).model_dump() | {"front_end": THIN, "projection": False}
+    return EncoderConfig.model_validate(config | {"time_reduction": reduction} | more)
+
+
+each_thin = pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(thin(norm, repeated), id=f"{norm}-{repeated}")
+        for norm in ("post", "pre")
+        for repeated in (None, False, True)
+    ]
+    + [pytest.param(thin(relative_positions=WAVLM), id="wavlm")],
+)
+
 
 def _layers(draw: st.DrawFn, kernels: list[int]) -> dict[str, list[int]]:
     layers = draw(
@@ -67,34 +96,39 @@ def _layers(draw: st.DrawFn, kernels: list[int]) -> dict[str, list[int]]:
 
 
 @st.composite
-def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
+def encoder_configs(draw: st.DrawFn, reused: bool = False) -> EncoderConfig:
     """Any front end, unequal blocks, emptied sub-layers, adapters; a LayerNorm of one or two channels is little but
-    rounding."""
+    rounding. With `reused` blocks may take the map of the block before."""
     width = 4 * draw(st.integers(1, 4))
-    kind = draw(st.sampled_from(["waveform", "logmel", "whisper"]))
+    kind, projection = draw(st.sampled_from(["waveform", "logmel", "whisper"])), draw(st.booleans())
+    layers = _layers(draw, [1, 2, 3, 5] if kind == "waveform" else [1, 3, 5])
+    if kind == "whisper" or not projection:
+        layers["channels"][-1] = width
     if kind == "waveform":
         norm = draw(st.sampled_from(["group", "layer"]))
-        front_end = Waveform(**_layers(draw, [1, 2, 3, 5]), norm=norm, bias=draw(st.booleans()))
+        front_end = Waveform(**layers, norm=norm, bias=draw(st.booleans()))
     else:
-        layers, bins = _layers(draw, [1, 3, 5]), draw(st.integers(4, 20))
-        front_end = LogMel(**layers, bins=bins)
-        if kind == "whisper":
-            layers["channels"][-1] = width
-            front_end = Whisper(**layers, bins=bins)
+        front_end = {"logmel": LogMel, "whisper": Whisper}[kind](**layers, bins=draw(st.integers(4, 20)))
     groups = draw(st.sampled_from([1, 2, 4]))
     position_conv = PositionConv(kernel=draw(st.integers(1, 9)), groups=groups)
     relative_positions = draw(st.sampled_from([None, RelativePositions(buckets=8, distance=9, heads=groups)]))
     most_heads = relative_positions.heads if relative_positions else 3
     adapter = st.none() | st.builds(Adapter, width=st.integers(1, 4), scale=st.sampled_from([0.5, 1.0]))
     sizes = {"heads": st.integers(0, most_heads), "head_width": st.integers(1, 5), "ffn": st.integers(0, 9)}
-    block = st.builds(Block, **sizes, adapter=adapter)
+    blocks = draw(st.lists(st.builds(Block, **sizes, adapter=adapter), min_size=1, max_size=3))
+    for index in range(1, len(blocks) * reused):
+        if draw(st.booleans()):
+            blocks[index] = blocks[index].model_copy(update={"reuses_map": True, "heads": blocks[index - 1].heads})
+    reduction = st.builds(TimeReduction, factor=st.integers(2, 3), repeated=st.booleans())
     return EncoderConfig(
         front_end=front_end,
         width=width,
         norm=draw(st.sampled_from(["post", "pre"])),
         position_conv=draw(st.sampled_from([None, position_conv])),
         sinusoids=draw(st.sampled_from([None, 100_000])),
+        projection=projection,
+        time_reduction=draw(st.none() | reduction),
         key_bias=draw(st.booleans()),
         relative_positions=relative_positions,
-        blocks=draw(st.lists(block, min_size=1, max_size=3)),
+        blocks=blocks,
     )

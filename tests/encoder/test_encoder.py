@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from raysearch.encoder.config import Block, EncoderConfig, LogMel
+from raysearch.encoder.config import Block, EncoderConfig, LogMel, RelativePositions
 from raysearch.encoder.encoder import Encoder, fit_normalisation
 from raysearch.encoder.frames import mel_frames
 from raysearch.encoder.front_end import FrameNorm
-from tests.encoder.small_encoders import FRONT_ENDS, each_kind, small
+from tests.encoder.small_encoders import FRONT_ENDS, REUSED, THIN, WAVLM, each_kind, each_thin, small, thin
 
 SAMPLES = torch.tensor([9000, 4321])
 
@@ -181,9 +182,93 @@ def test_fit_normalisation_of_a_waveform_encoder_reads_nothing() -> None:
     assert torch.equal(before, encoder(batch(), SAMPLES).output_BTD)
 
 
+@pytest.mark.parametrize("repeated", [None, False, True])
+@pytest.mark.parametrize("shorter", [4321, 4000, 4480, 1000])
+def test_padded_utterance_equals_itself_alone_with_reused_maps_and_fewer_frames(repeated: bool, shorter: int) -> None:
+    encoder = Encoder(thin("pre", repeated))
+    audio_BS = batch()
+    audio_BS[1, shorter:] = 0
+    padded = encoder(audio_BS, torch.tensor([9000, shorter]))
+    alone = encoder(audio_BS[1:, :shorter], torch.tensor([shorter]))
+    frames = int(alone.frames_B)
+    assert frames == alone.output_BTD.shape[1] == padded.frames_B[1] == encoder.frames(shorter)
+    torch.testing.assert_close(padded.output_BTD[1:, :frames], alone.output_BTD, atol=1e-4, rtol=0)
+    for inside, outside in zip(padded.hidden, alone.hidden, strict=True):
+        torch.testing.assert_close(inside[1:, :frames], outside, atol=1e-5, rtol=0)
+
+
+@each_thin
+def test_every_parameter_of_a_thin_encoder_gets_a_gradient(config: EncoderConfig) -> None:
+    encoder = Encoder(config)
+    encoder(batch(), SAMPLES).output_BTD[..., 0].square().sum().backward()
+    without = [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not [name for name in without if not name.endswith("attention.k.bias")]
+
+
+@pytest.mark.parametrize("relative_positions", [None, WAVLM])
+def test_reusing_block_weighs_its_values_by_the_map_of_the_block_before(
+    relative_positions: RelativePositions | None,
+) -> None:
+    encoder = Encoder(thin(relative_positions=relative_positions))
+    maps, read = [], []
+    makes = encoder.blocks[0].attention.map
+    encoder.blocks[0].attention.map = lambda *given: maps.append(makes(*given)) or maps[-1]
+    reuses = encoder.blocks[1].attention
+    reuses.register_forward_hook(lambda module, given, y_BTD: read.append((given[0], y_BTD)))
+    encoder(batch(), SAMPLES)
+    (map_BNTK,), ((x_BTD, y_BTD),) = maps, read
+    v_BNTH = reuses.v(x_BTD).unflatten(2, (2, 3)).transpose(1, 2)
+    torch.testing.assert_close(y_BTD, reuses.out((map_BNTK @ v_BNTH).transpose(1, 2).flatten(2)))
+    torch.testing.assert_close(map_BNTK.sum(-1), torch.ones(map_BNTK.shape[:3]))
+    assert {name for name, _ in reuses.named_children()} == {"v", "out"}
+
+
+@each_thin
+def test_map_that_is_reused_then_the_block_that_makes_it_is_as_with_fused_attention(config: EncoderConfig) -> None:
+    encoder = Encoder(config)
+    own = Encoder(config.model_copy(update={"blocks": config.block_list[:1]}))
+    own.load_state_dict({name: x for name, x in encoder.state_dict().items() if not name.startswith("blocks.1.")})
+    torch.testing.assert_close(encoder(batch(), SAMPLES).hidden[:2], own(batch(), SAMPLES).hidden, atol=1e-5, rtol=0)
+
+
+def test_blocks_of_one_map_then_every_other_reuses_it() -> None:
+    blocks = {"count": 5, "heads": 2, "head_width": 8, "ffn": 4, "blocks_per_map": 2}
+    config = EncoderConfig.model_validate(small().model_dump() | {"blocks": blocks})
+    assert [block.reuses_map for block in config.block_list] == [False, True, False, True, False]
+    assert not EncoderConfig.model_validate(
+        small().model_dump() | {"blocks": blocks | {"blocks_per_map": 1}}
+    ).reuses_maps
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fault"),
+    [
+        ([REUSED[1]], r"blocks\[0\].reuses_map: true; expected false: no block before it has a map"),
+        ([REUSED[0], REUSED[1].model_copy(update={"heads": 3})], r"blocks\[1\].heads: 3; expected .* = 2"),
+    ],
+)
+def test_map_that_is_not_there_then_refused(blocks: list[Block], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        thin(blocks=blocks)
+
+
+def test_last_convolution_narrower_than_the_transformer_then_a_projection_is_needed() -> None:
+    with pytest.raises(ValidationError, match=r"front_end\.channels: 8 at the end; expected width = 16"):
+        thin(front_end=THIN.model_copy(update={"channels": [8, 8, 8]}))
+
+
+@pytest.mark.parametrize("repeated", [None, False, True])
+def test_exported_graph_of_a_thin_encoder_agrees(repeated: bool | None) -> None:
+    assert_exported(thin("pre", repeated))
+
+
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_exported_graph_agrees_on_other_batches_and_lengths(front_end: str) -> None:
-    encoder = Encoder(small(front_end, "pre")).eval()
+    assert_exported(small(front_end, "pre"))
+
+
+def assert_exported(config: EncoderConfig) -> None:
+    encoder = Encoder(config).eval()
     rows, samples = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("samples", min=2000, max=200_000)
     shapes = ({0: rows, 1: samples}, {0: rows})
     graph = torch.export.export(encoder, (batch(), SAMPLES), dynamic_shapes=shapes, strict=False).module()

@@ -10,7 +10,8 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.gates import GatedEncoder, GateSet
 from raysearch.encoder.slicing import slice_encoder
-from tests.encoder.small_encoders import each_kind, encoder_configs, small
+from raysearch.errors import InputError
+from tests.encoder.small_encoders import each_kind, each_thin, encoder_configs, small, thin
 
 ALL = ["channels", "heads", "ffn", "attention_layers", "ffn_layers"]
 
@@ -54,6 +55,25 @@ def test_slice_of_any_encoder_equals_mask(config, seed):
     torch.manual_seed(seed)
     # A norm over two or three channels that are nearly equal magnifies rounding. A wrong slice differs by tenths.
     assert_same(gated_encoder(config), atol=1e-3)
+
+
+@each_thin
+def test_slice_of_random_gates_with_reused_maps_equals_mask(config):
+    assert_same(gated_encoder(config, ["channels", "ffn", "ffn_layers"]))
+
+
+@pytest.mark.parametrize("units", [["heads"], ["attention_layers"]])
+def test_gates_on_heads_that_blocks_share_then_refused(units):
+    with pytest.raises(InputError, match="encoder: blocks that reuse attention maps; expected none where heads"):
+        GateSet(thin(), units)
+
+
+@each_thin
+def test_thin_encoder_saved_then_the_same(config, tmp_path):
+    encoder = Encoder(config).eval()
+    save_encoder(encoder, tmp_path)
+    inputs = torch.randn(1, 4000), torch.tensor([4000])
+    assert torch.equal(load_encoder(tmp_path).eval()(*inputs).output_BTD, encoder(*inputs).output_BTD)
 
 
 @each_kind

@@ -29,6 +29,8 @@ OWN = {
     "dicehubert": {"targets": {"clusters": 4}, "prediction": {"layers": [1, -1], "unmasked_weight": 0.5}},
     "fasthubert": {"targets": {"clusters": 4}},
     "distilhubert": {"distillation": {"layers": [1, 2]}},
+    "armhubert": {"student": {**STUDENT, "time_reduction": 2}},
+    "starhubert": {"student": {**STUDENT, "head_width": 5, "blocks_per_map": 2}},
     "hjpruning": {"pruning": {"share": 0.3, "macs_ratio": 0.5}},
     "oskdft": SPEAKERS,
     "kd-then-ft": SPEAKERS | {"distillation": {"share": 0.2}},

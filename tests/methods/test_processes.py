@@ -60,6 +60,8 @@ SUM = {"backend": {"kind": "linear", "embedding": 8, "layers": "sum"}}
 SPEAKERS = ("oskdft", "kd-then-ft", "ft-only")
 VARIANTS = {
     "dicehubert unmasked": {"prediction": {"mask_prob": 0.0}},
+    "armhubert whole": {"distillation": {"masked_teacher": False}},
+    "armhubert unmasked": {"distillation": {"mask_prob": 0.0}},
     "hjpruning intent": {},
     "hjpruning classification": {},
     "dphubert to block 1": {"distillation": {"layers": [0, 1]}},

@@ -13,11 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from raysearch.encoder.config import Adapter, Block, Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.cost import SUPERB_SAMPLES, cost_parts
 from raysearch.encoder.encoder import Encoded, Encoder
+from raysearch.methods.layerwise.settings import ArmHubertSettings, StarHubertSettings
+from raysearch.methods.settings import StudentSettings
 from raysearch.methods.speaker.oskdft import Oskdft
 from raysearch.methods.speaker.settings import FirstKdSettings, KdSettings, VerificationSettings
 from raysearch.methods.speaker.steps import FinetuneSettings, OskdftSettings, TwoStepSettings, UpdateLosses
 from raysearch.methods.speaker.verification import Verification
-from raysearch.planning.update_cost import SUPERB_S, macs_per_s, routes_macs, update_cost
+from raysearch.planning.update_cost import SUPERB_S, macs_per_s, routes_macs, states_asked, update_cost
 from raysearch.tasks.settings import BackendSettings, MaskSettings
 
 SAMPLES, CUTS = 2000, 2
@@ -119,3 +121,25 @@ def test_second_route_repeats_the_blocks_and_not_the_front_end() -> None:
     blocks = macs_per_s(STUDENT) - shared - parts["adapters"] / SUPERB_S
     once = 3 * macs_per_s(STUDENT) + macs_per_s(TEACHER)
     assert macs_of(OskdftSettings()) - once == pytest.approx(3 * blocks)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "asked_kept"),
+    [
+        (ArmHubertSettings(), 2, 1),
+        (ArmHubertSettings.model_validate({"distillation": {"masked_teacher": False}}), 1, 0),
+        (ArmHubertSettings.model_validate({"distillation": {"mask_prob": 0.0}}), 1, 0),
+        (StarHubertSettings(), 1, 0),
+    ],
+)
+def test_teacher_of_every_block_then_counted_as_often_as_it_is_asked(
+    settings: Any, asked: int, asked_kept: int
+) -> None:
+    student, teacher = settings.student.encoder(), StudentSettings(depth=6, width=256, heads=4).encoder()
+    for kept, passes in ((False, asked), (True, asked_kept)):
+        cost = update_cost(settings, student, teacher, 1, kept=kept)
+        expected = cost.audio_s * (3 * macs_per_s(student) + passes * macs_per_s(teacher))
+        assert cost.macs == pytest.approx(expected)
+    layers = states_asked(settings, student, teacher)
+    assert layers[-1] == 6
+    assert len(layers) == 12 + isinstance(settings, StarHubertSettings)

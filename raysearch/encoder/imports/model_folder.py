@@ -175,11 +175,13 @@ def _extractor(folder: Path) -> tuple[Path | None, str, dict[str, Any]]:
 def equal_blocks(config: EncoderConfig) -> Block:
     """The block that all blocks of an encoder are like.
 
-    Raises: InputError if they differ, or lack heads or units: transformers can express neither.
+    Raises: InputError if they differ, or lack heads or units, or if the encoder has what transformers cannot express.
     """
     first, *others = config.block_list
     if any(block != first for block in others) or first.heads * first.head_width != config.width or not first.ffn:
         raise InputError("blocks: of unequal or reduced sizes; expected equal blocks whose heads fill the width")
+    if config.time_reduction or not config.projection:
+        raise InputError("encoder: projection: false, or time_reduction; expected neither: transformers has neither")
     return first
 
 

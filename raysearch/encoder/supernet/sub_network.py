@@ -76,6 +76,8 @@ def _with_transformer(config: AnyConfig) -> EncoderConfig:
         raise InputError(
             f"encoder: kind: {config.kind}; expected one with a transformer: batch norms keep statistics of the whole"
         )
+    if config.reuses_maps:
+        raise InputError("encoder: blocks that reuse attention maps; expected none: blocks and heads are left out")
     return config
 
 

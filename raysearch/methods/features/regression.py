@@ -5,14 +5,14 @@ Shapes: B batch, S samples, T student frames, D student width, U teacher frames,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, layer_norm, logsigmoid
 
 from raysearch.corpora.batches import Batch
-from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.encoder import Encoded, Encoder
 from raysearch.encoder.frames import frames
 from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.settings import block_numbers
@@ -21,6 +21,9 @@ from raysearch.targets.kept_features import States
 from raysearch.targets.kept_layer import Grid
 from raysearch.training.loss_module import LossModule
 from raysearch.training.precision import autocast
+
+Hear = Callable[[Tensor, Tensor], Encoded]
+"""What makes hidden states of audio (B, S) and samples (B)."""
 
 
 class FeatureRegression(LossModule):
@@ -91,12 +94,14 @@ class TeacherBatches:
         self._precision = precision
 
     @torch.no_grad()
-    def __call__(self, step: int, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, step: int, batch: Batch, hear: Hear | None = None) -> dict[str, Tensor]:
+        """Audio, samples and targets. `hear` stands in for the teacher, where it is not to hear the audio as it is."""
         audio_BS = batch.audio_BS.to(self._device, non_blocking=True)
         samples_B = batch.samples_B.to(self._device, non_blocking=True)
         # Rows may hold log-mel bins in place of samples, so the longest cut tells how many frames there are.
         width = int(self._frames(int(batch.samples_B.max())))
-        hidden_LBUW = self._read(batch.beside) if self._grid else self._asked(audio_BS, samples_B)
+        hear = hear or self._teacher
+        hidden_LBUW = self._read(batch.beside) if self._grid else self._asked(hear, audio_BS, samples_B)
         targets_LBTW = align_frames(hidden_LBUW.movedim(2, 0), *self._hops, width, self._later).movedim(0, 2)
         if not self._raw:
             targets_LBTW = layer_norm(targets_LBTW, targets_LBTW.shape[-1:])
@@ -106,9 +111,9 @@ class TeacherBatches:
         states_LBUW, factors_LB11 = (x.to(self._device, non_blocking=True) for x in found)
         return states_LBUW.float() * factors_LB11
 
-    def _asked(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+    def _asked(self, hear: Hear, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         with autocast(self._device, self._precision):
-            encoded = self._teacher(audio_BS, samples_B)
+            encoded = hear(audio_BS, samples_B)
         hidden_LBUW = torch.stack([encoded.hidden[block] for block in self._blocks]).float()
         # A student's last frame may lie behind the last one of Whisper.
         return _last_repeated(hidden_LBUW, encoded.frames_B) if self._later else hidden_LBUW

@@ -17,7 +17,7 @@ from raysearch.encoder.cost import SUPERB_SAMPLES, Sizes, in_multiples, param_pa
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.methods.pruning.settings import PruningSettings
-from raysearch.methods.settings import with_blocks
+from raysearch.methods.settings import with_blocks, with_own_maps
 
 TOLERANCE = 0.01
 """The furthest that a pruned encoder may be from its target, as a share of the target."""
@@ -122,9 +122,11 @@ def promised(settings: PruningSettings, teacher: AnyConfig) -> EncoderConfig:
 
     The units of every layer are scaled alike to the targets. Which units the student really keeps is learned.
 
-    Raises: InputError where `budgets` or `check_met` do, or if the teacher has no transformer.
+    Raises: InputError where `budgets` or `check_met` do, or if the teacher has no transformer, or blocks that reuse
+        attention maps.
     """
-    return _promised(settings.model_dump_json(include=SHAPING), with_blocks(teacher).model_dump_json())
+    whole = with_own_maps(with_blocks(teacher))
+    return _promised(settings.model_dump_json(include=SHAPING), whole.model_dump_json())
 
 
 @lru_cache(maxsize=10_000)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from raysearch.encoder.config import Adapter, AnyConfig, ConvConfig, EncoderConfig
 from raysearch.encoder.cost import Sizes, sized, sizes_of
 from raysearch.errors import InputError
+from raysearch.methods.settings import with_own_maps
 from raysearch.methods.speaker.settings import AdapterSettings, InheritedSettings
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 def inherited_config(teacher: AnyConfig, kept: InheritedSettings, adapter: AdapterSettings) -> EncoderConfig:
     """The student's architecture, adapters included.
 
-    Raises: InputError if the teacher has fewer blocks than are kept, no blocks at all, or adapters of its own.
+    Raises: InputError if the teacher has fewer blocks than are kept, no blocks at all, adapters of its own, or blocks
+            that reuse attention maps.
     """
     if isinstance(teacher, ConvConfig):
         raise InputError("teacher.source: an encoder without a transformer; expected one with blocks to keep")
@@ -66,6 +68,7 @@ def inherited_student(teacher: Encoder, kept: InheritedSettings, adapter: Adapte
 def _cut(teacher: EncoderConfig, kept: InheritedSettings) -> EncoderConfig:
     if any(block.adapter for block in teacher.block_list):
         raise InputError("teacher: has adapters; expected an encoder without, since the student gets its own")
+    with_own_maps(teacher)
     blocks = [teacher.block_list[index] for index in _blocks(teacher.depth, kept)]
     return teacher.model_copy(update={"blocks": blocks})
 

@@ -75,6 +75,8 @@ def masked(encoder: Encoder, sub: SubNetwork, inputs: tuple[Tensor, Tensor] = IN
         whole.sinusoids_TD.mul_(open_D)
     if config.position_conv:
         whole.position_conv.register_forward_hook(lambda module, given, y_BTD: y_BTD * open_D)
+    if config.time_reduction:
+        whole.time_reduction.register_forward_hook(lambda module, given, y_BTD: y_BTD * open_D)
     _close(whole, "norm", open_D)
     whole.blocks = nn.ModuleList(whole.blocks[block] for block in sub.blocks)
     for block, index, heads, ffn in zip(whole.blocks, sub.blocks, sub.heads, sub.ffn, strict=True):
@@ -113,8 +115,9 @@ def _mask_front_end(whole: Encoder, sub: SubNetwork, open_D: Tensor) -> None:
             norms[layer].open_C.copy_(open_C)
         elif layer < len(norms):
             norms[layer].register_forward_hook(lambda module, given, y_BCT, mask=mask_C1: y_BCT * mask)
-    if config.projects:
+    if config.norms_features:
         _close(whole, "feature_norm", masks[-1])
+    if config.projects:
         whole.projection.register_forward_hook(lambda module, given, y_BTD: y_BTD * open_D)
 
 

@@ -12,7 +12,7 @@ from raysearch.encoder.cost import macs_superb, params
 from raysearch.encoder.document import read_config
 from raysearch.encoder.supernet.sub_network import SubNetwork, sub_config, whole, width_pieces
 from raysearch.errors import InputError
-from tests.encoder.small_encoders import small
+from tests.encoder.small_encoders import small, thin
 
 ROOT = Path(__file__).parents[3]
 
@@ -84,6 +84,12 @@ def test_part_that_the_encoder_has_not_then_one_line_says_so(change: dict, line:
 def test_encoder_without_a_transformer_then_refused(ask) -> None:
     with pytest.raises(InputError, match=r"^encoder: kind: conv; expected one with a transformer"):
         ask(ConvConfig())
+
+
+@pytest.mark.parametrize("ask", [whole, lambda config: sub_config(config, SUB)])
+def test_encoder_whose_blocks_share_maps_then_refused(ask) -> None:
+    with pytest.raises(InputError, match=r"^encoder: blocks that reuse attention maps; expected none"):
+        ask(thin())
 
 
 def test_lighthuberts_small_then_a_part_of_its_supernet_at_the_printed_cost() -> None:
