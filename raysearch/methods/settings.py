@@ -49,12 +49,17 @@ def with_blocks(teacher: AnyConfig) -> EncoderConfig:
     return teacher
 
 
+FrontEndName = Literal["logmel-25hz", "logmel-50hz", "waveform", "waveform-scaled", "wespeaker-25hz"]
+
+
 class StudentSettings(Settings):
     """The student's shape."""
 
-    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
+    front_end: FrontEndName = "logmel-25hz"
     """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's
-    convolutions over log-mel bins, at 25 or 50 Hz."""
+    convolutions over log-mel bins, at 25 or 50 Hz. Two are as sherpa-onnx computes them: `waveform-scaled` scales each
+    recording to mean 0 and variance 1 before it reads it; `wespeaker-25hz` ends its bins at 7.6 kHz and mirrors the
+    recording at its ends, for models that tell speakers apart."""
     channels: Width = 512
     """Channels of every convolution of the front end. In a waveform front end they cost most of the MACs."""
     depth: Depth = 12
@@ -100,8 +105,15 @@ class StudentSettings(Settings):
         )
 
     def _front_end(self) -> LogMel | Waveform:
-        if self.front_end == "waveform":
+        if self.front_end in ("waveform", "waveform-scaled"):
             # As in HuBERT Large. Base has one GroupNorm in their place.
-            return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
-        strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
-        return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred, range_db=self.range_db)
+            scaled = self.front_end == "waveform-scaled"
+            return Waveform(channels=[self.channels] * 7, norm="layer", bias=False, normalise=scaled)
+        bins = {"highest_hz": 7_600.0, "mirrored": True} if self.front_end == "wespeaker-25hz" else {}
+        return LogMel(
+            channels=[self.channels] * 2,
+            strides=[2, 1] if self.front_end == "logmel-50hz" else [2, 2],
+            centred=self.centred,
+            range_db=self.range_db,
+            **bins,
+        )
