@@ -174,3 +174,19 @@ def test_tokens_are_words_apart_for_phones_and_blanks_are_marked_for_letters() -
     phones, letters = (layout(reader(LogMel(**BINS), *given)) for given in ((PHONES,), (LETTERS, "characters")))
     assert token_lines(phones) == "<blk> 0\n▁AA 1\n▁B 2\n▁SIL 3\n▁ZH 4\n"
     assert token_lines(letters) == "<blk> 0\n▁ 1\n' 2\na 3\nb 4\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "call"),
+    [
+        ("raysearch", "model.int8.onnx", 'transcribe("model.int8.onnx"'),
+        ("raysearch", "checkpoint", 'load_encoder("checkpoint")'),
+        ("sherpa", "model.int8.onnx", 'from_fire_red_asr_ctc(model="model.int8.onnx", tokens="tokens.txt")'),
+        ("onnx-asr", "model.onnx", 'load_model("wav2vec2-ctc", ".")'),
+        ("onnx-asr", "model.int8.onnx", 'load_model("wav2vec2-ctc", ".", quantization="int8")'),
+    ],
+)
+def test_readme_loads_the_file_that_is_there(name: str, file: str, call: str) -> None:
+    usage = LAYOUTS[name].usage(reader(LogMel(**BINS), PHONES), file)
+    assert call in usage
+    compile(usage, "README.md", "exec")

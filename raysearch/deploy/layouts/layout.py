@@ -45,8 +45,8 @@ class FileLayout:
     """Writes the files."""
     hear: Callable[[Path, Recogniser], Hear]
     """The runtime with one of the files loaded. Raises: InputError if it is not installed, or too old."""
-    usage: Callable[[Recogniser], str]
-    """Python that loads the files and runs them, for the README."""
+    usage: Callable[[Recogniser, str], str]
+    """Python that loads the file of this name and runs it, for the README."""
     formats: tuple[Format, ...] = ("onnx",)
     """The formats that it has."""
 

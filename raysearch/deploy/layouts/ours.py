@@ -34,11 +34,15 @@ def hear(file: Path, recogniser: Recogniser) -> Hear:
     return hearing(run_file(file), layout(recogniser))
 
 
-def usage(recogniser: Recogniser) -> str:
-    """Python that runs the model without torch."""
-    if layout(recogniser).unit == "speaker":
-        return 'import raysearch\n\nprint(raysearch.verify_speaker("model.onnx", "one.wav", "other.wav"))'
-    return 'import raysearch\n\nprint(raysearch.transcribe("model.onnx", ["speech.wav"]))'
+def usage(recogniser: Recogniser, file: str) -> str:
+    """Python that runs the model without torch, or where there is no ONNX file loads its encoder."""
+    if not file.endswith(".onnx"):
+        call = 'raysearch.load_encoder("checkpoint")'
+    elif layout(recogniser).unit == "speaker":
+        call = f'raysearch.verify_speaker("{file}", "one.wav", "other.wav")'
+    else:
+        call = f'raysearch.transcribe("{file}", ["speech.wav"])'
+    return f"import raysearch\n\nprint({call})"
 
 
 OURS = FileLayout("onnxruntime", lambda recogniser: None, write, hear, usage, ("onnx", "pt2", "safetensors"))

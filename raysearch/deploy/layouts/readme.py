@@ -42,18 +42,20 @@ def readme(manifest: Manifest, record: TrialRecord, spec: Spec, recogniser: Reco
     shape, errors = LAYOUTS[manifest.layout], _errors(manifest, record)
     teacher = "a teacher that was trained for it" if spec.teacher.source == "train" else f"`{spec.teacher.source}`"
     header = yaml.safe_dump(_header(manifest, record, spec, errors), sort_keys=False, allow_unicode=True)
+    # The exact one first: its name is the shortest.
+    first = min(manifest.models, key=len, default="checkpoint")
     size = f"{manifest.macs_g:.4g} GMAC over SUPERB's 32 utterances and {manifest.params_m:.4g} M parameters"
     sections = [
         # What is not known is said where it would stand, since a card without a licence is found too late.
         f"---\n{header}# license: the data, the teacher and you decide it; add it before you publish\n---",
         f"# {manifest.search}, trial {manifest.trial}",
-        f"A small speech model for {manifest.task}, trained by `{record.method}` from {teacher}. "
+        f"A small speech model for the task `{manifest.task}`, trained by `{record.method}` from {teacher}. "
         f"{size}, head excluded.",
         f"## {manifest.metric.upper()}\n\nIn percent on corpus `{spec.corpus.kind}`, with 95 % intervals.",
         _table(manifest, errors),
         "## Use",
         f"The files are laid out for {shape.runtime}. They take 16 kHz mono and whole recordings; none can stream.",
-        f"```python\n{shape.usage(recogniser)}\n```",
+        f"```python\n{shape.usage(recogniser, first)}\n```",
         "Where the search and its corpus lie, `raysearch verify DIR` runs these files beside their checkpoint.",
     ]
     return "\n\n".join(sections) + "\n"

@@ -209,9 +209,9 @@ def hear(file: Path, recogniser: Recogniser) -> Hear:
     return _kind(recogniser).hear(runtime_module("sherpa_onnx", "sherpa-onnx", PACKAGE), file)
 
 
-def usage(recogniser: Recogniser) -> str:
+def usage(recogniser: Recogniser, file: str) -> str:
     """Python that runs the model in sherpa-onnx."""
-    return _kind(recogniser).usage
+    return _kind(recogniser).usage.replace("model.onnx", file)
 
 
 def _kind(recogniser: Recogniser) -> Kind:

@@ -67,11 +67,13 @@ def hear(file: Path, recogniser: Recogniser) -> Hear:
     return heard
 
 
-def usage(recogniser: Recogniser) -> str:
+def usage(recogniser: Recogniser, file: str) -> str:
     """Python that reads a file with onnx-asr."""
+    precision = file.split(".")[1]
+    quantization = "" if precision == "onnx" else f', quantization="{precision}"'
     return f"""import onnx_asr
 
-model = onnx_asr.load_model("{MODEL_TYPE}", ".")
+model = onnx_asr.load_model("{MODEL_TYPE}", "."{quantization})
 print(model.recognize("speech.wav"))"""
 
 
