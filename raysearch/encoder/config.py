@@ -97,6 +97,11 @@ class Whisper(Settings):
         return self
 
 
+def is_mirrored(front_end: Waveform | LogMel | Whisper) -> bool:
+    """Whether it makes log-mel frames of a recording that is mirrored at its ends."""
+    return isinstance(front_end, LogMel) and front_end.mirrored
+
+
 def kept_bins(front_end: Waveform | LogMel | Whisper) -> int | None:
     """Number of log-mel bins, if they are those that are computed once for all students. None for other front ends."""
     if not isinstance(front_end, LogMel) or front_end.mirrored or front_end.highest_hz != HIGHEST_HZ:
@@ -276,7 +281,7 @@ class EncoderConfig(Settings):
     @property
     def first_sample(self) -> int:
         """The sample on which the first frame is centred."""
-        if isinstance(self.front_end, LogMel) and self.front_end.mirrored:
+        if is_mirrored(self.front_end):
             return FIRST_MIRRORED
         # Whisper's windows are centred on multiples of the hop.
         return 0 if self.front_end.kind == "whisper" else FIRST_SAMPLE

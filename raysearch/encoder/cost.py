@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from raysearch.encoder.config import AnyConfig, Block, ConvConfig, EncoderConfig, LogMel, Waveform, Whisper
+from raysearch.encoder.config import (
+    AnyConfig,
+    Block,
+    ConvConfig,
+    EncoderConfig,
+    LogMel,
+    Waveform,
+    Whisper,
+    is_mirrored,
+)
 from raysearch.encoder.frames import conv_frames, mel_frames
 
 FLOPS_PER_MAC = 2
@@ -71,7 +80,8 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     lengths = (samples,) if isinstance(samples, int) else tuple(samples)
     channels, heads, ffn = sizes or sizes_of(config)
     front_end, width = config.front_end, config.width
-    sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), lengths)
+    shape = (front_end.kind, is_mirrored(front_end), tuple(front_end.kernels), tuple(front_end.strides))
+    sums = _frame_sums(*shape, lengths)
     inner = [count * block.head_width for count, block in zip(heads, config.block_list, strict=True)]
     gated = sum(heads) * GATE_OUTPUTS * _gate_inputs(config)
     adapters = _adapter_units(config)
@@ -200,9 +210,12 @@ class _FrameSums(NamedTuple):
 
 # A search asks for thousands of costs, all for the same utterances and few front ends.
 @lru_cache
-def _frame_sums(kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]) -> _FrameSums:
+def _frame_sums(
+    kind: str, mirrored: bool, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]
+) -> _FrameSums:
     build = {"logmel": LogMel, "waveform": Waveform, "whisper": Whisper}[kind]
-    front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides))
+    more = {"mirrored": True} if mirrored else {}
+    front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides), **more)
     counts = [conv_frames(front_end, length) for length in lengths]
     frames = [count[-1] for count in counts]
     convs = tuple(sum(layer) for layer in zip(*counts, strict=True))[1:]

@@ -77,7 +77,7 @@ def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
         front_end = Waveform(**_layers(draw, [1, 2, 3, 5]), norm=norm, bias=draw(st.booleans()))
     else:
         layers, bins = _layers(draw, [1, 3, 5]), draw(st.integers(4, 20))
-        front_end = LogMel(**layers, bins=bins)
+        front_end = LogMel(**layers, bins=bins, mirrored=draw(st.booleans()))
         if kind == "whisper":
             layers["channels"][-1] = width
             front_end = Whisper(**layers, bins=bins)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from raysearch.encoder.config import FrontEnd, LogMel
+from raysearch.encoder.config import FrontEnd, is_mirrored
 from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, valid_mask
 
 NEVER = -1e4
@@ -22,8 +22,7 @@ class FromBins(nn.Module):
         super().__init__()
         self.model = model
         # A filterbank makes as many frames of so many samples, and of no fewer than a hop less.
-        mirrored = isinstance(front_end, LogMel) and front_end.mirrored
-        self.more = 0 if mirrored else MEL_WINDOW_SAMPLES - MEL_HOP_SAMPLES
+        self.more = 0 if is_mirrored(front_end) else MEL_WINDOW_SAMPLES - MEL_HOP_SAMPLES
 
     def forward(self, x_BTM: Tensor, frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """What the model gives for the bins, as the filterbank has them before they are normalised."""
