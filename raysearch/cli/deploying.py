@@ -81,8 +81,9 @@ def export(
 ) -> None:
     """Write a trial as a whole model, waveform in, log-probabilities out. Not for streaming."""
     found = raysearch.open_search(name, storage=storage)
-    wanted = {"formats": formats or "onnx", "precision": precision or "fp32"}
-    manifest = found.export(trial, out, **wanted, task=task, layout=layout, say=say)
+    manifest = found.export(
+        trial, out, formats=formats or "onnx", precision=precision or "fp32", task=task, layout=layout, say=say
+    )
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return

@@ -214,7 +214,7 @@ def _frame_sums(
     kind: str, mirrored: bool, kernels: tuple[int, ...], strides: tuple[int, ...], lengths: tuple[int, ...]
 ) -> _FrameSums:
     build = {"logmel": LogMel, "waveform": Waveform, "whisper": Whisper}[kind]
-    more = {"mirrored": True} if mirrored else {}
+    more: dict[str, Any] = {"mirrored": True} if mirrored else {}
     front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides), **more)
     counts = [conv_frames(front_end, length) for length in lengths]
     frames = [count[-1] for count in counts]

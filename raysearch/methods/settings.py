@@ -6,7 +6,7 @@ import torch, because documents are checked without it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -109,7 +109,7 @@ class StudentSettings(Settings):
             # As in HuBERT Large. Base has one GroupNorm in their place.
             scaled = self.front_end == "waveform-scaled"
             return Waveform(channels=[self.channels] * 7, norm="layer", bias=False, normalise=scaled)
-        bins = {"highest_hz": 7_600.0, "mirrored": True} if self.front_end == "wespeaker-25hz" else {}
+        bins: dict[str, Any] = {"highest_hz": 7_600.0, "mirrored": True} if self.front_end == "wespeaker-25hz" else {}
         return LogMel(
             channels=[self.channels] * 2,
             strides=[2, 1] if self.front_end == "logmel-50hz" else [2, 2],
