@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from raysearch.api.arguments import Say, say, storage_or_default
+from raysearch.api.arguments import Say, choices, say, storage_or_default
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.deploy.verify import Verdict
 
 
-def verify(export: str | Path, *, storage: str | Path | None = None, say: Say = say) -> Verdict:
+def verify(export: str | Path, *, split: str = "dev", storage: str | Path | None = None, say: Say = say) -> Verdict:
     """An export compared with its checkpoint, on real audio of its search's corpus.
 
-    `storage` is the folder of the searches, where it has moved since the export was made.
-    Raises: InputError if a file of the export is missing or changed, or the search is gone.
+    `split` is `dev`, of which some cuts are heard, or `test`, of which all are. `storage` is the folder of the
+    searches, where it has moved since the export was made. An export for another runtime is run by that runtime.
+    Raises: InputError if a file of the export is missing or changed, the search is gone, or the runtime is missing.
     """
     from raysearch.deploy import verify
 
+    (heard,) = choices("--split", split, get_args(verify.Split))
     where = storage_or_default(storage)
-    return verify.verify(Path(export), Path(where).resolve() if where and "://" not in where else None, say)
+    root = Path(where).resolve() if where and "://" not in where else None
+    return verify.verify(Path(export), root, say, heard)
 
 
 def transcribe(

@@ -222,21 +222,27 @@ class Search:
         formats: str | Sequence[str] = "onnx",
         precision: str | Sequence[str] = "fp32",
         task: str | None = None,
+        layout: str = "raysearch",
         say: Say = say,
     ) -> Manifest:
         """Writes a trial to a new folder as a whole model: waveform in, log-probabilities or an embedding out.
 
         `formats` are `onnx`, `pt2` and `safetensors`, `precision` those of ONNX (`fp32`, `fp16`, `int8`); `task` says
-        whose head, by default that of the task searched for.
-        Raises: InputError if there is no such trial, it has no checkpoint, or the folder is in use.
+        whose head, by default that of the task searched for. `layout` says whose runtime loads the files: ours, or
+        `sherpa` or `onnx-asr`.
+        Raises: InputError if there is no such trial, it has no checkpoint, the layout cannot express it, or the folder
+        is in use.
         """
-        from raysearch.deploy.export import Format, export_trial
+        from raysearch.deploy.export import export_trial
+        from raysearch.deploy.layouts.layout import Format
+        from raysearch.deploy.layouts.table import LAYOUTS
         from raysearch.deploy.onnx_file import Precision
 
         kinds = choices("--format", formats, get_args(Format))
         precisions = choices("--precision", precision, get_args(Precision))
-        folder = self._with_students()
-        return export_trial(folder, trial, Path(out), task=task, formats=kinds, precisions=precisions, say=say)
+        (shape,) = choices("--layout", layout, list(LAYOUTS))
+        folder, out = self._with_students(), Path(out)
+        return export_trial(folder, trial, out, task=task, formats=kinds, precisions=precisions, layout=shape, say=say)
 
     def load_student(self, trial: int) -> Encoder:
         """A trial's student as a torch module on the CPU, in eval mode, as its method left it.

@@ -73,12 +73,17 @@ def export(
     formats: Annotated[list[str] | None, typer.Option("--format", help="onnx, pt2 or safetensors; repeatable.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Of ONNX: fp32, fp16, int8; repeatable.")] = None,
     task: Annotated[str | None, typer.Option(help="Whose head; by default the one searched for.")] = None,
+    layout: Annotated[
+        str, typer.Option(help="Whose runtime loads it: raysearch, sherpa (sherpa-onnx) or onnx-asr.")
+    ] = "raysearch",
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
     """Write a trial as a whole model, waveform in, log-probabilities out. Not for streaming."""
     found = raysearch.open_search(name, storage=storage)
-    manifest = found.export(trial, out, formats=formats or "onnx", precision=precision or "fp32", task=task, say=say)
+    manifest = found.export(
+        trial, out, formats=formats or "onnx", precision=precision or "fp32", task=task, layout=layout, say=say
+    )
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return
@@ -86,9 +91,14 @@ def export(
         print(f"{out / file}: {(out / file).stat().st_size / 1e6:.2f} MB")
 
 
-def verify(out: Annotated[Path, typer.Argument(metavar="DIR")], storage: Storage = None, as_json: Json = False) -> None:
-    """Compare an export with its checkpoint on real audio. Exit 1 if they differ."""
-    verdict = raysearch.verify(out, storage=storage)
+def verify(
+    out: Annotated[Path, typer.Argument(metavar="DIR")],
+    split: Annotated[str, typer.Option(help="dev, some of it; or test, all of it.")] = "dev",
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Compare an export with its checkpoint on real audio, in the runtime that it is for. Exit 1 if they differ."""
+    verdict = raysearch.verify(out, split=split, storage=storage)
     if as_json:
         print_json(verdict.document())
     else:

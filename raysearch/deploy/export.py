@@ -1,7 +1,8 @@
 """Exports a trial: writes its student and head as files that can be shipped, in the formats that were asked for.
 
-An export holds `checkpoint/` (safetensors and JSON), `export.json`, and of `model.onnx` (fp32), `model.fp16.onnx`,
-`model.int8.onnx` and `model.pt2` those that were asked for. None of them can stream: each needs the whole recording.
+An export holds `checkpoint/` (safetensors and JSON), `export.json`, `README.md`, and of `model.onnx` (fp32),
+`model.fp16.onnx`, `model.int8.onnx` and `model.pt2` those that were asked for. None of them can stream: each needs the
+whole recording. Another layout has the files that its runtime loads.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
+from raysearch.deploy.layouts.layout import Format, Order
+from raysearch.deploy.layouts.readme import README_NAME, readme
+from raysearch.deploy.layouts.table import LAYOUTS, OWN
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
-from raysearch.deploy.onnx_file import Precision, layout, to_onnx, trace, write_onnx, write_pt2
+from raysearch.deploy.onnx_file import Precision
 from raysearch.deploy.runtime.transcribe import sha256
 from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
@@ -24,14 +27,8 @@ from raysearch.storage.folder import SearchFolder
 from raysearch.tasks.head import head_folder
 from raysearch.tasks.settings import TaskSettings
 
-Format = Literal["onnx", "pt2", "safetensors"]
 # Packages whose versions an export is marked with: they decide what its files contain.
 PACKAGES = ("raysearch", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
-
-
-def onnx_name(precision: Precision) -> str:
-    """The name of the ONNX file of this precision in an export."""
-    return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 
 def export_trial(
@@ -42,11 +39,14 @@ def export_trial(
     task: str | None = None,
     formats: Sequence[Format] = ("onnx",),
     precisions: Sequence[Precision] = ("fp32",),
+    layout: str = OWN,
     say: Callable[[str], None] = lambda line: None,
 ) -> Manifest:
     """Writes the export of a trial to `out`, which must be new or empty. Returns its manifest.
 
-    Raises: InputError if there is no such trial, it has no checkpoint, or `out` is in use.
+    `layout`: whose runtime the files are for, as in the table of layouts.
+    Raises: InputError if there is no such trial, it has no checkpoint, the layout cannot express it, or `out` is in
+    use.
     """
     settings = _task(folder, task)
     record = find_trial(folder, number)
@@ -55,15 +55,14 @@ def export_trial(
     trial = folder.trial(record.number)
     # Loaded before anything is written: a damaged checkpoint leaves no folder behind.
     recogniser = Recogniser.of_trial(trial, settings.kind)
+    LAYOUTS[layout].check_order(recogniser, formats, layout)
     config = recogniser.encoder.config
     if "pt2" in formats and recogniser.recurrent:
         raise InputError("--format: pt2; expected onnx or safetensors, as torch alone cannot load a recurrent head")
     # The folder gets its name when all of it is written, so that a killed export is not taken for a whole one.
     with whole_folder(out) as part:
         recogniser.save(part / CHECKPOINT_NAME)
-        if set(formats) & {"onnx", "pt2"}:
-            say(f"trial {number}: tracing {config.depth} blocks of {config.width}")
-            _write_graphs(recogniser, part, formats, precisions, say)
+        LAYOUTS[layout].write(Order(recogniser, part, formats, precisions, say))
         files = sorted(path for path in part.rglob("*") if path.is_file())
         manifest = Manifest(
             search=folder.name,
@@ -71,6 +70,7 @@ def export_trial(
             trial=number,
             task=settings.kind,
             metric=settings.metric,
+            layout=layout,
             macs_g=cost.macs_superb(config) / 1e9,
             params_m=cost.params(config) / 1e6,
             source=source_digests(trial, settings.kind),
@@ -78,27 +78,9 @@ def export_trial(
             versions={name: importlib.metadata.version(name) for name in PACKAGES},
         )
         manifest.save(part)
+        card = readme(manifest, record, folder.spec(), recogniser)
+        (part / README_NAME).write_text(card, encoding="utf-8")
     return manifest
-
-
-def _write_graphs(
-    recogniser: Recogniser,
-    folder: Path,
-    formats: Sequence[Format],
-    precisions: Sequence[Precision],
-    say: Callable[[str], None],
-) -> None:
-    """Writes the formats that hold a traced graph. All come from one trace, so that they compute the same."""
-    program = trace(recogniser)
-    if "pt2" in formats:
-        say("writing model.pt2")
-        write_pt2(program, folder / "model.pt2")
-    if "onnx" in formats:
-        meaning = layout(recogniser)
-        model = to_onnx(program, "embedding" if meaning.unit == "speaker" else "log_probs")
-        for precision in precisions:
-            say(f"writing {onnx_name(precision)}")
-            write_onnx(model, meaning, precision, folder / onnx_name(precision))
 
 
 def find_trial(folder: SearchFolder, number: int) -> TrialRecord:

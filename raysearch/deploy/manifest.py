@@ -55,6 +55,8 @@ class Manifest(Outcome):
     """Kind of the task whose head was exported."""
     metric: str
     """Name of the task's error."""
+    layout: str = "raysearch"
+    """Whose runtime the files are for."""
     macs_g: float
     """GMAC over SUPERB's 32 utterances, head excluded."""
     params_m: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.deploy.manifest import Rate
-from raysearch.deploy.runtime.transcribe import Layout, Run, log_probs, mean_over_windows
+from raysearch.deploy.runtime.transcribe import Audio, Layout, Run, log_probs, mean_over_windows
 from raysearch.deploy.runtime.verify_speaker import embedding
 from raysearch.errors import InputError
 from raysearch.evidence.resampling import share
@@ -26,9 +26,34 @@ from raysearch.tasks.speaker.task import draw_pairs
 LEAST_CUTS = 2
 """Least cuts of a group that is reported: with fewer there is no interval worth the name."""
 
+Hear = Callable[[Audio], Any]
+"""A model as it is used: of a recording it gives the symbols that are read, an embedding (E), or values of fields."""
+
+
+def hearing(run: Run, layout: Layout) -> Hear:
+    """A model that is run by us, as it is used on recordings of any length."""
+    if layout.unit == "speaker":
+        return lambda audio_S: embedding(run, layout, audio_S)
+    if layout.unit == "fields":
+        return lambda audio_S: layout.values(mean_over_windows(run, layout, audio_S))
+    return lambda audio_S: layout.spell(log_probs(run, layout, audio_S))
+
+
+def remembering(hear: Hear) -> Hear:
+    """The same, but each recording is heard once only."""
+    known: dict[bytes, Any] = {}
+
+    def heard(audio_S: Audio) -> Any:
+        key = audio_S.tobytes()
+        if key not in known:
+            known[key] = hear(audio_S)
+        return known[key]
+
+    return heard
+
 
 def measure_error(
-    run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None = None
+    hear: Hear, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None = None
 ) -> tuple[Rate, dict[str, Rate]]:
     """The error over all cuts of the split, or over about `most` of them, and for phones and words also by gender.
 
@@ -36,13 +61,21 @@ def measure_error(
     Raises: InputError if the split has nothing to measure on.
     """
     if layout.unit == "speaker":
-        return _speaker_error(run, layout, corpus, split, seed, most), {}
+        return _speaker_error(hear, layout, corpus, split, seed, most), {}
+    cuts = some_cuts(corpus, split, layout, most)
+    if layout.unit == "fields":
+        return _field_error(hear, layout, corpus, cuts, seed), {}
+    return _reading_error(hear, layout, corpus, cuts, seed)
+
+
+def some_cuts(corpus: Corpus, split: str, layout: Layout, most: int | None) -> list[Any]:
+    """The cuts that the error is counted on, or about `most` of them.
+
+    Raises: InputError if there are none.
+    """
     cuts = measured_cuts(corpus, split, layout)
     # Every n-th cut rather than the first ones, so that all parts of the split are heard.
-    cuts = cuts if most is None else cuts[:: -(-len(cuts) // most)]
-    if layout.unit == "fields":
-        return _field_error(run, layout, corpus, cuts, seed), {}
-    return _reading_error(run, layout, corpus, cuts, seed)
+    return cuts if most is None else cuts[:: -(-len(cuts) // most)]
 
 
 def measured_cuts(corpus: Corpus, split: str, layout: Layout) -> list[Any]:
@@ -66,12 +99,12 @@ def measured_cuts(corpus: Corpus, split: str, layout: Layout) -> list[Any]:
 
 
 def _reading_error(
-    run: Run, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int
+    hear: Hear, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int
 ) -> tuple[Rate, dict[str, Rate]]:
     unit = _unit(layout)
     whole, groups = Reading([], []), defaultdict[str, Reading](lambda: Reading([], []))
     for cut in cuts:
-        expected, got = reference(cut, unit), layout.decode(log_probs(run, layout, corpus.audio.audio(cut)))
+        expected, got = reference(cut, unit), layout.items(hear(corpus.audio.audio(cut)))
         gender = cut.supervisions[0].gender
         for reading in (whole, *([groups[gender]] if gender else [])):
             reading.references.append(expected)
@@ -80,11 +113,11 @@ def _reading_error(
     return _rate(whole, seed), {name: _rate(one, seed) for name, one in scored.items() if any(one.references)}
 
 
-def _field_error(run: Run, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int) -> Rate:
+def _field_error(hear: Hear, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int) -> Rate:
     """The share of cuts in which any field is read wrong, in percent."""
     counts = []
     for cut in cuts:
-        said, read = _values(cut, layout), layout.values(mean_over_windows(run, layout, corpus.audio.audio(cut)))
+        said, read = _values(cut, layout), hear(corpus.audio.audio(cut))
         counts.append([any((said or {}).get(name, ABSENT) != value for name, value in read.items()), 1])
     score = counted_interval([np.array(counts, dtype=float)], share, seed=seed)
     return Rate(value=score.value, low=score.low, high=score.high, cuts=len(cuts))
@@ -94,7 +127,7 @@ def _values(cut: Any, layout: Layout) -> Values | None:
     return label_values(cut) if "label" in layout.fields else request_values(cut)
 
 
-def _speaker_error(run: Run, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Rate:
+def _speaker_error(hear: Hear, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Rate:
     """The equal error rate of plain cosines, over the pairs whose cuts are both among the first `most`."""
     # Each cut is embedded once, however many pairs it is in.
     cuts = {cut.id: cut for cut in measured_cuts(corpus, split, layout)}
@@ -103,7 +136,7 @@ def _speaker_error(run: Run, layout: Layout, corpus: Corpus, split: str, seed: i
         kept = set(list(dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other)))[:most])
         pairs = [pair for pair in pairs if {pair.one, pair.other} <= kept]
     embedded = {
-        key: embedding(run, layout, corpus.audio.audio(cuts[key]))
+        key: hear(corpus.audio.audio(cuts[key]))
         for key in dict.fromkeys(key for pair in pairs for key in (pair.one, pair.other))
     }
     one_NE, other_NE = (np.stack([embedded[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))

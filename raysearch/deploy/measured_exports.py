@@ -13,11 +13,12 @@ import torch
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.deploy.choosing import ExportCost
-from raysearch.deploy.export import export_trial, onnx_name, source_digests
+from raysearch.deploy.export import export_trial, find_trial, source_digests
 from raysearch.deploy.latency import Load, measure_latency
+from raysearch.deploy.layouts.readme import README_NAME, readme
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, Measured, load_manifest
-from raysearch.deploy.measure import measure_error, measured_cuts
-from raysearch.deploy.onnx_file import Precision, layout
+from raysearch.deploy.measure import hearing, measure_error, measured_cuts
+from raysearch.deploy.onnx_file import Precision, layout, onnx_name
 from raysearch.deploy.runners import run_file
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
 from raysearch.deploy.speech_model import Recogniser
@@ -92,6 +93,9 @@ class MeasuredExports:
         rows = [self._row(out / onnx_name(precision), manifest.metric) for precision in self._precisions]
         manifest = manifest.model_copy(update={"measured": rows})
         manifest.save(out)
+        recogniser = Recogniser.load(out / CHECKPOINT_NAME)
+        card = readme(manifest, find_trial(self.folder, number), self.folder.spec(), recogniser)
+        (out / README_NAME).write_text(card, encoding="utf-8")
         return manifest
 
     def _row(self, file: Path, metric: str) -> Measured:
@@ -100,7 +104,7 @@ class MeasuredExports:
         meaning = layout(recogniser)
         self._say(f"{file.name}: measuring on {len(measured_cuts(self.corpus, 'test', meaning))} test cuts")
         run = run_file(file, self._load.threads)
-        error, groups = measure_error(run, meaning, self.corpus, "test", self._seed)
+        error, groups = measure_error(hearing(run, meaning), meaning, self.corpus, "test", self._seed)
         return Measured(
             file=file.name,
             size_bytes=file.stat().st_size,

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 import onnx
 import torch
 from onnx import TensorProto
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from raysearch.deploy.both_ways import TRANSLATIONS
@@ -30,6 +31,11 @@ Precision = Literal["fp32", "fp16", "int8"]
 OPSET = 20
 """Version of ONNX's operators. It is the first whose DFT takes its axis as an input, and which has a Gelu."""
 _EXAMPLE_SAMPLES = (16_000, 12_345)
+
+
+def onnx_name(precision: Precision) -> str:
+    """The name of the ONNX file of this precision in an export."""
+    return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 
 def layout(recogniser: Recogniser) -> Layout:
@@ -49,12 +55,15 @@ def layout(recogniser: Recogniser) -> Layout:
 def trace(recogniser: Recogniser) -> ExportedProgram:
     """The program from waveform to log-probabilities or embeddings, for any batch and length."""
     samples_B = torch.tensor(_EXAMPLE_SAMPLES)
-    audio_BS = torch.zeros(len(samples_B), int(samples_B.max()))
+    return trace_module(recogniser.model(), (torch.zeros(len(samples_B), int(samples_B.max())), samples_B))
+
+
+def trace_module(module: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+    """The program of a module for any batch and length. The first input is as long as its second axis, the rest (B)."""
     batch = Dim("batch", min=1)
+    free: list[dict[int, Any]] = [{0: batch, 1: Dim.DYNAMIC}, *({0: batch} for _ in inputs[1:])]
     with _quiet():
-        return torch.export.export(
-            recogniser.model(), (audio_BS, samples_B), dynamic_shapes=({0: batch, 1: Dim.DYNAMIC}, {0: batch})
-        )
+        return torch.export.export(module, inputs, dynamic_shapes=tuple(free))
 
 
 def write_pt2(program: ExportedProgram, file: Path) -> None:
@@ -63,13 +72,17 @@ def write_pt2(program: ExportedProgram, file: Path) -> None:
         torch.export.save(program, file)
 
 
-def to_onnx(program: ExportedProgram, output: str = "log_probs") -> onnx.ModelProto:
-    """The traced program as an ONNX model in fp32, whose first output has this name."""
+def to_onnx(
+    program: ExportedProgram,
+    outputs: Sequence[str] = ("log_probs", "frames"),
+    inputs: Sequence[str] = ("audio", "samples"),
+) -> onnx.ModelProto:
+    """The traced program as an ONNX model in fp32, whose inputs and outputs have these names."""
     with _quiet():
         exported = torch.onnx.export(
             program,
-            input_names=["audio", "samples"],
-            output_names=[output, "frames"],
+            input_names=list(inputs),
+            output_names=list(outputs),
             dynamo=True,
             custom_translation_table=TRANSLATIONS,
             opset_version=OPSET,
@@ -81,7 +94,12 @@ def to_onnx(program: ExportedProgram, output: str = "log_probs") -> onnx.ModelPr
 
 
 def write_onnx(model: onnx.ModelProto, meaning: Layout, precision: Precision, file: Path) -> None:
-    """Writes the model in a precision, with its layout as metadata. Input and output stay float32.
+    """Writes the model in a precision, with its layout as metadata, so that it is read without anything beside it."""
+    write_graph(model, {METADATA_KEY: json.dumps(asdict(meaning))}, precision, file)
+
+
+def write_graph(model: onnx.ModelProto, metadata: Mapping[str, str], precision: Precision, file: Path) -> None:
+    """Writes the model in a precision, with this metadata. Input and output stay float32.
 
     `fp16` halves weights and most arithmetic, but not the mel filterbank's. `int8` quantises the weights of the linear
     layers and, at run time, what enters them. Recurrent layers stay in fp32.
@@ -90,7 +108,7 @@ def write_onnx(model: onnx.ModelProto, meaning: Layout, precision: Precision, fi
     # A copy, since one traced model is written in several precisions.
     converted = onnx.ModelProto()
     converted.CopyFrom(convert(model))
-    onnx.helper.set_model_props(converted, {METADATA_KEY: json.dumps(asdict(meaning))})
+    onnx.helper.set_model_props(converted, dict(metadata))
     onnx.save(converted, file)
 
 

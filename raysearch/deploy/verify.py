@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -17,8 +18,9 @@ import onnx
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.deploy.export import source_digests
+from raysearch.deploy.layouts.table import LAYOUTS, OWN
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, load_manifest
-from raysearch.deploy.measure import measure_error, measured_cuts
+from raysearch.deploy.measure import Hear, hearing, measure_error, measured_cuts, remembering, some_cuts
 from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.onnx_file import layout
 from raysearch.deploy.runners import run_checkpoint, run_file
@@ -38,12 +40,15 @@ EXACT, EXACT_MEAN = 5e-3, 5e-4
 """Largest allowed difference of a log-probability, or of a part of an embedding, in fp32, and largest mean difference.
 Sums in another order differ by 1e-5 to 1e-4. In mel bins that are nearly empty, the logarithm magnifies the rounding of
 an FFT to 1e-3 in single frames."""
+SAME_SYMBOLS = 0.001
+"""Largest share of symbols in which somebody else's runtime may differ in fp32: two tokens may be as likely."""
 SAME_POINTS = 0.1
 """Largest allowed difference of an fp32 error rate, in percent: one token of a thousand."""
 LOSSY_POINTS = 1.0
 """Largest allowed rise of the error rate by fp16 or int8, in percent."""
 ERROR_CUTS = 60
 """Cuts of dev on which error rates are compared."""
+Split = Literal["dev", "test"]
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,15 @@ class Verdict:
         return "\n".join(plain(columns))
 
 
-def verify(out: Path, root: Path | None = None, say: Callable[[str], None] = lambda line: None) -> Verdict:
-    """Compares the export in `out` with the checkpoint in it, on the dev split of its search's corpus.
+def verify(
+    out: Path, root: Path | None = None, say: Callable[[str], None] = lambda line: None, split: Split = "dev"
+) -> Verdict:
+    """Compares the export in `out` with the checkpoint in it, on some of its search's corpus.
 
-    `root`: the folder of the searches, if it has moved since the export.
-    Raises: InputError if a file of the export is missing or changed, or the search is gone.
+    `root`: the folder of the searches, if it has moved since the export. `split`: `dev` takes some of its cuts, `test`
+    all of them.
+    Raises: InputError if a file of the export is missing or changed, the search is gone, or the runtime that the files
+    are for is not installed.
     """
     manifest = load_manifest(out)
     folder = SearchFolder(root or manifest.root, manifest.search)
@@ -94,7 +103,7 @@ def verify(out: Path, root: Path | None = None, say: Callable[[str], None] = lam
     spec = folder.spec()
     say("verify: reading the corpus")
     corpus = read_corpus(spec.corpus, folder.store.corpora)
-    return verify_against(out, manifest, folder.trial(manifest.trial), corpus, spec.search.seed, say)
+    return verify_against(out, manifest, folder.trial(manifest.trial), corpus, spec.search.seed, say, split)
 
 
 def verify_against(
@@ -104,29 +113,59 @@ def verify_against(
     corpus: Corpus,
     seed: int,
     say: Callable[[str], None] = lambda line: None,
+    split: Split = "dev",
 ) -> Verdict:
-    """Compares the export in `out` with its checkpoint, on the dev split of `corpus`; `trial` is the trial's folder."""
-    recogniser = Recogniser.load(out / CHECKPOINT_NAME)
+    """Compares the export in `out` with its checkpoint, on `corpus`; `trial` is the trial's folder."""
+    recogniser, shape = Recogniser.load(out / CHECKPOINT_NAME), LAYOUTS[manifest.layout]
     checks = [_source(manifest, trial)]
-    reference = run_checkpoint(recogniser)
-    meaning = layout(recogniser)
+    run, meaning = run_checkpoint(recogniser), layout(recogniser)
+    reference = remembering(hearing(run, meaning))
+    most = ERROR_CUTS if split == "dev" else None
     audio_S = _speech(measured_cuts(corpus, "dev", meaning), corpus)
-    say(f"verify: the checkpoint on {ERROR_CUTS} dev cuts at most")
-    expected = measure_error(reference, meaning, corpus, "dev", seed, ERROR_CUTS)[0]
+    say(f"verify: the checkpoint on {f'{most} {split} cuts at most' if most else f'all {split} cuts'}")
+    expected = measure_error(reference, meaning, corpus, split, seed, most)[0]
     for name in manifest.models:
-        say(f"verify: {name}")
         lossy = ".fp16." in name or ".int8." in name
-        run = run_file(out / name)
-        checks += _outputs(name, run, reference, audio_S, lossy, recogniser.equal_lengths)
-        got = measure_error(run, meaning, corpus, "dev", seed, ERROR_CUTS)[0].value
+        hear = remembering(shape.hear(out / name, recogniser))
+        if manifest.layout == OWN:
+            what = name
+            say(f"verify: {name}")
+            checks += _outputs(name, run_file(out / name), run, audio_S, lossy, recogniser.equal_lengths)
+        else:
+            what = f"{name} in {shape.runtime}"
+            say(f"verify: {what}")
+            heard = [corpus.audio.audio(cut) for cut in some_cuts(corpus, split, meaning, most)]
+            checks.append(_heard(what, hear, reference, heard, split, lossy))
+        got = measure_error(hear, meaning, corpus, split, seed, most)[0].value
         limit = LOSSY_POINTS if lossy else SAME_POINTS
         # A lossy file may be better by chance. An exact one must give the same error either way.
         ok = got - expected.value <= limit if lossy else abs(got - expected.value) <= limit
-        what = f"{name}: {manifest.metric} of {expected.cuts} dev cuts"
-        checks.append(Check(what, f"{expected.value:.2f} %", f"{got:.2f} %", f"{limit} points", ok))
-        if name == "model.onnx":
+        counted = f"{what}: {manifest.metric} of {expected.cuts} {split} cuts"
+        checks.append(Check(counted, f"{expected.value:.2f} %", f"{got:.2f} %", f"{limit} points", ok))
+        if name == "model.onnx" and manifest.layout == OWN:
             checks.append(_macs(out / name, recogniser))
     return Verdict(tuple(checks))
+
+
+def _heard(what: str, hear: Hear, reference: Hear, heard: list[Audio], split: str, lossy: bool) -> Check:
+    """What somebody else's runtime hears in each recording, and the checkpoint: symbols, or embeddings."""
+    pairs = [(hear(audio_S), reference(audio_S)) for audio_S in heard]
+    if isinstance(pairs[0][1], np.ndarray):
+        apart = np.abs([one_E - other_E for one_E, other_E in pairs])
+        ok = bool(np.isfinite(apart).all()) and (lossy or (apart.max() <= EXACT and apart.mean() <= EXACT_MEAN))
+        name, limit = f"{what}: embeddings of {len(heard)} {split} cuts", "-" if lossy else f"{EXACT:g}, {EXACT_MEAN:g}"
+        return Check(name, "0", f"max {apart.max():.1e}, mean {apart.mean():.1e}", limit, ok)
+    count = sum(len(expected) for _, expected in pairs)
+    other = sum(max(len(got), len(expected)) - _common(got, expected) for got, expected in pairs)
+    shown = "the same" if not other else f"{other:,} differ"
+    limit = "-" if lossy else f"{SAME_SYMBOLS:g} of them"
+    ok = lossy or other <= SAME_SYMBOLS * count
+    return Check(f"{what}: symbols of {len(heard)} {split} cuts", f"{count:,}", shown, limit, ok)
+
+
+def _common(one: list[str], other: list[str]) -> int:
+    """The symbols that two readings have in common, in order."""
+    return sum(block.size for block in SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks())
 
 
 def _source(manifest: Manifest, trial: Path) -> Check:

@@ -15,7 +15,12 @@ from raysearch.settings import Count, Depth, Settings, Width
 
 SAMPLE_RATE_HZ = 16_000
 FIRST_SAMPLE = 200
-"""The sample on which the first frame is centred: frames begin at sample 0 and see 400. Only Whisper's do not."""
+"""The sample on which the first frame is centred: frames begin at sample 0 and see 400. Only Whisper's and those of a
+mirrored recording do not."""
+FIRST_MIRRORED = 80
+"""The sample on which the first frame of a mirrored recording is centred: the middle of the first 10 ms."""
+HIGHEST_HZ = SAMPLE_RATE_HZ / 2
+"""The frequency at which the last log-mel bin ends, unless it is told otherwise."""
 
 
 class Waveform(Settings):
@@ -57,6 +62,11 @@ class LogMel(Settings):
     range_db: float = Field(0.0, ge=0, le=1_000)
     """Decibels below the recording's loudest value at which values are cut off, so that silence and faint noise look
     the same. Values are then relative to the loudest one. 0 keeps levels as they are."""
+    highest_hz: float = Field(HIGHEST_HZ, ge=1_000, le=HIGHEST_HZ)
+    """Frequency in Hz at which the last bin ends."""
+    mirrored: bool = False
+    """Whether the recording is mirrored at its ends, so that there is a frame around the middle of every 10 ms, as in
+    Kaldi without `snip_edges`. Otherwise frames lie whole within the recording."""
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> LogMel:
@@ -86,6 +96,18 @@ class Whisper(Settings):
         if any(k % 2 == 0 for k in self.kernels):
             raise ValueError(f"kernels: {self.kernels}; expected odd kernels")
         return self
+
+
+def is_mirrored(front_end: Waveform | LogMel | Whisper) -> bool:
+    """Whether it makes log-mel frames of a recording that is mirrored at its ends."""
+    return isinstance(front_end, LogMel) and front_end.mirrored
+
+
+def kept_bins(front_end: Waveform | LogMel | Whisper) -> int | None:
+    """Number of log-mel bins, if they are those that are computed once for all students. None for other front ends."""
+    if not isinstance(front_end, LogMel) or front_end.mirrored or front_end.highest_hz != HIGHEST_HZ:
+        return None
+    return front_end.bins
 
 
 FrontEnd = Annotated[Waveform | LogMel | Whisper, Field(discriminator="kind")]
@@ -299,6 +321,8 @@ class EncoderConfig(Settings):
     @property
     def first_sample(self) -> int:
         """The sample on which the first frame is centred."""
+        if is_mirrored(self.front_end):
+            return FIRST_MIRRORED
         # Whisper's windows are centred on multiples of the hop.
         return 0 if self.front_end.kind == "whisper" else FIRST_SAMPLE
 

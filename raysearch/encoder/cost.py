@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from raysearch.encoder.config import AnyConfig, Block, ConvConfig, EncoderConfig, LogMel, Waveform, Whisper
+from raysearch.encoder.config import (
+    AnyConfig,
+    Block,
+    ConvConfig,
+    EncoderConfig,
+    LogMel,
+    Waveform,
+    Whisper,
+    is_mirrored,
+)
 from raysearch.encoder.frames import conv_frames, mel_frames
 
 FLOPS_PER_MAC = 2
@@ -72,7 +81,8 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
     channels, heads, ffn = sizes or sizes_of(config)
     front_end, width = config.front_end, config.width
     factor = config.time_reduction.factor if config.time_reduction else 1
-    sums = _frame_sums(front_end.kind, tuple(front_end.kernels), tuple(front_end.strides), factor, lengths)
+    shape = (front_end.kind, is_mirrored(front_end), tuple(front_end.kernels), tuple(front_end.strides))
+    sums = _frame_sums(*shape, factor, lengths)
     inner, mapped = _inner_widths(config, heads)
     gated = sum(_with_maps(config, heads)) * GATE_OUTPUTS * _gate_inputs(config)
     adapters = _adapter_units(config)
@@ -209,10 +219,16 @@ class _FrameSums(NamedTuple):
 # A search asks for thousands of costs, all for the same utterances and few front ends.
 @lru_cache
 def _frame_sums(
-    kind: str, kernels: tuple[int, ...], strides: tuple[int, ...], factor: int, lengths: tuple[int, ...]
+    kind: str,
+    mirrored: bool,
+    kernels: tuple[int, ...],
+    strides: tuple[int, ...],
+    factor: int,
+    lengths: tuple[int, ...],
 ) -> _FrameSums:
     build = {"logmel": LogMel, "waveform": Waveform, "whisper": Whisper}[kind]
-    front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides))
+    more: dict[str, Any] = {"mirrored": True} if mirrored else {}
+    front_end = build(channels=[1] * len(kernels), kernels=list(kernels), strides=list(strides), **more)
     counts = [conv_frames(front_end, length) for length in lengths]
     features = [count[-1] for count in counts]
     frames = [count // factor for count in features]

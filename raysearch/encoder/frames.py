@@ -50,7 +50,7 @@ def conv_frames(front_end: Waveform | LogMel | Whisper, samples: Count) -> list[
     """Frames before the first convolution and after each one. For a waveform the first entry is `samples` itself."""
     if isinstance(front_end, LogMel | Whisper):
         # Whisper's windows are centred on multiples of the hop, so each hop of samples makes a frame.
-        counts = [mel_frames(samples) if isinstance(front_end, LogMel) else samples // MEL_HOP_SAMPLES]
+        counts = [_bins(front_end, samples)]
         # The input is padded by half of an odd kernel. The kernel then drops out of the count, which is
         # ceil(frames / stride), the same as with a kernel of 1.
         kernels = [1] * len(front_end.kernels)
@@ -60,6 +60,17 @@ def conv_frames(front_end: Waveform | LogMel | Whisper, samples: Count) -> list[
     for kernel, stride in zip(kernels, front_end.strides, strict=True):
         counts.append(_strided(counts[-1], kernel, stride))
     return counts
+
+
+def _bins(front_end: LogMel | Whisper, samples: Count) -> Count:
+    if isinstance(front_end, Whisper):
+        return samples // MEL_HOP_SAMPLES
+    return mirrored_frames(samples) if front_end.mirrored else mel_frames(samples)
+
+
+def mirrored_frames(samples: Count) -> Count:
+    """Log-mel frames at 100 Hz of a mirrored recording of so many samples. One shorter than a window has none."""
+    return (samples + MEL_HOP_SAMPLES // 2) // MEL_HOP_SAMPLES * (samples >= MEL_WINDOW_SAMPLES)
 
 
 def mel_frames(samples: Count) -> Count:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.encoder.config import LogMel, Waveform, Whisper
-from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank, centre
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank, centre, mirrored
 from raysearch.encoder.filterbanks.whisper_mel import WhisperMel
 from raysearch.encoder.frames import conv_frames, valid_mask
 
@@ -128,7 +128,7 @@ class LogMelFrontEnd(nn.Module):
     def __init__(self, config: LogMel) -> None:
         super().__init__()
         self.config = config
-        self.log_mel = LogMelFilterbank(config.bins, config.range_db)
+        self.log_mel = LogMelFilterbank(config.bins, config.range_db, config.highest_hz)
         inputs = [config.bins, *config.channels[:-1]]
         shapes = zip(inputs, config.channels, config.kernels, config.strides, strict=True)
         self.convs = nn.ModuleList(nn.Conv1d(i, 2 * o, k, stride=s, padding=k // 2) for i, o, k, s in shapes)
@@ -137,6 +137,8 @@ class LogMelFrontEnd(nn.Module):
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         """Features of each frame, (B, T, C)."""
         counts = conv_frames(self.config, samples_B)
+        if self.config.mirrored and audio_BS.ndim == 2:
+            audio_BS = mirrored(audio_BS, samples_B)
         x_BTM = self.log_mel(audio_BS, counts[0])
         x_BCT = (centre(x_BTM, counts[0]) if self.config.centred else x_BTM).transpose(1, 2)
         # There is one count more than convolutions: the last one counts what comes out.

@@ -6,7 +6,7 @@ import torch, because documents are checked without it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -59,13 +59,18 @@ def with_own_maps(teacher: EncoderConfig) -> EncoderConfig:
     return teacher
 
 
+FrontEndName = Literal["logmel-25hz", "logmel-50hz", "waveform", "waveform-thin", "waveform-scaled", "wespeaker-25hz"]
+
+
 class StudentSettings(Settings):
     """The student's shape."""
 
-    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform", "waveform-thin"] = "logmel-25hz"
+    front_end: FrontEndName = "logmel-25hz"
     """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `waveform-thin`: the nine of
     ARMHuBERT at 50 Hz, of a quarter of channels, then half, then the width; `logmel-*`: Fast-HuBERT's convolutions over
-    log-mel bins, at 25 or 50 Hz."""
+    log-mel bins, at 25 or 50 Hz. Two are as sherpa-onnx computes them: `waveform-scaled` scales each recording to mean 0
+    and variance 1 before it reads it; `wespeaker-25hz` ends its bins at 7.6 kHz and mirrors the recording at its ends,
+    for models that tell speakers apart."""
     channels: Width = 512
     """Channels of every convolution of the front end. In a waveform front end they cost most of the MACs."""
     depth: Depth = 12
@@ -122,9 +127,10 @@ class StudentSettings(Settings):
         )
 
     def _front_end(self) -> LogMel | Waveform:
-        if self.front_end == "waveform":
+        if self.front_end in ("waveform", "waveform-scaled"):
             # As in HuBERT Large. Base has one GroupNorm in their place.
-            return Waveform(channels=[self.channels] * 7, norm="layer", bias=False)
+            scaled = self.front_end == "waveform-scaled"
+            return Waveform(channels=[self.channels] * 7, norm="layer", bias=False, normalise=scaled)
         if self.front_end == "waveform-thin":
             quarter, half = max(1, self.channels // 4), max(1, self.channels // 2)
             return Waveform(
@@ -132,5 +138,11 @@ class StudentSettings(Settings):
                 kernels=[10, 1, 3, 3, 3, 3, 1, 2, 2],
                 strides=[5, 1, 2, 2, 2, 2, 1, 2, 2],
             )
-        strides = [2, 2] if self.front_end == "logmel-25hz" else [2, 1]
-        return LogMel(channels=[self.channels] * 2, strides=strides, centred=self.centred, range_db=self.range_db)
+        bins: dict[str, Any] = {"highest_hz": 7_600.0, "mirrored": True} if self.front_end == "wespeaker-25hz" else {}
+        return LogMel(
+            channels=[self.channels] * 2,
+            strides=[2, 1] if self.front_end == "logmel-50hz" else [2, 2],
+            centred=self.centred,
+            range_db=self.range_db,
+            **bins,
+        )

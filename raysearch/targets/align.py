@@ -1,7 +1,8 @@
 """Lays frames of one rate on the frames of another.
 
 This is exact among waveform, Kaldi MFCC and log-mel frames, which are all centred at 12.5 ms + t x hop: the centres of
-slower frames are among those of faster ones. Whisper's frames are centred at t x hop, and the nearest ones are taken.
+slower frames are among those of faster ones. Whisper's frames are centred at t x hop, those of a mirrored recording at
+5 ms + t x hop, and the nearest ones are taken.
 
 Shapes: T frames of the result.
 """

@@ -15,7 +15,7 @@ from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.cost import check_size
 from raysearch.encoder.imports.source import KINDS, split_source
 from raysearch.errors import quoted
-from raysearch.methods.settings import StudentSettings
+from raysearch.methods.settings import FrontEndName, StudentSettings
 from raysearch.settings import Depth, Seconds, Seed, Settings, Updates, Width, local_path
 
 
@@ -28,9 +28,10 @@ class TrainedTeacher(Settings):
     """How it is trained. `ctc`: to read the corpus's phones, or its transcripts if it has no phones; `speaker`: to tell
     its speakers apart; `hubert`: by two iterations without labels, which learn nothing useful from under an hour of
     speech and in a few hundred updates."""
-    front_end: Literal["logmel-25hz", "logmel-50hz", "waveform"] = "logmel-25hz"
+    front_end: FrontEndName = "logmel-25hz"
     """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `logmel-*`: Fast-HuBERT's
-    convolutions over log-mel bins, at 25 or 50 Hz."""
+    convolutions over log-mel bins, at 25 or 50 Hz. `waveform-scaled` and `wespeaker-25hz` are as sherpa-onnx computes
+    them, as of a student."""
     channels: Width = 256
     """Channels of every convolution of the front end."""
     depth: Depth = 6

@@ -43,7 +43,8 @@ def initial_encoder(
 
 
 def _comparable(one: LogMelFilterbank, other: LogMelFilterbank) -> bool:
-    return (len(one.mean_M), one.range_db) == (len(other.mean_M), other.range_db)
+    mine, theirs = ((len(bank.mean_M), bank.range_db, bank.highest_hz) for bank in (one, other))
+    return mine == theirs
 
 
 def _filterbank(encoder: Encoder | None) -> LogMelFilterbank | None:

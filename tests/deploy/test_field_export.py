@@ -10,9 +10,8 @@ from lhotse import CutSet
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.reading import whole_cut
-from raysearch.deploy.export import onnx_name
 from raysearch.deploy.manifest import CHECKPOINT_NAME
-from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.deploy.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.runtime.transcribe import OnnxModel, transcribe
 from raysearch.deploy.runtime.verify_speaker import verify_speaker

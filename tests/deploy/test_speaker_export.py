@@ -12,10 +12,9 @@ from lhotse import CutSet
 
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.reading import whole_cut
-from raysearch.deploy.export import onnx_name
 from raysearch.deploy.manifest import CHECKPOINT_NAME
 from raysearch.deploy.onnx_cost import graph_macs
-from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.deploy.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.runtime.transcribe import OnnxModel, transcribe
 from raysearch.deploy.runtime.verify_speaker import embedding, verify_speaker
@@ -68,7 +67,7 @@ def shipped(out: Path, front_end: str, backend: BackendSettings) -> Path:
     torch.set_num_threads(1)
     recogniser = recogniser_of(front_end, backend)
     recogniser.save(out / CHECKPOINT_NAME)
-    write_onnx(to_onnx(trace(recogniser), "embedding"), layout(recogniser), "fp32", out / onnx_name("fp32"))
+    write_onnx(to_onnx(trace(recogniser), ("embedding", "frames")), layout(recogniser), "fp32", out / onnx_name("fp32"))
     return out / onnx_name("fp32")
 
 

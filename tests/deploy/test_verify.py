@@ -30,6 +30,31 @@ def test_every_format_computes_what_its_checkpoint_computes(exported: Path) -> N
     }
 
 
+def test_export_for_sherpa_is_run_by_sherpa(search, raysearch, tmp_path: Path) -> None:
+    out = tmp_path / "sherpa"
+    words = ("--layout", "sherpa", "--precision", "fp32", "--precision", "int8", "--storage", search.root)
+    assert raysearch("export", search.name, 1, "-o", out, *words)[0] == 0
+    assert {"model.onnx", "model.int8.onnx", "tokens.txt"} <= set(load_manifest(out).files)
+    verdict = verify(out, split="test")
+    assert verdict.ok, verdict.table()
+    assert [check.check for check in verdict.checks] == [
+        "checkpoint of trial 1",
+        "model.int8.onnx in sherpa-onnx: symbols of 6 test cuts",
+        "model.int8.onnx in sherpa-onnx: per of 6 test cuts",
+        "model.onnx in sherpa-onnx: symbols of 6 test cuts",
+        "model.onnx in sherpa-onnx: per of 6 test cuts",
+    ]
+    # Other tokens than the model's are what a verdict is for.
+    lines = (out / "tokens.txt").read_text().splitlines()
+    names, numbers = zip(*(line.split() for line in lines), strict=True)
+    (out / "tokens.txt").write_text("".join(f"{a} {b}\n" for a, b in zip(names, (0, *numbers[:0:-1]), strict=True)))
+    manifest = json.loads((out / "export.json").read_text())
+    manifest["files"]["tokens.txt"] = sha256(out / "tokens.txt")
+    (out / "export.json").write_text(json.dumps(manifest))
+    failed = [check.check for check in verify(out).checks if not check.ok]
+    assert "model.onnx in sherpa-onnx: symbols of 8 dev cuts" in failed
+
+
 def test_other_weights_in_the_graph_are_found_even_under_a_new_sum(copied: Path) -> None:
     file = copied / "model.onnx"
     model = onnx.load(file)

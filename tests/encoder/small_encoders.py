@@ -108,7 +108,10 @@ def encoder_configs(draw: st.DrawFn, reused: bool = False) -> EncoderConfig:
         norm = draw(st.sampled_from(["group", "layer"]))
         front_end = Waveform(**layers, norm=norm, bias=draw(st.booleans()))
     else:
-        front_end = {"logmel": LogMel, "whisper": Whisper}[kind](**layers, bins=draw(st.integers(4, 20)))
+        bins = draw(st.integers(4, 20))
+        front_end = LogMel(**layers, bins=bins, mirrored=draw(st.booleans()))
+        if kind == "whisper":
+            front_end = Whisper(**layers, bins=bins)
     groups = draw(st.sampled_from([1, 2, 4]))
     position_conv = PositionConv(kernel=draw(st.integers(1, 9)), groups=groups)
     relative_positions = draw(st.sampled_from([None, RelativePositions(buckets=8, distance=9, heads=groups)]))

@@ -70,11 +70,18 @@ class Layout:
         }
 
     def decode(self, log_probs_TV: NDArray[np.float32]) -> list[str]:
-        """Phones or words: the most probable token of each frame, with repeats merged and blanks dropped."""
+        """Phones or words, as the symbols spell them."""
+        return self.items(self.spell(log_probs_TV))
+
+    def spell(self, log_probs_TV: NDArray[np.float32]) -> list[str]:
+        """Symbols: those of the most probable token of each frame, with repeats merged and blanks dropped."""
         best_T = log_probs_TV.argmax(-1)
         starts = np.flatnonzero(np.diff(best_T, prepend=-1))
-        symbols = [self.symbols[token - 1] for token in best_T[starts] if token]
-        return symbols if self.unit == "phones" else "".join(symbols).split()
+        return [self.symbols[token - 1] for token in best_T[starts] if token]
+
+    def items(self, symbols: Sequence[str]) -> list[str]:
+        """Phones or words that these symbols spell."""
+        return list(symbols) if self.unit == "phones" else "".join(symbols).split()
 
 
 class OnnxModel:

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.encoder.config import HIGHEST_HZ, SAMPLE_RATE_HZ
 from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, valid_mask
 
 FFT_POINTS = 512
@@ -34,15 +34,15 @@ class LogMelFilterbank(nn.Module):
     mean_M: Tensor
     std_M: Tensor
 
-    def __init__(self, bins: int, range_db: float = 0.0) -> None:
+    def __init__(self, bins: int, range_db: float = 0.0, highest_hz: float = HIGHEST_HZ) -> None:
         """A filterbank that is not normalised yet. A `range_db` of 0 keeps levels as they are."""
         super().__init__()
-        self.range_db = range_db
+        self.range_db, self.highest_hz = range_db, highest_hz
         # Checkpoints do not hold these two. So they are computed on the CPU, even where all else is built on the meta
         # device and filled from a checkpoint afterwards.
         hann_W = torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False, device="cpu")
         self.register_buffer("window_W", hann_W.pow(0.85), persistent=False)
-        self.register_buffer("filters_FM", mel_filters(bins), persistent=False)
+        self.register_buffer("filters_FM", mel_filters(bins, highest_hz), persistent=False)
         self.register_buffer("mean_M", torch.zeros(bins))
         self.register_buffer("std_M", torch.ones(bins))
 
@@ -89,9 +89,24 @@ def centre(x_BTM: Tensor, frames_B: Tensor) -> Tensor:
     return x_BTM - mean_B1M
 
 
-def mel_filters(bins: int) -> Tensor:
-    """Mel filters (F, M): triangles of equal width on the mel scale, from 20 Hz to the Nyquist frequency."""
-    corners = torch.linspace(_mel(LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), bins + 2, dtype=torch.float64, device="cpu")
+def mirrored(audio_BS: Tensor, samples_B: Tensor) -> Tensor:
+    """The audio with its mirror image at both ends of each row, of which frames are made as without snip_edges.
+
+    Source: Kaldi's ExtractWindow.
+    """
+    frames = (audio_BS.shape[1] + MEL_HOP_SAMPLES // 2) // MEL_HOP_SAMPLES
+    seen = MEL_WINDOW_SAMPLES + (frames - 1) * MEL_HOP_SAMPLES
+    place_X = torch.arange(seen, device=audio_BS.device) - (MEL_WINDOW_SAMPLES - MEL_HOP_SAMPLES) // 2
+    place_X = torch.where(place_X < 0, -place_X - 1, place_X)
+    end_B1 = samples_B.to(audio_BS.device)[:, None]
+    # Past a mirror image there is padding alone, which no valid frame sees.
+    place_BX = torch.where(place_X >= end_B1, 2 * end_B1 - 1 - place_X, place_X).clamp(min=0)
+    return audio_BS.gather(1, place_BX)
+
+
+def mel_filters(bins: int, highest_hz: float = HIGHEST_HZ) -> Tensor:
+    """Mel filters (F, M): triangles of equal width on the mel scale, from 20 Hz to the highest frequency."""
+    corners = torch.linspace(_mel(LOWEST_HZ), _mel(highest_hz), bins + 2, dtype=torch.float64, device="cpu")
     hz = [bin * SAMPLE_RATE_HZ / FFT_POINTS for bin in range(FFT_POINTS // 2 + 1)]
     mels_F1 = torch.tensor([_mel(frequency) for frequency in hz], dtype=torch.float64, device="cpu")[:, None]
     left_M, centre_M, right_M = corners[:-2], corners[1:-1], corners[2:]

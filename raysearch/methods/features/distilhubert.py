@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from raysearch.encoder.config import AnyConfig, EncoderConfig
+from raysearch.encoder.config import AnyConfig, EncoderConfig, kept_bins
 from raysearch.methods.features.settings import DistilHubertSettings
 from raysearch.methods.features.start import started_student, student_config
 from raysearch.methods.settings import block_numbers, checked_blocks, with_blocks
@@ -58,6 +58,6 @@ class DistilHubert:
         kept = trial.kept_features(layers, student.config, settings.training)
         prepare = TeacherBatches(student, teacher, layers, trial.precision, grid=kept.grid if kept else None)
         # Where no teacher hears the audio, a log-mel student needs its bins alone.
-        front_end = student.config.front_end
-        rows = trial.mels(front_end.bins) if kept and front_end.kind == "logmel" else None
+        bins = kept_bins(student.config.front_end)
+        rows = trial.mels(bins) if kept and bins else None
         return train_student(trial, module, prepare, settings.training, rows, kept=kept)

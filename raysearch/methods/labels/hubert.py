@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from raysearch.encoder.config import AnyConfig, EncoderConfig
+from raysearch.encoder.config import AnyConfig, EncoderConfig, kept_bins
 from raysearch.methods.labels.settings import FastHubertSettings, HubertSettings, LabelPredictionSettings
 from raysearch.methods.settings import checked_blocks, with_blocks
 from raysearch.methods.trial import Trial
@@ -45,7 +45,8 @@ class _LabelPrediction:
         student = student_for(trial, config, settings.training)
         module = MaskedPrediction(student, label_set.clusters, settings.prediction, settings.targets.more)
         # A log-mel student reads its bins from the store where they are kept, and never sees the audio.
-        rows = trial.mels(config.front_end.bins) if config.front_end.kind == "logmel" else None
+        bins = kept_bins(config.front_end)
+        rows = trial.mels(bins) if bins else None
         if not settings.targets.refresh:
             prepare = LabelledBatches(student, label_set, settings.prediction, trial.seed, more)
             return train_student(trial, module, prepare, settings.training, rows)

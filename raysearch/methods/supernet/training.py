@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from raysearch.encoder.build import set_dropout
 from raysearch.encoder.checkpoint import load_encoder
-from raysearch.encoder.config import EncoderConfig
+from raysearch.encoder.config import EncoderConfig, kept_bins
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.supernet.shared_weights import Supernet, slice_out
 from raysearch.encoder.supernet.sorting import sort_units, width_order
@@ -91,8 +91,8 @@ def lesson_batches(
     kept = trial.kept_features(layers, student.config, training)
     prepare = TeacherBatches(student, teacher, layers, trial.precision, grid=kept.grid if kept else None)
     # Where no teacher hears the audio, a log-mel student needs its bins alone.
-    front_end = student.config.front_end
-    rows = trial.mels(front_end.bins) if kept and front_end.kind == "logmel" else None
+    bins = kept_bins(student.config.front_end)
+    rows = trial.mels(bins) if kept and bins else None
     return with_cuts(prepare), {"rows": rows, "kept": kept}
 
 

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torchaudio.compliance import kaldi
 
-from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank
+from raysearch.encoder.config import Blocks, EncoderConfig, LogMel
+from raysearch.encoder.encoder import Encoder
+from raysearch.encoder.filterbanks.log_mel import LogMelFilterbank, mirrored
+from raysearch.encoder.frames import mirrored_frames
 
 
 @pytest.mark.parametrize("bins", [80, 23])
@@ -52,3 +55,31 @@ def test_range_then_frames_past_the_end_are_not_the_loudest() -> None:
     alone_BTM = filterbank.levels(audio_BS[:, :4000], torch.tensor([23]))
     audio_BS[:, 4000:] *= 100
     torch.testing.assert_close(filterbank.levels(audio_BS, torch.tensor([23]))[:, :23], alone_BTM)
+
+
+@pytest.mark.parametrize("samples", [400, 479, 480, 12_345, 16_000])
+def test_mirrored_recording_gives_kaldi_s_frames_without_snip_edges(samples: int) -> None:
+    audio_S = 0.1 * torch.randn(samples)
+    expected_TM = kaldi.fbank(audio_S[None] * 2**15, num_mel_bins=80, high_freq=7_600.0, snip_edges=False, dither=0.0)
+    # In a batch, beside a longer recording: the mirror stands at the end of each row.
+    audio_BS = torch.randn(2, samples + 777)
+    audio_BS[0, :samples] = audio_S
+    seen_BS = mirrored(audio_BS, torch.tensor([samples, samples + 777]))
+    bins_BTM = LogMelFilterbank(80, highest_hz=7_600.0).log_mel(seen_BS)
+    frames = mirrored_frames(samples)
+    assert frames == len(expected_TM)
+    torch.testing.assert_close(bins_BTM[0, :frames], expected_TM, atol=1e-3, rtol=0)
+
+
+def test_mirrored_frames_are_counted_and_placed_as_they_are_made() -> None:
+    front_end = LogMel(channels=[4, 4], mirrored=True, highest_hz=7_600.0)
+    blocks = Blocks(count=1, heads=1, head_width=16, ffn=8)
+    encoder = Encoder(EncoderConfig(front_end=front_end, width=16, blocks=blocks)).eval()
+    assert encoder.config.first_sample == 80
+    for samples in (399, 400, 1_600, 12_345):
+        counted = encoder.frames(samples)
+        if samples < 400:
+            assert counted == 0
+            continue
+        encoded = encoder(torch.randn(1, samples), torch.tensor([samples]))
+        assert encoded.output_BTD.shape[1] == encoded.frames_B.item() == counted
