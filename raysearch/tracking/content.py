@@ -54,6 +54,8 @@ def search_tags(state: SearchState) -> dict[str, str]:
         tags.VERSIONS: json.dumps(dict(state.versions), sort_keys=True),
         tags.NOTE: _clipped(f"{markdown_table(state.document)}\n\n{MACS_NOTE}"),
     }
+    if state.token:
+        found[tags.TOKEN] = state.token
     commit = state.git_commit
     return found | ({tags.GIT_SHA: commit, tags.COMMIT: commit} if commit else {})
 

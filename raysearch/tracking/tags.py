@@ -1,4 +1,4 @@
-"""The names of all tags that raysearch sets in MLflow: one word a thing, whoever sets it, the mirror, `pick` or the page.
+"""The names of all tags that raysearch sets in MLflow, whoever sets them: the mirror, `pick` or the page.
 
 Runs, logged models and model versions share them. What is of a trial has `SEARCH` and `TRIAL`, wherever it lies.
 """
@@ -20,6 +20,8 @@ CANDIDATE = "raysearch.candidate"
 
 SPEC_HASH = "raysearch.spec_hash"
 """Only a search's own run, the parent of its trials' runs, carries the digest of its document."""
+TOKEN = "raysearch.token"
+"""What tells a search from others of its name: its folder holds it too."""
 OBJECTIVES, FOLDER, SEED = "raysearch.objectives", "raysearch.folder", "raysearch.seed"
 VERSIONS, GIT_SHA = "raysearch.versions", "raysearch.git_sha"
 
