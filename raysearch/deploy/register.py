@@ -20,6 +20,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+from matplotlib.image import imread, imsave
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.models.signature import ModelSignature
@@ -44,6 +45,8 @@ from raysearch.tracking import tags
 from raysearch.tracking.experiment import open_experiment
 
 CARD_NAME, PICTURE_NAME = "MODEL_CARD.md", "front.png"
+SMALL_NAME = "front-small.png"
+"""The picture for MLflow's page of the version, which shows it as large as it is and cuts off what does not fit."""
 LONGEST_DESCRIPTION = 5000
 """The most characters of a version's description that MLflow's database takes."""
 MODEL_TYPE = "export"
@@ -157,10 +160,9 @@ def _trial_run(client: mlflow.MlflowClient, experiment_id: str, trial: int) -> s
 def _description(card: str, run_id: str) -> str:
     """The card as MLflow's page of the version shows it, with the picture among the artifacts of the run.
 
-    The page resolves the address against its own, so that it holds behind any prefix. The picture is drawn large.
+    The page resolves the address against its own, so that it holds behind any prefix.
     """
-    picture = f'<img src="get-artifact?path=card%2F{PICTURE_NAME}&run_uuid={run_id}" alt="\\1" width="720">'
-    text = re.sub(rf"!\[(.*?)\]\({re.escape(PICTURE_NAME)}\)", picture, card)
+    text = card.replace(f"]({PICTURE_NAME})", f"](get-artifact?path=card%2F{SMALL_NAME}&run_uuid={run_id})")
     more = "\n\n... see the artifact `card`."
     return text if len(text) <= LONGEST_DESCRIPTION else text[: LONGEST_DESCRIPTION - len(more)] + more
 
@@ -173,7 +175,16 @@ def _write_card(card: Path, folder: SearchFolder, manifest: Manifest, candidate:
     text = model_card(manifest, folder.spec(), document, record, corpus, candidate.notes)
     (card / CARD_NAME).write_text(text, encoding="utf-8")
     draw_png(document, card / PICTURE_NAME, ringed=manifest.trial)
+    _halve(card / PICTURE_NAME, card / SMALL_NAME)
     (card / "export.json").write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _halve(source: Path, target: Path) -> None:
+    """Writes a picture at half its width and height: four pixels become their mean."""
+    picture = imread(source)
+    height, width = (side // 2 for side in picture.shape[:2])
+    blocks = picture[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1)
+    imsave(target, blocks.mean((1, 3)))
 
 
 def _log_model(out: Path, manifest: Manifest, card: Path, code: Path, model: str, about: dict[str, str]) -> str:

@@ -115,8 +115,8 @@ def test_registering_leaves_a_logged_model_and_a_description_with_its_picture(se
     (model,) = client.search_logged_models([experiment.experiment_id], "model_type = 'export'")
     assert model.tags.items() >= version.tags.items() >= {("raysearch.sha256", model.tags["raysearch.sha256"])}
     assert {metric.key for metric in model.metrics} >= {"test/per", "cost/macs_g", "cost/latency_ms"}
-    assert f'src="get-artifact?path=card%2Ffront.png&run_uuid={version.run_id}"' in version.description
-    assert "front.png" in {Path(file.path).name for file in client.list_artifacts(version.run_id, "card")}
+    assert f"](get-artifact?path=card%2Ffront-small.png&run_uuid={version.run_id})" in version.description
+    assert "front-small.png" in {Path(file.path).name for file in client.list_artifacts(version.run_id, "card")}
 
 
 def test_registered_model_needs_neither_torch_nor_our_package(search: SearchFolder, registered, tmp_path: Path) -> None:
