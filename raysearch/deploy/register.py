@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -106,6 +107,8 @@ def register(
     if not verdict.ok:
         failed = "; ".join(f"{check.check}: {check.got}" for check in verdict.checks if not check.ok)
         raise WorkError(f"{out}: not registered, since it differs from its checkpoint: {failed}")
+    # When a run ends, MLflow prints its address to stdout, which belongs to what verbs print.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     mlflow.set_tracking_uri(tracking)
     mlflow.set_registry_uri(tracking)
     try:

@@ -16,7 +16,7 @@ from tests.deploy.conftest import search as search  # a real search of two tiny 
 from tests.mlflow_server.servers import Server, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.mlflow]
-LONG_MS = 600_000
+LONG_MS = 180_000
 LOAD = """
 import json, sys, mlflow, numpy as np
 flavour = sys.argv[1]
