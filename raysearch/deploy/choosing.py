@@ -124,8 +124,9 @@ def choose_candidate(
     if trial is not None:
         best = _member(members, trial)
     elif knee:
-        best = Front.of(members, document.objectives).knee()
-        assert best is not None  # `members_within` lets no empty front through
+        at_knee = Front.of(members, document.objectives).knee()
+        assert at_knee is not None  # `members_within` lets no empty front through
+        best = at_knee
     else:
         best = min(members, key=lambda member: (value(member, objective), member.cost.macs_g))
     like_it = _cheaper_alike(best, members, document, objective)
