@@ -1,26 +1,34 @@
-"""Registers a trial as a candidate: a version of a model in MLflow, with an alias.
+"""Registers a trial as a candidate, as `raysearch pick --register` does: it is exported, verified, and gets an alias.
 
 All is done in the name of the caller, so MLflow's permissions hold.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from pydantic import StringConstraints
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
-from mlflow_server.loopback import Loopback, RefusedError
+from mlflow_server.jobs import Job, Jobs, Order
+from mlflow_server.loopback import Loopback, RefusedError, static_prefix
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
-from raysearch.front.objective import value
-from raysearch.front.trials import TrialRecord
 from raysearch.settings import Settings
+from raysearch.tracking import tags
 
-CANDIDATE, PARENT, TRIAL = "raysearch.candidate", "mlflow.parentRunId", "raysearch.trial"
-FOLDERS = ("model", "student")
-"""Artifacts of a trial's run that can be registered, best first: an exported model, or the student's checkpoint."""
+STORAGE, LINKS = "RAYSEARCH_STORAGE", "search.json"
+"""Variable that names the folder of the searches this server can register from, and the file that tells each."""
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w.\- ]{0,99}$")]
-Alias = Annotated[str, StringConstraints(pattern=r"^[\w\-]{1,100}$")]
+Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][\w\-]{0,99}$")]
 
 
 class Candidate(Settings):
@@ -32,85 +40,134 @@ class Candidate(Settings):
     """Name of the registered model, which is made if there is none."""
     alias: Alias
     """Alias that is moved to the new version, such as `champion`."""
+    move: bool = False
+    """Whether to take the alias from a verified version that holds it."""
 
 
-async def register(mlflow: Loopback, run_id: str, document: SearchDocument, wanted: Candidate) -> dict[str, Any]:
-    """Registers a trial and returns `{"model", "version", "alias", "run_id"}`. A second time it keeps its version.
+class HeldError(RefusedError):
+    """A verified model holds the alias. The page asks for another one, or whether to move it."""
 
-    Raises: RefusedError if the caller may not do this; InputError if MLflow has no such trial or no checkpoint of it.
+    def __init__(self, reason: str) -> None:
+        super().__init__(JSONResponse({"reason": reason, "held": True}, 409))
+
+
+async def registrations(mlflow: Loopback, run_id: str) -> dict[str, Any]:
+    """Why trials of a search cannot be registered here, empty if they can, and its jobs, the latest first.
+
+    Raises: RefusedError if the caller may not read the search's run.
     """
-    record = next((trial for trial in document.trials if trial.number == wanted.trial), None)
-    run = await _trial_run(mlflow, run_id, wanted.trial)
-    if record is None or run is None:
-        raise InputError(f"{document.name}: trial: {wanted.trial}; expected a trial that MLflow has")
-    trial_id, root = run["info"]["run_id"], run["info"]["artifact_uri"]
-    folder = await _folder(mlflow, trial_id)
-    if folder is None:
-        raise InputError(
-            f"{document.name}: trial {wanted.trial}: no checkpoint in MLflow; expected one, "
-            f"as front members have after: raysearch sync {document.name}"
-        )
-    # Whoever may not edit the trial's run is refused by this first call, before anything is made.
-    await mlflow.api("POST", "runs/set-tag", run_id=trial_id, key=CANDIDATE, value=wanted.model)
-    await _ensure_model(mlflow, wanted.model)
-    version = await _version(mlflow, wanted.model, trial_id)
-    if version is None:
-        made = await mlflow.api(
-            "POST", "model-versions/create", name=wanted.model, source=f"{root}/{folder}", run_id=trial_id,
-            tags=_tags(document, record), description=f"Trial {record.number} of search {document.name}.",
-        )  # fmt: skip
-        version = made["model_version"]["version"]
-    await mlflow.api("POST", "registered-models/alias", name=wanted.model, alias=wanted.alias, version=version)
-    return {"model": wanted.model, "version": version, "alias": wanted.alias, "run_id": trial_id}
+    run = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
+    reason = await run_sync(lacking, _pairs(run))
+    jobs = [] if reason else await run_sync(_jobs().of, run_id)
+    return {"reason": reason, "jobs": [job.model_dump() for job in jobs]}
 
 
-async def _trial_run(mlflow: Loopback, run_id: str, number: int) -> dict[str, Any] | None:
-    """The run of a trial below the run of its search; None if there is none."""
-    parent = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
+async def register(mlflow: Loopback, request: Request, run_id: str, document: SearchDocument, wanted: Candidate) -> Job:
+    """Starts the job that registers a trial.
+
+    Raises: HeldError if a verified model holds the alias; RefusedError if the caller may not do this; InputError if it
+    cannot be done.
+    """
+    run = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
+    if reason := await run_sync(lacking, _pairs(run)):
+        raise InputError(reason)
+    if wanted.trial not in document.front:
+        raise InputError(f"{document.name}: trial: {wanted.trial}; expected a member of the front")
+    trial_id = await _trial_run(mlflow, run, wanted.trial)
+    if not wanted.move:
+        await _check_alias(mlflow, wanted)
+    # Whoever may not edit the trial's run is refused here, before anything is made.
+    await mlflow.api("POST", "runs/set-tag", run_id=trial_id, key=tags.CANDIDATE, value=wanted.model)
+    order = Order(run_id=run_id, search=document.name, trial=wanted.trial, model=wanted.model, alias=wanted.alias)
+    return await run_sync(_jobs().start, order, _own_address(request), _credentials(request))
+
+
+def lacking(search: dict[str, str]) -> str:
+    """Why no trial of a search can be registered by this server; empty if they can. `search` has its run's tags."""
+    name = search.get(tags.SEARCH, "")
+    instead = f"register it where it lies: raysearch pick {name} --trial N --register MODEL"
+    storage = os.environ.get(STORAGE, "")
+    if not storage or "://" in storage:
+        return f"{name}: {STORAGE} names no folder, so this server has no searches to register from; {instead}"
+    if find_spec("torch") is None:
+        return f"{name}: this server lacks torch, which exports and verifies; {instead}"
+    # The name comes from MLflow, where others write too: it must not lead out of the folder.
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        return f"{name}: not a search's name; expected letters, digits, and . _ -"
+    token = _token(Path(storage, name, LINKS))
+    if token is None:
+        return f"{name}: this server's storage does not hold it; {instead}"
+    # Earlier versions had no token; then the folder must be the very one.
+    same = token == search[tags.TOKEN] if tags.TOKEN in search else Path(storage, name) == Path(search[tags.FOLDER])
+    return "" if same else f"{name}: this server's storage holds another search of this name; {instead}"
+
+
+def _token(links: Path) -> str | None:
+    """What tells the search from others of its name; None if there is none in this place."""
+    try:
+        return str(json.loads(links.read_text(encoding="utf-8")).get("token", ""))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _jobs() -> Jobs:
+    return Jobs(Path(os.environ[STORAGE]).expanduser().resolve())
+
+
+async def _trial_run(mlflow: Loopback, search_run: dict[str, Any], number: int) -> str:
+    """Id of the run of a trial below the run of its search."""
+    info = search_run["info"]
     found = await mlflow.api(
         "POST",
         "runs/search",
-        experiment_ids=[parent["info"]["experiment_id"]],
-        filter=f"tags.`{PARENT}` = '{run_id}' AND tags.`{TRIAL}` = '{number}'",
+        experiment_ids=[info["experiment_id"]],
+        filter=f"tags.`{tags.PARENT}` = '{info['run_id']}' AND tags.`{tags.TRIAL}` = '{number}'",
         max_results=1,
     )
-    return next(iter(found.get("runs", [])), None)
+    for run in found.get("runs", []):
+        return str(run["info"]["run_id"])
+    raise InputError(f"trial: {number}; expected a trial that MLflow has")
 
 
-async def _folder(mlflow: Loopback, run_id: str) -> str | None:
-    """The best folder of `FOLDERS` that a run has among its artifacts; None if it has none."""
-    files = (await mlflow.api("GET", "artifacts/list", run_id=run_id)).get("files", [])
-    folders = {file["path"] for file in files if file.get("is_dir")}
-    return next((folder for folder in FOLDERS if folder in folders), None)
-
-
-async def _ensure_model(mlflow: Loopback, name: str) -> None:
-    """Makes the registered model unless there is one of that name."""
+async def _check_alias(mlflow: Loopback, wanted: Candidate) -> None:
+    """Raises: HeldError if a verified version holds the alias."""
     try:
-        await mlflow.api("POST", "registered-models/create", name=name)
+        held = await mlflow.api("GET", "registered-models/alias", name=wanted.model, alias=wanted.alias)
     except RefusedError as err:
-        if err.code != "RESOURCE_ALREADY_EXISTS":
-            raise
+        if err.code == "RESOURCE_DOES_NOT_EXIST" or err.response.status_code == 404:
+            return
+        # Of a model without this alias some versions say that the alias is a wrong parameter.
+        if err.code == "INVALID_PARAMETER_VALUE":
+            return
+        raise
+    version = held["model_version"]
+    about = {tag["key"]: tag.get("value", "") for tag in version.get("tags", ())}
+    if tags.SHA256 in about:
+        raise HeldError(
+            f"{wanted.model}@{wanted.alias} is version {version['version']}, which was verified: trial "
+            f"{about.get(tags.TRIAL, '?')} of {about.get(tags.SEARCH, '?')}; name another alias, or move this one"
+        )
 
 
-async def _version(mlflow: Loopback, name: str, run_id: str) -> str | None:
-    """The version of a model that was made from a run; None if there is none."""
-    found = await mlflow.api("GET", "model-versions/search", filter=f"name = '{name}' AND run_id = '{run_id}'")
-    return next((version["version"] for version in found.get("model_versions", [])), None)
+def _own_address(request: Request) -> str:
+    """The address at which a process on this machine reaches this MLflow."""
+    # Behind a proxy the address in the request is the proxy's. This one is the socket's that the request came through.
+    host, port = request.scope["server"]
+    host = f"[{host}]" if ":" in host else host
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return given if given.startswith("http") else f"http://{host}:{port}{static_prefix()}"
 
 
-def _tags(document: SearchDocument, record: TrialRecord) -> list[dict[str, str]]:
-    """Tags of the model version: which trial it is, what it costs, and its errors."""
-    tags = {
-        "raysearch.search": document.name,
-        TRIAL: str(record.number),
-        "raysearch.method": record.method,
-        "raysearch.macs_g": f"{record.cost.macs_g:.6g}",
-        "raysearch.params_m": f"{record.cost.params_m:.6g}",
-        **{
-            f"raysearch.{name}": f"{value(record, name):.6g}"
-            for name in document.objectives
-            if name not in ("macs", "params")
-        },
-    }
-    return [{"key": key, "value": text} for key, text in tags.items()]
+def _credentials(request: Request) -> dict[str, str]:
+    """What MLflow's client needs to be the caller: the name and password, or the token, that came with the request."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return {"MLFLOW_TRACKING_TOKEN": secret}
+    if kind.lower() == "basic":
+        user, _, password = base64.b64decode(secret).decode("utf-8").partition(":")
+        return {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
+    return {}
+
+
+def _pairs(run: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag.get("value", "") for tag in run["data"].get("tags", ())}

@@ -16,14 +16,14 @@ from starlette.types import ASGIApp
 
 from mlflow_server.guard import TOKEN_COOKIE, Guard, problem, token
 from mlflow_server.loopback import Loopback, RefusedError
-from mlflow_server.register import Candidate, register
+from mlflow_server.register import Candidate, register, registrations
 from mlflow_server.searches import Documents, list_searches, page_document, plain_json, published_beside
 from raysearch.errors import InputError
 from raysearch.files.digest import content_digest
 from raysearch.front.compare import compare_searches, compare_table
 
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
-ASSETS = ("page.css", "page.js", "chart.js", "tables.js", "plotly.min.js")
+ASSETS = ("page.css", "page.js", "chart.js", "tables.js", "register.js", "workflow.js", "plotly.min.js")
 MOST_COMPARED = 8
 """The most searches that can be compared at once: the chart has eight symbols and no more."""
 
@@ -55,7 +55,12 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
         run_id = _run_id(request.path_params["run_id"])
         wanted = Candidate.checked_json(await request.body())
         mlflow = Loopback(mlflow_app, request)
-        return JSONResponse(await register(mlflow, run_id, await documents.get(mlflow, run_id), wanted))
+        job = await register(mlflow, request, run_id, await documents.get(mlflow, run_id), wanted)
+        return JSONResponse(job.model_dump(), 202)
+
+    async def jobs(request: Request) -> Response:
+        run_id = _run_id(request.path_params["run_id"])
+        return JSONResponse(await registrations(Loopback(mlflow_app, request), run_id))
 
     return Starlette(
         routes=[
@@ -64,6 +69,7 @@ def create_page(mlflow_app: ASGIApp) -> Starlette:
             Route("/api/searches", searches),
             Route("/api/searches/{run_id}", search),
             Route("/api/searches/{run_id}/register", registered, methods=["POST"]),
+            Route("/api/searches/{run_id}/registrations", jobs),
             Route("/api/compare", compared),
         ],
         middleware=[Middleware(Guard, mlflow=mlflow_app)],

@@ -1,8 +1,10 @@
-// The page itself: it knows which searches are chosen, which limits are set, which two trials are picked for
-// comparison, and it registers a trial.
+// The page itself: it knows which searches are chosen, which limits are set, and which two trials are picked for
+// comparison.
 
 import { draw, shown } from "./chart.js";
+import { lookAtJobs, register, startRegistering, whyNot } from "./register.js";
 import { differenceTable, element, frontTable, searchItem } from "./tables.js";
+import { openOnRuns } from "./workflow.js";
 
 const at = (id) => document.getElementById(id);
 const state = { listed: [], chosen: [], loaded: new Map(), limits: {}, picked: [] };
@@ -58,7 +60,9 @@ async function choose(id, chosen) {
 async function load() {
   const missing = state.chosen.filter((id) => !state.loaded.has(id));
   if (missing.length) say("Loading ...");
+  const jobs = lookAtJobs();
   const found = await Promise.all(missing.map((id) => ask(`api/searches/${id}`)));
+  await jobs;
   for (const search of found) state.loaded.set(search.id, search);
   setLimits();
   render();
@@ -118,7 +122,7 @@ function render() {
 }
 
 function tables() {
-  const actions = { within, pick, register, isPicked: (id, number) => state.picked.some((p) => p[0] === id && p[1] === number) };
+  const actions = { within, pick, register, whyNot, isPicked: (id, number) => state.picked.some((p) => p[0] === id && p[1] === number) };
   // The tables are made anew, which would take the focus from whoever uses the keyboard: it is put back.
   const focused = document.activeElement?.getAttribute("aria-label");
   at("front").replaceChildren(...searches().map((search) => frontTable(search, actions)));
@@ -147,38 +151,10 @@ async function compare() {
   at("compare").querySelector(".scroll").replaceChildren(element("pre", { tabindex: 0 }, table));
 }
 
-function register(search, trial) {
-  const dialog = at("register");
-  at("register-what").textContent = `${search.name}, trial ${trial.number}: ${shown(trial.cost.macs)} GMAC, ${trial.method}`;
-  at("register-problem").textContent = "";
-  // The search's name, without what MLflow does not allow in the name of a model.
-  at("model").value ||= search.name.replace(/[^\w.\- ]/g, "-").replace(/^\W+/, "").slice(0, 100);
-  dialog.querySelector("form").onsubmit = async (event) => {
-    event.preventDefault();
-    at("register-go").disabled = true;
-    try {
-      const made = await send(search.id, { trial: trial.number, model: at("model").value, alias: at("alias").value });
-      dialog.close();
-      say(`Registered ${made.model} version ${made.version} as ${made.alias}.`);
-    } catch (error) {
-      at("register-problem").textContent = error.message;
-    } finally {
-      at("register-go").disabled = false;
-    }
-  };
-  dialog.showModal();
-}
-
-// The token proves that the request comes from this page, and not from a page of another site.
-function send(id, body) {
-  const token = document.querySelector("meta[name=raysearch-token]").content;
-  const headers = { "content-type": "application/json", "x-raysearch-token": token };
-  return ask(`api/searches/${id}/register`, { method: "POST", headers, body: JSON.stringify(body) });
-}
-
 const complain = (error) => say(error.message, true);
 
 at("find").addEventListener("input", list);
-at("register-cancel").addEventListener("click", () => at("register").close());
+openOnRuns();
+startRegistering({ ask, complain, chosen: () => state.chosen });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
 start().catch(complain);

@@ -15,7 +15,7 @@ export function element(tag, attributes = {}, ...children) {
 
 const number = (value, places = 2) => (value === null || value === undefined ? "-" : value.toFixed(places));
 
-/** The table of one front. `actions` holds the functions {isPicked, pick, register, within}. */
+/** The table of one front. `actions` holds the functions {isPicked, pick, register, whyNot, within}. */
 export function frontTable(search, actions) {
   const by = new Map(search.trials.map((trial) => [trial.number, trial]));
   const members = search.front.map((trial) => by.get(trial)).filter(Boolean);
@@ -42,7 +42,7 @@ export function frontTable(search, actions) {
       return [number(value), `${number(low)} - ${number(high)}`, number(test)].map((text) => element("td", {}, text));
     }),
     element("td", { class: "wrap" }, [trial.number === search.knee ? "knee" : "", trial.mark === "front" ? "" : `within noise of a cheaper trial${trial.by === "pairs" ? ", by pairs" : ""}`].filter(Boolean).join(", ")),
-    element("td", {}, element("button", { type: "button", "aria-label": `register trial ${trial.number} of ${search.name}`, onclick: () => actions.register(search, trial) }, "Register"))));
+    element("td", {}, element("button", { type: "button", "aria-label": `register trial ${trial.number} of ${search.name}`, disabled: Boolean(actions.whyNot(search.id)), title: actions.whyNot(search.id) || null, onclick: () => actions.register(search, trial) }, "Register"))));
   return element("table", {}, element("caption", {}, search.name), element("thead", {}, head), element("tbody", {}, ...rows));
 }
 

@@ -174,6 +174,7 @@ class Search:
         objective: str | None = None,
         knee: bool = False,
         cheapest: bool = False,
+        trial: int | None = None,
         precision: str | Sequence[str] = "fp32",
         threads: int = 1,
         batch: int = 1,
@@ -189,8 +190,9 @@ class Search:
         in MB, `max_latency` in ms on this machine, and `max_error` in percent on dev, such as `{"per": 20}`. What is
         chosen has the least `objective`, by default the search's error, and its notes name the cheaper trials that
         cannot be told from it; `cheapest` takes the cheapest of these in its place. With `knee` it lies where more
-        MACs begin to buy less. The latency is that of `batch` recordings of so many `seconds` on so many `threads`. Of
-        several precisions (`fp32`, `fp16`, `int8`) the first one is shipped. `register` names a model in MLflow.
+        MACs begin to buy less; `trial` names the member itself. The latency is that of `batch` recordings of so many
+        `seconds` on so many `threads`. Of several precisions (`fp32`, `fp16`, `int8`) the first one is shipped.
+        `register` names a model in MLflow.
         Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
         """
         from raysearch.deploy.latency import Load
@@ -206,6 +208,7 @@ class Search:
             objective=objective,
             knee=knee,
             cheapest=cheapest,
+            trial=trial,
             precisions=choices("--precision", precision, get_args(Precision)),
             load=Load(threads=threads, batch=batch, seconds=seconds),
             model=register,

@@ -27,6 +27,7 @@ def pick(
     cheapest: Annotated[
         bool, typer.Option("--cheapest", help="The cheapest that cannot be told from the best within the limits.")
     ] = False,
+    trial: Annotated[int | None, typer.Option(metavar="N", help="This member of the front, and no other.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads, for the latency.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,
@@ -49,6 +50,7 @@ def pick(
         objective=objective,
         knee=knee,
         cheapest=cheapest,
+        trial=trial,
         precision=precision or "fp32",
         threads=threads,
         batch=batch,

@@ -105,21 +105,28 @@ def choose_candidate(
     *,
     knee: bool = False,
     cheapest: bool = False,
+    trial: int | None = None,
 ) -> Candidate:
-    """The member with the least `objective` (the search's error by default), or the knee of the front.
+    """The member with the least `objective` (the search's error by default), the knee of the front, or trial `trial`.
 
     The knee is the point beyond which more cost begins to buy less. The notes name the cheaper members that cannot be
     told from the one that was chosen. With `cheapest`, the cheapest of these is chosen in its place.
-    Raises: InputError if no trial of the search has the objective, or both the knee and the cheapest are asked for.
+    Raises: InputError if no trial of the search has the objective, if `trial` is none of the members, or if two ways to
+    choose are asked for.
     """
     objective = objective or axes(document.objectives)[1]
     if objective not in COSTS and not any(isfinite(value(member, objective)) for member in members):
         raise InputError(f"--objective: {objective}; expected a cost or an error that {document.name} measured")
     if knee and cheapest:
         raise InputError("--knee: given with --cheapest; expected one of the two")
-    if knee:
-        best = Front.of(members, document.objectives).knee()
-        assert best is not None  # `members_within` lets no empty front through
+    if trial is not None and (knee or cheapest):
+        raise InputError(f"--trial: given with {'--knee' if knee else '--cheapest'}; expected one of the two")
+    if trial is not None:
+        best = _member(members, trial)
+    elif knee:
+        at_knee = Front.of(members, document.objectives).knee()
+        assert at_knee is not None  # `members_within` lets no empty front through
+        best = at_knee
     else:
         best = min(members, key=lambda member: (value(member, objective), member.cost.macs_g))
     like_it = _cheaper_alike(best, members, document, objective)
@@ -129,6 +136,14 @@ def choose_candidate(
     # The cheapest of those that are like the best one, or itself.
     notes = [_not_told(other, best, objective, found) for other, found in like_it[:1]]
     return Candidate(trial=like_it[0][0].number if like_it else best.number, limits=limits, notes=notes)
+
+
+def _member(members: Sequence[TrialRecord], number: int) -> TrialRecord:
+    for member in members:
+        if member.number == number:
+            return member
+    numbers = ", ".join(str(member.number) for member in members)
+    raise InputError(f"--trial: {number}; expected one of the front within the limits: {numbers}")
 
 
 def _cheaper_alike(

@@ -39,6 +39,8 @@ class PickRequest(Outcome):
     """Whether to take the knee of the front in place of the best member."""
     cheapest: bool = False
     """Whether to take the cheapest member that cannot be told from the best one."""
+    trial: int | None = None
+    """The member to take, whatever the others are. None leaves the choice to the rules above."""
     precisions: list[Any]
     """Precisions of the ONNX files."""
     load: Load
@@ -116,7 +118,15 @@ def _choose(exports: MeasuredExports, limits: Limits, request: PickRequest) -> C
     members = members_within(document, limits)
     if limits.need_export:
         members = exports_within(members, limits, {member.number: exports.cost(member.number) for member in members})
-    return choose_candidate(document, members, limits, request.objective, knee=request.knee, cheapest=request.cheapest)
+    return choose_candidate(
+        document,
+        members,
+        limits,
+        request.objective,
+        knee=request.knee,
+        cheapest=request.cheapest,
+        trial=request.trial,
+    )
 
 
 def _ship(
@@ -160,4 +170,6 @@ def _check_alias(alias: str) -> None:
     from raysearch.deploy.register import is_alias
 
     if not is_alias(alias):
-        raise InputError(f"--alias: {alias}; expected letters, digits, - and _, and no version such as v1")
+        raise InputError(
+            f"--alias: {alias}; expected letters, digits, - and _, but no version such as v1, and not latest"
+        )

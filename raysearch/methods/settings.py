@@ -68,9 +68,9 @@ class StudentSettings(Settings):
     front_end: FrontEndName = "logmel-25hz"
     """Front end and its frame rate. `waveform`: the seven convolutions of HuBERT at 50 Hz; `waveform-thin`: the nine of
     ARMHuBERT at 50 Hz, of a quarter of channels, then half, then the width; `logmel-*`: Fast-HuBERT's convolutions over
-    log-mel bins, at 25 or 50 Hz. Two are as sherpa-onnx computes them: `waveform-scaled` scales each recording to mean 0
-    and variance 1 before it reads it; `wespeaker-25hz` ends its bins at 7.6 kHz and mirrors the recording at its ends,
-    for models that tell speakers apart."""
+    log-mel bins, at 25 or 50 Hz. Two are as sherpa-onnx computes them: `waveform-scaled` scales each recording to mean
+    0 and variance 1 before it reads it; `wespeaker-25hz` ends its bins at 7.6 kHz and mirrors the recording at its
+    ends, for models that tell speakers apart."""
     channels: Width = 512
     """Channels of every convolution of the front end. In a waveform front end they cost most of the MACs."""
     depth: Depth = 12

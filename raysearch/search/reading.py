@@ -84,6 +84,7 @@ def read_state(folder: SearchFolder) -> SearchState:
         importances=study.importances,
         finished=ended >= _asked(folder, study),
         abandoned=standing.state if standing.state in ("interrupted", "failed") else "",
+        token=folder.links().token,
     )
 
 

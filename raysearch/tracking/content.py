@@ -12,16 +12,14 @@ from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, interval, value
 from raysearch.front.table import markdown_table
 from raysearch.front.trials import TrialRecord
+from raysearch.tracking import tags
 from raysearch.tracking.state import SearchState
 
-NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
-SEARCH, TRIAL, SPEC_HASH = "raysearch.search", "raysearch.trial", "raysearch.spec_hash"
-MIRRORED = "raysearch.mirrored"
-"""Tag with the digest of what a run was filled from. It is written last, so a run that carries it lacks nothing."""
-STUDENT, STUDENT_FILES = "raysearch.student", ("config.json", "model.safetensors")
-"""A tag, and the files of a checkpoint that are artifacts of the trial's run in `student/` once the run carries it."""
-OPTIONAL_TAGS = ("raysearch.rung", "raysearch.cause", "raysearch.checkpoint")
+STUDENT_FILES = ("config.json", "model.safetensors")
+"""Files of a checkpoint that are artifacts of the trial's run in `student/` once the run carries the tag `STUDENT`."""
+OPTIONAL_TAGS = (tags.RUNG, tags.CAUSE, tags.CHECKPOINT)
 """Tags that a trial may lack, or lose again when it is retried."""
+COST_METRICS = ("cost/macs_g", "cost/params_m")
 STATUS = {"complete": "FINISHED", "stopped": "KILLED", "infeasible": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 """MLflow's status of a run, by the state of its trial."""
 
@@ -47,17 +45,19 @@ MetricPoints = dict[tuple[str, int], MetricPoint]
 
 def search_tags(state: SearchState) -> dict[str, str]:
     """Tags of the search's own run, the parent of its trials' runs."""
-    tags = {
-        SEARCH: state.document.name,
-        SPEC_HASH: state.spec_hash,
-        "raysearch.objectives": ",".join(state.document.objectives),
-        "raysearch.folder": str(state.folder),
-        "raysearch.seed": str(state.seed),
-        "raysearch.versions": json.dumps(dict(state.versions), sort_keys=True),
-        NOTE: _clipped(f"{markdown_table(state.document)}\n\n{MACS_NOTE}"),
+    found = {
+        tags.SEARCH: state.document.name,
+        tags.SPEC_HASH: state.spec_hash,
+        tags.OBJECTIVES: ",".join(state.document.objectives),
+        tags.FOLDER: str(state.folder),
+        tags.SEED: str(state.seed),
+        tags.VERSIONS: json.dumps(dict(state.versions), sort_keys=True),
+        tags.NOTE: _clipped(f"{markdown_table(state.document)}\n\n{MACS_NOTE}"),
     }
+    if state.token:
+        found[tags.TOKEN] = state.token
     commit = state.git_commit
-    return tags | ({"raysearch.git_sha": commit, "mlflow.source.git.commit": commit} if commit else {})
+    return found | ({tags.GIT_SHA: commit, tags.COMMIT: commit} if commit else {})
 
 
 def dataset(state: SearchState) -> dict[str, str]:
@@ -112,17 +112,28 @@ def trial_run_status(state: SearchState, record: TrialRecord) -> str:
 
 def trial_tags(document: SearchDocument, record: TrialRecord, parent_id: str) -> dict[str, str]:
     """Tags of a trial's run; `parent_id` is the id of the search's own run."""
-    tags = {
-        PARENT: parent_id,
-        SEARCH: document.name,
-        TRIAL: str(record.number),
-        "raysearch.method": record.method,
-        "raysearch.state": record.state,
-        "raysearch.pareto": str(record.number in document.front).lower(),
-        NOTE: _trial_note(document, record),
+    found = _identity(document, record) | {
+        tags.PARENT: parent_id,
+        tags.STATE: record.state,
+        tags.NOTE: _trial_note(document, record),
     }
     optional = zip(OPTIONAL_TAGS, (record.rung, record.cause, record.checkpoint), strict=True)
-    return tags | {key: str(kept) for key, kept in optional if kept is not None}
+    return found | {key: str(kept) for key, kept in optional if kept is not None}
+
+
+def candidate_tags(document: SearchDocument, record: TrialRecord) -> dict[str, str]:
+    """Tags of a front member's logged model. It is external: MLflow holds no file of it that it could load."""
+    return _identity(document, record) | {tags.EXTERNAL: "true"}
+
+
+def _identity(document: SearchDocument, record: TrialRecord) -> dict[str, str]:
+    """Which trial it is, and whether it is on the front now."""
+    return {
+        tags.SEARCH: document.name,
+        tags.TRIAL: str(record.number),
+        tags.METHOD: record.method,
+        tags.PARETO: str(record.number in document.front).lower(),
+    }
 
 
 def trial_params(record: TrialRecord) -> dict[str, str]:
@@ -151,8 +162,8 @@ def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: 
             # A trial that resumed from a checkpoint repeats steps. The later line counts.
             series.setdefault(key, {})[int(line["step"])] = MetricPoint(float(number), float(line["seconds"]))
     points: MetricPoints = {
-        ("cost/macs_g", 0): MetricPoint(record.cost.macs_g, 0),
-        ("cost/params_m", 0): MetricPoint(record.cost.params_m, 0),
+        (key, 0): MetricPoint(cost, 0)
+        for key, cost in zip(COST_METRICS, (record.cost.macs_g, record.cost.params_m), strict=True)
     }
     for key, line_at in series.items():
         had = {step for name, step in kept if name == key}

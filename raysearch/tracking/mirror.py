@@ -31,17 +31,18 @@ from raysearch.front.pruned_layers import LAYERS_LEFT_FILE, draw_pruned_layers
 from raysearch.front.settings_page import draw_settings
 from raysearch.front.trials import TrialRecord
 from raysearch.tracking import content
-from raysearch.tracking.content import MIRRORED, PARENT, SPEC_HASH, TRIAL, MetricPoints
+from raysearch.tracking.candidates import Candidates, Written
+from raysearch.tracking.content import MetricPoints
 from raysearch.tracking.database import open_client
+from raysearch.tracking.experiment import open_experiment
 from raysearch.tracking.state import SearchState
+from raysearch.tracking.tags import MIRRORED, PARENT, SPEC_HASH, STUDENT, TRIAL
 
 METRICS, PARAMS = 800, 100
 """The most metrics and params in one `log_batch`. The server takes 1,000 entities, of which 100 params and 100 tags."""
 THREADS = 4
 """Requests to a server at the same time: it spends most of each waiting for its database. A database file gets one."""
 T = TypeVar("T")
-Written = set[tuple[str, int, float | None]]
-"""Points that MLflow has, as (metric, step, value as MLflow keeps it)."""
 
 
 class OutOfTimeError(Exception):
@@ -57,6 +58,7 @@ class Synced:
     params: int = 0
     tags: int = 0
     artifacts: int = 0
+    models: int = 0
 
     def __str__(self) -> str:
         written = [counted(count, name.removesuffix("s")) for name, count in vars(self).items() if count]
@@ -74,13 +76,16 @@ class _Run:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: frozenset[str] = frozenset()
     has_dataset: bool = False
+    models: frozenset[str] = frozenset()
+    """Ids of the logged models that are linked to it."""
 
     @classmethod
     def of(cls, run: Any) -> _Run:
         info, data, inputs = run.info, run.data, run.inputs
         has_dataset = inputs is not None and bool(inputs.dataset_inputs)
         metrics = frozenset(data.metrics)
-        return cls(info.run_id, info.start_time, info.status, data.tags, data.params, metrics, has_dataset)
+        models = frozenset(model.model_id for model in run.outputs.model_outputs) if run.outputs else frozenset()
+        return cls(info.run_id, info.start_time, info.status, data.tags, data.params, metrics, has_dataset, models)
 
 
 class _TimedClient:
@@ -138,15 +143,17 @@ class _Sync:
         self.counting = Lock()
 
     def run(self, artifact_root: str | None, threads: int) -> Synced:
-        experiment_id = self._experiment(artifact_root)
+        experiment_id = open_experiment(self.client, self.document.name, artifact_root)
         found, trials = self._without_twins(self._runs(experiment_id))
         tags = content.search_tags(self.state)
         parent = found or self._create(experiment_id, self.document.name, tags, content.start(self.document))
         # This comes first, and alone: if two runs bring a new dataset at once, the server refuses one of them.
         self._log_dataset(parent)
+        candidates = Candidates(self.client, experiment_id, self.document)
 
         def sync_trial(record: TrialRecord) -> None:
-            self._sync_trial(experiment_id, parent.id, trials.get(str(record.number)), record)
+            run = self._sync_trial(experiment_id, parent.id, trials.get(str(record.number)), record)
+            self._count(**candidates.sync(run.id, run.models, record, lambda: self._known_points(run)))
 
         with ThreadPoolExecutor(threads) as pool:
             # At the first failure `map` drops the trials that have not begun.
@@ -154,17 +161,6 @@ class _Sync:
                 pass
         self._sync_search(parent)
         return self.synced
-
-    def _experiment(self, artifact_root: str | None) -> str:
-        """Id of the search's experiment, which is created, or restored if somebody deleted it."""
-        name = f"raysearch/{self.document.name}"
-        experiment = self.client.get_experiment_by_name(name)
-        if experiment is None:
-            location = None if artifact_root is None else f"{artifact_root.rstrip('/')}/{self.document.name}"
-            return self.client.create_experiment(name, artifact_location=location)
-        if experiment.lifecycle_stage == "deleted":
-            self.client.restore_experiment(experiment.experiment_id)
-        return experiment.experiment_id
 
     def _runs(self, experiment_id: str) -> list[_Run]:
         """All runs of the experiment, oldest first."""
@@ -203,7 +199,7 @@ class _Sync:
         self._count(runs=1)
         return _Run.of(run)
 
-    def _sync_trial(self, experiment_id: str, parent_id: str, run: _Run | None, record: TrialRecord) -> None:
+    def _sync_trial(self, experiment_id: str, parent_id: str, run: _Run | None, record: TrialRecord) -> _Run:
         """Writes what a trial's run lacks, and creates the run if there is none."""
         tags = content.trial_tags(self.document, record, parent_id)
         if run is None:
@@ -217,7 +213,7 @@ class _Sync:
         # The run lacks nothing of the trial; only its tags may change, since a later trial may put it off the front.
         if run.tags.get(MIRRORED) == digest:
             self._write(run, tags)
-            return
+            return run
         self._log_dataset(run)
         kept = {(key, step) for key, step, _ in self._known_points(run)}
         points = content.trial_points(record, self.state.curves(record.number), kept)
@@ -227,10 +223,11 @@ class _Sync:
             self._upload_pictures(run, record)
             tags[MIRRORED] = digest
         self._write(run, tags, content.trial_params(record), points)
+        return run
 
     def _upload_student(self, run: _Run, record: TrialRecord) -> None:
         """Uploads the student of a front member, so that it can be registered from MLflow alone."""
-        if record.checkpoint is None or run.tags.get(content.STUDENT) == record.checkpoint:
+        if record.checkpoint is None or run.tags.get(STUDENT) == record.checkpoint:
             return
         files = [self.state.folder / record.checkpoint / name for name in content.STUDENT_FILES]
         if not all(file.exists() for file in files):
@@ -238,7 +235,7 @@ class _Sync:
         for file in files:
             self.client.log_artifact(run.id, str(file), "student")
             self._count(artifacts=1)
-        self._write(run, {content.STUDENT: record.checkpoint})
+        self._write(run, {STUDENT: record.checkpoint})
 
     def _upload_pruned_layers(self, run: _Run, record: TrialRecord) -> None:
         """Uploads a picture of what pruning left of each layer, if the student was pruned."""
@@ -298,7 +295,7 @@ class _Sync:
         """Writes what the run lacks, in as few requests as the server allows."""
         new_tags = [RunTag(key, text) for key, text in tags.items() if run.tags.get(key) != text]
         new_params = [Param(key, text) for key, text in (params or {}).items() if key not in run.params]
-        known = self._known_points(run) if points else set()
+        known = self._known_points(run) if points else {}
         wanted = {(key, step, _kept(point.value)): point for (key, step), point in (points or {}).items()}
         new_points = {at: point for at, point in wanted.items() if at not in known}
         if new_points:
@@ -317,7 +314,7 @@ class _Sync:
             last_metrics, last_params = batches[-1] if batches else ((), ())
             self.client.log_batch(run.id, metrics=last_metrics, params=last_params, tags=new_tags)
         if new_points:
-            self.written[run.id] = known | set(new_points)
+            self.written[run.id] = known | {(one.key, one.step, _kept(one.value)): one.timestamp for one in metrics}
         self._count(metrics=len(metrics), params=len(new_params), tags=len(new_tags))
 
     def _count(self, **written: int) -> None:
@@ -329,7 +326,7 @@ class _Sync:
         """The points of a run that MLflow has; it is asked for them once."""
         if run.id not in self.written:
             self.written[run.id] = {
-                (key, point.step, _kept(point.value))
+                (key, point.step, _kept(point.value)): point.timestamp
                 for key in run.metrics
                 for point in self.client.get_metric_history(run.id, key)
             }

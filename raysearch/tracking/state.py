@@ -39,3 +39,5 @@ class SearchState:
     """Whether the search has ended: no trial is running, and none is to come."""
     abandoned: Literal["", "interrupted", "failed"] = ""
     """How the driver of a search ended that has not finished. Empty while it lives."""
+    token: str = ""
+    """What tells this search from others of its name. Earlier versions had none."""

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from raysearch.deploy.latency import Load
 from raysearch.deploy.pick import PickRequest, pick_candidates, picks_text
 from raysearch.deploy.runtime.transcribe import OnnxModel
 from raysearch.errors import InputError, WorkError
+from raysearch.search.reading import read_document
 from raysearch.storage.folder import SearchFolder
 from tests.deploy.lacking import run_without
 
@@ -69,10 +72,10 @@ def test_version_carries_tags_card_and_pins(search: SearchFolder, registered, tm
     mlflow.set_tracking_uri(search.links().tracking)
     client = mlflow.MlflowClient()
     version = client.get_model_version_by_alias("asr", "candidate")
-    assert version.tags["search"] == "made-up"
-    assert version.tags["trial"] == "0"
-    assert float(version.tags["macs_g"]) == pytest.approx(registered.macs_g, rel=1e-3)
-    assert float(version.tags["test_per"]) == pytest.approx(registered.measured[0].error.value, abs=0.01)
+    assert version.tags["raysearch.search"] == "made-up"
+    assert version.tags["raysearch.trial"] == "0"
+    assert float(version.tags["raysearch.macs_g"]) == pytest.approx(registered.macs_g, rel=1e-3)
+    assert float(version.tags["raysearch.test_per"]) == pytest.approx(registered.measured[0].error.value, abs=0.01)
     local = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.source, dst_path=str(tmp_path)))
     pins = (local / "requirements.txt").read_text()
     assert "onnxruntime==" in pins
@@ -83,6 +86,37 @@ def test_version_carries_tags_card_and_pins(search: SearchFolder, registered, tm
     assert location == (search.root / "mlartifacts/made-up").as_uri()
     assert "gender" in cards[0].read_text()
     assert (cards[0].parent / "front.png").stat().st_size > 10_000
+
+
+def test_plain_onnx_loads_where_no_code_of_a_model_may_run(search: SearchFolder, registered, tmp_path: Path) -> None:
+    code = (
+        "import mlflow, onnxruntime, numpy as np\n"
+        f"mlflow.set_tracking_uri({search.links().tracking!r})\n"
+        "model = mlflow.onnx.load_model('models:/asr@candidate')\n"
+        "session = onnxruntime.InferenceSession(model.SerializeToString())\n"
+        "audio = {'audio': np.zeros((1, 16000), np.float32), 'samples': np.array([16000])}\n"
+        "print(session.run(None, audio)[0].shape[0])\n"
+        "import sys\n"
+        "print(any(name.split('.')[0] == 'raysearch' for name in sys.modules))"
+    )
+    # Read from MLflow 3.18 on; earlier ones load all models.
+    off = {"MLFLOW_ALLOW_MODEL_CODE_EXECUTION": "false"}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=tmp_path, env=os.environ | off, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == ["1", "False"]
+
+
+def test_registering_leaves_a_logged_model_and_a_description_with_its_picture(search: SearchFolder, registered) -> None:
+    mlflow.set_tracking_uri(search.links().tracking)
+    client = mlflow.MlflowClient()
+    version = client.get_model_version_by_alias("asr", "candidate")
+    experiment = client.get_experiment_by_name("raysearch/made-up")
+    (model,) = client.search_logged_models([experiment.experiment_id], "model_type = 'export'")
+    assert model.tags.items() >= version.tags.items() >= {("raysearch.sha256", model.tags["raysearch.sha256"])}
+    assert {metric.key for metric in model.metrics} >= {"test/per", "cost/macs_g", "cost/latency_ms"}
+    assert f"](get-artifact?path=card%2Ffront-small.png&run_uuid={version.run_id})" in version.description
+    assert "front-small.png" in {Path(file.path).name for file in client.list_artifacts(version.run_id, "card")}
 
 
 def test_registered_model_needs_neither_torch_nor_our_package(search: SearchFolder, registered, tmp_path: Path) -> None:
@@ -125,6 +159,18 @@ def test_export_that_differs_is_not_registered(search: SearchFolder, registered,
     )
     with pytest.raises((InputError, WorkError), match=r"weights|not registered"):
         pick(copied, model="asr")
+
+
+def test_picked_trial_is_shipped_though_another_is_better_in_the_objective(search: SearchFolder) -> None:
+    front = [member.number for member in read_document(search).members()]
+    assert [pick(search, trial=number)[0].trial for number in front] == front
+
+
+def test_trial_that_is_not_on_the_front_is_not_picked(search: SearchFolder) -> None:
+    with pytest.raises(InputError, match="--trial: 99; expected one of"):
+        pick(search, trial=99)
+    with pytest.raises(InputError, match="--trial: given with --knee"):
+        pick(search, trial=0, knee=True)
 
 
 def test_alias_that_mlflow_refuses_is_refused_first(search: SearchFolder) -> None:

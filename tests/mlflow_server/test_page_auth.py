@@ -23,12 +23,14 @@ def guarded(tmp_path_factory):
         f"database_uri = sqlite:///{folder / 'auth.db'}\nadmin_password = {ADMIN[1]}\n"
     )
     env = {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of these tests"}
+    env["RAYSEARCH_STORAGE"] = str(folder)
     server = Server(folder, env=env).start()
     patch = pytest.MonkeyPatch()
     patch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN[0])
     patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN[1])
     try:
         fill(server, folder, "secret", trials(2))
+        (folder / "secret/search.json").write_text("{}")
         experiment = MlflowClient(server.url).get_experiment_by_name("raysearch/secret").experiment_id
         for name, password in USERS.values():
             post(server, "users/create", username=name, password=password)
@@ -95,5 +97,10 @@ def test_reader_may_look_and_not_register(guarded, search_id):
 
 def test_editor_may_register(guarded, search_id):
     answer = Visitor(guarded, USERS["editor"]).register(search_id, trial=0, model="ours", alias="phone")
-    assert answer.status_code == 200, answer.text
-    assert MlflowClient(guarded.url).get_model_version_by_alias("ours", "phone").version == "1"
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["order"]["model"] == "ours"
+
+
+def test_stranger_sees_no_jobs(guarded, search_id):
+    answer = Visitor(guarded, USERS["stranger"]).get(f"{guarded.page}api/searches/{search_id}/registrations")
+    assert answer.status_code == 403

@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from mlflow import MlflowClient
 from playwright.sync_api import sync_playwright
 
 from tests.mlflow_server.filling import SCRIPT
@@ -93,13 +92,11 @@ def test_difference_of_two_trials(page):
     assert "-4.00" in text
 
 
-def test_register_button_makes_version_and_alias(page, server):
-    page.locator("#front button").nth(0).click()
-    page.locator("#model").fill("clicked")
-    page.locator("#alias").fill("kiosk")
-    page.locator("#register-go").click()
-    page.get_by_text("Registered clicked version 1 as kiosk.").wait_for()
-    assert MlflowClient(server.url).get_model_version_by_alias("clicked", "kiosk").tags["raysearch.trial"] == "0"
+def test_register_button_is_off_and_says_why_where_the_storage_is_elsewhere(page):
+    button = page.locator("#front button").nth(0)
+    assert button.is_disabled()
+    assert "raysearch pick an4" in page.locator("#registering").text_content()
+    assert button.get_attribute("title") in page.locator("#registering").text_content()
 
 
 def test_markup_in_names_and_settings_stays_text(page):

@@ -85,7 +85,50 @@ def contents(client, name):
                 sorted(item.path for item in client.list_artifacts(run.info.run_id)),
             )
         )
-    return found
+    return found + [
+        (model.name, model.status, model.params, model.tags, sorted((m.key, m.step, m.value) for m in model.metrics))
+        for model in logged_models(client, name)
+    ]
+
+
+def logged_models(client, name, wanted=None):
+    experiment = client.get_experiment_by_name(f"raysearch/{name}")
+    return sorted(client.search_logged_models([experiment.experiment_id], wanted), key=lambda model: model.name)
+
+
+def test_front_members_are_logged_models_that_a_question_finds(store, client):
+    records = [record(0), record(1), record(2, wer=90.0), record(3, "running", wer=1.0, rung=50)]
+    Mirror(*store).sync(state(records, "candidates"))
+    assert [model.name for model in logged_models(client, "candidates")] == ["trial-0000", "trial-0001"]
+    (better,) = logged_models(client, "candidates", "metrics.`eval/wer` < 39 AND tags.`raysearch.pareto` = 'true'")
+    metrics = {metric.key: (metric.step, metric.value) for metric in better.metrics}
+    assert (metrics["eval/wer"], metrics["cost/macs_g"]) == ((100, 38.0), (0, 50.0))
+    assert (better.status, better.params["student.depth"], better.tags["raysearch.trial"]) == ("READY", "2", "1")
+    run = all_runs(client, "candidates")[1][1]
+    assert (better.source_run_id, run.outputs.model_outputs[0].model_id) == (run.info.run_id, better.model_id)
+    assert len(client.get_metric_history(run.info.run_id, "eval/wer")) == 1
+
+
+def test_metric_that_is_no_number_is_not_told_of_a_candidate_as_zero(store, client):
+    Mirror(*store).sync(state([record(0, metrics={"eval/wer": 40.0, "eval/other": nan})], "no-number"))
+    (model,) = logged_models(client, "no-number")
+    assert {metric.key for metric in model.metrics} == {"eval/wer", "cost/macs_g", "cost/params_m"}
+
+
+def test_candidate_that_leaves_the_front_stays_and_says_so(store, client):
+    better = record(1, cost={"macs_g": 1, "params_m": 1})
+    Mirror(*store).sync(state([record(0, wer=50.0)], "leave"))
+    assert str(Mirror(*store).sync(state([record(0, wer=50.0), better], "leave"))).endswith("1 model")
+    assert [model.tags["raysearch.pareto"] for model in logged_models(client, "leave")] == ["false", "true"]
+
+
+def test_experiment_opens_on_its_runs_unless_somebody_chose_otherwise(store, client):
+    Mirror(*store).sync(state([record(0)], "kind"))
+    experiment = client.get_experiment_by_name("raysearch/kind")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.experimentKind", "genai_development")
+    Mirror(*store).sync(state([record(0), record(1)], "kind"))
+    assert client.get_experiment_by_name("raysearch/kind").tags["mlflow.experimentKind"] == "genai_development"
 
 
 def test_empty_store_is_filled_and_a_second_sync_writes_nothing(store, client, monkeypatch):
