@@ -3,7 +3,7 @@
 ROOT/NAME/spec.yaml        the resolved search document
 ROOT/NAME/study.journal    the study, unless it lives in a database
 ROOT/NAME/search.json      where the study and the MLflow store are
-ROOT/NAME/trials/0007/     curve.jsonl, evidence.json.gz, checkpoint, student/, head-TASK/
+ROOT/NAME/trials/0007/     curve.jsonl, evidence.json.gz, texts.json.gz, checkpoint, student/, head-TASK/
 ROOT/NAME/front.*          the front when the search last ended
 ROOT/_store/               corpora, teachers, label sets
 
