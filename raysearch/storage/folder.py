@@ -285,6 +285,15 @@ class SearchFolder:
         """The errors of a trial cut by cut, at the last rung at which it was judged. Empty if none were kept."""
         return read_evidence(self.trial(number) / EVIDENCE)
 
+    def evidence_version(self, number: int) -> tuple[int, ...]:
+        """Numbers that change when the file of these errors is written anew; none if there is no file."""
+        try:
+            found = (self.trial(number) / EVIDENCE).stat()
+        except OSError:
+            return ()
+        # The clock of a disk may not tick between two writes, but each of them makes a new file.
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
 
 def _entry(line: str) -> dict[str, Any] | None:
     """A line of a curve. None if it is damaged: the others are worth showing."""
