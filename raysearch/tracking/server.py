@@ -26,6 +26,8 @@ def serve(root: Path, host: str, port: int) -> None:
         "PYTHONWARNINGS": "ignore",
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(names(host, port)),
     } | os.environ
+    # The page shows what lies in the folders of these searches, and in no others.
+    environment["RAYSEARCH_STORAGE"] = str(root)
     # `execve` drops what is still in the buffer.
     sys.stdout.flush()
     os.execve(sys.executable, command(root, host, port), environment)
