@@ -1,6 +1,6 @@
 """Serves the files of the page, and the scripts of others that it uses. None of them comes from another server.
 
-Plotly's script is that of the installed plotly. onnxruntime-web lies in `static/vendor/`, with its licence.
+The scripts of others lie packed in `static/vendor/`, with their licences.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ SCRIPTS = (
     *("alignment", "ask", "capture", "chart", "curves", "decoding", "errors", "live", "look", "page", "parallel"),
     *("recogniser", "settings", "sound", "tables", "talk", "trials"),
 )
-VENDOR = ("vendor/ort.wasm.bundle.min.mjs", "vendor/ort-wasm-simd-threaded.wasm")
-"""The files of onnxruntime-web, which are kept packed."""
-ASSETS = ("page.css", *(f"{name}.js" for name in SCRIPTS), "plotly.min.js", *VENDOR)
+VENDOR = tuple(
+    f"vendor/{name}" for name in ("plotly-basic.min.js", "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+)
+ASSETS = ("page.css", *(f"{name}.js" for name in SCRIPTS), *VENDOR)
 
 
 def page_text() -> bytes:
@@ -55,8 +56,7 @@ def _packed(name: str) -> bytes:
     static = files("mlflow_server") / "static"
     if name in VENDOR:
         return (static / f"{name}.gz").read_bytes()
-    folder = files("plotly") / "package_data" if name == "plotly.min.js" else static
-    return gzip.compress((folder / name).read_bytes(), compresslevel=6, mtime=0)
+    return gzip.compress((static / name).read_bytes(), compresslevel=6, mtime=0)
 
 
 @cache

@@ -20,12 +20,13 @@ export function styled(look, index) {
 /** The layout that all charts share. On a narrow screen the legend lies below, and a swipe scrolls the page. */
 export function frame(element, names) {
   const narrow = element.clientWidth < 640;
+  const title = (text) => ({ text: plain(text), font: { size: narrow ? 10 : 13 } });
   const axis = { gridcolor: ink("line"), zeroline: false, linecolor: ink("line"), automargin: true };
   return {
     paper_bgcolor: ink("paper"), plot_bgcolor: ink("paper"), font: { color: ink("ink"), size: narrow ? 11 : 13 },
     margin: narrow ? { l: 44, r: 8, t: 30, b: 40 } : { l: 60, r: 20, t: 30, b: 56 },
     hovermode: "closest", dragmode: narrow ? false : "zoom",
-    xaxis: { ...axis, title: { text: plain(names.x) } }, yaxis: { ...axis, title: { text: plain(names.y) } },
+    xaxis: { ...axis, title: title(names.x) }, yaxis: { ...axis, title: title(names.y) },
     legend: { bgcolor: "rgba(0,0,0,0)", itemsizing: "constant", ...(narrow ? { orientation: "h", y: -0.22 } : { y: 0.94 }) },
     hoverlabel: { align: "left", bgcolor: ink("shade"), bordercolor: ink("soft"), font: { color: ink("ink") } },
   };
@@ -40,9 +41,9 @@ let loading;
 export function plotly() {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = "assets/plotly.min.js";
+    script.src = "assets/vendor/plotly-basic.min.js";
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.min.js: not served; reload the page"));
+    script.onerror = () => reject(new Error("plotly-basic.min.js: not served; reload the page"));
     document.head.append(script);
   });
   return loading;

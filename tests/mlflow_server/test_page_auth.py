@@ -58,7 +58,15 @@ def search_id(guarded):
 
 @pytest.mark.parametrize(
     "path",
-    ["", "assets/page.js", "assets/plotly.min.js", "api/searches", "api/searches/{id}", "api/compare", "nothing"],
+    [
+        "",
+        "assets/page.js",
+        "assets/vendor/plotly-basic.min.js",
+        "api/searches",
+        "api/searches/{id}",
+        "api/compare",
+        "nothing",
+    ],
 )
 @pytest.mark.parametrize("auth", [None, ("reader", "wrong")])
 def test_whom_mlflow_does_not_know_gets_401_everywhere(guarded, search_id, path, auth):

@@ -192,3 +192,32 @@ def test_running_search_grows_and_says_that_it_was_interrupted(page, server):
     page.get_by_text("interrupted after 4 trials; go on with: raysearch resume growing").wait_for()
     assert page.locator("#front tbody tr").count() == 4
     assert "interrupted" in page.locator("#trials tbody tr").last.text_content()
+
+
+def test_curves_of_picked_trials(page):
+    for index in (0, 1):
+        page.locator("#trials tbody input").nth(index).click()
+    page.wait_for_selector("#curves .scatterlayer .trace:nth-of-type(2)")
+    data = "() => document.querySelector('#curves .chart').data.map((trace) => [trace.name, trace.y.length])"
+    assert page.evaluate(data) == [["trial 0", 10], ["trial 1", 10]]
+    page.locator("#curves select").select_option("train/lr")
+    page.wait_for_function("() => document.querySelector('#curves .chart').data[0].y[0] === 0.001")
+
+
+def test_settings_have_importances_slices_and_lines_that_can_be_kept(page):
+    page.locator("#settings summary").click()
+    page.wait_for_selector("#slices .point")
+    bars = page.evaluate("() => document.getElementById('importances').data.map((bar) => [bar.name, bar.x])")
+    assert bars == [["WER %", [0.9, 0.1]]]
+    depth = page.evaluate(
+        "() => Object.values(document.getElementById('slices').layout).find((a) => a?.title?.text === 'depth')"
+    )
+    assert depth["ticktext"] == ["1", "2", "3", "4", "5"]
+    box = page.locator("#coordinates").bounding_box()
+    page.wait_for_function("() => document.getElementById('coordinates-kept').textContent === '5 of 5 trials'")
+    # The lower half of the last axis, the error: one trial has 80 %, four have at most 40 %.
+    page.mouse.move(box["x"] + box["width"] - 56, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 56, box["y"] + box["height"] - 5, steps=3)
+    page.mouse.up()
+    assert page.locator("#coordinates-kept").text_content() == "4 of 5 trials"
