@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path, PurePosixPath
 
 from mlflow_server.loopback import Loopback
@@ -10,7 +12,8 @@ from raysearch.errors import InputError
 
 STORAGE = "RAYSEARCH_STORAGE"
 """Variable of the server's environment that names the folder of all searches, as it does for `raysearch` itself."""
-FOLDER = "raysearch.folder"
+FOLDER, TOKEN, LINKS = "raysearch.folder", "raysearch.token", "search.json"
+"""Tags of a search's run: its folder, and what tells it from others of its name. The file holds the latter too."""
 
 
 async def search_folder(mlflow: Loopback, run_id: str) -> Path:
@@ -18,17 +21,27 @@ async def search_folder(mlflow: Loopback, run_id: str) -> Path:
 
     Raises: RefusedError if they may not; InputError if this server does not have the folder.
     """
-    tags = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]["data"].get("tags", ())
-    written = next((tag["value"] for tag in tags if tag["key"] == FOLDER), "")
-    # Only the last name counts: whoever can write a tag must not be able to send the server elsewhere.
-    name = PurePosixPath(written).name
+    found = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]["data"].get("tags", ())
+    tags = {tag["key"]: tag.get("value", "") for tag in found}
+    # Only the last name counts, and only a plain one: whoever can write a tag must not send the server elsewhere.
+    name = PurePosixPath(tags.get(FOLDER, "")).name
     root = os.environ.get(STORAGE, "")
-    if not root:
-        raise InputError(f"{STORAGE}: not set; expected the folder of the searches, which this server cannot read")
-    folder = Path(root) / name
-    if not name or not (folder / "trials").is_dir():
-        raise InputError(f"{STORAGE}: {root}: no search {name}; expected its folder there")
+    if not root or "://" in root:
+        raise InputError(f"{STORAGE}: {root or 'not set'}; expected the folder of the searches, which is not read here")
+    folder = Path(root).expanduser().resolve() / name
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) or not (folder / "trials").is_dir():
+        raise InputError(f"{STORAGE}: {root}: no search {name[:100]}; expected its folder there")
+    if tags.get(TOKEN) not in (None, _token(folder)):
+        raise InputError(f"{STORAGE}: {root}: another search is called {name}; expected the one that MLflow shows")
     return folder
+
+
+def _token(folder: Path) -> str | None:
+    """What tells the search in a folder from others of its name; None if it is not known."""
+    try:
+        return str(json.loads((folder / LINKS).read_text(encoding="utf-8")).get("token", ""))
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def trial_folder(search: Path, number: int) -> Path:

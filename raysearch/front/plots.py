@@ -129,7 +129,7 @@ def _draw_points(axes: Any, shown: Drawing) -> None:
             look = {
                 "markerfacecolor": face,
                 "markeredgecolor": edge,
-                "markeredgewidth": 1 if mark is Mark.FRONT else 1.6,
+                "markeredgewidth": 0.6 if mark is Mark.FRONT else 1.6,
             }
             _errorbars(axes, members, **style, **look, zorder=5 if mark is Mark.FRONT else 4)
         # An empty line puts the method into the legend even if the front has none of its trials.

@@ -213,6 +213,7 @@ def test_settings_have_importances_slices_and_lines_that_can_be_kept(page):
         "() => Object.values(document.getElementById('slices').layout).find((a) => a?.title?.text === 'depth')"
     )
     assert depth["ticktext"] == ["1", "2", "3", "4", "5"]
+    page.locator("#coordinates").scroll_into_view_if_needed()
     box = page.locator("#coordinates").bounding_box()
     page.wait_for_function("() => document.getElementById('coordinates-kept').textContent === '5 of 5 trials'")
     # The lower half of the last axis, the error: one trial has 80 %, four have at most 40 %.
