@@ -10,7 +10,7 @@ from raysearch.errors import InputError
 from raysearch.front.trials import Cost
 from raysearch.spec.space import Config, Distribution, Space, Value
 
-DRAWS = 48
+DRAWS = 200
 """Pairs of configurations in which one setting after the other is exchanged."""
 MEASURES: Mapping[str, Callable[[Cost], float]] = {
     "macs": lambda cost: cost.macs_g,
