@@ -5,7 +5,7 @@ It shows how important each setting was for each objective, and all trials in pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import ceil, isfinite, log10
 from numbers import Real
@@ -122,7 +122,7 @@ def _number_axis(key: str, label: str, settings: Sequence[Any]) -> Axis:
     known = [setting for setting in settings if setting is not None]
     low, high = min(known), max(known)
     wide = low > 0 and high >= WIDE * low
-    scale = log10 if wide else float
+    scale: Callable[[float], float] = log10 if wide else float
     ticks = {scale(tick): setting_text(tick) for tick in _ticks(known, wide)}
     nowhere = scale(low) - 0.15 * ((scale(high) - scale(low)) or 1.0)
     if len(known) < len(settings):
