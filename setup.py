@@ -14,6 +14,7 @@ setup(
         "raysearch": ["py.typed"],
         "raysearch.front": ["*.csv"],
         "mlflow_server.static": ["*"],
+        "mlflow_server.static.vendor": ["*"],
         **{name: ["*.yaml", "schema.json"] for name in DOCUMENTS},
     },
 )

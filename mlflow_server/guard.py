@@ -18,11 +18,12 @@ MOST_BYTES = 4096
 TOKEN_COOKIE, TOKEN_HEADER = "raysearch-token", "x-raysearch-token"
 """A request that changes something must bring the same token in both, which only our own page can do."""
 HEADERS = {
-    # Plotly sets styles on the elements that it draws, so inline styles are allowed. Nothing may be loaded from any
-    # other server, or sent to one.
+    # Plotly sets styles on the elements that it draws, so inline styles are allowed, and WebAssembly runs students. No
+    # text may be run as a script. Nothing may be loaded from any other server, or sent to one.
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; connect-src 'self'; media-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message
@@ -23,6 +24,16 @@ DROPPED = ("accept-encoding", "connection", "expect", "if-", "range", "content-"
 def static_prefix() -> str:
     """The path below which all of MLflow lies, as `mlflow server --static-prefix` was given; empty by default."""
     return os.environ.get("_MLFLOW_STATIC_PREFIX", "").rstrip("/")
+
+
+def checked_run_id(text: str) -> str:
+    """Checks that a text has the form of a run id, before it goes into a question to MLflow.
+
+    Raises: HTTPException with 404 if it has not.
+    """
+    if len(text) != 32 or not all(digit in "0123456789abcdef" for digit in text):
+        raise HTTPException(404, "no such search")
+    return text
 
 
 class RefusedError(Exception):

@@ -6,7 +6,6 @@ All is done in the name of the caller, so MLflow's permissions hold.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from importlib.util import find_spec
@@ -20,13 +19,12 @@ from starlette.responses import JSONResponse
 
 from mlflow_server.jobs import Job, Jobs, Order
 from mlflow_server.loopback import Loopback, RefusedError, static_prefix
+from mlflow_server.storage import STORAGE, token_of
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
 from raysearch.settings import Settings
 from raysearch.tracking import tags
 
-STORAGE, LINKS = "RAYSEARCH_STORAGE", "search.json"
-"""Variable that names the folder of the searches this server can register from, and the file that tells each."""
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][\w.\- ]{0,99}$")]
 Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][\w\-]{0,99}$")]
 
@@ -94,20 +92,12 @@ def lacking(search: dict[str, str]) -> str:
     # The name comes from MLflow, where others write too: it must not lead out of the folder.
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
         return f"{name}: not a search's name; expected letters, digits, and . _ -"
-    token = _token(Path(storage, name, LINKS))
+    token = token_of(Path(storage, name))
     if token is None:
         return f"{name}: this server's storage does not hold it; {instead}"
     # Earlier versions had no token; then the folder must be the very one.
     same = token == search[tags.TOKEN] if tags.TOKEN in search else Path(storage, name) == Path(search[tags.FOLDER])
     return "" if same else f"{name}: this server's storage holds another search of this name; {instead}"
-
-
-def _token(links: Path) -> str | None:
-    """What tells the search from others of its name; None if there is none in this place."""
-    try:
-        return str(json.loads(links.read_text(encoding="utf-8")).get("token", ""))
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 def _jobs() -> Jobs:

@@ -19,16 +19,21 @@ from raysearch.errors import InputError
 from raysearch.files.yaml_text import parse_yaml
 from raysearch.front.beside import Beside, beside, cost_of
 from raysearch.front.document import SearchDocument
-from raysearch.front.drawing import axis_label, step_line
+from raysearch.front.drawing import COLOURS, LIGHTER, SHAPES, axis_label, step_line
 from raysearch.front.front import Front
 from raysearch.front.objective import COSTS, axes, header, interval, unit, value
 from raysearch.front.published import SETS
+from raysearch.front.settings_page import setting_axes, shown_trials
 from raysearch.front.table import search_line, varying_settings
 from raysearch.front.trials import TeacherPoint, TrialRecord
 
 SPEC_HASH, MIRRORED = "raysearch.spec_hash", "raysearch.mirrored"
 MOST_KEPT = 16
 """Number of searches whose document stays in memory."""
+
+
+LOOK = {"colours": COLOURS, "lighter": LIGHTER, "shapes": tuple(shape.plotly for shape in SHAPES)}
+"""How the page tells methods or searches apart, as pictures do: colours on light and on dark paper, and shapes."""
 
 
 async def list_searches(mlflow: Loopback) -> list[dict[str, Any]]:
@@ -51,12 +56,16 @@ def _listed(run: dict[str, Any]) -> dict[str, Any]:
     metrics = {metric.get("key"): metric for metric in data.get("metrics") or ()}
     # The step of this metric counts the trials that have ended.
     size = metrics.get("search/front_size", {})
+    status = "interrupted" if info.get("status") == "KILLED" else str(info.get("status", "")).lower()
     return {
         "id": info["run_id"],
         "experiment": info.get("experiment_id", ""),
         "name": tags.get("raysearch.search", info.get("run_name", "")),
         # The mirror ends the run of a search whose driver is gone.
-        "status": "interrupted" if info.get("status") == "KILLED" else str(info.get("status", "")).lower(),
+        "status": status,
+        # Whoever has a search of this version lacks nothing of it.
+        "version": f"{tags.get(MIRRORED, '')} {status}",
+        "heard_ms": _count(size.get("timestamp")),
         "started_ms": _count(info.get("start_time")),
         "objectives": tags.get("raysearch.objectives", "").split(","),
         "ended": _count(size.get("step")),
@@ -126,7 +135,8 @@ async def published_beside(mlflow: Loopback, run_id: str, document: SearchDocume
 
 
 def page_document(run_id: str, document: SearchDocument, published: Beside | None = None) -> str:
-    """What the page draws of one search, as JSON: its complete trials with their marks, and what the axes show.
+    """What the page shows of one search, as JSON: its complete trials with their marks, what became of the others, and
+    what the axes show.
 
     Published points are there beside the trials, never among them.
     """
@@ -152,6 +162,28 @@ def page_document(run_id: str, document: SearchDocument, published: Beside | Non
                 for trial in document.trials
                 if trial.number in marks
             ],
+            "others": [
+                _trial(trial, document.objectives, (cost, error)) | {"why": _why(trial)}
+                for trial in document.trials
+                if trial.number not in marks
+            ],
+        }
+    )
+
+
+def settings_document(document: SearchDocument, importances: bytes) -> str:
+    """What the settings of a search did, as JSON: importances as the mirror wrote them, and axes of complete trials."""
+    found = setting_axes(document)
+    marks = document.marked()
+    return plain_json(
+        {
+            "importances": json.loads(importances),
+            "objectives": {name: header(name) for name in document.objectives},
+            "trials": [
+                {"number": trial.number, "method": trial.method, "mark": marks[trial.number].mark.value}
+                for trial in shown_trials(document)
+            ],
+            "axes": [axis._asdict() | {"ticks": list(axis.ticks.items())} for axis in found],
         }
     )
 
@@ -175,9 +207,11 @@ def _trial(trial: TrialRecord, objectives: Sequence[str], shown: tuple[str, str]
     errors = [name for name in dict.fromkeys([*objectives, shown[1]]) if name not in COSTS]
     return {
         "number": trial.number,
+        "state": trial.state,
         "method": trial.method,
         "config": trial.config,
         "rung": trial.rung,
+        "seconds": None if trial.ended_s is None or trial.started_s is None else trial.ended_s - trial.started_s,
         "cost": {name: _finite(value(trial, name)) for name in COSTS},
         "error": {
             name: {
@@ -190,6 +224,11 @@ def _trial(trial: TrialRecord, objectives: Sequence[str], shown: tuple[str, str]
             for low, high in [interval(trial, name)]
         },
     }
+
+
+def _why(trial: TrialRecord) -> str:
+    """What became of a trial that is not complete, in its own words; empty if its state says all."""
+    return ": ".join(part for part in (trial.cause, trial.error) if part)
 
 
 def _teacher(teacher: TeacherPoint | None, cost: str, error: str) -> dict[str, Any] | None:

@@ -86,8 +86,14 @@ def run(environment: Path, tmp_path: Path) -> Run:
 def test_wheel_holds_all_that_is_ours_and_nothing_else(wheel: ZipFile) -> None:
     expected = {
         path.relative_to(ROOT).as_posix()
-        for pattern in ("raysearch/**/*.py", "raysearch/front/*.csv", "mlflow_server/**/*.py", "mlflow_server/static/*")
+        for pattern in (
+            "raysearch/**/*.py",
+            "raysearch/front/*.csv",
+            "mlflow_server/**/*.py",
+            "mlflow_server/static/**/*",
+        )
         for path in ROOT.glob(pattern)
+        if path.is_file()
     }
     documents = [path for folder in ("search_spaces", "encoders") for path in (ROOT / folder).glob("*.*")]
     expected |= {f"raysearch/{path.relative_to(ROOT).as_posix()}" for path in documents}

@@ -1,32 +1,24 @@
-// The page itself: it knows which searches are chosen, which limits are set, and which two trials are picked for
-// comparison.
+// The page itself: it knows which searches are chosen, which limits are set, which trials are picked, and keeps all of it up
+// to date while searches run.
 
-import { draw, shown } from "./chart.js";
+import { ask } from "./ask.js";
+import { barsByDefault, draw } from "./chart.js";
+import { drawCurves } from "./curves.js";
+import { showErrors } from "./errors.js";
+import { follow, standing } from "./live.js";
 import { lookAtJobs, register, startRegistering, whyNot } from "./register.js";
 import { differenceTable, element, frontTable, searchItem } from "./tables.js";
+import { drawSettings } from "./settings.js";
+import { offer, startTalk } from "./talk.js";
+import { keepFocus, trialTable } from "./trials.js";
 import { openOnRuns } from "./workflow.js";
 
 const at = (id) => document.getElementById(id);
-const state = { listed: [], chosen: [], loaded: new Map(), limits: {}, picked: [] };
+const state = { listed: [], look: null, chosen: [], loaded: new Map(), limits: {}, sliders: "", picked: [], bars: null };
 const COSTS = [["macs", "MACs", "GMAC"], ["params", "Parameters", "M"], ["latency", "Latency", "ms"]];
 const STEPS = 200;
-
-// Asks the server, and returns its JSON. Throws an error with the server's own reason.
-async function ask(path, options) {
-  const response = await fetch(path, options);
-  const text = await response.text();
-  if (!response.ok) throw new Error(reason(text) || `${response.status} ${response.statusText}`);
-  return JSON.parse(text);
-}
-
-function reason(text) {
-  try {
-    const { reason, message } = JSON.parse(text);
-    return reason ?? message;
-  } catch {
-    return text.slice(0, 300);
-  }
-}
+const MOST_PICKED = 8;
+const MOST_ROWS = 30; // Members of a front that its table shows unasked.
 
 function say(text, bad = false) {
   at("status").textContent = text;
@@ -35,37 +27,66 @@ function say(text, bad = false) {
 
 // The part of the address after # holds the chosen searches, so that a link shows the same.
 async function start() {
-  state.listed = (await ask("api/searches")).searches;
+  const wanted = location.hash.slice(1).split(",");
+  // Those that the address names are asked for at once, and not only when the list has come.
+  const early = wanted.filter((id) => /^[0-9a-f]{32}$/.test(id)).map((id) => ask(`api/searches/${id}`).catch(() => null));
+  await listAll();
+  for (const search of await Promise.all(early)) if (search) keep(search);
   const known = new Set(state.listed.map((search) => search.id));
-  state.chosen = location.hash.slice(1).split(",").filter((id) => known.has(id));
+  state.chosen = wanted.filter((id) => known.has(id));
   if (!state.chosen.length) state.chosen = state.listed.slice(0, 1).map((search) => search.id);
   list();
   if (!state.listed.length) say("No search yet: raysearch sync NAME fills MLflow with one.");
   else await load();
 }
 
+async function listAll() {
+  const { searches, look } = await ask("api/searches");
+  const changed = JSON.stringify(searches) !== JSON.stringify(state.listed);
+  Object.assign(state, { listed: searches, look });
+  return changed;
+}
+
 function list() {
   const wanted = at("find").value.toLowerCase();
   const found = state.listed.filter((search) => search.name.toLowerCase().includes(wanted));
-  at("searches").replaceChildren(...found.map((search) => searchItem(search, state.chosen.includes(search.id), choose)));
+  keepFocus(at("searches"), () => at("searches").replaceChildren(...found.map((search) => searchItem(search, state.chosen.includes(search.id), choose))));
+}
+
+// A search as it is now. What the list said of it when it was asked for tells whether there is a newer one.
+const listedOf = (id) => state.listed.find((search) => search.id === id);
+const keep = (search) => state.loaded.set(search.id, { ...search, version: listedOf(search.id)?.version });
+const isStale = (id) => state.loaded.get(id)?.version !== listedOf(id)?.version;
+
+// What follows the searches: the list, and of the chosen ones those that have changed.
+async function refresh() {
+  const changed = await listAll();
+  if (changed) list();
+  if (state.chosen.some(isStale)) await load();
+  else {
+    standings();
+    // Curves of running trials grow between two ends of trials.
+    if (isRunning()) drawCurves(at("curves"), state.picked.map(find).filter(Boolean), state.look).catch(complain);
+  }
+  if (at("status").classList.contains("bad")) say("");
 }
 
 async function choose(id, chosen) {
   state.chosen = chosen ? [...state.chosen, id] : state.chosen.filter((other) => other !== id);
   state.picked = state.picked.filter(([search]) => state.chosen.includes(search));
+  state.bars = null;
   history.replaceState(null, "", `#${state.chosen.join(",")}`);
   await load().catch(complain);
 }
 
 async function load() {
-  const missing = state.chosen.filter((id) => !state.loaded.has(id));
-  if (missing.length) say("Loading ...");
+  const missing = state.chosen.filter(isStale);
+  if (missing.some((id) => !state.loaded.has(id))) say("Loading ...");
   const jobs = lookAtJobs();
-  const found = await Promise.all(missing.map((id) => ask(`api/searches/${id}`)));
+  for (const search of await Promise.all(missing.map((id) => ask(`api/searches/${id}`)))) keep(search);
   await jobs;
-  for (const search of found) state.loaded.set(search.id, search);
   setLimits();
-  render();
+  await render();
   await compare();
 }
 
@@ -82,63 +103,103 @@ function within(trial) {
   return COSTS.every(([cost]) => state.limits[cost] === undefined || trial.cost[cost] === null || trial.cost[cost] <= state.limits[cost]);
 }
 
-// One slider for each cost that differs between trials.
+// One slider for each cost that differs between trials. Those that need not change stay, under the hand that moves them.
 function setLimits() {
-  state.limits = {};
   const trials = alike().flatMap((search) => search.trials);
-  const sliders = COSTS.flatMap(([cost, name, unit]) => {
+  const ranges = COSTS.flatMap(([cost, name, unit]) => {
     const values = trials.map((trial) => trial.cost[cost]).filter((value) => value !== null && value > 0);
     if (new Set(values).size < 2) return [];
-    return [slider(cost, name, unit, values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b)))];
+    return [[cost, name, unit, values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))]];
   });
-  at("limits").replaceChildren(...sliders);
+  const made = JSON.stringify(ranges);
+  if (made === state.sliders) return;
+  state.sliders = made;
+  const costs = new Set(ranges.map(([cost]) => cost));
+  for (const [cost] of COSTS) if (!costs.has(cost)) state.limits[cost] = undefined;
+  keepFocus(at("limits"), () => at("limits").replaceChildren(...ranges.map((range) => slider(...range))));
 }
 
 function slider(cost, name, unit, low, high) {
-  const output = element("output", { for: `limit-${cost}` }, "no limit");
-  const input = element("input", { id: `limit-${cost}`, type: "range", min: 0, max: STEPS, value: STEPS, "aria-valuetext": "no limit" });
+  // Sliders are logarithmic, as the axis is. The last factor keeps rounding from hiding the trial at the limit.
+  const limit = (step) => (step === STEPS ? undefined : low * (high / low) ** (step / STEPS) * (1 + 1e-9));
+  const text = () => (state.limits[cost] === undefined ? "no limit" : `at most ${shown(state.limits[cost])} ${unit}`);
+  const step = (value) => Math.max(0, Math.min(STEPS - 1, Math.round((STEPS * Math.log(value / low)) / Math.log(high / low))));
+  const value = state.limits[cost] === undefined ? STEPS : step(state.limits[cost]);
+  const output = element("output", { for: `limit-${cost}` }, text());
+  const input = element("input", { id: `limit-${cost}`, type: "range", min: 0, max: STEPS, value, "aria-valuetext": text() });
   input.addEventListener("input", () => {
-    const step = Number(input.value);
-    // Sliders are logarithmic, as the axis is. The last factor keeps rounding from hiding the trial at the limit.
-    state.limits[cost] = step === STEPS ? undefined : low * (high / low) ** (step / STEPS) * (1 + 1e-9);
-    const text = step === STEPS ? "no limit" : `at most ${shown(state.limits[cost])} ${unit}`;
-    output.textContent = text;
-    input.setAttribute("aria-valuetext", text);
+    state.limits[cost] = limit(Number(input.value));
+    output.textContent = text();
+    input.setAttribute("aria-valuetext", text());
     render();
   });
   return element("label", {}, name, input, output);
 }
 
-function render() {
+// Where each chosen search stands: its counts, and whether it runs, was interrupted or has failed.
+function standings() {
+  at("lines").replaceChildren(...searches().map((search) => {
+    const listed = listedOf(search.id) ?? {};
+    const text = standing(listed);
+    return element("p", {}, search.line, ...(text ? [" · ", element("strong", { class: listed.status }, text)] : []));
+  }));
+}
+
+async function render() {
   const drawn = alike();
-  at("lines").replaceChildren(...searches().map((search) => element("p", {}, search.line)));
+  standings();
   at("chart").hidden = !drawn.length;
-  if (drawn.length) draw(at("chart"), drawn, within, pick);
+  at("bars").checked = state.bars ?? barsByDefault(drawn);
   const trials = drawn.flatMap((search) => search.trials);
   const hidden = trials.length - trials.filter(within).length;
   at("hidden").textContent = hidden ? `${hidden} of ${trials.length} trials are over the limits and hidden; the front stays that of the whole search.` : "";
   say(drawn.length < searches().length ? "Searches with other objectives are not on the chart." : "");
   tables();
+  if (drawn.length) await draw(at("chart"), drawn, { look: state.look, within, bars: at("bars").checked, picked: pick });
+}
+
+const isPicked = (id, number) => state.picked.some((p) => p[0] === id && p[1] === number);
+
+/** A trial with its search, whatever became of it; undefined if there is none any more. */
+function find([id, number]) {
+  const search = state.loaded.get(id);
+  const trial = search && [...search.trials, ...search.others].find((one) => one.number === number);
+  return trial && { search, trial };
 }
 
 function tables() {
-  const actions = { within, pick, register, whyNot, isPicked: (id, number) => state.picked.some((p) => p[0] === id && p[1] === number) };
-  // The tables are made anew, which would take the focus from whoever uses the keyboard: it is put back.
-  const focused = document.activeElement?.getAttribute("aria-label");
-  at("front").replaceChildren(...searches().map((search) => frontTable(search, actions)));
-  if (focused) [...at("front").querySelectorAll("[aria-label]")].find((found) => found.getAttribute("aria-label") === focused)?.focus();
-  const pair = state.picked.map(([id, number]) => {
-    const search = state.loaded.get(id);
-    return { search, trial: search.trials.find((trial) => trial.number === number) };
-  });
+  const actions = { within, pick, register, whyNot, isPicked };
+  keepFocus(at("front"), () => at("front").replaceChildren(...searches().map((search) => frontTable(search, actions))));
+  shorten(at("front"));
+  offer(searches());
+  drawSettings(searches()[0], state.look).catch(complain);
+  trialTable(at("trials"), searches(), { ...actions, standing: stateOf });
+  const picked = state.picked.map(find).filter(Boolean);
+  const pair = picked.slice(-2);
   at("difference").hidden = pair.length !== 2;
-  if (pair.length === 2) at("difference").querySelector(".scroll").replaceChildren(differenceTable(...pair));
+  if (pair.length === 2) at("difference").querySelector(".wide").replaceChildren(differenceTable(...pair));
+  drawCurves(at("curves"), picked, state.look).catch(complain);
+  showErrors(at("errors"), pair.filter(({ search }) => search === pair.at(-1).search)).catch(complain);
 }
 
-// Picks a trial, or drops it if it is picked. Of three, the one that was picked first is dropped.
+// Shows the first rows of a long front, and a button for the others.
+function shorten(tables) {
+  const rows = [...tables.querySelectorAll("tbody tr")];
+  if (state.allMembers || rows.length <= MOST_ROWS) return;
+  for (const row of rows.slice(MOST_ROWS)) row.hidden = true;
+  const more = element("button", { type: "button", onclick: () => { state.allMembers = true; render().catch(complain); } }, `Show all ${rows.length}`);
+  tables.append(more);
+}
+
+// The state of a trial in words. One of a search that does not run any more does not run either.
+function stateOf({ search, trial }) {
+  return trial.state === "running" && listedOf(search.id)?.status !== "running" ? "interrupted" : trial.state;
+}
+
+// Picks a trial, or drops it if it is picked. Of too many, the one that was picked first is dropped.
 function pick(id, number) {
   const others = state.picked.filter((p) => p[0] !== id || p[1] !== number);
-  state.picked = others.length < state.picked.length ? others : [...others, [id, number]].slice(-2);
+  state.picked = others.length < state.picked.length ? others : [...others, [id, number]].slice(-MOST_PICKED);
   tables();
 }
 
@@ -148,13 +209,25 @@ async function compare() {
   if (drawn.length < 2) return;
   const query = drawn.slice(0, 8).map((search) => `search=${search.id}`).join("&");
   const { table } = await ask(`api/compare?${query}`);
-  at("compare").querySelector(".scroll").replaceChildren(element("pre", { tabindex: 0 }, table));
+  at("compare").querySelector(".wide").replaceChildren(element("pre", { tabindex: 0 }, table));
 }
 
 const complain = (error) => say(error.message, true);
+const isRunning = () => state.chosen.some((id) => listedOf(id)?.status === "running");
 
+startTalk();
+at("settings").addEventListener("toggle", () => drawSettings(searches()[0], state.look).catch(complain));
 at("find").addEventListener("input", list);
 openOnRuns();
 startRegistering({ ask, complain, chosen: () => state.chosen });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
-start().catch(complain);
+at("bars").addEventListener("change", () => {
+  state.bars = at("bars").checked;
+  render().catch(complain);
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => render().catch(complain));
+addEventListener("resize", () => {
+  // The legend's place depends on the width.
+  clearTimeout(state.resized);
+  state.resized = setTimeout(() => render().catch(complain), 200);
+});
+start().catch(complain).finally(() => follow(refresh, isRunning, complain));

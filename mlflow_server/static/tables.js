@@ -1,6 +1,6 @@
 // Makes tables and lists as elements. Names and settings become text nodes, never markup, so none can inject a script.
 
-import { shown } from "./chart.js";
+import { shown } from "./look.js";
 
 /** Makes an element, as in `element("td", {class: "left"}, "text", child, ...)`. Attributes `on...` are listeners. */
 export function element(tag, attributes = {}, ...children) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import NamedTuple
 
 from raysearch.front.beside import Beside, cost_of
 from raysearch.front.document import SearchDocument
@@ -16,6 +17,34 @@ from raysearch.front.trials import TrialRecord
 
 # Okabe and Ito's colours can be told apart by colour-blind readers too. Black and yellow are left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9")
+LIGHTER = ("#56B4E9", "#FF8C4B", "#2FD0A0", "#E7A5C8", "#C08AE0", "#F5C04D", "#D9A45F", "#8FD0F5")
+"""The same colours for a dark page."""
+
+
+class Shape(NamedTuple):
+    """The shape of a point, by the names that the two libraries have for it."""
+
+    plotly: str
+    matplotlib: str
+
+
+# A method has a shape of its own beside its colour, for readers who see no colours, and for grey paper. Published
+# points are thin diamonds and the teacher is a star, so no method is.
+SHAPES = tuple(
+    Shape(*names)
+    for names in (
+        ("circle", "o"), ("square", "s"), ("triangle-up", "^"), ("cross", "P"),
+        ("triangle-down", "v"), ("pentagon", "p"), ("hexagon", "h"), ("x", "X"),
+    )
+)  # fmt: skip
+
+
+class Look(NamedTuple):
+    """How the points of a method look."""
+
+    colour: str
+    shape: Shape
+
 
 FAR = 2.0
 """Largest error of a published point that is drawn, in multiples of the largest one of a trial. Pictures of points that
@@ -66,8 +95,8 @@ class Drawing:
     """Published points beside the front, sorted by cost."""
     published_label: str
     """What the legend calls them."""
-    colours: dict[str, str]
-    """Colour of each method by its name, in the order of the legend."""
+    looks: dict[str, Look]
+    """Look of each method by its name, in the order of the legend."""
 
 
 def drawing(document: SearchDocument, beside: Beside | None = None) -> Drawing:
@@ -98,7 +127,10 @@ def drawing(document: SearchDocument, beside: Beside | None = None) -> Drawing:
         teacher=_teacher(document, cost, error),
         published=tuple(near),
         published_label=beside.label if beside else "",
-        colours={method: COLOURS[index % len(COLOURS)] for index, method in enumerate(methods)},
+        looks={
+            method: Look(COLOURS[index % len(COLOURS)], SHAPES[index % len(SHAPES)])
+            for index, method in enumerate(methods)
+        },
     )
 
 

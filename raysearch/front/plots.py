@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from plotly import graph_objects
 
 INK, GREY, PALE, GOLD = "#333333", "#9a9a9a", "#c8c8c8", "#E6B800"
-# A mark is open, not filled, if the trial's place is within noise. Dominated trials are grey if all have one method;
-# if there are several to tell apart, they have the faint colour of their method.
-DOMINATED = ((Mark.WITHIN_NOISE, "dominated, within noise", GREY), (Mark.FIRMLY_DOMINATED, "firmly dominated", PALE))
+# The page that MLflow serves keeps to the same rules: a mark is open, not filled, if the trial's place is within noise;
+# a method has its colour and its shape, faint and small off the front; only the front's members have intervals drawn.
+MEMBERS = (Mark.FRONT, Mark.FRONT_WITHIN_NOISE)
+OPEN = (Mark.FRONT_WITHIN_NOISE, Mark.WITHIN_NOISE)
+DOMINATED = ((Mark.WITHIN_NOISE, "dominated, within noise"), (Mark.FIRMLY_DOMINATED, "firmly dominated"))
 FAINT = 0.45
-"""Opacity of dominated trials in the colour of their method."""
+"""Opacity of dominated trials."""
 MOST_LABELS = 20
 """The most front members that all get a number."""
 # A member of a front has no trial below it and to its left, so that place is tried first.
@@ -119,31 +121,35 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def _draw_points(axes: Any, shown: Drawing) -> None:
-    for method, colour in shown.colours.items():
-        members = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT]
-        noisy = [point for point in shown.points if point.method == method and point.mark is Mark.FRONT_WITHIN_NOISE]
-        style = {"color": colour, "markersize": 8, "elinewidth": 1.4}
-        _errorbars(axes, members, **style, markeredgecolor="white", zorder=5)
-        _errorbars(axes, noisy, **style, markerfacecolor="white", markeredgewidth=1.6, zorder=4)
+    for method, (colour, shape) in shown.looks.items():
+        own = [point for point in shown.points if point.method == method]
+        style = {"color": colour, "markersize": 8, "elinewidth": 1.4, "fmt": shape.matplotlib}
+        for mark, face, edge in ((Mark.FRONT, colour, "white"), (Mark.FRONT_WITHIN_NOISE, "white", colour)):
+            members = [point for point in own if point.mark is mark]
+            look = {
+                "markerfacecolor": face,
+                "markeredgecolor": edge,
+                "markeredgewidth": 0.6 if mark is Mark.FRONT else 1.6,
+            }
+            _errorbars(axes, members, **style, **look, zorder=5 if mark is Mark.FRONT else 4)
         # An empty line puts the method into the legend even if the front has none of its trials.
-        axes.plot([], [], "o", color=colour, markersize=8, label=method)
+        axes.plot([], [], shape.matplotlib, color=colour, markersize=8, label=method)
+        for mark, _ in DOMINATED:
+            points = [point for point in own if point.mark is mark]
+            look = {"color": colour, "alpha": FAINT, "markerfacecolor": _face(mark, colour), "zorder": 2}
+            xs, ys = [point.x for point in points], [point.y for point in points]
+            axes.plot(xs, ys, shape.matplotlib, markersize=5, linestyle="none", **look)
     if shown.front:
         xs, ys = [point.x for point in shown.front], [point.y for point in shown.front]
         ends = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
         axes.step(*ends, where="post", color=INK, linewidth=1, zorder=3, label="front (open: within noise)")
-    for mark, label, grey in DOMINATED:
-        points = [point for point in shown.points if point.mark is mark]
-        for method in dict.fromkeys(point.method for point in points):
-            colour, alpha = (shown.colours[method], FAINT) if len(shown.colours) > 1 else (grey, 1.0)
-            style = {"color": colour, "alpha": alpha, "markerfacecolor": _face(mark, colour), "zorder": 2}
-            own = [point for point in points if point.method == method]
-            _errorbars(axes, own, markersize=5, elinewidth=0.7, **style)
-        if points:
-            axes.plot([], [], "o", color=grey, markersize=5, markerfacecolor=_face(mark, grey), label=label)
+    for mark, label in DOMINATED:
+        if any(point.mark is mark for point in shown.points):
+            axes.plot([], [], "o", color=GREY, markersize=5, markerfacecolor=_face(mark, GREY), label=label)
 
 
 def _face(mark: Mark, colour: str) -> str:
-    return "white" if mark is Mark.WITHIN_NOISE else colour
+    return "white" if mark in OPEN else colour
 
 
 def _errorbars(axes: Any, points: Sequence[Point], **style: Any) -> None:
@@ -153,7 +159,6 @@ def _errorbars(axes: Any, points: Sequence[Point], **style: Any) -> None:
         [point.x for point in points],
         [point.y for point in points],
         yerr=[[point.y - point.low for point in points], [point.high - point.y for point in points]],
-        fmt="o",
         **style,
     )
 
@@ -233,41 +238,47 @@ def figure(document: SearchDocument, beside: Beside | None = None) -> graph_obje
 
     shown = drawing(document, beside)
     drawn = graph_objects.Figure()
-    several = len(shown.colours) > 1
-    for mark, label, grey in DOMINATED:
+    for mark, label in DOMINATED:
         points = [point for point in shown.points if point.mark is mark]
-        if not points:
-            continue
-        colours = [shown.colours[point.method] for point in points] if several else grey
-        symbol = "circle-open" if mark is Mark.WITHIN_NOISE else "circle"
-        _trace(drawn, points, label, colours, size=7, symbol=symbol, opacity=FAINT if several else 1.0)
+        if points:
+            colours = [shown.looks[point.method].colour for point in points]
+            _trace(drawn, points, label, colours, _symbols(shown, points), size=7, opacity=FAINT, showlegend=False)
+            _trace(drawn, [], label, GREY, "circle-open" if mark in OPEN else "circle", size=7)
     if shown.front:
         drawn.add_scatter(
-            x=[point.x for point in shown.front], y=[point.y for point in shown.front], mode="lines", name="front",
-            line={"shape": "hv", "color": INK, "width": 1.3}, hoverinfo="skip",
+            x=[point.x for point in shown.front], y=[point.y for point in shown.front], mode="lines",
+            name="front (open: within noise)", line={"shape": "hv", "color": INK, "width": 1.3}, hoverinfo="skip",
         )  # fmt: skip
-    for method, colour in shown.colours.items():
-        members = [
-            point
-            for point in shown.points
-            if point.method == method and point.mark in (Mark.FRONT, Mark.FRONT_WITHIN_NOISE)
-        ]
-        _trace(drawn, members, method, colour, size=12, text=True)
+    for method, (colour, shape) in shown.looks.items():
+        members = [point for point in shown.points if point.method == method and point.mark in MEMBERS]
+        symbols = _symbols(shown, members) or shape.plotly
+        _trace(drawn, members, method, colour, symbols, size=12, text=True, intervals=True)
     if shown.teacher is not None:
-        _trace(drawn, [shown.teacher], shown.teacher.label, GOLD, size=17, symbol="star")
+        _trace(drawn, [shown.teacher], shown.teacher.label, GOLD, "star", size=17)
         drawn.add_hline(y=shown.teacher.y, line={"color": GREY, "dash": "dash", "width": 1})
     if shown.published:
-        _trace(drawn, shown.published, shown.published_label, INK, size=9, symbol="diamond-open", text=True)
+        _trace(drawn, shown.published, shown.published_label, INK, "diamond-open", size=9, text=True)
         sides = [("middle right", "middle left")[index % 2] for index in range(len(shown.published))]
         drawn.data[-1].update(textposition=sides, textfont={"size": 9}, cliponaxis=False)
+    bars = [{"label": label, "method": "restyle", "args": ["error_y.visible", on]} for label, on in BARS]
     drawn.update_layout(
         template="plotly_white",
         title={"text": f"<b>{escape(shown.title)}</b><br><sub>{escape(shown.subtitle)}</sub>", "x": 0.01},
         xaxis={"type": "log", "title": {"text": shown.x_label}, "dtick": "D2"},
         yaxis={"title": {"text": shown.y_label}},
         hoverlabel={"align": "left"},
+        updatemenus=[{"buttons": bars, "type": "buttons", "direction": "right", "x": 1, "y": 1.12, "xanchor": "right"}],
     )
     return drawn
+
+
+BARS = (("intervals", True), ("no intervals", False))
+"""The two buttons of the page, and whether each draws intervals."""
+
+
+def _symbols(shown: Drawing, points: Sequence[Point]) -> list[str]:
+    """Plotly's name for the shape of each trial."""
+    return [f"{shown.looks[point.method].shape.plotly}{'-open' if point.mark in OPEN else ''}" for point in points]
 
 
 def _trace(
@@ -275,35 +286,35 @@ def _trace(
     points: Sequence[Point],
     name: str,
     colour: str | list[str],
+    symbol: str | list[str],
     *,
     size: int,
-    symbol: str = "circle",
     text: bool = False,
+    intervals: bool = False,
     opacity: float = 1.0,
+    showlegend: bool = True,
 ) -> None:
+    bars = {
+        "type": "data",
+        "array": [point.high - point.y for point in points],
+        "arrayminus": [point.y - point.low for point in points],
+        "thickness": 1.2,
+        "width": 0,
+    }
+    # Open shapes are drawn in the colour of their line, so a white one would hide them.
+    line = {"width": 1.6, "color": colour} if intervals else {"width": 1}
     drawn.add_scatter(
         # NaN gives the trace a point that is not drawn: without any point it would have no line in the legend.
         x=[point.x for point in points] or [nan],
         y=[point.y for point in points] or [nan],
-        error_y={
-            "type": "data",
-            "color": colour if isinstance(colour, str) else PALE,
-            "array": [point.high - point.y for point in points],
-            "arrayminus": [point.y - point.low for point in points],
-            "thickness": 1.2,
-            "width": 0,
-        },
+        error_y=bars if intervals else None,
         mode="markers+text" if text else "markers",
         text=[escape(point.label) for point in points],
         textposition="bottom left",
-        marker={
-            "color": colour,
-            "size": size,
-            "symbol": symbol,
-            "opacity": opacity,
-            "line": {"color": "white", "width": 1},
-        },
+        marker={"color": colour, "size": size, "symbol": symbol, "opacity": opacity, "line": line},
         hovertext=["<br>".join(map(escape, point.details)) for point in points],
         hoverinfo="text",
         name=escape(name),
+        legendgroup=escape(name),
+        showlegend=showlegend,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +112,35 @@ def _from_here(node: Any) -> Any:
     return os.path.relpath(node) if isinstance(node, str) and os.path.isabs(node) else node
 
 
+class _Known:
+    """The errors cut by cut of one search, as far as this process has read them."""
+
+    def __init__(self) -> None:
+        self._shelf = Shelf()
+        self._found: dict[int, tuple[tuple[int, ...], Mapping[str, float], Evidence]] = {}
+
+    def evidence(self, folder: SearchFolder, trial: TrialRecord) -> Evidence:
+        """Those of a trial. A file is read again if it has changed, or if the study says otherwise of the trial."""
+        version = folder.evidence_version(trial.number)
+        known = self._found.get(trial.number)
+        if known is None or known[:2] != (version, trial.metrics):
+            found = self._shelf.sharing(agreeing(folder.evidence(trial.number), trial.metrics))
+            known = self._found[trial.number] = (version, trial.metrics, found)
+        return known[2]
+
+
+@lru_cache(maxsize=4)
+def _known(path: Path) -> _Known:
+    """What this process knows of a search. Whoever follows one reads it again and again."""
+    return _Known()
+
+
 def _with_evidence(folder: SearchFolder, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The trials, the complete ones with their errors cut by cut, as far as these are of the errors in the study."""
-    shelf = Shelf()
-
-    def found(trial: TrialRecord) -> Evidence:
-        return shelf.sharing(agreeing(folder.evidence(trial.number), trial.metrics))
-
+    known = _known(folder.path)
     return [
-        trial.model_copy(update={"evidence": found(trial)}) if trial.state == "complete" else trial for trial in trials
+        trial.model_copy(update={"evidence": known.evidence(folder, trial)}) if trial.state == "complete" else trial
+        for trial in trials
     ]
 
 

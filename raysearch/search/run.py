@@ -29,7 +29,8 @@ from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_shared, train_teacher
 from raysearch.search.checks.needs import check_judged, check_trained
 from raysearch.search.checks.possible import refuse_impossible
-from raysearch.search.costs import encoder_cost
+from raysearch.search.costs import Costs, encoder_cost
+from raysearch.search.importances import cost_importances
 from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
@@ -321,6 +322,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         "hardware": hardware(),
         "git_commit": git_commit(),
         "reference_point": reference_point(spec, teacher),
+        "cost_importances": cost_importances(spec.search_space, Costs(spec, teacher), spec.search.seed),
         "teacher": {
             "cost": encoder_cost(teacher).model_dump(),
             "metrics": teacher_metrics(teacher_folder),

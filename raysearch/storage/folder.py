@@ -3,7 +3,7 @@
 ROOT/NAME/spec.yaml        the resolved search document
 ROOT/NAME/study.journal    the study, unless it lives in a database
 ROOT/NAME/search.json      where the study and the MLflow store are
-ROOT/NAME/trials/0007/     curve.jsonl, evidence.json.gz, checkpoint, student/, head-TASK/
+ROOT/NAME/trials/0007/     curve.jsonl, evidence.json.gz, texts.json.gz, checkpoint, student/, head-TASK/
 ROOT/NAME/front.*          the front when the search last ended
 ROOT/_store/               corpora, teachers, label sets
 
@@ -284,6 +284,15 @@ class SearchFolder:
     def evidence(self, number: int) -> Evidence:
         """The errors of a trial cut by cut, at the last rung at which it was judged. Empty if none were kept."""
         return read_evidence(self.trial(number) / EVIDENCE)
+
+    def evidence_version(self, number: int) -> tuple[int, ...]:
+        """Numbers that change when the file of these errors is written anew; none if there is no file."""
+        try:
+            found = (self.trial(number) / EVIDENCE).stat()
+        except OSError:
+            return ()
+        # The clock of a disk may not tick between two writes, but each of them makes a new file.
+        return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _entry(line: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raysearch.evidence.kept import Judged
+    from raysearch.evidence.texts import CutTexts
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Score:
     """Other figures of the same readings by name, for example `accuracy` and `macro_f1`."""
     judged: Judged | None = field(default=None, compare=False, repr=False)
     """The errors cut by cut, from which the figure follows. None of figures that no search looks for."""
+    texts: CutTexts | None = field(default=None, compare=False, repr=False)
+    """What was read cut by cut. None of what is no text, such as scores of pairs."""
 
     def metrics(self, name: str) -> dict[str, float]:
         """The flat form for reports: `name`, `name_low` and `name_high`.

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.evidence.kept import FILE, Evidence, write_evidence
+from raysearch.evidence.texts import FILE as TEXTS
+from raysearch.evidence.texts import Texts, write_texts
 from raysearch.tasks.head import head_folder
 from raysearch.tasks.settings import HeadSettings
 from raysearch.tasks.task import Judge, Task
@@ -62,7 +64,7 @@ def evaluate_all(
     for example `eval/per_lr`. With `test` there are also `test/per` and the ends of its interval.
 
     `keep` is the folder of a trial, which gets the head of each task, for example in `head-phonemes`, its picture, and
-    one file with the errors of each cut.
+    one file with the errors of each cut, and one with what was read in each.
     `trained` holds heads that were trained with the encoder, by task. They are judged in place of new ones. Beside the
     error of such a head stands that of a probe, a new head on the frozen encoder, as the second figure `probe/per` with
     its interval, and with `test` as `probe/test_per`. Speaker verification has no second figure, and without `probed`
@@ -73,6 +75,7 @@ def evaluate_all(
     """
     metrics: dict[str, float] = {}
     evidence: Evidence = {}
+    texts: Texts = {}
     how: dict[str, Any] = {"test": test, "device": device, "seed": seed, "precision": precision}
     keep = keep if rank() == 0 else None
     for task in tasks:
@@ -93,8 +96,11 @@ def evaluate_all(
         for split, score in (("eval", found.dev), ("test", found.test)):
             if score is not None and score.judged is not None:
                 evidence[f"{split}/{task.metric}"] = score.judged
+            if score is not None and score.texts is not None:
+                texts[f"{split}/{task.metric}"] = score.texts
     if keep is not None:
         write_evidence(keep / FILE, evidence)
+        write_texts(keep / TEXTS, texts)
     return metrics
 
 

@@ -6,7 +6,7 @@ from raysearch.front.beside import Beside
 from raysearch.front.document import document
 from raysearch.front.drawing import drawing
 from raysearch.front.front import Mark
-from raysearch.front.plots import draw_html, draw_png, round_ticks
+from raysearch.front.plots import draw_html, draw_png, figure, round_ticks
 from raysearch.front.published import PublishedPoint
 from tests.front.made_up_trials import search, trial
 
@@ -63,7 +63,7 @@ def test_drawing_has_published_points_apart_from_the_trials():
     assert point.details[0] == "other (published, asr:an4)"
     assert point.details[1:] == ("90 GMAC, 4 M params", "WER % 25.00", "teacher large", "report 7")
     without = drawing(search(12))
-    assert (shown.points, shown.front, shown.colours) == (without.points, without.front, without.colours)
+    assert (shown.points, shown.front, shown.looks) == (without.points, without.front, without.looks)
     assert without.published == ()
 
 
@@ -101,7 +101,33 @@ def test_html_colours_and_names_a_method_that_is_nowhere_on_the_front(tmp_path):
     draw_html(document("s", ["macs", "wer"], trials, [400, 100]), tmp_path / "front.html")
     page = (tmp_path / "front.html").read_text()
     assert '"name":"distilhubert"' in page
-    assert drawing(document("s", ["macs", "wer"], trials, [400, 100])).colours["distilhubert"] in page
+    assert drawing(document("s", ["macs", "wer"], trials, [400, 100])).looks["distilhubert"].colour in page
+
+
+def test_open_is_within_noise_and_shape_is_the_method():
+    made = search(60)
+    drawn = figure(made)
+    shapes = {method: look.shape.plotly for method, look in drawing(made).looks.items()}
+    assert len(set(shapes.values())) == len(shapes) == 4
+    symbols = {}
+    for trace in drawn.data:
+        if isinstance(trace.marker.symbol, tuple):
+            for text, symbol in zip(trace.hovertext, trace.marker.symbol, strict=True):
+                symbols[int(text.split(",")[0].removeprefix("trial "))] = symbol
+    marks = made.marked()
+    expected = {
+        one.number: shapes[one.method] + ("-open" if "within noise" in marks[one.number].mark.value else "")
+        for one in made.trials
+        if one.number in marks
+    }
+    assert symbols == expected
+
+
+def test_only_members_have_intervals_and_a_button_hides_them():
+    drawn = figure(search(60))
+    barred = [trace for trace in drawn.data if trace.error_y.array is not None]
+    assert sum(len(trace.x) for trace in barred) == len(search(60).front)
+    assert [button.args[1] for button in drawn.layout.updatemenus[0].buttons] == [True, False]
 
 
 def test_ticks_are_round_numbers_in_range():

@@ -5,7 +5,9 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.mlflow_server.filling import SCRIPT
+from raysearch.tracking.mirror import Mirror
+from tests.mlflow_server.filling import SCRIPT, trials
+from tests.tracking.made_up_states import record, state
 
 pytestmark = [pytest.mark.browser, pytest.mark.mlflow]
 
@@ -107,3 +109,113 @@ def test_markup_in_names_and_settings_stays_text(page):
     assert page.title() == "raysearch: fronts"
     assert SCRIPT in page.locator("#front caption").text_content()
     assert page.locator("main img, main script, #chart img").count() == 0
+
+
+def rows(page):
+    """Numbers of the trials in the table of all, in the order shown."""
+    return [int(text) for text in page.locator("#trials tbody th").all_text_contents()]
+
+
+def test_all_trials_sort_and_filter(page):
+    choose(page, "mixed")
+    assert rows(page) == list(range(7))
+    page.locator("#trials button", has_text="MACs G").click()
+    page.locator("#trials button", has_text="MACs G").click()
+    # What has no cost comes last, whichever way the table is sorted.
+    assert rows(page) == [6, 5, 4, 2, 1, 0, 3]
+    assert page.locator("#trials th[aria-sort]").get_attribute("aria-sort") == "descending"
+    page.locator("#trials-kind").select_option("failed")
+    assert rows(page) == [3, 4][::-1]
+    assert "oom: out of memory at update 70" in page.locator("#trials tbody").text_content()
+    page.locator("#trials-kind").select_option("all")
+    page.locator("#trials-text").fill("memory")
+    assert rows(page) == [4]
+
+
+def test_number_of_a_trial_leads_to_its_run(page, server):
+    page.locator("#trials tbody th a").nth(1).click()
+    page.wait_for_url("**/#/experiments/*/runs/*")
+    run = MlflowClient(server.url).get_run(page.url.rpartition("/")[2])
+    assert run.data.tags["raysearch.trial"] == "1"
+
+
+def test_chart_has_the_teachers_line_numbers_shapes_and_bars_on_demand(page):
+    choose(page, "mixed")
+    assert page.locator("#chart .shapelayer path").count() == 1
+    numbers = page.locator("#chart .textpoint text").all_text_contents()
+    assert sorted(filter(None, numbers)) == ["0", "1", "2"]
+    assert page.locator("#chart .errorbar").count() == 3
+    page.locator("#bars").uncheck()
+    page.wait_for_function("() => !document.querySelector('#chart .errorbar')")
+    choose(page, "an4")
+    symbols = page.evaluate("() => document.getElementById('chart').data.flatMap((d) => d.marker?.symbol ?? [])")
+    assert {"circle", "square"} <= set(symbols)
+
+
+def test_legend_is_below_and_a_swipe_scrolls_on_a_phone(browser, server):
+    context = browser.new_context(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(server.page)
+    page.wait_for_selector(POINTS)
+    legend, plot = page.locator("#chart .legend").bounding_box(), page.locator("#chart .nsewdrag").bounding_box()
+    assert legend["y"] > plot["y"] + plot["height"]
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 400
+    page.locator("#chart").scroll_into_view_if_needed()
+    plot, before = page.locator("#chart .nsewdrag").bounding_box(), page.evaluate("scrollY")
+    touch = context.new_cdp_session(page)
+    middle = {"x": plot["x"] + plot["width"] / 2, "y": plot["y"] + plot["height"] / 2}
+    touch.send("Input.synthesizeScrollGesture", {**middle, "yDistance": -200})
+    page.wait_for_function("before => scrollY > before + 100", arg=before)
+    context.close()
+
+
+def test_wheel_over_the_chart_scrolls_the_page(page):
+    box = page.locator("#chart").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("() => scrollY > 100")
+
+
+def test_running_search_grows_and_says_that_it_was_interrupted(page, server):
+    mirror = Mirror(server.url)
+    made = trials(4)
+    mirror.sync(state([*made[:2], record(2, "running")], "growing"))
+    page.reload()
+    page.wait_for_selector("#searches input")
+    choose(page, "growing")
+    assert "running: 2 trials have ended" in page.locator("#lines").text_content()
+    assert page.locator("#trials tr.running").count() == 1
+    mirror.sync(state([*made[:4], record(4, "running")], "growing", abandoned="interrupted"))
+    page.get_by_text("interrupted after 4 trials; go on with: raysearch resume growing").wait_for()
+    assert page.locator("#front tbody tr").count() == 4
+    assert "interrupted" in page.locator("#trials tbody tr").last.text_content()
+
+
+def test_curves_of_picked_trials(page):
+    for index in (0, 1):
+        page.locator("#trials tbody input").nth(index).click()
+    page.wait_for_selector("#curves .scatterlayer .trace:nth-of-type(2)")
+    data = "() => document.querySelector('#curves .chart').data.map((trace) => [trace.name, trace.y.length])"
+    assert page.evaluate(data) == [["trial 0", 10], ["trial 1", 10]]
+    page.locator("#curves select").select_option("train/lr")
+    page.wait_for_function("() => document.querySelector('#curves .chart').data[0].y[0] === 0.001")
+
+
+def test_settings_have_importances_slices_and_lines_that_can_be_kept(page):
+    page.locator("#settings summary").click()
+    page.wait_for_selector("#slices .point")
+    bars = page.evaluate("() => document.getElementById('importances').data.map((bar) => [bar.name, bar.x])")
+    assert bars == [["WER %", [0.9, 0.1]]]
+    depth = page.evaluate(
+        "() => Object.values(document.getElementById('slices').layout).find((a) => a?.title?.text === 'depth')"
+    )
+    assert depth["ticktext"] == ["1", "2", "3", "4", "5"]
+    page.locator("#coordinates").scroll_into_view_if_needed()
+    box = page.locator("#coordinates").bounding_box()
+    page.wait_for_function("() => document.getElementById('coordinates-kept').textContent === '5 of 5 trials'")
+    # The lower half of the last axis, the error: one trial has 80 %, four have at most 40 %.
+    page.mouse.move(box["x"] + box["width"] - 56, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 56, box["y"] + box["height"] - 5, steps=3)
+    page.mouse.up()
+    assert page.locator("#coordinates-kept").text_content() == "4 of 5 trials"

@@ -67,7 +67,7 @@ def test_sync_into_an_empty_server_gives_the_same_page(server, search, tmp_path,
     (tmp_path / "server").mkdir()
     empty = Server(tmp_path / "server").start()
     try:
-        assert Visitor(empty).api("searches") == {"searches": []}
+        assert Visitor(empty).api("searches")["searches"] == []
         code, out, _ = raysearch("sync", search.name, "--storage", search.root, "--tracking", empty.url)
         assert code == 0
         assert "6 runs" in out

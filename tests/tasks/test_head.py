@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import jiwer
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,6 +10,8 @@ from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.evidence.kept import FILE, agreeing, read_evidence
+from raysearch.evidence.texts import FILE as TEXTS
+from raysearch.evidence.texts import read_texts
 from raysearch.tasks.ctc.phonemes import Phonemes
 from raysearch.tasks.head import load_head
 from raysearch.tasks.settings import PhonemesSettings
@@ -35,6 +38,13 @@ def test_errors_of_each_cut_are_kept_beside_the_head(encoder, corpus: Corpus, tm
     evidence = agreeing(read_evidence(tmp_path / FILE), last)
     assert evidence.keys() == {"eval/per", "test/per"}
     assert set(evidence["eval/per"].basis.cuts) == {cut.id for cut in corpus.splits["dev"]}
+    # Errors counted in the texts that were kept are those that were kept.
+    kept = read_texts(tmp_path / TEXTS)["test/per"]
+    assert kept.cuts == evidence["test/per"].basis.cuts
+    assert sum(bool(text) for text in kept.references) == len(kept.cuts)
+    for reference, hypothesis, errors in zip(kept.references, kept.hypotheses, evidence["test/per"].found, strict=True):
+        aligned = jiwer.process_words(reference.replace("\t", " "), hypothesis.replace("\t", " "))
+        assert aligned.substitutions + aligned.deletions + aligned.insertions == errors
 
 
 def test_kept_head_reads_as_the_one_that_was_scored(encoder, corpus: Corpus, kept: Path) -> None:

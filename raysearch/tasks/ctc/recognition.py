@@ -34,6 +34,7 @@ from raysearch.tasks.ctc.tokens import (
     pad,
     reference,
 )
+from raysearch.tasks.cut_texts import cut_texts
 from raysearch.tasks.finetune import finetune
 from raysearch.tasks.head import AnyCtcHead, ChosenHead, CtcHeadConfig
 from raysearch.tasks.interval import rate_interval
@@ -53,8 +54,8 @@ class Reading:
     """Words or phones that were said in each cut."""
     hypotheses: list[list[str]]
     """Words or phones that the head read in each cut."""
-    cuts: list[str] = field(default_factory=list)
-    """Ids of the cuts, where the errors of each are to be kept."""
+    cuts: list[MonoCut] = field(default_factory=list)
+    """The cuts, where the errors and the texts of each are to be kept."""
 
     @property
     def collapsed(self) -> bool:
@@ -84,8 +85,11 @@ class Reading:
             "deletions": aligned.deletions,
             "insertions": aligned.insertions,
         }
-        judged = judged_cuts(self.cuts, errors_C, lengths_C) if self.cuts else None
-        return replace(score, counts=score.counts | counts, judged=judged)
+        score = replace(score, counts=score.counts | counts)
+        if not self.cuts:
+            return score
+        judged = judged_cuts([cut.id for cut in self.cuts], errors_C, lengths_C)
+        return replace(score, judged=judged, texts=cut_texts(self.cuts, self.references, self.hypotheses))
 
 
 class CtcLearner:
@@ -265,8 +269,7 @@ def read(
     # The order is the same in all processes, and so is the interval. A recording may have been unreadable.
     heard = [cut for cut in ordered if cut.id in found]
     references = [reference(cut, tokens.unit) for cut in heard]
-    ids = [cut.id for cut in heard]
-    return {lr: Reading(references, [found[cut][lr] for cut in ids], ids) for lr in trained.heads}
+    return {lr: Reading(references, [found[cut.id][lr] for cut in heard], heard) for lr in trained.heads}
 
 
 def _details(

@@ -24,6 +24,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
 from raysearch.evidence.kept import judged_cuts
 from raysearch.evidence.resampling import share
+from raysearch.tasks.cut_texts import cut_texts
 from raysearch.tasks.fields.confusion import Confusion
 from raysearch.tasks.fields.counted import Counts, counted_interval
 from raysearch.tasks.fields.fields import ABSENT, Fields, Values
@@ -37,6 +38,9 @@ from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 from raysearch.tasks.task import Evaluated
 from raysearch.training.process import gathered, own_share
 
+SIDES = ("references", "hypotheses")
+"""The two sides of a reading, by their names in `FieldReadings`."""
+
 
 @dataclass(frozen=True)
 class FieldReadings:
@@ -47,8 +51,8 @@ class FieldReadings:
     """The values that each cut has."""
     hypotheses: list[Values]
     """The values that the head read in each cut."""
-    cuts: list[str] = field(default_factory=list)
-    """Ids of the cuts, where the errors of each are to be kept."""
+    cuts: list[MonoCut] = field(default_factory=list)
+    """The cuts, where the errors and the texts of each are to be kept."""
 
     @property
     def errors(self) -> Counts:
@@ -288,8 +292,9 @@ class FieldTask:
         heard = [cut for cut in ordered if cut.id in read]
         # Every cut of a part has values. The part holds those of train alone, as other splits may share ids.
         references = [own for cut in heard if (own := self.values(cut)) is not None]
-        ids = [cut.id for cut in heard]
-        return {lr: FieldReadings(fields, references, [read[cut][lr] for cut in ids], ids) for lr in trained.heads}
+        return {
+            lr: FieldReadings(fields, references, [read[cut.id][lr] for cut in heard], heard) for lr in trained.heads
+        }
 
     def _test(self, one: _Learned, corpus: Corpus, device: torch.device, precision: str) -> FieldReadings:
         # The other heads never see test, so nothing can be chosen by it.
@@ -304,8 +309,10 @@ class FieldTask:
             others |= {f"error_{name}": counted_interval([error], share, seed=seed) for name, error in own}
         cuts = [cut for each in readings for cut in each.cuts]
         wrong_C, cuts_C = np.concatenate(errors).T
-        judged = judged_cuts(cuts, wrong_C, cuts_C, [len(each) for each in errors])
-        return replace(counted_interval(errors, share, seed=seed), others=others, judged=judged)
+        judged = judged_cuts([cut.id for cut in cuts], wrong_C, cuts_C, [len(each) for each in errors])
+        said, read = ([_said(one) for each in readings for one in getattr(each, side)] for side in SIDES)
+        texts = cut_texts(cuts, said, read)
+        return replace(counted_interval(errors, share, seed=seed), others=others, judged=judged, texts=texts)
 
     def _choices(self, one: _Learned, prefix: str) -> dict[str, float]:
         at = {f"{prefix}at_lr_{lr:g}": float(share(readings.errors.sum(0))) for lr, readings in one.dev.items()}
@@ -328,6 +335,13 @@ class FieldTask:
             width=head.width,
         )
         return ChosenHead(config, head, tuned)
+
+
+def _said(values: Values) -> list[str]:
+    """The fields that are there as texts such as `action=deactivate`; of a label alone its value."""
+    if set(values) == {"label"}:
+        return [values["label"]]
+    return [f"{name}={value}" for name, value in values.items() if value != ABSENT]
 
 
 def _fields(config: FieldHeadConfig) -> Fields:

@@ -13,6 +13,7 @@ from lhotse.utils import fastcopy
 from raysearch.corpora.corpus import Corpus
 from raysearch.errors import InputError
 from raysearch.evidence.kept import FILE, agreeing, read_evidence
+from raysearch.evidence.texts import read_texts
 from raysearch.tasks.fields.classification import Classification
 from raysearch.tasks.fields.fields import UNKNOWN, Fields
 from raysearch.tasks.fields.head import AttentionHead, FieldLearner, StatisticsHead
@@ -64,6 +65,9 @@ def test_classes_that_frames_spell_then_no_error(tmp_path, encoder, pooling):
     confusion = json.loads((tmp_path / "head-classification" / "confusion.json").read_text())
     assert np.array(confusion["counts"]).trace() == 10
     assert (tmp_path / "classification.png").stat().st_size > 1000
+    texts = read_texts(tmp_path / "texts.json.gz")["test/error"]
+    assert texts.references == texts.hypotheses
+    assert set(texts.references) <= set(PHONES)
 
 
 def test_slots_that_frames_spell_then_all_read(tmp_path, encoder):
