@@ -37,6 +37,7 @@ def search(
     spec = spec_of(spec, name)
     folder = place(storage, spec.name)
     # Loading Ray takes seconds: a fault of the document is told before.
+    from raysearch.planning.foreseen import foresee
     from raysearch.search.run import start_search
 
     start_search(
@@ -46,6 +47,7 @@ def search(
         tracking=tracking_or_default(tracking) or "",
         address=address,
         say=aloud(say),
+        foresee=foresee,
     )
     return Search(spec.name, folder)
 
@@ -64,9 +66,10 @@ def resume(
     """
     found = open_search(name, storage=storage)
     # Loading Ray takes seconds: a name that does not exist is told before.
+    from raysearch.planning.foreseen import foresee
     from raysearch.search.run import resume_search
 
-    resume_search(found.folder, trials=trials, address=address, say=aloud(say))
+    resume_search(found.folder, trials=trials, address=address, say=aloud(say), foresee=foresee)
     return found
 
 

@@ -19,6 +19,7 @@ from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.lease import living_driver
+from raysearch.storage.stage import read_stage
 from raysearch.tracking.state import SearchState
 
 _NOWHERE = (100.0, 100.0)
@@ -82,7 +83,7 @@ def read_state(folder: SearchFolder) -> SearchState:
         folder=folder.path,
         curves=folder.curve,
         importances=study.importances,
-        finished=ended >= _asked(folder, study),
+        finished=ended >= _asked(folder, study) or (standing.state == "done" and bool(standing.reason)),
         abandoned=standing.state if standing.state in ("interrupted", "failed") else "",
     )
 
@@ -153,9 +154,15 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
     study, spec = _study(folder), folder.spec()
     if study is None:
         document = build_document(folder.name, spec.objectives, [], _NOWHERE)
-        return search_status(document, spec, spec.search.trials, standing_of(folder))
+        return search_status(document, spec, spec.search.trials, standing_of(folder), _spent(folder))
     document, asked = _document(folder, study, study.records()), _asked(folder, study)
-    return search_status(document, spec, asked, stands(folder, study, document, asked))
+    return search_status(document, spec, asked, stands(folder, study, document, asked), _spent(folder))
+
+
+def _spent(folder: SearchFolder) -> Mapping[str, float]:
+    """What the search has spent of a budget, by unit."""
+    stage = read_stage(folder.path)
+    return stage.spent if stage else {}
 
 
 def standing_of(folder: SearchFolder) -> Standing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -34,6 +35,8 @@ from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, taken
+from raysearch.search.timing.deadlines import Deadlines
+from raysearch.search.timing.foreseeing import Foresee, budget_of, foresight_of
 from raysearch.search.watching.following import end_mirror, start_mirror
 from raysearch.search.watching.progress import make_progress
 from raysearch.search.watching.status import refuse_empty
@@ -58,9 +61,18 @@ REFERENCE_DRAWS = 256
 
 
 def start_search(
-    spec: Spec, folder: SearchFolder, *, study_url: str, tracking: str, address: str | None, say: Callable[[str], None]
+    spec: Spec,
+    folder: SearchFolder,
+    *,
+    study_url: str,
+    tracking: str,
+    address: str | None,
+    say: Callable[[str], None],
+    foresee: Foresee | None = None,
 ) -> SearchDocument:
     """Runs a new search to its end. Returns its trials and front.
+
+    `foresee` plans the lengths of trials where a budget or a timeout asks for them.
 
     Raises: InputError if the name is taken; WorkError if it cannot go on.
     """
@@ -80,7 +92,7 @@ def start_search(
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
     with told_how_to_go_on(folder):
-        return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
+        return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say, foresee=foresee)
 
 
 def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
@@ -131,7 +143,12 @@ def _used(spec: Spec, folder: SearchFolder) -> InputError:
 
 
 def resume_search(
-    folder: SearchFolder, *, trials: int | None, address: str | None, say: Callable[[str], None]
+    folder: SearchFolder,
+    *,
+    trials: int | None,
+    address: str | None,
+    say: Callable[[str], None],
+    foresee: Foresee | None = None,
 ) -> SearchDocument:
     """Finishes an interrupted search, or extends it to more trials. Returns its trials and front."""
     folder.fetch()
@@ -144,12 +161,20 @@ def resume_search(
         asked = spec.search.trials
     corpus = checked_corpus(spec, folder, say)
     with told_how_to_go_on(folder):
-        return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
+        return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say, foresee=foresee)
 
 
 def _run(
-    spec: Spec, folder: SearchFolder, corpus: Corpus, *, trials: int, address: str | None, say: Callable[[str], None]
+    spec: Spec,
+    folder: SearchFolder,
+    corpus: Corpus,
+    *,
+    trials: int,
+    address: str | None,
+    say: Callable[[str], None],
+    foresee: Foresee | None,
 ) -> SearchDocument:
+    began_s = time.monotonic()
     # The lease keeps a second driver from writing the study at the same time.
     mirror, replica = None, Replica(folder)
     replica.begin()
@@ -161,7 +186,9 @@ def _run(
             Study.of(folder)  # a search in another folder may have taken the name while the corpus was read
         with Watcher(folder).ending() as watcher:
             with connected(address) as own, watcher.following(board_of(str(folder.path), folder.uri).read):
-                setup = _with_teacher(_lane_setup(spec, folder, own, say), folder, spec, corpus, say, watcher)
+                setup = _lane_setup(spec, folder, own, say)
+                budget = budget_of(spec, setup, began_s, watcher)
+                setup = _with_teacher(setup, folder, spec, corpus, say, watcher)
                 teacher = read_config(Path(setup.teacher) / "config.json")
                 study = _study(spec, folder, teacher, Path(setup.teacher))
                 study.guard = partial(_guard, lease, replica)
@@ -169,7 +196,11 @@ def _run(
                 study.note("trials", max(trials, sum(record.state != "infeasible" for record in study.records())))
                 mirror = start_mirror(folder)
                 _train_shared(setup, spec, say, watcher)
-                searcher = Searcher(spec, study, teacher, trials=trials, say=say)
+                foreseen = partial(foresee, spec, teacher, corpus, setup) if foresee else None
+                deadlines = Deadlines(spec, budget, foresight_of(spec, teacher, foreseen, say, watcher))
+                searcher = Searcher(spec, study, teacher, trials=trials, say=say, deadlines=deadlines)
+                if promise := deadlines.promise():
+                    say(promise)
                 watcher.enter("trials")
                 with make_progress(spec, study, trials, say) as progress:
                     tick = partial(watcher.tick, progress.show)
@@ -178,7 +209,9 @@ def _run(
             folder.fetch_light_of_trials()  # at a URI, the last trials have been written since the last beat
             document = read_document(folder)
             unfinished = [trial.number for trial in document.trials if trial.state == "running"]
-            if unfinished:
+            if unfinished and searcher.ended_by:
+                say(f"trials {unfinished} keep their checkpoints, from which they go on once there is more to spend")
+            elif unfinished:
                 why = " by a full disk" if is_full(folder.path) else ""
                 raise WorkError(f"trials {unfinished} were interrupted{why}; continue with: {folder.resume_command}")
             write_front(document, folder)

@@ -29,8 +29,11 @@ from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import ETA, ETA_UNTRAINED, keeps_going
-from raysearch.search.study import Study
+from raysearch.search.study import ENDED_BY, Study
 from raysearch.search.surrogate import Observation, Surrogate
+from raysearch.search.timing.deadlines import LATE, Deadlines
+from raysearch.search.timing.foresight import Foresight
+from raysearch.spec.budget import ENDLESS
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config, has_setting
 
@@ -40,6 +43,8 @@ START_TRIALS = 6
 MAX_LOST = 5
 """Attempts at a trial whose workers keep vanishing, before it counts as failed."""
 BATCH, ACCUMULATE = "training.batch_s", "training.accumulate"
+MAX_LATE = 32
+"""So many refusals as late while one trial is looked for end a search."""
 MAX_REFUSED = 300
 """Suggestions in a row that may be over budget or known already, before the space counts as used up."""
 
@@ -56,8 +61,11 @@ class Searcher:
         trials: int,
         say: Callable[[str], None],
         costs: Costs | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
-        """`trials`: how many to run in all. `costs`: costs of the same spec and teacher, known from another search."""
+        """`trials`: how many to run in all. `costs`: costs of the same spec and teacher, known from another search.
+        `deadlines`: what time allows; by default what the MACs of trials that have ended tell of a timeout.
+        """
         self.spec = spec
         self.study = study
         self.trials = trials
@@ -72,7 +80,12 @@ class Searcher:
         self._launched = sum(r.state != "infeasible" for r in study.records())
         self._costs = costs or Costs(spec, teacher)
         self._surrogate = Surrogate(self.space)
+        self._deadlines = deadlines or Deadlines(spec, None, Foresight(spec, self._macs, trusted=False))
         self._halted = ""
+        self.ended_by = ""
+        """Why the search has ended before it has run all trials that were asked for. Empty if it has not."""
+        if study.about.get(ENDED_BY):
+            study.note(ENDED_BY, "")  # an earlier driver ended it, and this one goes on
 
     def suggest(self) -> Suggestion | None:
         """The next trial to run. Interrupted trials come first, under their old number.
@@ -81,12 +94,18 @@ class Searcher:
         """
         if self._halted:
             raise WorkError(self._halted)
+        self._look_ahead()
         if self._again:
             number, config = self._again.popleft()
-            return self._launch(number, config)
-        if self._launched >= self.trials:
+            if not self._deadlines.late(config, self._spent_s(number)):
+                return self._launch(number, config)
+            # It keeps its checkpoint, and a search that is resumed with more to spend goes on with it.
+            self._end(f"trial {number} would not end within the budget")
+            return self.suggest()
+        if self.ended_by or self._launched >= self.trials:
             return None
         cause: str | None = None
+        late = 0
         for _ in range(MAX_REFUSED):
             number, config, cause = self._ask()
             if cause is None:
@@ -94,10 +113,35 @@ class Searcher:
                 self._known[_identity(config)] = number
                 return self._launch(number, config)
             self.study.end(number, "infeasible", error=cause, cause="infeasible")
+            late += cause.startswith(LATE)
+            if late >= MAX_LATE:
+                self._end("no other trial would end within the budget")
+                return None
+        if self.trials == ENDLESS:
+            self._end(f"the space is used up: {MAX_REFUSED} suggestions in a row were refused (the last: {cause})")
+            return None
         raise WorkError(
             f"{MAX_REFUSED} suggestions in a row were refused (the last: {cause}): the space "
             f"holds no more than {self._launched} feasible trials near what was asked; all finished trials are kept"
         )
+
+    def _look_ahead(self) -> None:
+        """Ends the search if not even a short trial would end within its budget."""
+        if self._deadlines:
+            self._deadlines.foresight.learn(self.study.trials())
+            if self._launched < self.trials and (reason := self._deadlines.no_more()):
+                self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        """Ends the search before all trials have run. The first reason is kept, and told once."""
+        if not self.ended_by:
+            budget = self._deadlines.budget
+            self.ended_by = f"{reason} ({budget})" if budget else reason
+            self.study.note(ENDED_BY, self.ended_by)
+            self._say(f"the search ends: {self.ended_by}")
+
+    def _spent_s(self, number: int) -> float:
+        return self.study.record(number).metrics.get("cost/seconds", 0.0)
 
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
         """Keeps a rung's metrics. Returns whether the trial goes on.
@@ -143,6 +187,8 @@ class Searcher:
             self._say(f"trial {number} ran out of memory; runs again with {_settings(halved)}")
             self.study.override(number, halved)
             self._again.append(again)
+        elif cause == "timeout" and (budget := self._deadlines.budget) and budget.left_s == 0:
+            self._end("the budget is spent")
         elif cause == "disk":
             self._halted = f"trial {number}: {error}; free some space, then: raysearch resume {self.spec.name}"
         else:
@@ -159,8 +205,8 @@ class Searcher:
 
     def _launch(self, number: int, config: Config) -> Suggestion:
         record = self.study.record(number)
-        seed = derived_seed(self.spec.search.seed, number)
-        return Suggestion(number, config, seed, record.overrides, record.metrics.get("cost/seconds", 0.0))
+        seed, spent_s = derived_seed(self.spec.search.seed, number), self._spent_s(number)
+        return Suggestion(number, config, seed, record.overrides, spent_s, self._deadlines.limit_s(config, spent_s))
 
     def _ask(self) -> tuple[int, Config, str | None]:
         """A new trial of the study, its configuration, and the reason why it cannot be run, or None if it can."""
@@ -223,9 +269,9 @@ class Searcher:
         self.study.set_cost(number, cost)
         if _identity(config) in self._known:
             return f"same settings as trial {self._known[_identity(config)]}"
-        return self._over_budget(cost)
+        return self._over_limit(cost) or self._deadlines.refusal(config) or None
 
-    def _over_budget(self, cost: Cost) -> str | None:
+    def _over_limit(self, cost: Cost) -> str | None:
         limits = self.spec.constraints
         if limits.macs_g is not None and cost.macs_g > limits.macs_g:
             return f"{cost.macs_g:.1f} GMAC; at most {limits.macs_g:g}"
@@ -235,7 +281,8 @@ class Searcher:
 
     def _feasible(self, config: Config) -> bool:
         try:
-            return _identity(config) not in self._known and self._over_budget(self._costs(config)) is None
+            within = self._over_limit(self._costs(config)) is None
+            return within and _identity(config) not in self._known and not self._deadlines.refusal(config)
         except InputError:
             return False
 

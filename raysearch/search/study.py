@@ -29,6 +29,8 @@ from raysearch.storage.studies import open_storage, owns
 if TYPE_CHECKING:
     from raysearch.spec.space import Config, Space
 
+ENDED_BY = "ended_by"
+"""What a study knows by this name is why its search ended before all trials that were asked for had run."""
 FEWEST_JUDGED = 8
 """Least complete trials with which the importance of a setting means anything."""
 # Optuna's samplers learn nothing from trials in state FAIL, and should not from those that were refused or that broke.

@@ -19,6 +19,8 @@ from raysearch.files.digest import document_digest
 from raysearch.methods.needs import has_rung_zero, shares_one
 from raysearch.methods.table import load_method
 from raysearch.settings import Count, Seed, Settings, Updates
+from raysearch.spec.budget import ENDLESS, BudgetSettings
+from raysearch.spec.ending import TimeoutSettings
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
@@ -28,6 +30,9 @@ ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
 LATER_OF_TASKS = {"mask_time": 0, "mask_channels": 0, "dropout": 0, "layer_drop": 0, "frozen": 0, "segments": 0}
 """Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
 they are no part of a digest, and documents from before keep theirs."""
+
+LATER_OF_SEARCH = ("budget", "timeout")
+"""Settings of the search that documents have got since. Left out, they are no part of a digest either."""
 
 LATER_GROUPS = ("supernet",)
 """Groups of settings that documents have got since. Empty, they are no part of a digest either."""
@@ -63,7 +68,13 @@ class SearchSettings(Settings):
     of trials, and says which and why.
     """
     trials: Count = 24
-    """Number of configurations to run. One that is over a limit or already known costs nothing and does not count."""
+    """Number of configurations to run. One that is over a limit or already known costs nothing and does not count. With
+    a `budget` and without this key they are as many as the budget pays for.
+    """
+    budget: BudgetSettings | None = None
+    """What the search may spend. No trial is started that is not expected to end within it."""
+    timeout: TimeoutSettings | None = None
+    """When a trial has taken too long. It ends with its checkpoint kept, and has failed by the cause `timeout`."""
     scheduler: Literal["fifo", "pareto-asha"] = "fifo"
     """Who stops trials. `fifo` runs every trial to its budget; `pareto-asha` stops dominated trials at rungs."""
     seed: Seed = 0
@@ -86,6 +97,13 @@ class SearchSettings(Settings):
     """
     start: list[dict[str, Value]] = Field([], max_length=10_000)
     """Configurations to try first, as dotted keys. Keys that one of them leaves out are drawn."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_are_paid_for(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("budget") and given.get("trials") is None:
+            return {**given, "trials": ENDLESS}
+        return given
 
     @field_validator("rungs")
     @classmethod
@@ -272,6 +290,9 @@ class Spec(Settings):
             for key, off in LATER_OF_TASKS.items():
                 if task.get(key) == off:
                     del task[key]
+        for key in LATER_OF_SEARCH:
+            if document["search"][key] is None:
+                del document["search"][key]
         for group in LATER_GROUPS:
             if not document[group]:
                 del document[group]

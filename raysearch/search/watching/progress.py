@@ -18,6 +18,7 @@ from raysearch.front.objective import axes
 from raysearch.front.trials import TrialRecord
 from raysearch.search.study import Study
 from raysearch.search.watching.works import WorkLines, Works, bars
+from raysearch.spec.budget import ENDLESS
 from raysearch.spec.document import Spec
 from raysearch.targets.settings import POINTS_PER_CLUSTER
 
@@ -124,10 +125,11 @@ class Lines:
         ended = _ended(records)
         # A search that is resumed with fewer trials than it has keeps them all.
         asked = max(ended, self._trials)
-        line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {ended}/{asked} trials"
+        counted = f"{ended} trials" if asked == ENDLESS else f"{ended}/{asked} trials"
+        line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {counted}"
         # A resumed search has trials that an earlier driver ended: they say nothing about the pace of this one.
         ended_here = ended - self._ended_before
-        if ended_here and ended < self._trials:
+        if ended_here and ended < self._trials < ENDLESS:
             left_s = (self._clock() - self._began_s) / ended_here * (self._trials - ended)
             line += f"  ~{left_s / 60:.0f} min left"
         return line
