@@ -27,6 +27,7 @@ from raysearch.front.trials import Cost, TrialRecord
 from raysearch.lanes.source import Suggestion
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
+from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import ETA, ETA_UNTRAINED, keeps_going
 from raysearch.search.study import ENDED_BY, Study
@@ -75,9 +76,10 @@ class Searcher:
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
-        self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
+        counted = [record for record in study.records() if record.state != "infeasible" and record.repeats is None]
+        self._known = {_identity(record.config): record.number for record in counted}
         # Refused suggestions cost nothing, and do not count as trials.
-        self._launched = sum(r.state != "infeasible" for r in study.records())
+        self._launched = len(counted)
         self._costs = costs or Costs(spec, teacher)
         self._surrogate = Surrogate(self.space)
         self._deadlines = deadlines or Deadlines(spec, None, Foresight(spec, self._macs, trusted=False))
@@ -102,8 +104,10 @@ class Searcher:
             # It keeps its checkpoint, and a search that is resumed with more to spend goes on with it.
             self._end(f"trial {number} would not end within the budget")
             return self.suggest()
+        if not self.ended_by and self._keeps_for_repeats():
+            self._end("what is left is for running the front again")
         if self.ended_by or self._launched >= self.trials:
-            return None
+            return self._repeat()
         cause: str | None = None
         late = 0
         for _ in range(MAX_REFUSED):
@@ -126,17 +130,40 @@ class Searcher:
         )
 
     def _look_ahead(self) -> None:
-        """Ends the search if not even a short trial would end within its budget."""
+        """Ends the search if not even a short trial would end within its budget, or its front stands still."""
         if self._deadlines:
             self._deadlines.foresight.learn(self.study.trials())
             if self._launched < self.trials and (reason := self._deadlines.no_more()):
                 self._end(reason)
+        if not self.ended_by and self._launched < self.trials and (reason := self._stands_still()):
+            self._end(reason)
+
+    def _keeps_for_repeats(self) -> bool:
+        """Whether what is left of the budget is only enough for running the front again."""
+        repeats, budget = self.spec.search.repeats, self._deadlines.budget
+        if repeats is None or budget is None:
+            return False
+        left = repeats_left(self.study.records(), self.spec.objectives, repeats.seeds)
+        each_s = [self._deadlines.foresight.seconds(dict(record.config)) or 0.0 for record in left]
+        return bool(left) and budget.left_s <= sum(each_s) / self.spec.workers.lanes + max(each_s)
+
+    def _repeat(self) -> Suggestion | None:
+        """A member of the front again, under another seed. None if that is not asked for, or done."""
+        repeats = self.spec.search.repeats
+        if repeats is None:
+            return None
+        again = next_repeat(self.study.records(), self.spec.objectives, repeats.seeds)
+        if again is None or self._deadlines.late(dict(again.config)):
+            return None
+        sampler = make_sampler("random", self.spec.search.seed, self.study.asked)
+        number = self.study.repeat(again, self.space, sampler)
+        return self._launch(number, dict(again.config))
 
     def _end(self, reason: str) -> None:
         """Ends the search before all trials have run. The first reason is kept, and told once."""
         if not self.ended_by:
             budget = self._deadlines.budget
-            self.ended_by = f"{reason} ({budget})" if budget else reason
+            self.ended_by = f"{reason} ({budget})" if budget and budget.left_s else reason
             self.study.note(ENDED_BY, self.ended_by)
             self._say(f"the search ends: {self.ended_by}")
 
@@ -151,7 +178,7 @@ class Searcher:
         """
         others = self._at_rung(updates, number)
         self.study.report(number, updates, metrics)
-        if self.spec.search.scheduler == "fifo":
+        if self.spec.search.scheduler == "fifo" or self.study.record(number).repeats is not None:
             return True
         point = self._point(self.study.record(number), metrics)
         # Without an error at this rung there is nothing to compare: a pruned student has none before it is sliced.
@@ -211,9 +238,12 @@ class Searcher:
     def _ask(self) -> tuple[int, Config, str | None]:
         """A new trial of the study, its configuration, and the reason why it cannot be run, or None if it can."""
         sampler = make_sampler(self._sampler, self.spec.search.seed, self.study.asked)
+        self._gain: float | None = None
         known = self._start() or (self._proposal(self.study.asked) if self._sampler == "ehvi" else None)
         with self.study.together():
             number, config = self.study.ask(self.space, sampler, known)
+            if self.spec.search.stop and self._gain is not None:
+                self.study.set_gain(number, self._gain)
             return number, config, self._refusal(number, config)
 
     def _start(self) -> Config | None:
@@ -235,18 +265,40 @@ class Searcher:
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
                 found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
-        return found or stratified(self.space, self._macs, self._feasible, seed)
+        if found is None:
+            return stratified(self.space, self._macs, self._feasible, seed)
+        self._gain = found.gain
+        return found.config
+
+    def _stands_still(self) -> str:
+        """Why the front is taken to stand still: what the last suggestions promised. Empty if it moves, or may."""
+        stop = self.spec.search.stop
+        gains = self.study.gains()[-stop.suggestions :] if stop else []
+        if stop is None or len(gains) < stop.suggestions:
+            return ""
+        if any(gain is None or gain >= stop.gain for gain in gains):
+            return ""
+        most = max(gain for gain in gains if gain is not None)
+        return (
+            f"the front stands still: each of the last {stop.suggestions} suggestions was expected to add less than "
+            f"{stop.gain:.2%} to the hypervolume, at most {most:.2%}"
+        )
 
     def _observations(self) -> list[Observation]:
         """What the surrogate may learn from, as ln MACs and ln errors."""
-        seen = []
-        for record, rungs in self.study.trials():
+        seen, trials = [], self.study.trials()
+        means = {record.number: record for record in over_seeds([record for record, _ in trials])}
+        for record, rungs in trials:
+            if record.repeats is not None:
+                continue  # the trial that it repeats has the mean
             # A trial that failed for another reason, such as lost workers, says nothing about its configuration.
             if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
             config = dict(record.config)
             share = partial(self.spec.share, record.method)
             errors = {share(updates): self._point(record, metrics)[1] for updates, metrics in rungs.items()}
+            if record.state == "complete" and errors:
+                errors[max(errors)] = self._point(record, means[record.number].metrics)[1]
             # An error of zero has no logarithm.
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.

@@ -20,7 +20,8 @@ from raysearch.methods.needs import has_rung_zero, shares_one
 from raysearch.methods.table import load_method
 from raysearch.settings import Count, Seed, Settings, Updates
 from raysearch.spec.budget import ENDLESS, BudgetSettings
-from raysearch.spec.ending import TimeoutSettings
+from raysearch.spec.ending import RepeatSettings, StopSettings, TimeoutSettings
+from raysearch.spec.notices import NoticeSettings
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
@@ -31,7 +32,7 @@ LATER_OF_TASKS = {"mask_time": 0, "mask_channels": 0, "dropout": 0, "layer_drop"
 """Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
 they are no part of a digest, and documents from before keep theirs."""
 
-LATER_OF_SEARCH = ("budget", "timeout")
+LATER_OF_SEARCH = ("budget", "stop", "repeats", "timeout")
 """Settings of the search that documents have got since. Left out, they are no part of a digest either."""
 
 LATER_GROUPS = ("supernet",)
@@ -73,6 +74,11 @@ class SearchSettings(Settings):
     """
     budget: BudgetSettings | None = None
     """What the search may spend. No trial is started that is not expected to end within it."""
+    stop: StopSettings | None = None
+    """When the search ends because its front stands still. `{}` takes the defaults. It needs the sampler `ehvi`."""
+    repeats: RepeatSettings | None = None
+    """How often members of the front run again, under other seeds, at the end and beside `trials`. Front, intervals,
+    `pick` and the model of the error then take means over the seeds. `{}` takes the defaults."""
     timeout: TimeoutSettings | None = None
     """When a trial has taken too long. It ends with its checkpoint kept, and has failed by the cause `timeout`."""
     scheduler: Literal["fifo", "pareto-asha"] = "fifo"
@@ -104,6 +110,12 @@ class SearchSettings(Settings):
         if isinstance(given, dict) and given.get("budget") and given.get("trials") is None:
             return {**given, "trials": ENDLESS}
         return given
+
+    @model_validator(mode="after")
+    def _model_for_stop(self) -> SearchSettings:
+        if self.stop and self.sampler not in ("auto", "ehvi"):
+            raise ValueError(f"stop: with sampler {self.sampler}; expected sampler ehvi or auto, which knows the gain")
+        return self
 
     @field_validator("rungs")
     @classmethod
@@ -168,6 +180,8 @@ class Spec(Settings):
     """How many trials there are, how long each is, and who suggests and stops them."""
     workers: WorkerSettings = WorkerSettings()
     """What trials run on."""
+    notices: NoticeSettings | None = None
+    """Who is told how the search goes. `{}` takes the defaults."""
     student: dict[str, Any] = {}
     """Fixed settings of the student, for every trial."""
     targets: dict[str, Any] = {}
@@ -283,8 +297,8 @@ class Spec(Settings):
 
     @property
     def digest(self) -> str:
-        """Digest of all but name, workers and what is kept. Two searches with the same digest ask the same question."""
-        exclude: Any = {"name": True, "workers": True, "search": {"keep_features_gb"}}
+        """Digest of all but name, workers, notices and what is kept. Searches with one digest ask the same question."""
+        exclude: Any = {"name": True, "workers": True, "notices": True, "search": {"keep_features_gb"}}
         document = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         for task in document["task"] if isinstance(document["task"], list) else [document["task"]]:
             for key, off in LATER_OF_TASKS.items():

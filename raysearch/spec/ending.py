@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from raysearch.settings import Settings
+
+
+class StopSettings(Settings):
+    """When the front counts as standing still, by the surrogate's own word, so that a search is not worth its time."""
+
+    gain: float = Field(0.005, gt=0, lt=1)
+    """Share of the hypervolume by which no candidate is expected to make it grow."""
+    suggestions: int = Field(4, ge=1, le=1_000)
+    """So many suggestions in a row must promise less than `gain`."""
+
+
+class RepeatSettings(Settings):
+    """How often the members of the front run, each time under another seed, once no other trial is to begin."""
+
+    seeds: int = Field(3, ge=2, le=100)
+    """Runs of each member, the first one included."""
+    of: Literal["front"] = "front"
+    """Which trials are repeated."""
 
 
 class TimeoutSettings(Settings):

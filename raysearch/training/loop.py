@@ -81,13 +81,13 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
                     curve.append(trainer.step, trainer.seconds, metrics)
             if saving and rank() == 0:
                 trainer.save()
-        if trainer.step in run.rungs:
-            yield _report(run, trainer, metrics, recipe)
-        elif (saving or trainer.step % every == 0) and as_first(is_over()):
-            # All processes end at the same update: one that went on would wait for the others for ever.
+        # All processes end at the same update: one that went on would wait for the others for ever.
+        if (saving or trainer.step % every == 0) and as_first(is_over()):
             if not saving and rank() == 0:
                 trainer.save()
             raise OverTimeError(f"its time was over at update {trainer.step} of {run.budget}; its checkpoint is kept")
+        if trainer.step in run.rungs:
+            yield _report(run, trainer, metrics, recipe)
         if saving:
             meter.restart()  # time spent on saving and judging is no time of training
 

@@ -21,6 +21,8 @@ LOOKED_AT = 64
 """Configurations by which the lengths of trials are known."""
 MARGIN = 2.0
 """No trial is taken to last longer than so many times the longest of those."""
+START_S = 20.0
+"""Seconds in which lanes start, before their first trial. No trial is charged for them, but a budget is."""
 LEAST_TIMEOUT_S = 60.0
 """Least seconds that a trial may take where its limit is a multiple of its forecast."""
 
@@ -52,7 +54,7 @@ class Deadlines:
         if each[0] > left_s:
             key = f"search.budget.{self.budget.settings.key}: {self.budget}"
             raise InputError(f"{key}; expected more: the shortest trial takes {duration(each[0])}")
-        trials = lanes * max(1, int(left_s / float(np.mean(each))))
+        trials = lanes * max(1, int((left_s - START_S) / float(np.mean(each))))
         return (
             f"{line}: about {counted(trials, 'trial')} of {duration(each[len(each) // 2])} "
             f"({duration(each[0])} to {duration(each[-1])})"
@@ -84,6 +86,8 @@ class Deadlines:
 
     def late(self, config: Config, spent_s: float = 0.0) -> str:
         """Why a trial that has had some seconds already would not end within the budget. Empty if it would."""
+        if self.budget is not None and self.budget.left_s == 0:
+            return LATE
         if self.budget is None or (expected_s := self.foresight.seconds(config)) is None:
             return ""
         if expected_s - spent_s <= self.budget.left_s:

@@ -16,6 +16,7 @@ from rich.table import Table
 from raysearch.front.document import document as build_document
 from raysearch.front.objective import axes
 from raysearch.front.trials import TrialRecord
+from raysearch.search.repeats import over_seeds
 from raysearch.search.study import Study
 from raysearch.search.watching.works import WorkLines, Works, bars
 from raysearch.spec.budget import ENDLESS
@@ -104,7 +105,8 @@ class Lines:
 
     def _event(self, event: str, record: TrialRecord) -> str:
         if event == "start":
-            return f"starts  {record.cost.macs_g:7.1f} GMAC  {_settings(record)}"
+            again = "" if record.repeats is None else f"trial {record.repeats} again: "
+            return f"starts  {again}{record.cost.macs_g:7.1f} GMAC  {_settings(record)}"
         if record.state == "failed":
             return f"failed ({record.cause}): {_last_line(record.error)}"
         if event == "end" and record.state == "running":
@@ -119,7 +121,7 @@ class Lines:
         return "" if measured is None else f"{self._error} {measured:5.1f} %"
 
     def _summary(self) -> str:
-        records = self._study.records()
+        records = over_seeds(self._study.records())
         reference = self._study.about["reference_point"]
         found = build_document(self._spec.name, self._spec.objectives, records, reference)
         ended = _ended(records)
@@ -188,7 +190,7 @@ class LiveTable(Lines):
 
 
 def _ended(records: list[TrialRecord]) -> int:
-    return sum(record.state not in ("running", "infeasible") for record in records)
+    return sum(record.state not in ("running", "infeasible") and record.repeats is None for record in records)
 
 
 def _settings(record: TrialRecord) -> str:

@@ -39,9 +39,10 @@ def search_status(
         state = "interrupted" if trial.state == "running" and standing.state != "running" else trial.state
         states[state] = states.get(state, 0) + 1
     ended = [trial for trial in document.trials if trial.state != "running" and not trial.refused]
+    of_asked = [trial for trial in ended if trial.repeats is None]
     spent_s = sum(_spent_s(trial) for trial in document.trials)
     budget = _budget(spec, spent, document.hypervolume)
-    left_s = _left_s(document.trials, ended, asked, spec.workers.lanes)
+    left_s = _left_s(document.trials, of_asked, asked, spec.workers.lanes)
     if budget and budget["left_seconds"] is not None:
         left_s = min(left_s or inf, budget["left_seconds"])
     return {
@@ -85,6 +86,9 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
         lines.append(_budget_line(status["budget"]))
     if status["left_seconds"]:
         lines.append(f"left: about {duration(status['left_seconds'])}")
+    for one in status.get("changes", ()):
+        what = ", ".join(f"{key}: {change}" for key, change in one["changes"].items())
+        lines.append(f"from trial {one['trial']} on: {what}")
     lines += ["front:", *(f"  {_point(point)}" for point in status["front"])]
     steps = status["hypervolume_history"]
     lines += ["hypervolume:", *(f"  after {duration(at):>7}  {volume:.0f}" for at, volume in steps)]
