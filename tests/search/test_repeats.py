@@ -69,6 +69,6 @@ def test_search_runs_its_front_again_and_keeps_its_number_of_trials(start: Calla
     assert searcher.study.asked_for == 6
     found = document("tiny", OBJECTIVES, over_seeds(searcher.study.records()), [100.0, 100.0])
     assert {len(seeds[number]) for number in found.front} == {3}
-    assert all(len(runs) in (1, 3) for runs in seeds.values())
+    assert max(map(len, seeds.values())) == 3
     # A driver that comes later has nothing left to do.
     assert start(spec).suggest() is None

@@ -54,11 +54,12 @@ class Deadlines:
         if each[0] > left_s:
             key = f"search.budget.{self.budget.settings.key}: {self.budget}"
             raise InputError(f"{key}; expected more: the shortest trial takes {duration(each[0])}")
-        trials = lanes * max(1, int((left_s - START_S) / float(np.mean(each))))
-        return (
-            f"{line}: about {counted(trials, 'trial')} of {duration(each[len(each) // 2])} "
-            f"({duration(each[0])} to {duration(each[-1])})"
+        # Few if trials are as long as those drawn, many if short ones are preferred by as much as they are shorter.
+        few, many = (
+            lanes * max(1, int((left_s - START_S) / float(mean_s)))
+            for mean_s in (np.mean(each), 1 / np.mean([1 / seconds for seconds in each]))
         )
+        return f"{line}: about {few:,} to {many:,} trials of {duration(each[0])} to {duration(each[-1])}"
 
     def no_more(self) -> str:
         """Why not even a short trial may begin: the budget does not last for it. Empty if one may."""
