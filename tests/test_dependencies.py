@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("raysearch", "mlflow_server")
 # Imported in one place only, where its absence is one line that says what to install. faiss comes as several
 # distributions, for CPUs and for GPUs, so that no extra for users can name the right one.
-EXTRA = {"espeakng-loader": "synth", "faiss-cpu": "dev"}
+EXTRA = {"apprise": "notices", "espeakng-loader": "synth", "faiss-cpu": "dev"}
 # torch.onnx exports through it; nothing of ours imports it.
 IMPORTED_FOR_US = {"onnxscript"}
 

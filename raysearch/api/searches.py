@@ -11,6 +11,7 @@ from raysearch.api.search import Search
 if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
     from raysearch.spec.document import Spec
+    from raysearch.spec.overrides import Overrides
     from raysearch.storage.removal import Removed
 
 
@@ -32,11 +33,18 @@ def search(
     goes on; on a terminal, a live table shows the trials instead.
     Raises: InputError if the document is wrong or the name is taken; WorkError if it cannot go on.
     """
+    from raysearch.spec.notices import check_notices
     from raysearch.storage.folder import study_url
 
     spec = spec_of(spec, name)
     folder = place(storage, spec.name)
     # Loading Ray takes seconds: a fault of the document is told before.
+    check_notices(spec.notices)
+    if not folder.exists:
+        from raysearch.search.checks.possible import refuse_beforehand
+
+        refuse_beforehand(spec)
+    from raysearch.planning.foreseen import foresee
     from raysearch.search.run import start_search
 
     start_search(
@@ -46,6 +54,7 @@ def search(
         tracking=tracking_or_default(tracking) or "",
         address=address,
         say=aloud(say),
+        foresee=foresee,
     )
     return Search(spec.name, folder)
 
@@ -54,19 +63,23 @@ def resume(
     name: str,
     *,
     trials: int | None = None,
+    overrides: Overrides = (),
     storage: str | Path | None = None,
     address: str | None = None,
     say: Say = say,
 ) -> Search:
     """Finishes an interrupted search, or extends one to so many `trials`.
 
-    Raises: InputError if there is no such search; WorkError if it cannot go on.
+    `overrides` change its document, such as `["space.student.depth={int: [1, 8]}"]`: it may gain choices, ranges and
+    methods, and get another budget; its trials stay.
+    Raises: InputError if there is no such search, or a change loses a point of it; WorkError if it cannot go on.
     """
     found = open_search(name, storage=storage)
     # Loading Ray takes seconds: a name that does not exist is told before.
+    from raysearch.planning.foreseen import foresee
     from raysearch.search.run import resume_search
 
-    resume_search(found.folder, trials=trials, address=address, say=aloud(say))
+    resume_search(found.folder, trials=trials, overrides=overrides, address=address, say=aloud(say), foresee=foresee)
     return found
 
 

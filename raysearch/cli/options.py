@@ -18,6 +18,10 @@ Storage = Annotated[
 Tracking = Annotated[str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow to mirror to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the document.")]
+Widen = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Give it more choices, ranges or methods, or another budget."),
+]
 Wide = Annotated[bool, typer.Option("--wide", help="All columns, also where they do not fit the terminal.")]
 Trials = Annotated[int | None, typer.Option(min=1, help="Number of trials.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to use; without one, a Ray of its own here.")]

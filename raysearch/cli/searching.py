@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import raysearch
-from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, in_a_folder
+from raysearch.cli.options import Address, Json, Set, Storage, Tracking, Trials, Widen, in_a_folder
 from raysearch.cli.output import print_front, print_json, say
 from raysearch.errors import InputError, WorkError
 
@@ -33,10 +33,15 @@ def search(
 
 
 def resume(
-    name: str, trials: Trials = None, storage: Storage = None, address: Address = None, as_json: Json = False
+    name: str,
+    trials: Trials = None,
+    overrides: Widen = None,
+    storage: Storage = None,
+    address: Address = None,
+    as_json: Json = False,
 ) -> None:
-    """Finish an interrupted search, or extend it with --trials."""
-    found = raysearch.resume(name, trials=trials, storage=storage, address=address, say=say)
+    """Finish an interrupted search, or extend it with --trials, and widen its space with --set."""
+    found = raysearch.resume(name, trials=trials, overrides=overrides or (), storage=storage, address=address, say=say)
     print_front(found, as_json)
 
 

@@ -78,7 +78,8 @@ def reproduce(
 
     Raises: InputError if there is no such trial, it never reached a rung, or `out` is in use.
     """
-    record = find_trial(folder, number)
+    # Its own errors: on the front a trial that was repeated has the means over its seeds.
+    record = open_study(folder).record(find_trial(folder, number).number)
     if record.rung is None:
         raise InputError(f"{folder.name}: trial {number}: {record.state}, without a rung; expected one with results")
     if out.exists() and any(out.iterdir()):

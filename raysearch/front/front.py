@@ -204,10 +204,14 @@ def linear_hypervolume(points_PM: np.ndarray, reference_point: Sequence[float]) 
 
 
 def is_judged(record: TrialRecord, objectives: Sequence[str]) -> bool:
-    """Whether a trial can be compared: it is complete, every objective is a number, and no cost is zero or less."""
-    return record.state == "complete" and all(
-        isfinite(number) and (number > 0 or name not in COSTS)
-        for name, number in zip(objectives, _values(record, objectives), strict=True)
+    """Whether a trial can be compared: complete, no repeat, with objectives that are numbers and costs above 0."""
+    return (
+        record.state == "complete"
+        and record.repeats is None
+        and all(
+            isfinite(number) and (number > 0 or name not in COSTS)
+            for name, number in zip(objectives, _values(record, objectives), strict=True)
+        )
     )
 
 

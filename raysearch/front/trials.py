@@ -61,6 +61,8 @@ class TrialRecord(Outcome):
     """The last rung that the trial reached, in updates."""
     cause: str | None = None
     """Why the trial failed or was refused, in one word: lost, oom, nan, disk, user, input or infeasible."""
+    repeats: int | None = None
+    """Number of the trial whose settings this one runs again under another seed. The front holds that one."""
     overrides: dict[str, Any] = {}
     """Settings that a retry used in place of the configuration's own, such as half the batch after memory ran out."""
     started_s: float | None = None

@@ -7,13 +7,14 @@ anything that trains, and torch only where several workers train together.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray import tune
@@ -25,6 +26,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import full_disk
 from raysearch.lanes.mailbox import GO, Mailbox
 
+T = TypeVar("T")
 POLL_S = 2.0
 """Seconds after which a lane that waits for a report looks whether its workers still live."""
 
@@ -90,8 +92,8 @@ def _trainer(num_workers: int) -> type[DataParallelTrainer]:
     return trainer
 
 
-def run_alone(function: Callable[[dict[str, Any]], None], config: dict[str, Any], setup: LaneSetup) -> None:
-    """Runs a function in one process that has the CPUs and the GPU of a worker, until it returns.
+def run_alone(function: Callable[[dict[str, Any]], T], config: dict[str, Any], setup: LaneSetup) -> T:
+    """Runs a function in one process that has the CPUs and the GPU of a worker, and gives what it returns.
 
     It is a task of Ray: the workers of a lane would take four more processes with them.
     Raises: as `train_on_workers` does.
@@ -99,7 +101,8 @@ def run_alone(function: Callable[[dict[str, Any]], None], config: dict[str, Any]
     # With max_calls=1 the process ends, and gives back its memory, before the lanes begin.
     room = {"num_cpus": setup.cpus, "num_gpus": int(setup.use_gpu), "max_retries": 0, "max_calls": 1}
     try:
-        ray.get(ray.remote(**room)(function).remote(config))
+        returned: T = ray.get(ray.remote(**room)(function).remote(config))
+        return returned
     except RayError as err:
         raise _told([err.cause] if isinstance(err, RayTaskError) else [], err) from err
 
@@ -125,6 +128,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
 
     Its workers wait at each report for one message: GO if the trial goes on, or else the next order.
     """
+
+    _ends_s = math.inf
 
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
@@ -162,6 +167,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._patience_s = config["patience_s"]
+        self._ends_s = time.monotonic() + (config["hard_limit_s"] or math.inf)
         self._number = config["suggestion"]["number"]
         self._waiting = False
         self._request(config["suggestion"])
@@ -177,7 +183,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._answer = self._mailbox.get.remote("up")
 
     def _receive(self) -> dict[str, Any]:
-        deadline_s = time.monotonic() + self._patience_s
+        deadline_s = min(time.monotonic() + self._patience_s, self._ends_s)
         while time.monotonic() < deadline_s:
             ready, _ = ray.wait([self._answer], timeout=POLL_S)
             if ready:
@@ -192,6 +198,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
                     return {"cause": "disk", "error": full, "metrics": {}}
                 raise RuntimeError(f"the lane's workers ended: {self._ended}")
         # Tune replaces a lane that raises, and its workers with it.
+        if time.monotonic() >= self._ends_s:
+            raise RuntimeError(f"trial {self._number} took far longer than it may, and its workers do not end it")
         raise RuntimeError(f"no report for {self._patience_s:.0f} s: the lane's workers hang")
 
     def _keep_workers(self, setup: LaneSetup) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +29,9 @@ from raysearch.lanes.waiting import wait_for
 
 PATIENCE = 10
 """A lane's workers count as hung after so many times the longest time that was seen between two reports."""
+HARD_LIMIT, HARD_LIMIT_MORE_S = 1.5, 120.0
+"""A trial ends itself when its time is over, at its next line of the curve. Whoever does not, because it hangs or is
+being judged, is ended with its workers after so many times its limit and so many seconds more."""
 # Lanes only pass messages. They live on the head node, beside the driver, and take no CPU from the workers.
 LANE_RESOURCES = [{"node:__internal_head__": 0.001}]
 
@@ -76,6 +80,7 @@ class _Run:
         self._running: dict[str, Suggestion] = {}
         self._spoke_s: dict[int, float] = {}
         self._longest_s = 0.0
+        self._ends_s: dict[int, float] = {}
         self.over = False
         """Whether nobody waits any more: then nothing is suggested or taken in."""
 
@@ -94,7 +99,9 @@ class _Run:
         self._spoke_s[suggestion.number] = time.monotonic()
         self._heard("start", suggestion.number)
         patience_s = max(self._patience_s, PATIENCE * self._longest_s)
-        return {"suggestion": asdict(suggestion), "patience_s": patience_s}
+        hard_limit_s = _hard_limit_s(suggestion)
+        self._ends_s[suggestion.number] = time.monotonic() + (hard_limit_s or math.inf)
+        return {"suggestion": asdict(suggestion), "patience_s": patience_s, "hard_limit_s": hard_limit_s}
 
     def observe(self, result: dict[str, Any]) -> bool:
         if self.over:
@@ -115,6 +122,8 @@ class _Run:
         report = _unflatten(result) if result else {}
         if error and is_full(self._folder):
             self._source.fail(number, "disk", f"disk full while writing below {self._folder}")
+        elif error and time.monotonic() >= self._ends_s[number]:
+            self._source.fail(number, "timeout", "it took far longer than it may; its workers were ended")
         elif error:
             self._source.fail(number, "lost", "its workers were lost too often")
         elif report.get("cause"):
@@ -122,6 +131,13 @@ class _Run:
         elif report.get("final"):
             self._source.complete(number, report["step"], report["metrics"])
         self._heard("end", number)
+
+
+def _hard_limit_s(suggestion: Suggestion) -> float | None:
+    """Seconds after which a lane ends a trial whose workers do not. None without a limit."""
+    if suggestion.limit_s is None:
+        return None
+    return HARD_LIMIT * max(0.0, suggestion.limit_s - suggestion.spent_s) + HARD_LIMIT_MORE_S
 
 
 def _unflatten(result: dict[str, Any]) -> dict[str, Any]:

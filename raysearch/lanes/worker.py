@@ -33,6 +33,7 @@ from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
 from raysearch.teachers.store import prepare_teacher
 from raysearch.training.loop import DivergedError
+from raysearch.training.monitoring.limit import OverTimeError, limited
 from raysearch.training.report import Report
 
 
@@ -50,7 +51,10 @@ def serve_lane(config: dict[str, Any]) -> None:
         spent_s, began_s = order["spent_s"], time.monotonic()
         answer, owed = GO, True  # a report is owed from the order, or from GO, until it is sent
         try:
-            with board.posting(f"trial {order['number']}") if post.first else nullcontext():
+            with (
+                board.posting(f"trial {order['number']}") if post.first else nullcontext(),
+                limited(lambda: _is_over(order["limit_s"], spent_s + time.monotonic() - began_s)),  # noqa: B023
+            ):
                 for report in _reports(workplace, order, setup):
                     spent_s += time.monotonic() - began_s
                     metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
@@ -65,6 +69,10 @@ def serve_lane(config: dict[str, Any]) -> None:
             if owed:
                 post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
         order = post.receive() if answer == GO else answer
+
+
+def _is_over(limit_s: float | None, spent_s: float) -> bool:
+    return limit_s is not None and spent_s > limit_s
 
 
 def train_teacher(config: dict[str, Any]) -> None:
@@ -147,6 +155,8 @@ def _cause(err: Exception) -> str:
     """The kind of a failure in one word. The searcher decides by it whether, and how, the trial is tried again."""
     if isinstance(err, DivergedError):
         return "nan"
+    if isinstance(err, OverTimeError):
+        return "timeout"
     if isinstance(err, torch.OutOfMemoryError | MemoryError):
         return "oom"
     if full_disk(err):
@@ -158,6 +168,6 @@ def _last_words(err: Exception) -> str:
     """What is kept of an error: one line where the cause is known, else the traceback, which its user must debug."""
     if full := full_disk(err, "a checkpoint"):
         return full
-    if isinstance(err, InputError | DivergedError):
+    if isinstance(err, InputError | DivergedError | OverTimeError):
         return str(err)
     return "".join(traceback.format_exception(err)).replace(os.getcwd() + os.sep, "")

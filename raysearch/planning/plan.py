@@ -27,6 +27,7 @@ from raysearch.planning.wanted_heads import wanted_head
 from raysearch.planning.wanted_labels import asked_targets
 from raysearch.search.checks.possible import draw_feasible, refuse_impossible
 from raysearch.search.costs import Costs
+from raysearch.spec.budget import Held
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 from raysearch.targets.kept_features import features_bytes, kept_grid
@@ -209,6 +210,12 @@ def corpus_hours(spec: Spec, train: float | None, store: Store) -> Hours:
     return Hours(corpus.hours("train"), corpus.hours("dev"), corpus.hours("test"), "read")
 
 
+def ends_and_middle(students: Sequence[AnyConfig]) -> tuple[AnyConfig, AnyConfig, AnyConfig]:
+    """The cheapest, a middle and the dearest of some students, by which a pace is measured."""
+    by_cost = sorted(students, key=macs_per_s)
+    return by_cost[0], by_cost[len(by_cost) // 2], by_cost[-1]
+
+
 def make_plan(
     spec: Spec,
     teacher: AnyConfig,
@@ -222,26 +229,31 @@ def make_plan(
 
     Raises: InputError if the GPUs are too few for a lane, or constraints leave next to nothing.
     """
-    workers, trials = spec.workers.num_workers, spec.search.trials
-    lanes = min(gpus // workers, trials)  # a lane without a trial would do nothing
+    workers, budget = spec.workers.num_workers, spec.search.budget
+    lanes = min(gpus // workers, spec.search.trials)  # a lane without a trial would do nothing
     if not lanes:
         raise InputError(f"--gpus: {gpus}; expected at least workers.num_workers = {workers}")
     refuse_impossible(spec, teacher)
     say(f"plan: drawing {DRAWN} configurations")
     costs = Costs(spec, teacher)
     configs = draw_feasible(spec, costs, DRAWN, np.random.default_rng(spec.search.seed))
-    students = sorted((spec.student_config(config, teacher) for config in configs), key=macs_per_s)
-    measured = (students[0], students[len(students) // 2], students[-1])
+    students = [spec.student_config(config, teacher) for config in configs]
+    measured = ends_and_middle(students)
     say("plan: measuring how fast this machine trains three of the students and reads audio")
     pace = teacher_pace = pace_of_students(gpu, measured, spec.workers)
     if gpu == HERE and isinstance(spec.teacher, TrainedTeacher):
         say("plan: measuring how fast it trains the teacher")
         teacher_pace = pace_of_teacher(pace, spec.teacher)
     planner = Planner(spec, teacher, hours, pace, teacher_pace)
-    say(f"plan: forecasting {trials} trials on {lanes} lanes with the searcher itself")
-    found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
     times = [planner.trial_s(config) for config in configs]
     mean = Range(*(float(np.mean(column)) for column in zip(*times, strict=True)))
+    trials = spec.search.trials
+    if budget is not None:
+        held = Held(cpus=lanes * workers * spec.workers.cpus, gpus=lanes * workers)
+        left_s = 3600 * budget.hours_of(held) - planner.before_s(configs).likely
+        trials = min(trials, lanes * max(1, int(left_s / mean.likely)))
+    say(f"plan: forecasting {trials} trials on {lanes} lanes with the searcher itself")
+    found = forecast(spec, teacher, lambda config: planner.trial_s(config).likely, trials, lanes)
     # The forecast is of trials at the likely pace. At a quicker or slower one the whole search shrinks or grows alike.
     search_h = Range(*(found.makespan_s / 3600 * value / mean.likely for value in mean))
     before_h = Range(*(seconds / 3600 for seconds in planner.before_s(found.configs)))

@@ -9,6 +9,7 @@ Shapes: P candidates, K steps of the staircase.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,14 @@ RANDOM, MUTANTS = 300, 200
 """Candidates for a proposal: how many are drawn from the space, and how many are changed from members of the front."""
 
 
+class Proposal(NamedTuple):
+    """A candidate, and what it is worth."""
+
+    config: Config
+    gain: float
+    """Largest expected growth of the hypervolume by any candidate, as a share of the hypervolume that there is."""
+
+
 def propose(
     space: Space,
     surrogate: Surrogate,
@@ -29,8 +38,8 @@ def propose(
     ln_macs: Callable[[Config], float],
     feasible: Callable[[Config], bool],
     rng: np.random.Generator,
-) -> Config | None:
-    """The candidate from which the front is expected to gain most. None while there is too little to go by.
+) -> Proposal | None:
+    """The candidate from which the front is expected to gain most for its cost. None while too little is known.
 
     `feasible` says whether a configuration may be run, and has not been run yet.
     """
@@ -52,10 +61,12 @@ def propose(
     # The worst quarter of the errors lies beyond the reference: one collapsed trial would stretch the area for all.
     # In cost it lies a little beyond the dearest candidate, which could gain nothing otherwise.
     reference = (max(*(m for m, _ in done), macs_P.max()) + 0.05, float(np.quantile([e for _, e in done], 0.75)))
-    gain_P = expected_gain(macs_P, mean_P, sd_P, staircase(done, reference))
+    steps_K3 = staircase(done, reference)
+    gain_P = expected_gain(macs_P, mean_P, sd_P, steps_K3)
     # The gain is divided by the root of the cost: of two trials with one gain the cheaper is worth more, but cheapness
     # alone is no gain. The cost is in MACs: with measured seconds the same seed would suggest other trials another day.
-    return candidates[int(np.argmax(gain_P * np.exp(-0.5 * macs_P)))]
+    best = candidates[int(np.argmax(gain_P * np.exp(-0.5 * macs_P)))]
+    return Proposal(best, float(gain_P.max()) / max(_area(steps_K3, reference[1]), 1e-12))
 
 
 def staircase(done: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Array:
@@ -70,6 +81,12 @@ def staircase(done: Sequence[tuple[float, float]], reference: tuple[float, float
             at, level = ln_macs, error
     steps.append((at, limit, level))
     return np.array(steps, dtype=float)
+
+
+def _area(steps_K3: Array, worst: float) -> float:
+    """The area between a staircase and the reference. Left of the cheapest point there is none."""
+    low_K, high_K, level_K = steps_K3[steps_K3[:, 2] < worst].T
+    return float(((high_K - low_K) * (worst - level_K)).sum())
 
 
 def expected_gain(macs_P: Array, mean_P: Array, sd_P: Array, steps_K3: Array) -> Array:

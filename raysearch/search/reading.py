@@ -15,11 +15,13 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
 from raysearch.front.trials import Cost, TeacherPoint, TrialRecord
+from raysearch.search.repeats import over_seeds
 from raysearch.search.study import Study
 from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.lease import living_driver
+from raysearch.storage.stage import read_stage
 from raysearch.tracking.state import SearchState
 
 _NOWHERE = (100.0, 100.0)
@@ -50,7 +52,7 @@ def read_document(folder: SearchFolder) -> SearchDocument:
     Raises: InputError if the search has no study yet.
     """
     study = open_study(folder)
-    return _document(folder, study, _with_evidence(folder, study.records()))
+    return _document(folder, study, _with_evidence(folder, over_seeds(study.records())))
 
 
 def ended_off_front(folder: SearchFolder) -> list[int]:
@@ -70,8 +72,8 @@ def read_state(folder: SearchFolder) -> SearchState:
     study = open_study(folder)
     about = study.about
     spec = folder.spec()
-    document = _document(folder, study, _with_evidence(folder, study.records()))
-    ended = sum(trial.state != "running" and not trial.refused for trial in document.trials)
+    document = _document(folder, study, _with_evidence(folder, over_seeds(study.records())))
+    ended = sum(trial.state != "running" and _counts(trial) for trial in document.trials)
     standing = stands(folder, study, document, _asked(folder, study))
     return SearchState(
         document=document,
@@ -83,7 +85,7 @@ def read_state(folder: SearchFolder) -> SearchState:
         folder=folder.path,
         curves=folder.curve,
         importances=study.importances,
-        finished=ended >= _asked(folder, study),
+        finished=ended >= _asked(folder, study) or (standing.state == "done" and bool(standing.reason)),
         abandoned=standing.state if standing.state in ("interrupted", "failed") else "",
         token=folder.links().token,
     )
@@ -175,9 +177,16 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
     study, spec = _study(folder), folder.spec()
     if study is None:
         document = build_document(folder.name, spec.objectives, [], _NOWHERE)
-        return search_status(document, spec, spec.search.trials, standing_of(folder))
-    document, asked = _document(folder, study, study.records()), _asked(folder, study)
-    return search_status(document, spec, asked, stands(folder, study, document, asked))
+        return search_status(document, spec, spec.search.trials, standing_of(folder), _spent(folder))
+    document, asked = _document(folder, study, over_seeds(study.records())), _asked(folder, study)
+    shown = search_status(document, spec, asked, stands(folder, study, document, asked), _spent(folder))
+    return shown | {"changes": [{"trial": one["trial"], "changes": one["changes"]} for one in study.history]}
+
+
+def _spent(folder: SearchFolder) -> Mapping[str, float]:
+    """What the search has spent of a budget, by unit."""
+    stage = read_stage(folder.path)
+    return stage.spent if stage else {}
 
 
 def standing_of(folder: SearchFolder) -> Standing:
@@ -193,8 +202,13 @@ def _asked(folder: SearchFolder, study: Study) -> int:
     return int(study.about.get("trials") or folder.spec().search.trials)
 
 
+def _counts(trial: TrialRecord) -> bool:
+    """Whether a trial counts among those that a search is asked for."""
+    return not trial.refused and trial.repeats is None
+
+
 def stands(folder: SearchFolder, study: Study, document: SearchDocument, asked: int) -> Standing:
     """Where the search stands that was asked for so many trials."""
-    ended = sum(trial.state not in ("running", "infeasible") for trial in document.trials)
+    ended = sum(trial.state != "running" and _counts(trial) for trial in document.trials)
     running = [trial.number for trial in document.trials if trial.state == "running"]
     return read_standing(folder, study, finished=ended >= asked and not running, running=running)

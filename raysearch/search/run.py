@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -9,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from raysearch.cluster.connection import connected
@@ -28,40 +28,53 @@ from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_shared, train_teacher
 from raysearch.search.checks.needs import check_judged, check_trained
-from raysearch.search.checks.possible import refuse_impossible
-from raysearch.search.costs import Costs, encoder_cost
+from raysearch.search.checks.possible import refuse_beforehand, refuse_impossible
+from raysearch.search.costs import Costs, encoder_cost, reference_point
 from raysearch.search.importances import cost_importances
 from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, taken
+from raysearch.search.timing.deadlines import Deadlines
+from raysearch.search.timing.foreseeing import Foresee, budget_of, foresight_of
 from raysearch.search.watching.following import end_mirror, start_mirror
+from raysearch.search.watching.notices import Reporter, noticing
 from raysearch.search.watching.progress import make_progress
 from raysearch.search.watching.status import refuse_empty
 from raysearch.search.watching.watcher import Watcher
 from raysearch.search.watching.works import said_if_slow, shown
+from raysearch.search.widening import Wider, keep_wider, whole_document
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import differences
+from raysearch.spec.notices import check_notices
+from raysearch.spec.overrides import Overrides
+from raysearch.spec.widening import widened
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.lease import Lease
 from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.storage.replica import Replica
 from raysearch.storage.studies import TOKEN, open_storage
 from raysearch.teachers.loading import teacher_metrics
-from raysearch.teachers.settings import ReadyTeacher
-from raysearch.teachers.shape import known_shape, ready_key
+from raysearch.teachers.shape import known_shape
 from raysearch.teachers.store import find_teacher
 
 SHOWN_CHANGES = 3
 """Keys in which two documents differ that a message names. Documents on other corpora differ in dozens."""
-REFERENCE_DRAWS = 256
-"""Configurations that are drawn to find the largest cost of a space without a limit."""
 
 
 def start_search(
-    spec: Spec, folder: SearchFolder, *, study_url: str, tracking: str, address: str | None, say: Callable[[str], None]
+    spec: Spec,
+    folder: SearchFolder,
+    *,
+    study_url: str,
+    tracking: str,
+    address: str | None,
+    say: Callable[[str], None],
+    foresee: Foresee | None = None,
 ) -> SearchDocument:
     """Runs a new search to its end. Returns its trials and front.
+
+    `foresee` plans the lengths of trials where a budget or a timeout asks for them.
 
     Raises: InputError if the name is taken; WorkError if it cannot go on.
     """
@@ -71,17 +84,14 @@ def start_search(
     # Of a study in a database the folder knows nothing: it may be that of a search in another folder.
     if study_url and _has_study(study_url, spec.name):
         raise taken(folder)
-    # Reading a corpus may take minutes, so a teacher that is not there is said before.
-    if isinstance(spec.teacher, ReadyTeacher):
-        ready_key(spec.teacher)
-    if shape := known_shape(spec.teacher):
-        refuse_impossible(spec, shape)
+    # Reading a corpus may take minutes.
+    refuse_beforehand(spec)
     corpus = checked_corpus(spec, folder, say)
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
     with told_how_to_go_on(folder):
-        return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say)
+        return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say, foresee=foresee)
 
 
 def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
@@ -132,25 +142,51 @@ def _used(spec: Spec, folder: SearchFolder) -> InputError:
 
 
 def resume_search(
-    folder: SearchFolder, *, trials: int | None, address: str | None, say: Callable[[str], None]
+    folder: SearchFolder,
+    *,
+    trials: int | None,
+    overrides: Overrides = (),
+    address: str | None,
+    say: Callable[[str], None],
+    foresee: Foresee | None = None,
 ) -> SearchDocument:
-    """Finishes an interrupted search, or extends it to more trials. Returns its trials and front."""
+    """Finishes an interrupted search, or extends it to more trials. Returns its trials and front.
+
+    `overrides` change its document, which may only become wider.
+    """
     folder.fetch()
     folder.links()
+    study = None
+    with suppress(KeyError):  # no driver has come as far as making the study
+        study = Study.of(folder)
+    old = whole_document(folder, study)
+    spec, changes = widened(old, overrides) if overrides else (old, {})
+    wider = Wider(old, spec, changes) if changes else None
+    asked = spec.search.trials if study is None or "search.trials" in changes else int(study.about["trials"])
+    if changes:
+        refuse_beforehand(spec)
     # A folder that was renamed goes by its new name, in all but its study.
-    spec = folder.spec().model_copy(update={"name": folder.name})
-    try:
-        asked = int(Study.of(folder).about["trials"])
-    except KeyError:  # no driver has come as far as making the study
-        asked = spec.search.trials
+    spec = spec.model_copy(update={"name": folder.name})
+    check_notices(spec.notices)
     corpus = checked_corpus(spec, folder, say)
     with told_how_to_go_on(folder):
-        return _run(spec, folder, corpus, trials=trials or asked, address=address, say=say)
+        return _run(
+            spec, folder, corpus, trials=trials or asked, address=address, say=say, foresee=foresee, wider=wider
+        )
 
 
 def _run(
-    spec: Spec, folder: SearchFolder, corpus: Corpus, *, trials: int, address: str | None, say: Callable[[str], None]
+    spec: Spec,
+    folder: SearchFolder,
+    corpus: Corpus,
+    *,
+    trials: int,
+    address: str | None,
+    say: Callable[[str], None],
+    foresee: Foresee | None,
+    wider: Wider | None = None,
 ) -> SearchDocument:
+    began_s = time.monotonic()
     # The lease keeps a second driver from writing the study at the same time.
     mirror, replica = None, Replica(folder)
     replica.begin()
@@ -158,33 +194,53 @@ def _run(
     lease.keep()
     waits = True
     try:
+        begun = None
         with suppress(KeyError):
-            Study.of(folder)  # a search in another folder may have taken the name while the corpus was read
-        with Watcher(folder).ending() as watcher:
+            begun = Study.of(folder)  # a search in another folder may have taken the name while the corpus was read
+        if wider:
+            keep_wider(folder, begun, wider)
+            say(f"the document from trial {begun.asked if begun else 0} on: {wider}")
+        with Watcher(folder).ending() as watcher, noticing(spec, say) as notices:
             with connected(address) as own, watcher.following(board_of(str(folder.path), folder.uri).read):
-                setup = _with_teacher(_lane_setup(spec, folder, own, say), folder, spec, corpus, say, watcher)
+                setup = _lane_setup(spec, folder, own, say)
+                budget = budget_of(spec, setup, began_s, watcher)
+                setup = _with_teacher(setup, folder, spec, corpus, say, watcher)
                 teacher = read_config(Path(setup.teacher) / "config.json")
                 study = _study(spec, folder, teacher, Path(setup.teacher))
                 study.guard = partial(_guard, lease, replica)
+                if wider:
+                    # What is dearer than anything was counts from now on.
+                    points = zip(study.about["reference_point"], reference_point(spec, teacher), strict=True)
+                    study.note("reference_point", [max(both) for both in points])
                 # A resumed search may have more trials than it is asked for now. None of them is taken back.
-                study.note("trials", max(trials, sum(record.state != "infeasible" for record in study.records())))
+                study.note("trials", max(trials, study.asked_for))
                 mirror = start_mirror(folder)
                 _train_shared(setup, spec, say, watcher)
-                searcher = Searcher(spec, study, teacher, trials=trials, say=say)
+                foreseen = partial(foresee, spec, teacher, corpus, setup) if foresee else None
+                deadlines = Deadlines(spec, budget, foresight_of(spec, teacher, foreseen, say, watcher))
+                searcher = Searcher(spec, study, teacher, trials=trials, say=say, deadlines=deadlines)
+                if promise := deadlines.promise():
+                    say(promise)
                 watcher.enter("trials")
                 with make_progress(spec, study, trials, say) as progress:
-                    tick = partial(watcher.tick, progress.show)
-                    run_lanes(searcher, setup, spec.workers.lanes, progress.heard, tick)
+                    heard = Reporter(spec, study, notices, progress.heard).heard
+                    run_lanes(searcher, setup, spec.workers.lanes, heard, partial(watcher.tick, progress.show))
                 progress.close()
             folder.fetch_light_of_trials()  # at a URI, the last trials have been written since the last beat
             document = read_document(folder)
             unfinished = [trial.number for trial in document.trials if trial.state == "running"]
-            if unfinished:
+            if unfinished and searcher.ended_by:
+                say(f"trials {unfinished} keep their checkpoints, from which they go on once there is more to spend")
+            elif unfinished:
                 why = " by a full disk" if is_full(folder.path) else ""
                 raise WorkError(f"trials {unfinished} were interrupted{why}; continue with: {folder.resume_command}")
             write_front(document, folder)
             replica.check()
             refuse_empty(document)
+            front = f"front {len(document.front)}, hypervolume {document.hypervolume:.0f}"
+            if searcher.ended_by:
+                notices.tell("stopped", searcher.ended_by)
+            notices.tell("ended", front)
         return document
     except KeyboardInterrupt:
         waits = False
@@ -333,18 +389,3 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         return Study.create(folder.study_storage(), folder.study_name, spec.objectives, about)
     study.fill(spec.objectives, about)
     return study
-
-
-def reference_point(spec: Spec, teacher: AnyConfig) -> list[float]:
-    """The worst of each objective that counts: 100 % error, and the limit on a cost or the space's largest cost."""
-    limits = {"macs": spec.constraints.macs_g, "params": spec.constraints.params_m}
-    rng = np.random.default_rng(spec.search.seed)
-    largest = {"macs": 0.0, "params": 0.0}
-    for _ in range(REFERENCE_DRAWS):
-        try:
-            cost = encoder_cost(spec.student_config(spec.search_space.draw(rng), teacher))
-        except InputError:  # this point has no student, and the searcher will refuse it when it is suggested
-            continue
-        largest = {"macs": max(largest["macs"], cost.macs_g), "params": max(largest["params"], cost.params_m)}
-    # 1.05: configurations that were not drawn may cost a little more.
-    return [100.0 if o not in limits else limits[o] or round(1.05 * largest[o], 1) for o in spec.objectives]

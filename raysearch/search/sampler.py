@@ -13,6 +13,7 @@ import optuna
 
 from raysearch.errors import counted
 from raysearch.files.digest import content_digest
+from raysearch.spec.budget import ENDLESS
 from raysearch.spec.space import Config, Space
 
 START_DRAWS = 64
@@ -23,6 +24,8 @@ def choose_sampler(name: str, trials: int) -> tuple[str, str]:
     """The sampler that `auto` stands for, and why."""
     if name != "auto":
         return name, "asked for"
+    if trials == ENDLESS:
+        return "ehvi", "costs are known, and a model of the error pays for itself"
     if trials > 2000:
         return "nsga2", f"{counted(trials, 'trial')} are more than a model of the space is worth"
     return "ehvi", f"costs are known, and a model of the error pays for itself within {counted(trials, 'trial')}"

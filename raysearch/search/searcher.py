@@ -27,10 +27,14 @@ from raysearch.front.trials import Cost, TrialRecord
 from raysearch.lanes.source import Suggestion
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
+from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import ETA, ETA_UNTRAINED, keeps_going
-from raysearch.search.study import Study
+from raysearch.search.study import ENDED_BY, Study
 from raysearch.search.surrogate import Observation, Surrogate
+from raysearch.search.timing.deadlines import LATE, Deadlines
+from raysearch.search.timing.foresight import Foresight
+from raysearch.spec.budget import ENDLESS
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config, has_setting
 
@@ -40,6 +44,8 @@ START_TRIALS = 6
 MAX_LOST = 5
 """Attempts at a trial whose workers keep vanishing, before it counts as failed."""
 BATCH, ACCUMULATE = "training.batch_s", "training.accumulate"
+MAX_LATE = 32
+"""So many refusals as late while one trial is looked for end a search."""
 MAX_REFUSED = 300
 """Suggestions in a row that may be over budget or known already, before the space counts as used up."""
 
@@ -56,8 +62,11 @@ class Searcher:
         trials: int,
         say: Callable[[str], None],
         costs: Costs | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
-        """`trials`: how many to run in all. `costs`: costs of the same spec and teacher, known from another search."""
+        """`trials`: how many to run in all. `costs`: costs of the same spec and teacher, known from another search.
+        `deadlines`: what time allows; by default what the MACs of trials that have ended tell of a timeout.
+        """
         self.spec = spec
         self.study = study
         self.trials = trials
@@ -67,12 +76,18 @@ class Searcher:
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
-        self._known = {_identity(r.config): r.number for r in study.records() if r.state != "infeasible"}
+        counted = [record for record in study.records() if record.state != "infeasible" and record.repeats is None]
+        self._known = {_identity(record.config): record.number for record in counted}
         # Refused suggestions cost nothing, and do not count as trials.
-        self._launched = sum(r.state != "infeasible" for r in study.records())
+        self._launched = len(counted)
         self._costs = costs or Costs(spec, teacher)
         self._surrogate = Surrogate(self.space)
+        self._deadlines = deadlines or Deadlines(spec, None, Foresight(spec, self._macs, trusted=False))
         self._halted = ""
+        self.ended_by = ""
+        """Why the search has ended before it has run all trials that were asked for. Empty if it has not."""
+        if study.about.get(ENDED_BY):
+            study.note(ENDED_BY, "")  # an earlier driver ended it, and this one goes on
 
     def suggest(self) -> Suggestion | None:
         """The next trial to run. Interrupted trials come first, under their old number.
@@ -81,12 +96,20 @@ class Searcher:
         """
         if self._halted:
             raise WorkError(self._halted)
+        self._look_ahead()
         if self._again:
             number, config = self._again.popleft()
-            return self._launch(number, config)
-        if self._launched >= self.trials:
-            return None
+            if not self._deadlines.late(config, self._spent_s(number)):
+                return self._launch(number, config)
+            # It keeps its checkpoint, and a search that is resumed with more to spend goes on with it.
+            self._end(f"trial {number} would not end within the budget")
+            return self.suggest()
+        if not self.ended_by and self._keeps_for_repeats():
+            self._end("what is left is for running the front again")
+        if self.ended_by or self._launched >= self.trials:
+            return self._repeat()
         cause: str | None = None
+        late = 0
         for _ in range(MAX_REFUSED):
             number, config, cause = self._ask()
             if cause is None:
@@ -94,10 +117,58 @@ class Searcher:
                 self._known[_identity(config)] = number
                 return self._launch(number, config)
             self.study.end(number, "infeasible", error=cause, cause="infeasible")
+            late += cause.startswith(LATE)
+            if late >= MAX_LATE:
+                self._end("no other trial would end within the budget")
+                return None
+        if self.trials == ENDLESS:
+            self._end(f"the space is used up: {MAX_REFUSED} suggestions in a row were refused (the last: {cause})")
+            return None
         raise WorkError(
             f"{MAX_REFUSED} suggestions in a row were refused (the last: {cause}): the space "
             f"holds no more than {self._launched} feasible trials near what was asked; all finished trials are kept"
         )
+
+    def _look_ahead(self) -> None:
+        """Ends the search if not even a short trial would end within its budget, or its front stands still."""
+        if self._deadlines:
+            self._deadlines.foresight.learn(self.study.trials())
+            if self._launched < self.trials and (reason := self._deadlines.no_more()):
+                self._end(reason)
+        if not self.ended_by and self._launched < self.trials and (reason := self._stands_still()):
+            self._end(reason)
+
+    def _keeps_for_repeats(self) -> bool:
+        """Whether what is left of the budget is only enough for running the front again."""
+        repeats, budget = self.spec.search.repeats, self._deadlines.budget
+        if repeats is None or budget is None:
+            return False
+        left = repeats_left(self.study.records(), self.spec.objectives, repeats.seeds)
+        each_s = [self._deadlines.foresight.seconds(dict(record.config)) or 0.0 for record in left]
+        return bool(left) and budget.left_s <= sum(each_s) / self.spec.workers.lanes + max(each_s)
+
+    def _repeat(self) -> Suggestion | None:
+        """A member of the front again, under another seed. None if that is not asked for, or done."""
+        repeats = self.spec.search.repeats
+        if repeats is None:
+            return None
+        again = next_repeat(self.study.records(), self.spec.objectives, repeats.seeds)
+        if again is None or self._deadlines.late(dict(again.config)):
+            return None
+        sampler = make_sampler("random", self.spec.search.seed, self.study.asked)
+        number = self.study.repeat(again, self.space, sampler)
+        return self._launch(number, dict(again.config))
+
+    def _end(self, reason: str) -> None:
+        """Ends the search before all trials have run. The first reason is kept, and told once."""
+        if not self.ended_by:
+            budget = self._deadlines.budget
+            self.ended_by = f"{reason} ({budget})" if budget and budget.left_s else reason
+            self.study.note(ENDED_BY, self.ended_by)
+            self._say(f"the search ends: {self.ended_by}")
+
+    def _spent_s(self, number: int) -> float:
+        return self.study.record(number).metrics.get("cost/seconds", 0.0)
 
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
         """Keeps a rung's metrics. Returns whether the trial goes on.
@@ -107,7 +178,7 @@ class Searcher:
         """
         others = self._at_rung(updates, number)
         self.study.report(number, updates, metrics)
-        if self.spec.search.scheduler == "fifo":
+        if self.spec.search.scheduler == "fifo" or self.study.record(number).repeats is not None:
             return True
         point = self._point(self.study.record(number), metrics)
         # Without an error at this rung there is nothing to compare: a pruned student has none before it is sliced.
@@ -143,6 +214,8 @@ class Searcher:
             self._say(f"trial {number} ran out of memory; runs again with {_settings(halved)}")
             self.study.override(number, halved)
             self._again.append(again)
+        elif cause == "timeout" and (budget := self._deadlines.budget) and budget.left_s == 0:
+            self._end("the budget is spent")
         elif cause == "disk":
             self._halted = f"trial {number}: {error}; free some space, then: raysearch resume {self.spec.name}"
         else:
@@ -159,15 +232,18 @@ class Searcher:
 
     def _launch(self, number: int, config: Config) -> Suggestion:
         record = self.study.record(number)
-        seed = derived_seed(self.spec.search.seed, number)
-        return Suggestion(number, config, seed, record.overrides, record.metrics.get("cost/seconds", 0.0))
+        seed, spent_s = derived_seed(self.spec.search.seed, number), self._spent_s(number)
+        return Suggestion(number, config, seed, record.overrides, spent_s, self._deadlines.limit_s(config, spent_s))
 
     def _ask(self) -> tuple[int, Config, str | None]:
         """A new trial of the study, its configuration, and the reason why it cannot be run, or None if it can."""
         sampler = make_sampler(self._sampler, self.spec.search.seed, self.study.asked)
+        self._gain: float | None = None
         known = self._start() or (self._proposal(self.study.asked) if self._sampler == "ehvi" else None)
         with self.study.together():
             number, config = self.study.ask(self.space, sampler, known)
+            if self.spec.search.stop and self._gain is not None:
+                self.study.set_gain(number, self._gain)
             return number, config, self._refusal(number, config)
 
     def _start(self) -> Config | None:
@@ -189,18 +265,40 @@ class Searcher:
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
                 found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
-        return found or stratified(self.space, self._macs, self._feasible, seed)
+        if found is None:
+            return stratified(self.space, self._macs, self._feasible, seed)
+        self._gain = found.gain
+        return found.config
+
+    def _stands_still(self) -> str:
+        """Why the front is taken to stand still: what the last suggestions promised. Empty if it moves, or may."""
+        stop = self.spec.search.stop
+        gains = self.study.gains()[-stop.suggestions :] if stop else []
+        if stop is None or len(gains) < stop.suggestions:
+            return ""
+        if any(gain is None or gain >= stop.gain for gain in gains):
+            return ""
+        most = max(gain for gain in gains if gain is not None)
+        return (
+            f"the front stands still: each of the last {stop.suggestions} suggestions was expected to add less than "
+            f"{stop.gain:.2%} to the hypervolume, at most {most:.2%}"
+        )
 
     def _observations(self) -> list[Observation]:
         """What the surrogate may learn from, as ln MACs and ln errors."""
-        seen = []
-        for record, rungs in self.study.trials():
+        seen, trials = [], self.study.trials()
+        means = {record.number: record for record in over_seeds([record for record, _ in trials])}
+        for record, rungs in trials:
+            if record.repeats is not None:
+                continue  # the trial that it repeats has the mean
             # A trial that failed for another reason, such as lost workers, says nothing about its configuration.
             if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
                 continue
             config = dict(record.config)
             share = partial(self.spec.share, record.method)
             errors = {share(updates): self._point(record, metrics)[1] for updates, metrics in rungs.items()}
+            if record.state == "complete" and errors:
+                errors[max(errors)] = self._point(record, means[record.number].metrics)[1]
             # An error of zero has no logarithm.
             ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
             # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.
@@ -223,9 +321,9 @@ class Searcher:
         self.study.set_cost(number, cost)
         if _identity(config) in self._known:
             return f"same settings as trial {self._known[_identity(config)]}"
-        return self._over_budget(cost)
+        return self._over_limit(cost) or self._deadlines.refusal(config) or None
 
-    def _over_budget(self, cost: Cost) -> str | None:
+    def _over_limit(self, cost: Cost) -> str | None:
         limits = self.spec.constraints
         if limits.macs_g is not None and cost.macs_g > limits.macs_g:
             return f"{cost.macs_g:.1f} GMAC; at most {limits.macs_g:g}"
@@ -235,7 +333,8 @@ class Searcher:
 
     def _feasible(self, config: Config) -> bool:
         try:
-            return _identity(config) not in self._known and self._over_budget(self._costs(config)) is None
+            within = self._over_limit(self._costs(config)) is None
+            return within and _identity(config) not in self._known and not self._deadlines.refusal(config)
         except InputError:
             return False
 

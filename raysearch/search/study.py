@@ -1,14 +1,16 @@
 """The study: the one truth about a search, kept in an Optuna storage. All else is computed from it, or mirrors it.
 
 Beside its parameters, an Optuna trial carries these attributes: `config`, `cost`, `state` (ours, not Optuna's),
-`rung:<updates>` (the metrics at that rung), `metrics` (those of the last rung), `error`, `cause`, `attempts` and
-`overrides` (settings that a retry changed). A trial without `state` is running, or was interrupted.
+`rung:<updates>` (the metrics at that rung), `metrics` (those of the last rung), `error`, `cause`, `attempts`,
+`overrides` (settings that a retry changed) and `gain` (what it promised when it was suggested). A trial without `state`
+is running, or was interrupted.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -29,6 +31,14 @@ from raysearch.storage.studies import open_storage, owns
 if TYPE_CHECKING:
     from raysearch.spec.space import Config, Space
 
+ENDED_BY = "ended_by"
+"""What a study knows by this name is why its search ended before all trials that were asked for had run."""
+REPEATS = "repeats"
+"""What a trial knows by this name is the number of the trial that it repeats."""
+HISTORY = "history"
+"""What a study knows by this name is how its document changed, which it has from its first change on."""
+AGAIN = "@"
+"""Stands in the name of a parameter between its key and how often its choices have become more."""
 FEWEST_JUDGED = 8
 """Least complete trials with which the importance of a setting means anything."""
 # Optuna's samplers learn nothing from trials in state FAIL, and should not from those that were refused or that broke.
@@ -46,6 +56,10 @@ class Study:
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
         self._ids: dict[int, int] = {}
+        self.history: list[dict[str, Any]] = list(self.about.get(HISTORY, []))
+        """What was changed of the document since the search began: for each time the number of the first trial that it
+        holds for (`trial`), what was changed (`changes`), the values that settings had in earlier trials which are
+        searched since (`held`), the keys that got more choices (`rechosen`), and the document (`spec`)."""
         storage = study._storage
         self.together = storage.together if isinstance(storage, Journal) else nullcontext
         """A context in which all that is written is written as one, where the storage can do that."""
@@ -123,6 +137,14 @@ class Study:
         """Keeps one more fact about the search as a whole."""
         self.guard()
         self._study.set_user_attr(key, value)
+        if key == HISTORY:
+            self.history = list(value)
+
+    @property
+    def _names(self) -> dict[str, str]:
+        """Names of the parameters that are not called as their key is: Optuna lets none of them get other choices."""
+        widened = Counter(key for entry in self.history for key in entry["rechosen"])
+        return {key: f"{key}{AGAIN}{times}" for key, times in widened.items()}
 
     def ask(
         self, space: Space, sampler: optuna.samplers.BaseSampler, known: Config | None = None
@@ -131,19 +153,45 @@ class Study:
         self.guard()
         self._study.sampler = sampler
         if known:
-            self._study.enqueue_trial({key: value for key, value in known.items() if key in _searched(space)})
+            names = self._names
+            searched = {key: value for key, value in known.items() if key in _searched(space)}
+            self._study.enqueue_trial({names.get(key, key): value for key, value in searched.items()})
         with self.together(), warnings.catch_warnings():
             # Optuna warns where a start point leaves values to the sampler, or conditions hide some. Both are meant.
             warnings.simplefilter("ignore")
             trial = self._study.ask()
-            config = space.suggest(trial)
+            config = space.suggest(trial, self._names)
             self._ids[trial.number] = trial._trial_id
             self._write(trial.number, "config", config)
         return trial.number, config
 
+    def repeat(self, record: TrialRecord, space: Space, sampler: optuna.samplers.BaseSampler) -> int:
+        """Makes a new trial with the settings of another one. Returns its number."""
+        with self.together():
+            number, _ = self.ask(space, sampler, record.config)
+            # Whatever a sampler makes of conditions: the settings are those.
+            self._write(number, "config", record.config)
+            self._write(number, REPEATS, record.number)
+            self.set_cost(number, record.cost)
+        return number
+
+    @property
+    def asked_for(self) -> int:
+        """Number of trials that count among those that a search is asked for: neither refused ones nor repeats."""
+        return sum(record.state != "infeasible" and record.repeats is None for record in self.records())
+
     def set_cost(self, number: int, cost: Cost) -> None:
         """Keeps the cost of a trial, as known when it was suggested."""
         self._write(number, "cost", cost.model_dump())
+
+    def set_gain(self, number: int, gain: float) -> None:
+        """Keeps by what share the hypervolume was expected to grow when a trial was suggested."""
+        self._write(number, "gain", gain)
+
+    def gains(self) -> list[float | None]:
+        """For each trial that was not refused, by what share the hypervolume was expected to grow; None if unknown."""
+        begun = (frozen.user_attrs for frozen in self._begun())
+        return [attrs.get("gain") for attrs in begun if attrs.get("state") != "infeasible"]
 
     def report(self, number: int, updates: int, metrics: dict[str, float]) -> None:
         """Keeps the metrics of a trial at a rung."""
@@ -186,7 +234,7 @@ class Study:
             if "state" in frozen.user_attrs:
                 self._tell(frozen.number)
             elif "cost" in frozen.user_attrs:
-                interrupted.append((frozen.number, frozen.user_attrs["config"]))
+                interrupted.append((frozen.number, self._record(frozen).config))
             else:
                 # The driver was killed before the trial had a cost, so that nothing was paid for it.
                 self.end(frozen.number, "failed", error="interrupted before it was costed", cause="lost")
@@ -199,15 +247,15 @@ class Study:
 
     def trials(self) -> list[tuple[TrialRecord, dict[int, dict[str, float]]]]:
         """Every trial in order of number, with its metrics at each rung by updates."""
-        return [(_record(frozen), _rungs(frozen)) for frozen in self._begun()]
+        return [(self._record(frozen), _rungs(frozen)) for frozen in self._begun()]
 
     def records(self) -> list[TrialRecord]:
         """Every trial, in order of number."""
-        return [_record(frozen) for frozen in self._begun()]
+        return [self._record(frozen) for frozen in self._begun()]
 
     def record(self, number: int) -> TrialRecord:
         """The trial of this number."""
-        return _record(self._frozen(number))
+        return self._record(self._frozen(number))
 
     def importances(self) -> dict[str, dict[str, float]]:
         """How much each searched setting decides about each objective, as shares that sum to 1.
@@ -233,8 +281,16 @@ class Study:
                     evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
                     target=partial(_value, index),
                 )
-            found[objective] = {key: float(share) for key, share in shares.items()}
+            found[objective] = {key.partition(AGAIN)[0]: float(share) for key, share in shares.items()}
         return found
+
+    def _record(self, frozen: FrozenTrial) -> TrialRecord:
+        """The trial, with the values of settings that were fixed when it ran and are searched now."""
+        record = _record(frozen)
+        later = [entry["held"] for entry in self.history if frozen.number < entry["trial"]]
+        # Of several values of one setting the one that it had first is that of the trial.
+        fixed = {key: value for held in reversed(later) for key, value in held.get(record.method, {}).items()}
+        return record.model_copy(update={"config": {**record.config, **fixed}}) if fixed else record
 
     def _begun(self) -> Iterator[FrozenTrial]:
         for frozen in self._study.get_trials(deepcopy=False):
@@ -291,6 +347,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         rung=max(rungs) if rungs else None,
         cause=attrs.get("cause"),
         overrides=attrs.get("overrides", {}),
+        repeats=attrs.get(REPEATS),
         started_s=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
         ended_s=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
     )

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from raysearch.errors import InputError, quoted
 from raysearch.simulation.made_up import synthetic_table
 from raysearch.simulation.recorded import Table, read_table
-from raysearch.simulation.simulation import ENDLESS, front_of, history, searcher_on, simulate
+from raysearch.simulation.simulation import front_of, history, searcher_on, simulate
+from raysearch.spec.budget import ENDLESS
 from raysearch.spec.document import SearchSettings
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import moocore
 import numpy as np
@@ -16,11 +16,14 @@ from raysearch.front.objective import axes
 from raysearch.lanes.source import Suggestion
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
+from raysearch.search.timing.deadlines import Deadlines
 from raysearch.simulation.recorded import Row, Table
+from raysearch.spec.budget import ENDLESS
+from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 
-ENDLESS = 10**6
-"""Number of trials asked of a search that is ended by its budget of seconds instead."""
+OVER_TIME = -1
+"""Stands in the place of a trial's stage, where the trial has taken all the time that it may."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +51,55 @@ class Driver(Protocol):
     def fail(self, number: int, cause: str, error: str) -> None: ...
 
 
-def searcher_on(table: Table, sampler: str, scheduler: str, workers: int, seed: int, trials: int = ENDLESS) -> Searcher:
-    """The real searcher, on a study that is kept in memory."""
+class Clock:
+    """A simulated clock, which a simulation puts forward."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def searcher_on(
+    table: Table,
+    sampler: str,
+    scheduler: str,
+    workers: int,
+    seed: int,
+    trials: int = ENDLESS,
+    *,
+    deadlines: Callable[[Spec], Deadlines] | None = None,
+    **more: Any,
+) -> Searcher:
+    """The real searcher, on a study that is kept in memory.
+
+    `more` are other settings of the group `search`. `deadlines` makes those of the search from its document.
+    """
     search = table.spec.search.model_copy(
-        update={"sampler": sampler, "scheduler": scheduler, "seed": seed, "trials": trials}
+        update={"sampler": sampler, "scheduler": scheduler, "seed": seed, "trials": trials, **more}
     )
     lanes = table.spec.workers.model_copy(update={"lanes": workers})
     spec = table.spec.model_copy(update={"search": search, "workers": lanes})
     study = Study.create(InMemoryStorage(), spec.name, spec.objectives, {})
-    return Searcher(spec, study, table.teacher, trials=trials, say=_mute, costs=table.costs)
+    found = deadlines(spec) if deadlines else None
+    return Searcher(spec, study, table.teacher, trials=trials, say=_mute, costs=table.costs, deadlines=found)
 
 
-def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s: float = math.inf) -> list[Ended]:
+def simulate(
+    table: Table,
+    driver: Driver,
+    *,
+    workers: int,
+    seed: int,
+    budget_s: float = math.inf,
+    clock: Clock | None = None,
+) -> list[Ended]:
     """Every trial that ended before the workers together had spent the budget, in order of time.
 
-    `seed` draws the noise of the table.
+    `seed` draws the noise of the table. `clock` is put forward, for a driver that reads it.
     """
+    clock = clock or Clock()
     _, error = axes(table.spec.objectives)
     until_s = budget_s / workers  # all workers are taken to be busy until then
     ended: list[Ended] = []
@@ -78,17 +114,17 @@ def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s:
         if suggestion is not None:
             row = table.row(suggestion.config, seed)
             order += 1
-            heapq.heappush(agenda, (now_s + _end_of_stage(row, 0), order, now_s, suggestion, row, 0))
+            heapq.heappush(agenda, _next(suggestion, row, 0, order, now_s))
 
     for _ in range(workers):
         start(0.0)
     while agenda and agenda[0][0] <= until_s:
         now_s, _, began_s, suggestion, row, stage = heapq.heappop(agenda)
+        clock.now_s = now_s
         state = _tell(driver, table, error, suggestion, row, stage)
         if state == "running":
             order += 1
-            after_s = began_s + _end_of_stage(row, stage + 1)
-            heapq.heappush(agenda, (after_s, order, began_s, suggestion, row, stage + 1))
+            heapq.heappush(agenda, _next(suggestion, row, stage + 1, order, began_s))
             continue
         final = math.nan
         if state == "complete":
@@ -100,6 +136,16 @@ def simulate(table: Table, driver: Driver, *, workers: int, seed: int, budget_s:
     return ended
 
 
+def _next(
+    suggestion: Suggestion, row: Row, stage: int, order: int, began_s: float
+) -> tuple[float, int, float, Suggestion, Row, int]:
+    """The entry of the agenda for the end of a trial's stage, or before that for the end of the time that it has."""
+    lasts_s, limit_s = _end_of_stage(row, stage), suggestion.limit_s
+    if limit_s is not None and limit_s < lasts_s:
+        return began_s + limit_s, order, began_s, suggestion, row, OVER_TIME
+    return began_s + lasts_s, order, began_s, suggestion, row, stage
+
+
 def _end_of_stage(row: Row, stage: int) -> float:
     if stage < len(row.points):
         return row.points[stage].seconds
@@ -108,6 +154,9 @@ def _end_of_stage(row: Row, stage: int) -> float:
 
 
 def _tell(driver: Driver, table: Table, error: str, suggestion: Suggestion, row: Row, stage: int) -> str:
+    if stage == OVER_TIME:
+        driver.fail(suggestion.number, "timeout", "its time was over")
+        return "failed"
     if stage >= len(row.points):
         driver.fail(suggestion.number, "nan", "diverged")
         return "failed"

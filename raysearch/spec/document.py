@@ -19,6 +19,9 @@ from raysearch.files.digest import document_digest
 from raysearch.methods.needs import has_rung_zero, shares_one
 from raysearch.methods.table import load_method
 from raysearch.settings import Count, Seed, Settings, Updates
+from raysearch.spec.budget import ENDLESS, BudgetSettings
+from raysearch.spec.ending import RepeatSettings, StopSettings, TimeoutSettings
+from raysearch.spec.notices import NoticeSettings
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
@@ -37,6 +40,9 @@ LATER_OF_TASKS = {
 }
 """Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
 they are no part of a digest, and documents from before keep theirs."""
+
+LATER_OF_SEARCH = ("budget", "stop", "repeats", "timeout")
+"""Settings of the search that documents have got since. Left out, they are no part of a digest either."""
 
 LATER_GROUPS = ("supernet",)
 """Groups of settings that documents have got since. Empty, they are no part of a digest either."""
@@ -72,7 +78,18 @@ class SearchSettings(Settings):
     of trials, and says which and why.
     """
     trials: Count = 24
-    """Number of configurations to run. One that is over a limit or already known costs nothing and does not count."""
+    """Number of configurations to run. One that is over a limit or already known costs nothing and does not count. With
+    a `budget` and without this key they are as many as the budget pays for.
+    """
+    budget: BudgetSettings | None = None
+    """What the search may spend. No trial is started that is not expected to end within it."""
+    stop: StopSettings | None = None
+    """When the search ends because its front stands still. `{}` takes the defaults. It needs the sampler `ehvi`."""
+    repeats: RepeatSettings | None = None
+    """How often members of the front run again, under other seeds, at the end and beside `trials`. Front, intervals,
+    `pick` and the model of the error then take means over the seeds. `{}` takes the defaults."""
+    timeout: TimeoutSettings | None = None
+    """When a trial has taken too long. It ends with its checkpoint kept, and has failed by the cause `timeout`."""
     scheduler: Literal["fifo", "pareto-asha"] = "fifo"
     """Who stops trials. `fifo` runs every trial to its budget; `pareto-asha` stops dominated trials at rungs."""
     seed: Seed = 0
@@ -95,6 +112,19 @@ class SearchSettings(Settings):
     """
     start: list[dict[str, Value]] = Field([], max_length=10_000)
     """Configurations to try first, as dotted keys. Keys that one of them leaves out are drawn."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_are_paid_for(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("budget") and given.get("trials") is None:
+            return {**given, "trials": ENDLESS}
+        return given
+
+    @model_validator(mode="after")
+    def _model_for_stop(self) -> SearchSettings:
+        if self.stop and self.sampler not in ("auto", "ehvi"):
+            raise ValueError(f"stop: with sampler {self.sampler}; expected sampler ehvi or auto, which knows the gain")
+        return self
 
     @field_validator("rungs")
     @classmethod
@@ -159,6 +189,8 @@ class Spec(Settings):
     """How many trials there are, how long each is, and who suggests and stops them."""
     workers: WorkerSettings = WorkerSettings()
     """What trials run on."""
+    notices: NoticeSettings | None = None
+    """Who is told how the search goes. `{}` takes the defaults."""
     student: dict[str, Any] = {}
     """Fixed settings of the student, for every trial."""
     targets: dict[str, Any] = {}
@@ -274,8 +306,8 @@ class Spec(Settings):
 
     @property
     def digest(self) -> str:
-        """Digest of all but name, workers and what is kept. Two searches with the same digest ask the same question."""
-        exclude: Any = {"name": True, "workers": True, "search": {"keep_features_gb"}}
+        """Digest of all but name, workers, notices and what is kept. Searches with one digest ask the same question."""
+        exclude: Any = {"name": True, "workers": True, "notices": True, "search": {"keep_features_gb"}}
         document = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         for task in document["task"] if isinstance(document["task"], list) else [document["task"]]:
             for key, off in LATER_OF_TASKS.items():
@@ -283,6 +315,9 @@ class Spec(Settings):
                     del task[key]
             if "head" not in task:  # a linear head has no width of its own
                 task.pop("head_width", None)
+        for key in LATER_OF_SEARCH:
+            if document["search"][key] is None:
+                del document["search"][key]
         for group in LATER_GROUPS:
             if not document[group]:
                 del document[group]

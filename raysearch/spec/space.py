@@ -129,13 +129,16 @@ class Space:
         """A configuration drawn at random."""
         return self.walk(lambda _, distribution: distribution.draw(rng))
 
-    def suggest(self, trial: Any) -> Config:
-        """A configuration whose values an Optuna trial suggests."""
+    def suggest(self, trial: Any, names: Mapping[str, str] | None = None) -> Config:
+        """A configuration whose values an Optuna trial suggests.
+
+        `names` are the parameters of keys that are not called as the key is.
+        """
 
         def choose(key: str, distribution: Distribution) -> Value:
             value: Value
             if distribution.choice is not None:
-                value = trial.suggest_categorical(key, distribution.choice)
+                value = trial.suggest_categorical((names or {}).get(key, key), distribution.choice)
             elif distribution.float_ is not None:
                 value = trial.suggest_float(key, *distribution.float_, log=distribution.log)
             else:

@@ -29,7 +29,7 @@ from raysearch.files.databases import sqlite_file, sqlite_url
 from raysearch.files.digest import content_digest
 from raysearch.files.remote import Remote, is_remote
 from raysearch.files.secrets import PRIVATE, masked
-from raysearch.files.whole import whole_file, write_new
+from raysearch.files.whole import whole_file, write_new, write_whole
 from raysearch.storage.stage import STAGE
 from raysearch.targets.store import STORE, Store
 
@@ -206,6 +206,15 @@ class SearchFolder:
             for name in ("spec.yaml", LINKS):
                 remote.write(name, (self.path / name).read_bytes())
         return True
+
+    def rewrite(self, spec: Spec) -> None:
+        """Puts another document in the place of the search's, whose driver this is."""
+        import yaml
+
+        document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        write_whole(self.path / "spec.yaml", yaml.safe_dump(document, sort_keys=False))
+        if remote := self.remote:
+            remote.write("spec.yaml", (self.path / "spec.yaml").read_bytes())
 
     def abandon(self) -> None:
         """Makes the name free again. What lies in the folder stays until the next search replaces it."""

@@ -26,6 +26,8 @@ class Stage:
     """How far each piece of work is, by its place: `teacher`, `shared`, or a trial such as `trial 3`."""
     reason: str = ""
     """Why it failed, in one line."""
+    spent: Mapping[str, float] = field(default_factory=dict)
+    """What it and those before it have spent of a budget, by unit. Empty without a budget."""
 
 
 def write_stage(folder: Path, stage: Stage) -> None:
@@ -38,6 +40,7 @@ def read_stage(folder: Path) -> Stage | None:
     try:
         document = json.loads((folder / STAGE).read_text(encoding="utf-8"))
         works = {str(place): Step(**step) for place, step in document["works"].items()}
-        return Stage(str(document["phase"]), works, str(document.get("reason", "")))
+        spent = {str(unit): float(amount) for unit, amount in document.get("spent", {}).items()}
+        return Stage(str(document["phase"]), works, str(document.get("reason", "")), spent)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -23,6 +23,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.errors import WorkError
 from raysearch.files.whole import write_whole
 from raysearch.training.monitoring.curve import Curve
+from raysearch.training.monitoring.limit import OverTimeError, is_over
 from raysearch.training.monitoring.meter import Meter
 from raysearch.training.monitoring.progress import tell
 from raysearch.training.monitoring.spans import span, watch
@@ -49,7 +50,8 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     yielded again, because it may have been lost. The process of rank 0 writes. All processes evaluate, which is how
     a task can share its work out, and have the same reports.
 
-    Raises: DivergedError at the next line of the curve, if the loss or its gradient is no longer a number.
+    Raises: DivergedError at the next line of the curve, if the loss or its gradient is no longer a number;
+    OverTimeError there, with a checkpoint, if the time is over that the trial may take.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run, recipe.module)
@@ -79,6 +81,11 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
                     curve.append(trainer.step, trainer.seconds, metrics)
             if saving and rank() == 0:
                 trainer.save()
+        # All processes end at the same update: one that went on would wait for the others for ever.
+        if (saving or trainer.step % every == 0) and as_first(is_over()):
+            if not saving and rank() == 0:
+                trainer.save()
+            raise OverTimeError(f"its time was over at update {trainer.step} of {run.budget}; its checkpoint is kept")
         if trainer.step in run.rungs:
             yield _report(run, trainer, metrics, recipe)
         if saving:

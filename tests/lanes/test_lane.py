@@ -15,6 +15,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.lanes import worker
 from raysearch.lanes.lane import Lane, LaneSetup, run_alone, told
 from raysearch.lanes.mailbox import GO
+from raysearch.training.monitoring.limit import OverTimeError
 from raysearch.training.report import Report
 
 INPUT = InputError("corpus.root: /gone: no such folder; expected one that holds train")
@@ -130,7 +131,7 @@ def served(
 
 
 def order(number: int) -> dict[str, Any]:
-    return {"number": number, "spent_s": 0.0}
+    return {"number": number, "spent_s": 0.0, "limit_s": None}
 
 
 def test_each_report_has_one_answer_and_the_next_order_ends_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,15 +148,22 @@ def test_trial_that_breaks_says_so_but_not_in_the_name_of_the_next(monkeypatch: 
     assert served(monkeypatch, ended, broken=1, whole=True) == [("1", 0), ("1", 9), ("2", 0)]
 
 
+def test_time_of_a_trial_counts_earlier_attempts_and_ends_with_the_trial() -> None:
+    assert not worker._is_over(None, 1e9)
+    assert [worker._is_over(60.0, spent_s) for spent_s in (59.0, 61.0)] == [False, True]
+    assert worker._cause(OverTimeError("over")) == "timeout"
+    assert worker._last_words(OverTimeError("over")) == "over"
+
+
 def test_lane_sends_one_message_for_each_report(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
     lane = Lane.__new__(Lane)
     monkeypatch.setattr(Lane, "_send", lambda self, message: sent.append(message))
     monkeypatch.setattr(Lane, "_receive", lambda self: {"final": False})
     lane._mailbox = SimpleNamespace(get=SimpleNamespace(remote=lambda way: None))
-    lane._begin({"patience_s": 1.0, "suggestion": order(1)})
+    lane._begin({"patience_s": 1.0, "hard_limit_s": None, "suggestion": order(1)})
     lane.step()
-    lane.reset_config({"patience_s": 1.0, "suggestion": order(2)})
+    lane.reset_config({"patience_s": 1.0, "hard_limit_s": 9.0, "suggestion": order(2)})
     lane.step()
     lane.step()
     assert sent == [order(1), order(2), GO]

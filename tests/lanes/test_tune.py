@@ -27,7 +27,7 @@ def test_lost_lane_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert "Traceback" not in caplog.text
 
 
-def waiting_lane(ended: Exception, monkeypatch: pytest.MonkeyPatch) -> Lane:
+def waiting_lane(ended: Exception | None, monkeypatch: pytest.MonkeyPatch) -> Lane:
     """A lane that waits for a report of workers which have ended."""
     monkeypatch.setattr(lane.ray, "wait", lambda answers, timeout: ([], answers))
     made = object.__new__(Lane)
@@ -57,7 +57,7 @@ class Heard:
         self.failures: list[tuple[Any, ...]] = []
 
     def suggest(self) -> Suggestion:
-        return Suggestion(0, {"method": "fake"}, seed=0)
+        return Suggestion(0, {"method": "fake"}, seed=0, limit_s=60.0)
 
     def fail(self, *told: Any) -> None:
         self.failures.append(told)
@@ -79,3 +79,21 @@ def test_lane_that_is_lost_while_nothing_can_be_written_met_a_full_disk(
     monkeypatch.setattr(os, "fsync", sync)
     run.end("a", None, error=True)
     assert [told[:2] for told in source.failures] == [(0, cause)]
+
+
+def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_timed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+    source, now_s = Heard(), [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    run = _Run(source, setup, lambda event, number: None)  # type: ignore[arg-type]
+    asked = run.suggest("a")
+    assert isinstance(asked, dict)
+    made = waiting_lane(None, monkeypatch)
+    made._number, made._ends_s = 0, 1000.0 + asked["hard_limit_s"]
+    now_s[0] += asked["hard_limit_s"]
+    with pytest.raises(RuntimeError, match="trial 0 took far longer than it may"):
+        made._receive()
+    run.end("a", None, error=True)
+    assert [told[:2] for told in source.failures] == [(0, "timeout")]

@@ -246,6 +246,15 @@ def test_plan_adds_up() -> None:
     assert found["students_macs_g"]["most"] == Costs(spec_with(), TEACHER)(largest).macs_g
 
 
+@pytest.mark.usefixtures("no_measuring")
+def test_plan_of_a_budget_has_the_trials_that_it_pays_for() -> None:
+    whole = make_plan(spec_with(), TEACHER, HOURS, gpus=2, gpu="h100")
+    half = {"gpu_hours": whole["gpu_hours"]["likely"] / 2}
+    found = make_plan(spec_with(search={"budget": half, "updates": 100}), TEACHER, HOURS, gpus=2, gpu="h100")
+    assert 0 < found["trials"] < whole["trials"]
+    assert found["gpu_hours"]["likely"] < whole["gpu_hours"]["likely"]
+
+
 def test_label_sets_that_no_trial_asks_for_are_not_counted() -> None:
     changes = {"method": "unfused", "student": {}, "space": {}, "targets": {"clusters": 8}}
     for control, sets in (("none", 1), ("random", 0), ("oracle", 0)):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raysearch.search.acquisition import expected_gain, mutant, propose, staircase
+from raysearch.search.acquisition import _area, expected_gain, mutant, propose, staircase
 from raysearch.search.surrogate import Encoding, Observation, Surrogate, expected_ends
 from raysearch.spec.space import Config, Distribution, Space
 
@@ -106,7 +106,20 @@ def test_propose_never_returns_what_is_not_feasible() -> None:
     rng = np.random.default_rng(0)
     found = propose(space(), Surrogate(space()), observed(12, 0), ln_macs, lambda c: c["student.depth"] == 3, rng)
     assert found is not None
-    assert found["student.depth"] == 3
+    assert found.config["student.depth"] == 3
+
+
+def test_gain_is_a_share_of_the_area_that_the_front_has() -> None:
+    steps = staircase([(1.0, 40.0), (2.0, 30.0)], (4.0, 50.0))
+    assert _area(steps, 50.0) == (2 - 1) * (50 - 40) + (4 - 2) * (50 - 30)
+    gains = []
+    for count in (6, 60):
+        found = propose(
+            space(), Surrogate(space()), observed(count, 0), ln_macs, lambda _: True, np.random.default_rng(0)
+        )
+        assert found is not None
+        gains.append(found.gain)
+    assert gains[0] > gains[1] > 0, "the more is known, the less is to be gained"
 
 
 def test_mutant_stays_in_the_space() -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from raysearch.errors import InputError
 from raysearch.files.digest import document_digest
-from raysearch.spec.document import LATER_OF_TASKS
+from raysearch.spec.document import LATER_OF_SEARCH, LATER_OF_TASKS
 from raysearch.spec.loading import differences, load_spec
 from raysearch.storage.folder import Links, SearchFolder
 
@@ -188,8 +188,10 @@ def test_digest_knows_the_width_of_superbs_head_and_of_no_other(tmp_path: Path) 
 
 def test_digest_of_a_document_from_before_supernets_stays(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path))
-    document = spec.model_dump(mode="json", by_alias=True, exclude={"name": True, "workers": True, "supernet": True})
-    del document["search"]["keep_features_gb"]
+    outside = {"name": True, "workers": True, "supernet": True, "notices": True}
+    document = spec.model_dump(mode="json", by_alias=True, exclude=outside)
+    for key in ("keep_features_gb", *LATER_OF_SEARCH):
+        del document["search"][key]
     for key in (*LATER_OF_TASKS, "head_width"):
         document["task"].pop(key, None)
     assert spec.digest == document_digest(document)
@@ -267,6 +269,6 @@ def test_paths_among_a_method_s_settings_count_from_where_the_command_runs(
 def test_unknown_key_is_refused_with_every_key_there_is(tmp_path: Path) -> None:
     assert refusal(write(tmp_path, studnt={})) == (
         "studnt: unknown key; expected one of name, corpus, teacher, task, method, space, constraints, objectives, "
-        "search, workers, student, targets, prediction, distillation, ctc, pruning, supernet, adapter, backend, "
-        "verification, augmentation, training (did you mean student?)"
+        "search, workers, notices, student, targets, prediction, distillation, ctc, pruning, supernet, adapter, "
+        "backend, verification, augmentation, training (did you mean student?)"
     )

@@ -15,6 +15,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.training.loop import DivergedError, fit
 from raysearch.training.loss_module import LossModule
+from raysearch.training.monitoring.limit import OverTimeError, limited
 from raysearch.training.monitoring.meter import TIMINGS
 from raysearch.training.monitoring.progress import heard_by
 from raysearch.training.recipe import Recipe
@@ -226,6 +227,15 @@ def test_short_run_has_a_curve_of_twenty_points_and_a_long_one_a_point_for_every
     few = train(tmp_path / "few", rungs=(3,), updates=1000)
     assert [report.step for report in few] == [3]
     assert [line["step"] for line in curve(tmp_path / "few")] == [1, 2, 3]
+
+
+def test_fit_whose_time_is_over_then_ends_with_a_checkpoint_and_resumes_bit_for_bit(tmp_path):
+    list(train(tmp_path / "whole"))
+    with limited(lambda: True), pytest.raises(OverTimeError, match=r"its time was over at update \d+ of"):
+        list(train(tmp_path / "cut"))
+    assert list((tmp_path / "cut" / "checkpoints").iterdir())
+    list(train(tmp_path / "cut"))
+    assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_fit_tells_how_far_it_is_and_the_last_loss_of_the_curve(tmp_path):

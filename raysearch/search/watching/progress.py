@@ -16,8 +16,10 @@ from rich.table import Table
 from raysearch.front.document import document as build_document
 from raysearch.front.objective import axes
 from raysearch.front.trials import TrialRecord
+from raysearch.search.repeats import over_seeds
 from raysearch.search.study import Study
 from raysearch.search.watching.works import WorkLines, Works, bars
+from raysearch.spec.budget import ENDLESS
 from raysearch.spec.document import Spec
 from raysearch.targets.settings import POINTS_PER_CLUSTER
 
@@ -103,7 +105,8 @@ class Lines:
 
     def _event(self, event: str, record: TrialRecord) -> str:
         if event == "start":
-            return f"starts  {record.cost.macs_g:7.1f} GMAC  {_settings(record)}"
+            again = "" if record.repeats is None else f"trial {record.repeats} again: "
+            return f"starts  {again}{record.cost.macs_g:7.1f} GMAC  {_settings(record)}"
         if record.state == "failed":
             return f"failed ({record.cause}): {_last_line(record.error)}"
         if event == "end" and record.state == "running":
@@ -118,16 +121,17 @@ class Lines:
         return "" if measured is None else f"{self._error} {measured:5.1f} %"
 
     def _summary(self) -> str:
-        records = self._study.records()
+        records = over_seeds(self._study.records())
         reference = self._study.about["reference_point"]
         found = build_document(self._spec.name, self._spec.objectives, records, reference)
         ended = _ended(records)
         # A search that is resumed with fewer trials than it has keeps them all.
         asked = max(ended, self._trials)
-        line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {ended}/{asked} trials"
+        counted = f"{ended} trials" if asked == ENDLESS else f"{ended}/{asked} trials"
+        line = f"front {len(found.front)}  hypervolume {found.hypervolume:.0f}  {counted}"
         # A resumed search has trials that an earlier driver ended: they say nothing about the pace of this one.
         ended_here = ended - self._ended_before
-        if ended_here and ended < self._trials:
+        if ended_here and ended < self._trials < ENDLESS:
             left_s = (self._clock() - self._began_s) / ended_here * (self._trials - ended)
             line += f"  ~{left_s / 60:.0f} min left"
         return line
@@ -186,7 +190,7 @@ class LiveTable(Lines):
 
 
 def _ended(records: list[TrialRecord]) -> int:
-    return sum(record.state not in ("running", "infeasible") for record in records)
+    return sum(record.state not in ("running", "infeasible") and record.repeats is None for record in records)
 
 
 def _settings(record: TrialRecord) -> str:

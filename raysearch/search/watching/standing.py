@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from raysearch.search.study import Study
+from raysearch.search.study import ENDED_BY, Study
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.holder import Holder
 from raysearch.storage.lease import living_driver
@@ -36,7 +36,7 @@ class Standing:
     works: Mapping[str, Step] = field(default_factory=dict)
     """How far each piece of work is that goes on, by its place."""
     reason: str = ""
-    """Why it failed."""
+    """Why it failed, or why it is done before all trials have run that were asked for."""
     resume: str = ""
     """The command that goes on with it. Empty if nothing is left to do, or a driver lives."""
 
@@ -48,7 +48,7 @@ class Standing:
     def __str__(self) -> str:
         if self.state == "running":
             return "; ".join([self.doing, *(f"{place}: {step}" for place, step in self.works.items())])
-        line = f"failed: {self.reason}" if self.state == "failed" else self.state
+        line = f"{self.state}: {self.reason}" if self.reason else self.state
         return f"{line}; continue with: {self.resume}" if self.resume else line
 
 
@@ -58,16 +58,18 @@ def read_standing(folder: SearchFolder, study: Study | None, *, finished: bool, 
     `finished` says whether it has all trials that it was asked for, `running` which of them have not ended.
     """
     stage = read_stage(folder.path) or Stage("trials" if study else "starting")
+    ended_by = str((study and study.about.get(ENDED_BY)) or "")
     if driver := _driver(folder, study):
         places = {"teacher", "shared", *(f"trial {number}" for number in running)}
         works = {place: step for place, step in stage.works.items() if place in places}
         return Standing("running", DOING.get(stage.phase, "starting"), str(driver), works)
-    finished = finished or (stage.phase == "done" and not running)
+    # One that was ended by its budget may have trials that wait for more.
+    finished = finished or (stage.phase == "done" and (not running or bool(ended_by)))
     resume = "" if finished else folder.resume_command
     # A search may have run all its trials and have failed none the less, because all of them did.
     if stage.phase == "failed":
         return Standing("failed", reason=stage.reason, resume=resume)
-    return Standing("done" if finished else "interrupted", resume=resume)
+    return Standing("done" if finished else "interrupted", reason=ended_by if finished else "", resume=resume)
 
 
 def _driver(folder: SearchFolder, study: Study | None) -> Holder | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from math import inf
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,9 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
 from raysearch.front.trials import TrialRecord
+from raysearch.search.timing.budget import in_its_unit
 from raysearch.search.watching.standing import Standing
+from raysearch.spec.budget import EACH, ENDLESS, WORDS
 from raysearch.training.monitoring.progress import Step, duration
 
 if TYPE_CHECKING:
@@ -19,8 +24,12 @@ if TYPE_CHECKING:
 SECONDS = "cost/seconds"
 
 
-def search_status(document: SearchDocument, spec: Spec, asked: int, standing: Standing) -> dict[str, Any]:
+def search_status(
+    document: SearchDocument, spec: Spec, asked: int, standing: Standing, spent: Mapping[str, float]
+) -> dict[str, Any]:
     """How the search stands, as `status --json` prints it. `asked` is the number of trials that it is to run.
+
+    `spent` is what its drivers have spent of a budget, by unit.
 
     Seconds spent and saved are those of all workers together. Times count from the start of the first trial.
     """
@@ -30,12 +39,19 @@ def search_status(document: SearchDocument, spec: Spec, asked: int, standing: St
         state = "interrupted" if trial.state == "running" and standing.state != "running" else trial.state
         states[state] = states.get(state, 0) + 1
     ended = [trial for trial in document.trials if trial.state != "running" and not trial.refused]
+    of_asked = [trial for trial in ended if trial.repeats is None]
     spent_s = sum(_spent_s(trial) for trial in document.trials)
+    budget = _budget(spec, spent, document.hypervolume)
+    left_s = _left_s(document.trials, of_asked, asked, spec.workers.lanes)
+    if budget and budget["left_seconds"] is not None:
+        left_s = min(left_s or inf, budget["left_seconds"])
     return {
         "name": document.name,
         **standing.document(),
         "trials": states,
-        "asked": asked,
+        "failed_by": dict(Counter(trial.cause for trial in document.trials if trial.state == "failed")),
+        "asked": None if asked == ENDLESS else asked,
+        "budget": budget,
         "front": [
             {"trial": trial.number, **{name: value(trial, name) for name in document.objectives}}
             for trial in document.members()
@@ -44,14 +60,17 @@ def search_status(document: SearchDocument, spec: Spec, asked: int, standing: St
         "hypervolume_history": _history(document),
         "worker_seconds": round(spec.workers.num_workers * spent_s, 1),
         "saved_seconds": round(spec.workers.num_workers * _saved_s(ended, spec), 1),
-        "left_seconds": _left_s(document.trials, ended, asked, spec.workers.lanes),
+        "left_seconds": left_s,
     }
 
 
 def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
     """The status as lines for people: one line, and if `long` the front and the history below it."""
-    shown = ", ".join(f"{count} {state}" for state, count in status["trials"].items()) or "no trial yet"
-    line = f"{status['name']}: {shown} of {status['asked']}; front {len(status['front'])}"
+    causes = ", ".join(f"{count} {cause}" for cause, count in status["failed_by"].items())
+    counts = [f"{count} {state}" for state, count in status["trials"].items()]
+    shown = ", ".join(f"{one} ({causes})" if one.endswith(" failed") else one for one in counts) or "no trial yet"
+    line = f"{status['name']}: {shown}{f' of {asked}' if (asked := status['asked']) else ''}"
+    line += f"; front {len(status['front'])}"
     line += f", hypervolume {status['hypervolume']:.0f}"
     now = _now(status, works=not long)
     if not long:
@@ -63,8 +82,13 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
         *works,
         f"worker time: {duration(status['worker_seconds'])}, saved by stopping {duration(status['saved_seconds'])}",
     ]
+    if status["budget"]:
+        lines.append(_budget_line(status["budget"]))
     if status["left_seconds"]:
         lines.append(f"left: about {duration(status['left_seconds'])}")
+    for one in status.get("changes", ()):
+        what = ", ".join(f"{key}: {change}" for key, change in one["changes"].items())
+        lines.append(f"from trial {one['trial']} on: {what}")
     lines += ["front:", *(f"  {_point(point)}" for point in status["front"])]
     steps = status["hypervolume_history"]
     lines += ["hypervolume:", *(f"  after {duration(at):>7}  {volume:.0f}" for at, volume in steps)]
@@ -101,7 +125,7 @@ def _now(status: dict[str, Any], *, works: bool) -> str:
         doing = "" if status["trials"] and status["doing"] == "running" else str(status["doing"])
         return f"{doing}: {_step(before)}" if works and before else doing
     if status["state"] == "done":
-        return ""
+        return f"done: {status['reason']}" if status["reason"] else ""
     reason = f": {status['reason']}" if status["reason"] else ""
     return f"{status['state']}{reason}" + (f"; continue with: {status['resume']}" if status["resume"] else "")
 
@@ -129,6 +153,31 @@ def _history(document: SearchDocument) -> list[tuple[float, float]]:
     return steps
 
 
+def _budget(spec: Spec, spent: Mapping[str, float], hypervolume: float) -> dict[str, Any] | None:
+    """What of the budget is spent and left, in its own unit, and the hypervolume for each unit that was spent."""
+    settings = spec.search.budget
+    if settings is None:
+        return None
+    used = in_its_unit(settings, spent)
+    # While lanes work, all that they hold is spent at one rate.
+    left, rate = max(0.0, settings.amount - used), used / spent["hours"] if spent.get("hours") else 0.0
+    return {
+        "of": settings.amount,
+        "unit": settings.key,
+        "spent": used,
+        "left": left,
+        "left_seconds": round(3600 * left / rate, 1) if rate else None,
+        "hypervolume_per_unit": hypervolume / used if used else None,
+    }
+
+
+def _budget_line(budget: Mapping[str, Any]) -> str:
+    word = WORDS[budget["unit"]]
+    line = f"budget: {budget['spent']:.3g} of {budget['of']:g} {word} spent, {budget['left']:.3g} left"
+    each = budget["hypervolume_per_unit"]
+    return line if each is None else f"{line}; hypervolume {each:.3g} {EACH[budget['unit']]}"
+
+
 def _spent_s(trial: TrialRecord) -> float:
     return trial.metrics.get(SECONDS, 0.0)
 
@@ -141,7 +190,7 @@ def _saved_s(ended: list[TrialRecord], spec: Spec) -> float:
 
 def _left_s(trials: list[TrialRecord], ended: list[TrialRecord], asked: int, lanes: int) -> float | None:
     """Seconds until the search ends, by the mean time of a trial so far. None before the first trial has ended."""
-    if not any(_spent_s(trial) for trial in ended):
+    if asked == ENDLESS or not any(_spent_s(trial) for trial in ended):
         return None
     each_s = mean(_spent_s(trial) for trial in ended)
     # A running trial that has passed the mean already must not make the others seem shorter.

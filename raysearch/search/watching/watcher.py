@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from raysearch.errors import InputError, WorkError
 from raysearch.files.secrets import masked
 from raysearch.search.watching.works import Works
 from raysearch.storage.folder import SearchFolder
-from raysearch.storage.stage import Stage, write_stage
+from raysearch.storage.stage import Stage, read_stage, write_stage
 
 WRITE_S = 2.0
 """Seconds between two writings of the stage, at least."""
@@ -28,12 +28,17 @@ class Watcher:
         self._written: tuple[Stage, float] | None = None
         self._phase = "starting"
         self._works: Works = {}
-        self._write(Stage(self._phase))
+        before = read_stage(folder.path)
+        self.before: Mapping[str, float] = before.spent if before else {}
+        """What earlier drivers have spent of a budget, by unit."""
+        self.spent: Callable[[], Mapping[str, float]] = lambda: self.before
+        """Says what has been spent until now, this driver included."""
+        self._write(self._phase)
 
     def enter(self, phase: str) -> None:
         """A phase begins: `teacher`, `shared` or `trials`."""
         self._phase, self._works = phase, {}
-        self._write(Stage(phase))
+        self._write(phase)
 
     @contextmanager
     def following(self, read: Callable[[], Works], every_s: float = READ_S) -> Iterator[None]:
@@ -55,12 +60,12 @@ class Watcher:
         """Shows the works that were read last, and now and then writes them down."""
         works = self._works
         show(works)
-        stage = Stage(self._phase, works)
         written, at_s = self._written or (None, 0.0)
-        if stage != written and self._clock() - at_s >= WRITE_S:
-            self._write(stage)
+        if self._clock() - at_s >= WRITE_S and Stage(self._phase, works, spent=self.spent()) != written:
+            self._write(self._phase, works)
 
-    def _write(self, stage: Stage) -> None:
+    def _write(self, phase: str, works: Works | None = None, reason: str = "") -> None:
+        stage = Stage(phase, works or {}, reason, dict(self.spent()))
         self._written = (stage, self._clock())
         # A full disk ends a search where it matters, which is not here.
         with suppress(OSError):
@@ -72,12 +77,12 @@ class Watcher:
         try:
             yield self
         except (InputError, WorkError) as err:
-            self._write(Stage("failed", reason=masked(str(err).partition("\n")[0])))
+            self._write("failed", reason=masked(str(err).partition("\n")[0]))
             raise
         except Exception as err:
-            self._write(Stage("failed", reason=masked(f"{type(err).__name__}: {str(err).partition(chr(10))[0]}")))
+            self._write("failed", reason=masked(f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"))
             raise
         except BaseException:
-            self._write(Stage("interrupted"))
+            self._write("interrupted")
             raise
-        self._write(Stage("done"))
+        self._write("done")

@@ -1,5 +1,7 @@
 """Settings that a teacher of six blocks makes impossible, and limits that no student keeps."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,29 @@ def test_start_point_without_a_student_is_refused_by_its_place() -> None:
     start = [{"pruning.macs_ratio": 0.5}, {"pruning.macs_ratio": 0.01}]
     with pytest.raises(InputError, match=r"^search\.start\[1\]\.pruning\.macs_ratio: 0\.01"):
         refuse_impossible(spec_with(method="hjpruning", student={}, space=space, search={"start": start}), TEACHER)
+
+
+def test_start_point_over_a_limit_is_refused_by_its_place() -> None:
+    small, large = ({"student.depth": depth, "student.width": 64 * depth} for depth in (1, 4))
+    limit = 1.01 * Costs(spec_with(), TEACHER)({"method": "dicehubert", **small}).macs_g
+    spec = spec_with(search={"start": [small, large]}, constraints={"macs_g": limit})
+    with pytest.raises(
+        InputError, match=r"^search\.start\[1\]: .* GMAC and .*; expected a point within constraints\.macs_g"
+    ):
+        refuse_impossible(spec, TEACHER)
+
+
+def test_impossible_search_is_refused_before_ray_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys, raysearch\nfrom raysearch.errors import InputError\n"
+        "try: raysearch.search('quickstart', storage=sys.argv[1], name='x', say=print)\n"
+        "except InputError as err: print(err, *({'ray', 'torch', 'optuna'} & set(sys.modules)))\n"
+    )
+    document = Path(tmp_path, "x.yaml")
+    document.write_text((ROOT / "search_spaces/quickstart.yaml").read_text().replace("layer: -1", "layer: 9"))
+    code = code.replace("'quickstart'", repr(str(document)))
+    said = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout
+    assert said == "targets.layer: 9; expected 1 to 3, or -1 for the last block\n"
 
 
 def test_source_that_needs_no_layer_takes_any() -> None:

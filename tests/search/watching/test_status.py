@@ -42,7 +42,7 @@ def found() -> SearchDocument:
 
 
 def test_status_counts_time_spent_saved_and_left() -> None:
-    status = search_status(found(), spec_with(workers={"lanes": 2}), asked=6, standing=RUNS)
+    status = search_status(found(), spec_with(workers={"lanes": 2}), asked=6, standing=RUNS, spent={})
     assert status["trials"] == {"complete": 2, "stopped": 1, "running": 1}
     assert status["worker_seconds"] == 130.0
     # Stopped after half of its budget: the other half would have taken as long.
@@ -52,19 +52,19 @@ def test_status_counts_time_spent_saved_and_left() -> None:
 
 
 def test_status_shows_hypervolume_against_time() -> None:
-    status = search_status(found(), spec_with(), asked=6, standing=RUNS)
+    status = search_status(found(), spec_with(), asked=6, standing=RUNS, spent={})
     assert status["hypervolume_history"] == [(40.0, 90 * 50), (120.0, 90 * 50 + 70 * 20)]
     assert status["hypervolume"] == 90 * 50 + 70 * 20
 
 
 def test_status_before_the_first_end_promises_nothing() -> None:
     document = build_document("tiny", ["macs", "per"], [trial(0, "running", 0.0, None, 1.0, None)], [100.0, 100.0])
-    assert search_status(document, spec_with(), asked=6, standing=RUNS)["left_seconds"] is None
+    assert search_status(document, spec_with(), asked=6, standing=RUNS, spent={})["left_seconds"] is None
 
 
 @pytest.mark.parametrize(("long", "lines"), [(False, 1), (True, 9)])
 def test_status_for_people(long: bool, lines: int) -> None:
-    shown = status_lines(search_status(found(), spec_with(), asked=6, standing=RUNS), long=long)
+    shown = status_lines(search_status(found(), spec_with(), asked=6, standing=RUNS, spent={}), long=long)
     assert len(shown) == lines
     assert shown[0] == "tiny: 2 complete, 1 stopped, 1 running of 6; front 2, hypervolume 5900"
 
