@@ -4,6 +4,8 @@ Teacher and student run in turn in one process, so that both meet the same machi
 student. `macs_ratio` comes from the closed form at that length. `time_ratio` is of medians, with the quartiles of the
 ratios of neighbouring runs. First both are checked to be what their configs say: the MACs of the ONNX graph equal the
 closed form, and ONNX and torch agree on the same audio. Weights are drawn, since latency does not depend on them.
+At the end stands what onnxruntime says of the time of each kind of operator, of the share of all nodes that make the
+log-mel features, and of the largest of these nodes.
 
     python benchmarks/inference.py [--json] [--seconds 10] [ENCODER.yaml ...]
 
@@ -18,15 +20,17 @@ import json
 import os
 import platform
 import time
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 
-from raysearch.deploy.onnx_cost import graph_macs
+from raysearch.deploy.onnx_cost import graph_macs, in_module
 from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.deploy.runners import run_checkpoint, run_file
 from raysearch.deploy.runtime.transcribe import Run
@@ -96,7 +100,35 @@ def interleaved(teacher: Run, student: Run, audio_BS: np.ndarray) -> np.ndarray:
     return np.array(times)
 
 
-def compare(configs: dict[str, EncoderConfig], seconds: float) -> list[dict[str, Any]]:
+def profile(file: Path, audio_BS: np.ndarray) -> dict[str, Any]:
+    """Milliseconds of each kind of operator on one thread, and what share of the time the log-mel features take."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.enable_profiling = True
+    options.profile_file_prefix = str(file.with_suffix(""))
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    for _ in range(WARMUP + ROUNDS):
+        session.run(None, {"audio": audio_BS, "samples": np.array([audio_BS.shape[1]])})
+    kinds, nodes = Counter[str](), Counter[str]()
+    for event in json.loads(Path(session.end_profiling()).read_text()):
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            milliseconds = event["dur"] / 1000 / (WARMUP + ROUNDS)
+            kinds[event["args"]["op_name"]] += milliseconds
+            # A node that onnxruntime made of others is named after the first of them.
+            nodes[event["name"].removesuffix("_kernel_time").split("/")[0]] += milliseconds
+    features = {node.name for node in onnx.load(file).graph.node if in_module(node, "log_mel")}
+    total, of_features = nodes.total(), [nodes[name] for name in features if name in nodes]
+    return {
+        "ms_by_operator": {kind: round(ms, 2) for kind, ms in kinds.most_common(8)},
+        "features_share": round(sum(of_features) / total, 3),
+        "largest_feature_node_share": round(max(of_features, default=0) / total, 3),
+    }
+
+
+def compare(
+    configs: dict[str, EncoderConfig], seconds: float
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Rows of times and ratios, and the profile of each encoder in ONNX."""
     samples = round(seconds * RATE_HZ)
     audio_BS = 0.1 * np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32)
     (teacher, teacher_config), *students = configs.items()
@@ -126,7 +158,8 @@ def compare(configs: dict[str, EncoderConfig], seconds: float) -> list[dict[str,
                             "time_ratio_quartiles": [round(float(q), 2) for q in np.percentile(ratios_R, (25, 75))],
                         }
                     )
-    return rows
+        profiles = {name: profile(file, audio_BS) for name, file in files.items()}
+    return rows, profiles
 
 
 def main() -> None:
@@ -138,10 +171,11 @@ def main() -> None:
     configs = {path.stem: read_config(path) for path in asked.documents} or DEFAULT
     if len(configs) < 2:
         parser.error("expected a teacher and at least one student")
-    rows = compare(configs, asked.seconds)
+    rows, profiles = compare(configs, asked.seconds)
     machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]}
     if asked.json:
-        print(json.dumps({"seconds": asked.seconds, "teacher": next(iter(configs)), **machine, "rows": rows}, indent=2))
+        document = {"seconds": asked.seconds, "teacher": next(iter(configs)), **machine}
+        print(json.dumps({**document, "rows": rows, "profiles": profiles}, indent=2))
         return
     print(f"{asked.seconds:g} s of audio, batch 1; {machine}; teacher {next(iter(configs))}")
     print(f"{'student':24} {'runtime':7} {'threads':>7} {'ms':>8} {'macs_ratio':>10} {'time_ratio':>10}  quartiles")
@@ -149,6 +183,12 @@ def main() -> None:
         print(
             f"{row['student']:24} {row['runtime']:7} {row['threads']:7} {row['student_ms']:8.2f} "
             f"{row['macs_ratio']:10.2f} {row['time_ratio']:10.2f}  {row['time_ratio_quartiles']}"
+        )
+    for name, found in profiles.items():
+        kinds = ", ".join(f"{kind} {ms}" for kind, ms in found["ms_by_operator"].items())
+        print(
+            f"{name}: features {found['features_share']:.0%} of the time, the largest of their nodes "
+            f"{found['largest_feature_node_share']:.0%}; ms by operator: {kinds}"
         )
 
 

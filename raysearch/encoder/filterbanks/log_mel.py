@@ -1,6 +1,6 @@
 """Log-mel filterbank features as Kaldi defines them, batched, on any device.
 
-Shapes: B batch, S samples, T frames at 100 Hz, W samples of a window, F frequency bins, M mel bins.
+Shapes: B batch, S samples, T frames at 100 Hz, F frequencies, M mel bins.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from raysearch.encoder.config import HIGHEST_HZ, SAMPLE_RATE_HZ
+from raysearch.encoder.filterbanks.power_spectrum import FFT_POINTS, PowerSpectrum, in_spectrum
 from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, valid_mask
 
-FFT_POINTS = 512
 LOWEST_HZ = 20.0
-PRE_EMPHASIS = 0.97
 LEAST_STD = 0.1
 """Smallest deviation of a bin that is divided by, in units of the natural logarithm of power. It is 0.4 dB. Where there
 is speech, bins deviate by 2 to 3."""
@@ -29,8 +28,7 @@ class LogMelFilterbank(nn.Module):
     Source: Kaldi's fbank with snip_edges and without dither. Samples are scaled to 16 bits, as Kaldi reads them.
     """
 
-    window_W: Tensor
-    filters_FM: Tensor
+    filters_MF: Tensor
     mean_M: Tensor
     std_M: Tensor
 
@@ -38,11 +36,9 @@ class LogMelFilterbank(nn.Module):
         """A filterbank that is not normalised yet. A `range_db` of 0 keeps levels as they are."""
         super().__init__()
         self.range_db, self.highest_hz = range_db, highest_hz
-        # Checkpoints do not hold these two. So they are computed on the CPU, even where all else is built on the meta
-        # device and filled from a checkpoint afterwards.
-        hann_W = torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False, device="cpu")
-        self.register_buffer("window_W", hann_W.pow(0.85), persistent=False)
-        self.register_buffer("filters_FM", mel_filters(bins, highest_hz), persistent=False)
+        self.spectrum = PowerSpectrum()
+        # Checkpoints do not hold the filters either.
+        self.register_buffer("filters_MF", in_spectrum(mel_filters(bins, highest_hz)), persistent=False)
         self.register_buffer("mean_M", torch.zeros(bins))
         self.register_buffer("std_M", torch.ones(bins))
 
@@ -74,12 +70,10 @@ class LogMelFilterbank(nn.Module):
         """Log-mel bins (B, T, M) of audio in [-1, 1], neither normalised nor cut off."""
         # The power of 16-bit samples overflows half precision.
         with torch.autocast(audio_BS.device.type, enabled=False):
-            windows_BTW = audio_BS.float().unfold(1, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES) * 2**15
-            windows_BTW = windows_BTW - windows_BTW.mean(-1, keepdim=True)
-            before_BTW = torch.cat([windows_BTW[..., :1], windows_BTW[..., :-1]], dim=-1)
-            windows_BTW = (windows_BTW - PRE_EMPHASIS * before_BTW) * self.window_W
-            power_BTF = torch.fft.rfft(windows_BTW, n=FFT_POINTS).abs().square()
-            return (power_BTF @ self.filters_FM).clamp(min=torch.finfo(torch.float32).eps).log()
+            power_BFT = self.spectrum(audio_BS.to(self.filters_MF.dtype) * 2**15)
+            x_BMT = (self.filters_MF @ power_BFT).clamp(min=torch.finfo(torch.float32).eps).log()
+            # In order, so that an exported graph need not ask how the frames lie.
+            return x_BMT.transpose(1, 2).contiguous()
 
 
 def centre(x_BTM: Tensor, frames_B: Tensor) -> Tensor:
@@ -105,7 +99,7 @@ def mirrored(audio_BS: Tensor, samples_B: Tensor) -> Tensor:
 
 
 def mel_filters(bins: int, highest_hz: float = HIGHEST_HZ) -> Tensor:
-    """Mel filters (F, M): triangles of equal width on the mel scale, from 20 Hz to the highest frequency."""
+    """Mel filters (F, M) of frequencies in their order: triangles of equal width in mel, from 20 Hz to the highest."""
     corners = torch.linspace(_mel(LOWEST_HZ), _mel(highest_hz), bins + 2, dtype=torch.float64, device="cpu")
     hz = [bin * SAMPLE_RATE_HZ / FFT_POINTS for bin in range(FFT_POINTS // 2 + 1)]
     mels_F1 = torch.tensor([_mel(frequency) for frequency in hz], dtype=torch.float64, device="cpu")[:, None]
