@@ -31,12 +31,14 @@ class Board:
 
     def read(self) -> dict[str, Step]:
         """All works that were posted, as they were last heard of. Of workers that died they stay."""
-        found = {}
-        for key in internal_kv._internal_kv_list(self._prefix, namespace=NAMESPACE):
-            content = internal_kv._internal_kv_get(key, namespace=NAMESPACE)
-            if content:
-                found[key.decode().removeprefix(self._prefix)] = Step(**json.loads(content))
-        return found
+        keys = internal_kv._internal_kv_list(self._prefix, namespace=NAMESPACE)
+        places = [key.decode().removeprefix(self._prefix) for key in keys]
+        return {place: step for place in places if (step := self.step(place)) is not None}
+
+    def step(self, place: str) -> Step | None:
+        """What was last heard of the work at one place; None if nothing was yet."""
+        content = internal_kv._internal_kv_get(self._prefix + place, namespace=NAMESPACE)
+        return Step(**json.loads(content)) if content else None
 
     @contextmanager
     def posting(self, place: str) -> Iterator[None]:

@@ -24,7 +24,9 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import full_disk
+from raysearch.lanes.board import board_of
 from raysearch.lanes.mailbox import GO, Mailbox
+from raysearch.lanes.places import NAMESPACE
 
 T = TypeVar("T")
 POLL_S = 2.0
@@ -54,7 +56,7 @@ class LaneSetup:
     uri: str = ""
     """URI at which searches and store really lie, if their folders are copies of this node. Empty if they are not."""
     patience_s: float = 1800.0
-    """Fewest seconds without a report after which workers count as hung. Start-up and a first label set take time."""
+    """Fewest seconds without a sign of life after which workers count as hung. Start-up takes time."""
 
     @property
     def ray_storage(self) -> str:
@@ -132,7 +134,10 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     _ends_s = math.inf
 
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
-        self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
+        self._mailbox_name = f"mailbox-{os.urandom(8).hex()}"
+        named = {"num_cpus": 0, "name": self._mailbox_name, "namespace": NAMESPACE}
+        self._mailbox: Any = ray.remote(**named)(Mailbox).remote()
+        self._board = board_of(setup.folder, setup.uri)
         self._waiting = False
         self._records = setup.ray_storage
         self._ended: BaseException | None = None
@@ -183,8 +188,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._answer = self._mailbox.get.remote("up")
 
     def _receive(self) -> dict[str, Any]:
-        deadline_s = min(time.monotonic() + self._patience_s, self._ends_s)
-        while time.monotonic() < deadline_s:
+        sign, heard_s = None, time.monotonic()
+        while time.monotonic() < min(heard_s + self._patience_s, self._ends_s):
             ready, _ = ray.wait([self._answer], timeout=POLL_S)
             if ready:
                 report: dict[str, Any] = ray.get(self._answer)
@@ -197,14 +202,18 @@ class Lane(tune.Trainable):  # type: ignore[misc]
                 if full := full_disk(self._ended, f"Ray's records in {self._records}"):
                     return {"cause": "disk", "error": full, "metrics": {}}
                 raise RuntimeError(f"the lane's workers ended: {self._ended}")
+            # A slow trial says how far it is, however long it takes to its report.
+            if (posted := self._board.step(f"trial {self._number}")) != sign:
+                sign, heard_s = posted, time.monotonic()
         # Tune replaces a lane that raises, and its workers with it.
         if time.monotonic() >= self._ends_s:
             raise RuntimeError(f"trial {self._number} took far longer than it may, and its workers do not end it")
-        raise RuntimeError(f"no report for {self._patience_s:.0f} s: the lane's workers hang")
+        raise RuntimeError(f"no sign of life for {self._patience_s:.0f} s: the lane's workers hang")
 
     def _keep_workers(self, setup: LaneSetup) -> None:
         try:
-            train_on_workers(_serve_lane, {"mailbox": self._mailbox, "setup": asdict(setup)}, setup)
+            config = {"mailbox": self._mailbox, "mailbox_name": self._mailbox_name, "setup": asdict(setup)}
+            train_on_workers(_serve_lane, config, setup)
             self._ended = RuntimeError("without a word")
         # Whatever it was, the trial must hear that its workers are gone: this thread has nobody else to tell.
         except BaseException as err:

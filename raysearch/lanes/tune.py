@@ -24,11 +24,16 @@ from ray.widgets.util import in_notebook
 
 from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
+from raysearch.lanes.places import Places
 from raysearch.lanes.source import Source, Suggestion
 from raysearch.lanes.waiting import wait_for
 
 PATIENCE = 10
-"""A lane's workers count as hung after so many times the longest time that was seen between two reports."""
+"""A lane's workers count as hung after so many times the longest time that was seen between two reports, without a sign
+of life.
+"""
+SWEEP_S = 5.0
+"""Seconds between two looks at what lanes that died have left behind."""
 HARD_LIMIT, HARD_LIMIT_MORE_S = 1.5, 120.0
 """A trial ends itself when its time is over, at its next line of the curve. Whoever does not, because it hangs or is
 being judged, is ended with its workers after so many times its limit and so many seconds more."""
@@ -176,6 +181,22 @@ class _Silence(tune.ProgressReporter):
         return False
 
 
+def _sweeping(tick: Callable[[], None], places: Places) -> Callable[[], None]:
+    """A tick that also gives back, every few seconds, what lanes that died had reserved."""
+    swept_s = time.monotonic()
+
+    def both() -> None:
+        nonlocal swept_s
+        tick()
+        if time.monotonic() - swept_s >= SWEEP_S:
+            swept_s = time.monotonic()
+            # If Ray itself is gone, the next tick says so.
+            with contextlib.suppress(Exception):
+                places.give_back()
+
+    return both
+
+
 def run_lanes(
     source: Source,
     setup: LaneSetup,
@@ -213,7 +234,7 @@ def run_lanes(
     # Tune also prints to stdout, whatever its verbosity, and stdout is for data.
     with contextlib.suppress(tune.error.TuneError), contextlib.redirect_stdout(io.StringIO()):
         try:
-            wait_for(tuner.fit, tick)
+            wait_for(tuner.fit, _sweeping(tick, Places(setup.folder)))
         except BaseException:
             # Tune goes on in its thread until its Ray is gone. Nothing that it sees there is the trials' fault.
             run.over = True

@@ -28,6 +28,7 @@ from raysearch.files.remote import Remote
 from raysearch.lanes.board import board_of
 from raysearch.lanes.flights import one_at_a_time
 from raysearch.lanes.mailbox import GO
+from raysearch.lanes.places import Places
 from raysearch.lanes.workplace import Workplace
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
@@ -46,6 +47,8 @@ def serve_lane(config: dict[str, Any]) -> None:
     workplace = _workplace(setup, get_device())
     post = _Post(config["mailbox"])
     board = board_of(setup["folder"], setup["uri"])
+    if post.first:
+        Places(setup["folder"]).keep(config["mailbox_name"])
     order = post.receive()
     while order is not None:
         spent_s, began_s = order["spent_s"], time.monotonic()

@@ -22,7 +22,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, bytes]:
         "_internal_kv_list",
         lambda prefix, **_: [key for key in kept if key.startswith(prefix.encode())],
     )
-    monkeypatch.setattr(internal_kv, "_internal_kv_get", lambda key, **_: kept.get(key))
+    monkeypatch.setattr(internal_kv, "_internal_kv_get", lambda key, **_: kept.get(key.encode()))
     monkeypatch.setattr(internal_kv, "_internal_kv_del", lambda key, **_: kept.pop(key.encode(), None))
     return kept
 
@@ -34,7 +34,8 @@ def test_driver_reads_what_a_worker_does_until_it_is_done(store: dict[bytes, byt
         while not store:
             pass
         assert mine.read() == {"trial 3": Step("training", 70, 150, "updates", 2.5)}
-        assert other.read() == {}
+        assert mine.step("trial 3") == Step("training", 70, 150, "updates", 2.5)
+        assert (mine.step("trial 4"), other.read()) == (None, {})
     assert mine.read() == {}
 
 

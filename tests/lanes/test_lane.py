@@ -122,10 +122,11 @@ def served(
         "_workplace": lambda *_: None,
         "get_device": lambda: None,
         "board_of": lambda *_: SimpleNamespace(posting=posting),
+        "Places": lambda _: SimpleNamespace(keep=lambda mailbox: None),
         "_reports": reports,
     }.items():
         monkeypatch.setattr(worker, name, stands)
-    worker.serve_lane({"setup": {"folder": "", "uri": ""}, "mailbox": None})
+    worker.serve_lane({"setup": {"folder": "", "uri": ""}, "mailbox": None, "mailbox_name": ""})
     assert post.answers == []
     return [(one.get("cause") or str(one["metrics"]["of"]), one.get("step", -1)) for one in post.sent]
 

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,3 +98,20 @@ def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_tim
         made._receive()
     run.end("a", None, error=True)
     assert [told[:2] for told in source.failures] == [(0, "timeout")]
+
+
+def test_slow_trial_is_waited_for_while_it_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates 1 to 9 come 50 s apart, which is within a patience of 60 s, and then no more."""
+    made, now_s = waiting_lane(None, monkeypatch), [0.0]
+
+    def wait(answers: Any, timeout: float) -> Any:
+        now_s[0] += 25.0
+        return [], answers
+
+    monkeypatch.setattr(lane.ray, "wait", wait)
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    made._number = 3
+    made._board = SimpleNamespace(step=lambda place: (place, min(9, now_s[0] // 50)))  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="no sign of life for 60 s"):
+        made._receive()
+    assert now_s[0] == pytest.approx(9 * 50 + 60, abs=25)
