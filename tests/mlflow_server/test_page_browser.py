@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import sync_playwright
 
 from raysearch.tracking.mirror import Mirror
