@@ -6,6 +6,7 @@ import { barsByDefault, draw } from "./chart.js";
 import { drawCurves } from "./curves.js";
 import { showErrors } from "./errors.js";
 import { follow, standing } from "./live.js";
+import { shown } from "./look.js";
 import { lookAtJobs, register, startRegistering, whyNot } from "./register.js";
 import { differenceTable, element, frontTable, searchItem } from "./tables.js";
 import { drawSettings } from "./settings.js";
