@@ -124,10 +124,9 @@ async def _check_alias(mlflow: Loopback, wanted: Candidate) -> None:
     try:
         held = await mlflow.api("GET", "registered-models/alias", name=wanted.model, alias=wanted.alias)
     except RefusedError as err:
-        if err.code == "RESOURCE_DOES_NOT_EXIST" or err.response.status_code == 404:
-            return
-        # Of a model without this alias some versions say that the alias is a wrong parameter.
-        if err.code == "INVALID_PARAMETER_VALUE":
+        # There is no such model or alias, which some versions of MLflow call a wrong parameter. With authentication on,
+        # MLflow refuses to say whether there is one: then it refuses the job too, unless the model is new.
+        if err.response.status_code in (403, 404) or err.code == "INVALID_PARAMETER_VALUE":
             return
         raise
     version = held["model_version"]
