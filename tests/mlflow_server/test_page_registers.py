@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import sync_playwright
 
-from raysearch.search.reading import read_state
+from raysearch.search.reading import read_document, read_state
 from raysearch.tracking.mirror import Mirror
 from tests.deploy.conftest import search as search  # a real search of two tiny trials
 from tests.mlflow_server.servers import Server, Visitor
@@ -85,7 +85,9 @@ def test_click_exports_verifies_and_registers_and_a_reload_finds_the_job(server,
     )
     experiment = client.get_experiment_by_name("raysearch/made-up").experiment_id
     models = {model.name: model for model in client.search_logged_models([experiment])}
-    assert set(models) == {f"trial-{number:04d}", f"trial-{number:04d}-export"}
+    front = read_document(search).front
+    assert number in front
+    assert set(models) == {*(f"trial-{member:04d}" for member in front), f"trial-{number:04d}-export"}
     assert version.source == f"models:/{models[f'trial-{number:04d}-export'].model_id}"
     assert client.get_run(models[f"trial-{number:04d}"].source_run_id).data.tags["raysearch.candidate"] == "phones"
 
