@@ -18,8 +18,6 @@ PACKAGES = ("raysearch", "mlflow_server")
 # Imported in one place only, where its absence is one line that says what to install. faiss comes as several
 # distributions, for CPUs and for GPUs, so that no extra for users can name the right one.
 EXTRA = {"apprise": "notices", "espeakng-loader": "synth", "faiss-cpu": "dev"}
-# torch.onnx exports through it; nothing of ours imports it.
-IMPORTED_FOR_US = {"onnxscript"}
 
 
 @cache
@@ -65,7 +63,7 @@ def test_every_import_is_declared() -> None:
 
 def test_every_dependency_is_imported() -> None:
     used = {name for module in imported() for name in distributions()[module]}
-    assert declared() - used == IMPORTED_FOR_US
+    assert declared() - used == set()
 
 
 def test_extras_hold_what_is_imported_from_them() -> None:

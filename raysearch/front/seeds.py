@@ -11,8 +11,6 @@ from math import isfinite, nan, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import t as student_t
-
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
 from raysearch.front.objective import axes, header, value
@@ -39,6 +37,9 @@ class MeanOverSeeds(Outcome):
     @classmethod
     def of(cls, values: Sequence[float]) -> MeanOverSeeds:
         """The mean of these values, with its interval."""
+        # Whoever reads a front reads this file too, and most fronts have no seeds to average.
+        from scipy.stats import t as student_t
+
         count = len(values)
         spread = stdev(values) / sqrt(count) if count > 1 and all(map(isfinite, values)) else nan
         return cls(

@@ -38,7 +38,7 @@ REPEATS = "repeats"
 HISTORY = "history"
 """What a study knows by this name is how its document changed, which it has from its first change on."""
 AGAIN = "@"
-"""Stands in the name of a parameter between its key and how often its choices have become more."""
+"""Stands in the name of a parameter between its key and how often its choices or its range have become more."""
 FEWEST_JUDGED = 8
 """Least complete trials with which the importance of a setting means anything."""
 # Optuna's samplers learn nothing from trials in state FAIL, and should not from those that were refused or that broke.
@@ -59,7 +59,8 @@ class Study:
         self.history: list[dict[str, Any]] = list(self.about.get(HISTORY, []))
         """What was changed of the document since the search began: for each time the number of the first trial that it
         holds for (`trial`), what was changed (`changes`), the values that settings had in earlier trials which are
-        searched since (`held`), the keys that got more choices (`rechosen`), and the document (`spec`)."""
+        searched since (`held`), the keys that got more choices or a wider range (`rechosen`), and the document
+        (`spec`)."""
         storage = study._storage
         self.together = storage.together if isinstance(storage, Journal) else nullcontext
         """A context in which all that is written is written as one, where the storage can do that."""
@@ -142,7 +143,10 @@ class Study:
 
     @property
     def _names(self) -> dict[str, str]:
-        """Names of the parameters that are not called as their key is: Optuna lets none of them get other choices."""
+        """Names of the parameters that are not called as their key is.
+
+        Optuna lets no parameter get other choices, and TPE stays within the range that a parameter had at first.
+        """
         widened = Counter(key for entry in self.history for key in entry["rechosen"])
         return {key: f"{key}{AGAIN}{times}" for key, times in widened.items()}
 

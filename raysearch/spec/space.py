@@ -137,14 +137,15 @@ class Space:
 
         def choose(key: str, distribution: Distribution) -> Value:
             value: Value
+            name = (names or {}).get(key, key)
             if distribution.choice is not None:
-                value = trial.suggest_categorical((names or {}).get(key, key), distribution.choice)
+                value = trial.suggest_categorical(name, distribution.choice)
             elif distribution.float_ is not None:
-                value = trial.suggest_float(key, *distribution.float_, log=distribution.log)
+                value = trial.suggest_float(name, *distribution.float_, log=distribution.log)
             else:
                 assert distribution.int_ is not None
                 step = {} if distribution.log else {"step": distribution.step or 1}
-                value = trial.suggest_int(key, *distribution.int_, log=distribution.log, **step)
+                value = trial.suggest_int(name, *distribution.int_, log=distribution.log, **step)
             return value
 
         return self.walk(choose)

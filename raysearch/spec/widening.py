@@ -58,8 +58,8 @@ def held(old: Spec, new: Spec) -> dict[str, dict[str, Value]]:
 
 
 def rechosen(old: Spec, new: Spec) -> list[str]:
-    """Keys whose choices have become more, `method` among them."""
-    keys = [key for key, one in old.space.items() if one.choice is not None and new.space[key].choice != one.choice]
+    """Keys whose choices have become more or whose range wider, `method` among them."""
+    keys = [key for key, one in old.space.items() if new.space[key] != one]
     return [*(["method"] if len(old.methods) > 1 and new.methods != old.methods else []), *keys]
 
 

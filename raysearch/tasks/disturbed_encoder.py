@@ -43,8 +43,8 @@ def masked_features(encoder: Encoder, settings: MaskSettings) -> Iterator[None]:
     with ExitStack() as hooks:
         # Without masks nothing is drawn, so that dropout draws what it always drew.
         if settings.mask_time or settings.mask_channels:
-            # Where there is no projection, the front end makes the features itself.
-            features = getattr(encoder, "projection", encoder.front_end)
+            # Where there is neither projection nor norm, the front end makes the features itself.
+            features = getattr(encoder, "projection", getattr(encoder, "feature_norm", encoder.front_end))
             hooks.callback(features.register_forward_hook(mask).remove)
         yield
 
@@ -59,7 +59,8 @@ def dropped_blocks(encoder: Encoder, share: float) -> Iterator[None]:
     with ExitStack() as hooks:
         for block in blocks:
             if torch.rand(()) < share:
-                hooks.callback(block.register_forward_hook(lambda _, given, __: given[0]).remove)
+                # The attention map goes on: the next block may reuse it.
+                hooks.callback(block.register_forward_hook(lambda _, given, made: (given[0], made[1])).remove)
         yield
 
 

@@ -61,7 +61,7 @@ def test_record_has_the_same_trials_but_no_weights(root: Path, tmp_path: Path) -
 def test_picture_is_a_figure_and_is_drawn_where_asked(root: Path, tmp_path: Path) -> None:
     found = raysearch.open_search("tiny", storage=root)
     drawn = {trace.name for trace in found.plot().data}
-    assert {"front", "dicehubert", "teacher"} <= drawn
+    assert {"front (open: within noise)", "dicehubert", "teacher"} <= drawn
     files = [tmp_path / "front.html", tmp_path / "front.png"]
     assert found.draw(html=files[0], png=files[1]) == files
     assert all(file.stat().st_size > 1000 for file in files)
