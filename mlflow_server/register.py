@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 
 from mlflow_server.jobs import Job, Jobs, Order
 from mlflow_server.loopback import Loopback, RefusedError, static_prefix
+from mlflow_server.runs import tags_of, trial_run
 from mlflow_server.storage import STORAGE, token_of
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
@@ -55,7 +56,7 @@ async def registrations(mlflow: Loopback, run_id: str) -> dict[str, Any]:
     Raises: RefusedError if the caller may not read the search's run.
     """
     run = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
-    reason = await run_sync(lacking, _pairs(run))
+    reason = await run_sync(lacking, tags_of(run["data"]))
     jobs = [] if reason else await run_sync(_jobs().of, run_id)
     return {"reason": reason, "jobs": [job.model_dump() for job in jobs]}
 
@@ -67,11 +68,11 @@ async def register(mlflow: Loopback, request: Request, run_id: str, document: Se
     cannot be done.
     """
     run = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
-    if reason := await run_sync(lacking, _pairs(run)):
+    if reason := await run_sync(lacking, tags_of(run["data"])):
         raise InputError(reason)
     if wanted.trial not in document.front:
         raise InputError(f"{document.name}: trial: {wanted.trial}; expected a member of the front")
-    trial_id = await _trial_run(mlflow, run, wanted.trial)
+    trial_id = (await trial_run(mlflow, run_id, wanted.trial))["info"]["run_id"]
     if not wanted.move:
         await _check_alias(mlflow, wanted)
     # Whoever may not edit the trial's run is refused here, before anything is made.
@@ -104,21 +105,6 @@ def _jobs() -> Jobs:
     return Jobs(Path(os.environ[STORAGE]).expanduser().resolve())
 
 
-async def _trial_run(mlflow: Loopback, search_run: dict[str, Any], number: int) -> str:
-    """Id of the run of a trial below the run of its search."""
-    info = search_run["info"]
-    found = await mlflow.api(
-        "POST",
-        "runs/search",
-        experiment_ids=[info["experiment_id"]],
-        filter=f"tags.`{tags.PARENT}` = '{info['run_id']}' AND tags.`{tags.TRIAL}` = '{number}'",
-        max_results=1,
-    )
-    for run in found.get("runs", []):
-        return str(run["info"]["run_id"])
-    raise InputError(f"trial: {number}; expected a trial that MLflow has")
-
-
 async def _check_alias(mlflow: Loopback, wanted: Candidate) -> None:
     """Raises: HeldError if a verified version holds the alias."""
     try:
@@ -130,7 +116,7 @@ async def _check_alias(mlflow: Loopback, wanted: Candidate) -> None:
             return
         raise
     version = held["model_version"]
-    about = {tag["key"]: tag.get("value", "") for tag in version.get("tags", ())}
+    about = tags_of(version)
     if tags.SHA256 in about:
         raise HeldError(
             f"{wanted.model}@{wanted.alias} is version {version['version']}, which was verified: trial "
@@ -156,7 +142,3 @@ def _credentials(request: Request) -> dict[str, str]:
         user, _, password = base64.b64decode(secret).decode("utf-8").partition(":")
         return {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
     return {}
-
-
-def _pairs(run: dict[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag.get("value", "") for tag in run["data"].get("tags", ())}

@@ -7,10 +7,15 @@ from typing import Any
 
 from mlflow_server.loopback import Loopback, static_prefix
 from raysearch.errors import InputError
+from raysearch.tracking import tags
 
-PARENT, TRIAL = "mlflow.parentRunId", "raysearch.trial"
 CURVES = ("train/", "eval/")
 """Beginnings of the metrics that are curves."""
+
+
+def tags_of(run: dict[str, Any]) -> dict[str, str]:
+    """The tags of a run, or of anything else that MLflow sends, by their names."""
+    return {tag.get("key", ""): tag.get("value", "") for tag in run.get("tags") or ()}
 
 
 async def trial_run(mlflow: Loopback, run_id: str, number: int) -> dict[str, Any]:
@@ -20,7 +25,7 @@ async def trial_run(mlflow: Loopback, run_id: str, number: int) -> dict[str, Any
         "POST",
         "runs/search",
         experiment_ids=[parent["info"]["experiment_id"]],
-        filter=f"tags.`{PARENT}` = '{run_id}' AND tags.`{TRIAL}` = '{number}'",
+        filter=f"tags.`{tags.PARENT}` = '{run_id}' AND tags.`{tags.TRIAL}` = '{number}'",
         max_results=1,
     )
     for run in found.get("runs", []):

@@ -15,6 +15,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from mlflow_server.loopback import Loopback, RefusedError
+from mlflow_server.runs import tags_of
 from raysearch.errors import InputError
 from raysearch.files.yaml_text import parse_yaml
 from raysearch.front.beside import Beside, beside, cost_of
@@ -26,8 +27,8 @@ from raysearch.front.published import SETS
 from raysearch.front.settings_page import setting_axes, shown_trials
 from raysearch.front.table import search_line, varying_settings
 from raysearch.front.trials import TeacherPoint, TrialRecord
+from raysearch.tracking import tags
 
-SPEC_HASH, MIRRORED = "raysearch.spec_hash", "raysearch.mirrored"
 MOST_KEPT = 16
 """Number of searches whose document stays in memory."""
 
@@ -44,7 +45,7 @@ async def list_searches(mlflow: Loopback) -> list[dict[str, Any]]:
         return []
     # Only a search's own run carries the hash; its trials do not.
     runs = await _pages(
-        mlflow, "runs", experiment_ids=ids, filter=f"tags.`{SPEC_HASH}` LIKE '%'", order_by=["start_time DESC"]
+        mlflow, "runs", experiment_ids=ids, filter=f"tags.`{tags.SPEC_HASH}` LIKE '%'", order_by=["start_time DESC"]
     )
     return [_listed(run) for run in runs]
 
@@ -52,7 +53,7 @@ async def list_searches(mlflow: Loopback) -> list[dict[str, Any]]:
 def _listed(run: dict[str, Any]) -> dict[str, Any]:
     """One line of the list, from the run of a search."""
     info, data = run["info"], run.get("data", {})
-    tags = _pairs(data.get("tags"))
+    about = tags_of(data)
     metrics = {metric.get("key"): metric for metric in data.get("metrics") or ()}
     # The step of this metric counts the trials that have ended.
     size = metrics.get("search/front_size", {})
@@ -60,14 +61,14 @@ def _listed(run: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": info["run_id"],
         "experiment": info.get("experiment_id", ""),
-        "name": tags.get("raysearch.search", info.get("run_name", "")),
+        "name": about.get(tags.SEARCH, info.get("run_name", "")),
         # The mirror ends the run of a search whose driver is gone.
         "status": status,
         # Whoever has a search of this version lacks nothing of it.
-        "version": f"{tags.get(MIRRORED, '')} {status}",
+        "version": f"{about.get(tags.MIRRORED, '')} {status}",
         "heard_ms": _count(size.get("timestamp")),
         "started_ms": _count(info.get("start_time")),
-        "objectives": tags.get("raysearch.objectives", "").split(","),
+        "objectives": about.get(tags.OBJECTIVES, "").split(","),
         "ended": _count(size.get("step")),
         "front": _count(size.get("value", 0)),
         "hypervolume": _number(metrics.get("search/hypervolume", {}).get("value")),
@@ -115,7 +116,7 @@ class Documents:
         """
         # The run is asked for even if its document is kept: so MLflow decides each time who may see it.
         run = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]
-        key = (run_id, _pairs(run["data"].get("tags")).get(MIRRORED, ""))
+        key = (run_id, tags_of(run["data"]).get(tags.MIRRORED, ""))
         if key not in self._kept:
             content = await mlflow.artifact(run_id, "front.json")
             self._kept[key] = await run_sync(SearchDocument.checked_json, content)
@@ -248,8 +249,3 @@ def _published(found: Beside, cost: str) -> dict[str, Any]:
 def _finite(number: float) -> float | None:
     """The number, or None if it is none: JSON has no NaN."""
     return number if isfinite(number) else None
-
-
-def _pairs(items: Sequence[dict[str, str]] | None) -> dict[str, str]:
-    """MLflow's list of keys and values as a dictionary."""
-    return {item.get("key", ""): item.get("value", "") for item in items or ()}

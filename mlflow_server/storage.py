@@ -8,6 +8,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from mlflow_server.loopback import Loopback
+from mlflow_server.runs import tags_of
 from raysearch.errors import InputError
 from raysearch.tracking import tags
 
@@ -22,8 +23,7 @@ async def search_folder(mlflow: Loopback, run_id: str) -> Path:
 
     Raises: RefusedError if they may not; InputError if this server does not have the folder.
     """
-    found = (await mlflow.api("GET", "runs/get", run_id=run_id))["run"]["data"].get("tags", ())
-    about = {tag["key"]: tag.get("value", "") for tag in found}
+    about = tags_of((await mlflow.api("GET", "runs/get", run_id=run_id))["run"]["data"])
     # Only the last name counts, and only a plain one: whoever can write a tag must not send the server elsewhere.
     name = PurePosixPath(about.get(tags.FOLDER, "")).name
     root = os.environ.get(STORAGE, "")

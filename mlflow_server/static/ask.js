@@ -1,11 +1,12 @@
 // Asks our own server. All addresses are relative, so that the page works below any prefix.
 
-/** The server's answer as JSON. Throws an error with the server's own reason. */
+/** The server's answer as JSON. Throws an error with the server's own reason, and with all of its answer as `answer`. */
 export async function ask(path, options) {
   const response = await fetch(path, options);
   const text = await response.text();
-  if (!response.ok) throw new Error(reason(text) || `${response.status} ${response.statusText}`);
-  return JSON.parse(text);
+  if (response.ok) return JSON.parse(text);
+  const answer = parsed(text);
+  throw Object.assign(new Error((answer.reason ?? answer.message) || `${response.status} ${response.statusText}`), { answer });
 }
 
 /** Sends a change. The token proves that the request comes from this page, and not from a page of another site. */
@@ -15,11 +16,10 @@ export function post(path, body) {
   return ask(path, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
-function reason(text) {
+function parsed(text) {
   try {
-    const { reason, message } = JSON.parse(text);
-    return reason ?? message;
+    return JSON.parse(text) ?? {};
   } catch {
-    return text.slice(0, 300);
+    return { reason: text.slice(0, 300) };
   }
 }

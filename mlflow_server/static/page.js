@@ -220,7 +220,7 @@ startTalk();
 at("settings").addEventListener("toggle", () => drawSettings(searches()[0], state.look).catch(complain));
 at("find").addEventListener("input", list);
 openOnRuns();
-startRegistering({ ask, complain, chosen: () => state.chosen });
+startRegistering({ complain, chosen: () => state.chosen });
 at("bars").addEventListener("change", () => {
   state.bars = at("bars").checked;
   render().catch(complain);

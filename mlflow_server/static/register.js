@@ -1,6 +1,7 @@
 // Registers a trial: asks for a model and an alias, and shows the jobs that do the work. A page that is loaded anew finds
 // those that are running, since the server keeps them.
 
+import { ask, post } from "./ask.js";
 import { element } from "./tables.js";
 
 const PERIOD_MS = 2000;
@@ -9,7 +10,7 @@ const at = (id) => document.getElementById(id);
 const known = new Map(); // By search: why it cannot be registered from here, and its jobs.
 let page, timer;
 
-/** `given` holds what the page can do: {ask, chosen, complain}. */
+/** `given` holds what the page can do: {chosen, complain}. */
 export function startRegistering(given) {
   page = given;
   at("register-cancel").addEventListener("click", () => at("register").close());
@@ -23,7 +24,7 @@ export const whyNot = (id) => known.get(id)?.reason ?? "";
 export async function lookAtJobs() {
   clearTimeout(timer);
   const ids = page.chosen();
-  const found = await Promise.all(ids.map((id) => page.ask(`api/searches/${id}/registrations`)));
+  const found = await Promise.all(ids.map((id) => ask(`api/searches/${id}/registrations`)));
   ids.forEach((id, i) => known.set(id, found[i]));
   const jobs = found.flatMap((search) => search.jobs).filter((job) => job.began_s > Date.now() / 1000 - SHOWN_S);
   const reasons = found.map((search) => search.reason).filter(Boolean);
@@ -55,14 +56,12 @@ export function register(search, trial) {
     try {
       const move = "move" in at("register-go").dataset;
       const order = { trial: trial.number, model: at("model").value, alias: at("alias").value, move };
-      const { held, reason } = await send(search.id, order);
-      if (held) offerMove(reason);
-      else {
-        dialog.close();
-        await lookAtJobs();
-      }
+      await post(`api/searches/${search.id}/register`, order);
+      dialog.close();
+      await lookAtJobs();
     } catch (error) {
-      at("register-problem").textContent = error.message;
+      if (error.answer?.held) offerMove(error.message);
+      else at("register-problem").textContent = error.message;
     } finally {
       at("register-go").disabled = false;
     }
@@ -76,14 +75,4 @@ function offerMove(reason) {
   at("register-go").textContent = reason ? "Move the alias" : "Register";
   if (reason) at("register-go").dataset.move = "";
   else delete at("register-go").dataset.move;
-}
-
-// The token proves that the request comes from this page, and not from a page of another site.
-async function send(id, body) {
-  const token = document.querySelector("meta[name=raysearch-token]").content;
-  const headers = { "content-type": "application/json", "x-raysearch-token": token };
-  const response = await fetch(`api/searches/${id}/register`, { method: "POST", headers, body: JSON.stringify(body) });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok && !answer.held) throw new Error(answer.reason ?? answer.message ?? `${response.status} ${response.statusText}`);
-  return answer;
 }
