@@ -39,8 +39,8 @@ from raysearch.encoder import cost
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
-from raysearch.tasks.ctc.tokens import CtcHead, Tokens
-from raysearch.tasks.head import ChosenHead
+from raysearch.tasks.ctc.tokens import CtcHead
+from raysearch.tasks.head import ChosenHead, CtcHeadConfig
 
 RATE_HZ = 16_000
 ROUNDS, WARMUP = 10, 2
@@ -67,8 +67,9 @@ def recogniser(config: EncoderConfig) -> Recogniser:
     torch.manual_seed(0)
     head = CtcHead(config.depth + 1, config.width, 41)
     torch.nn.init.normal_(head.weight_VD, std=0.1)
-    tokens = Tokens("phones", tuple(f"P{index}" for index in range(40)))
-    return Recogniser(Encoder(config).eval().requires_grad_(False), ChosenHead.of(head, tokens, None))
+    phones = [f"P{index}" for index in range(40)]
+    about = CtcHeadConfig(unit="phones", symbols=phones, layers=config.depth + 1, width=config.width)
+    return Recogniser(Encoder(config).eval().requires_grad_(False), ChosenHead(about, head, None))
 
 
 def exported(config: EncoderConfig, file: Path, audio_BS: np.ndarray) -> Recogniser:
