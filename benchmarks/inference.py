@@ -30,15 +30,15 @@ import onnx
 import onnxruntime
 import torch
 
-from raysearch.deploy.onnx_cost import graph_macs, in_module
-from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
-from raysearch.deploy.runners import run_checkpoint, run_file
 from raysearch.deploy.runtime.transcribe import Run
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
 from raysearch.encoder.config import Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
+from raysearch.exported.onnx_cost import graph_macs, in_module
+from raysearch.exported.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.exported.runners import run_checkpoint, run_file
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.ctc.tokens import CtcHead
 from raysearch.tasks.head import ChosenHead, CtcHeadConfig
 

@@ -46,8 +46,8 @@ def _compare(setting: Setting, found: Found, providers: list[Any]) -> None:
     # These are not installed wherever one trains.
     import onnxruntime
 
-    from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
-    from raysearch.deploy.speech_model import Recogniser
+    from raysearch.exported.onnx_file import layout, to_onnx, trace, write_onnx
+    from raysearch.exported.speech_model import Recogniser
 
     recogniser = _recogniser(setting, Recogniser)
     samples = 16_000 if setting.tiny else 160_000

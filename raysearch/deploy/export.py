@@ -15,11 +15,11 @@ from raysearch.deploy.layouts.layout import Format, Order
 from raysearch.deploy.layouts.readme import README_NAME, readme
 from raysearch.deploy.layouts.table import LAYOUTS, OWN
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
-from raysearch.deploy.onnx_file import Precision
 from raysearch.deploy.runtime.transcribe import sha256
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
 from raysearch.errors import InputError
+from raysearch.exported.onnx_file import Precision
+from raysearch.exported.speech_model import Recogniser
 from raysearch.files.whole import whole_folder
 from raysearch.front.trials import TrialRecord
 from raysearch.search.reading import read_document

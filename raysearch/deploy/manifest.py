@@ -7,23 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raysearch.deploy.latency import Latency
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME, check_content
 from raysearch.errors import InputError
+from raysearch.exported.latency import Latency
+from raysearch.exported.measure import Rate
 from raysearch.files.whole import write_whole
 from raysearch.settings import Outcome
 
 CHECKPOINT_NAME = "checkpoint"
-
-
-class Rate(Outcome):
-    """An error rate with its 95 % interval, in percent."""
-
-    value: float
-    low: float
-    high: float
-    cuts: int
-    """Cuts that the error was counted on."""
 
 
 class Measured(Outcome):

@@ -14,17 +14,17 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.deploy.choosing import ExportCost
 from raysearch.deploy.export import export_trial, find_trial, source_digests
-from raysearch.deploy.latency import Load, measure_latency
 from raysearch.deploy.layouts.readme import README_NAME, readme
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, Measured, load_manifest
-from raysearch.deploy.measure import hearing, measure_error, measured_cuts
-from raysearch.deploy.onnx_file import Precision, layout, onnx_name
-from raysearch.deploy.runners import run_file
 from raysearch.deploy.runtime.transcribe import MANIFEST_NAME
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.checkpoint import CONFIG_NAME
 from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
+from raysearch.exported.latency import Load, measure_latency
+from raysearch.exported.measure import hearing, measure_error, measured_cuts
+from raysearch.exported.onnx_file import Precision, layout, onnx_name
+from raysearch.exported.runners import run_file
+from raysearch.exported.speech_model import Recogniser
 from raysearch.storage.folder import SearchFolder
 
 

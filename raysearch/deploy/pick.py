@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.deploy.choosing import Candidate, Limits, choose_candidate, exports_within, members_within
-from raysearch.deploy.latency import Load
 from raysearch.deploy.manifest import Measured
 from raysearch.deploy.measured_exports import MeasuredExports
 from raysearch.deploy.verify import verify_against
 from raysearch.errors import InputError
+from raysearch.exported.latency import Load
 from raysearch.search.reading import read_document
 from raysearch.settings import Outcome
 from raysearch.storage.folder import SearchFolder

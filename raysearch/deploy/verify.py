@@ -20,15 +20,15 @@ from raysearch.corpora.readers.table import read_corpus
 from raysearch.deploy.export import source_digests
 from raysearch.deploy.layouts.table import LAYOUTS, OWN
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest, load_manifest
-from raysearch.deploy.measure import Hear, hearing, measure_error, measured_cuts, remembering, some_cuts
-from raysearch.deploy.onnx_cost import graph_macs
-from raysearch.deploy.onnx_file import layout
-from raysearch.deploy.runners import run_checkpoint, run_file
 from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ, Audio, Run
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
+from raysearch.exported.measure import Hear, hearing, measure_error, measured_cuts, remembering, some_cuts
+from raysearch.exported.onnx_cost import graph_macs
+from raysearch.exported.onnx_file import layout
+from raysearch.exported.runners import run_checkpoint, run_file
+from raysearch.exported.speech_model import Recogniser
 from raysearch.front.table import Column, plain
 from raysearch.storage.folder import SearchFolder
 from raysearch.tasks.head import SpeakerHeadConfig

@@ -7,10 +7,10 @@ import torch
 
 from raysearch.deploy.export import export_trial
 from raysearch.deploy.manifest import load_manifest
-from raysearch.deploy.onnx_cost import graph_macs
 from raysearch.deploy.verify import verify
 from raysearch.encoder import cost
 from raysearch.encoder.document import read_config
+from raysearch.exported.onnx_cost import graph_macs
 from raysearch.lanes.workplace import Workplace
 from raysearch.search.study import Study
 from raysearch.spec.loading import parse_spec

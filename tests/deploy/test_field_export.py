@@ -11,14 +11,14 @@ from lhotse import CutSet
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.deploy.manifest import CHECKPOINT_NAME
-from raysearch.deploy.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx
-from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.runtime.transcribe import OnnxModel, transcribe
 from raysearch.deploy.runtime.verify_speaker import verify_speaker
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.config import AnyConfig, Blocks, ConvConfig, EncoderConfig, LogMel, PositionConv
 from raysearch.errors import InputError
+from raysearch.exported.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx
+from raysearch.exported.runners import run_checkpoint
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.head import ChosenHead, FieldHeadConfig
 from tests.deploy.shipping import assert_ships_its_checkpoint
 

@@ -17,12 +17,12 @@ import torch
 from raysearch.deploy.layouts import wav2vec2
 from raysearch.deploy.layouts.layout import Order, token_lines
 from raysearch.deploy.layouts.table import LAYOUTS
-from raysearch.deploy.measure import hearing
-from raysearch.deploy.onnx_file import Precision, layout, onnx_name
-from raysearch.deploy.runners import run_checkpoint
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.config import FrontEnd, LogMel, Waveform, Whisper
 from raysearch.errors import InputError
+from raysearch.exported.measure import hearing
+from raysearch.exported.onnx_file import Precision, layout, onnx_name
+from raysearch.exported.runners import run_checkpoint
+from raysearch.exported.speech_model import Recogniser
 from raysearch.methods.settings import StudentSettings
 from tests.deploy.lacking import run_without
 from tests.deploy.toys import reader, recordings, speaker_model

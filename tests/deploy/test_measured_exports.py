@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.deploy.latency import Load
 from raysearch.deploy.manifest import CHECKPOINT_NAME
 from raysearch.deploy.measured_exports import MeasuredExports
 from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.exported.latency import Load
 from raysearch.storage.folder import SearchFolder
 from tests.encoder.small_encoders import small
 

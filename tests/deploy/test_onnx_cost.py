@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from raysearch.deploy.onnx_cost import graph_macs
-from raysearch.deploy.onnx_file import to_onnx, trace
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder import cost
 from raysearch.encoder.config import Block, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
+from raysearch.exported.onnx_cost import graph_macs
+from raysearch.exported.onnx_file import to_onnx, trace
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.ctc.tokens import CtcHead
 from raysearch.tasks.head import ChosenHead, CtcHeadConfig
 from tests.encoder.small_encoders import thin

@@ -9,11 +9,7 @@ import torch
 from torch import nn
 
 from raysearch.deploy import export
-from raysearch.deploy.onnx_cost import graph_macs
-from raysearch.deploy.onnx_file import layout, to_onnx, trace, write_onnx
-from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.runtime.transcribe import OnnxModel
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.config import Block, EncoderConfig, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.frames import frames
@@ -23,6 +19,10 @@ from raysearch.encoder.supernet.shared_weights import slice_out
 from raysearch.encoder.supernet.sorting import sort_units
 from raysearch.encoder.supernet.sub_network import SubNetwork
 from raysearch.errors import InputError
+from raysearch.exported.onnx_cost import graph_macs
+from raysearch.exported.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.exported.runners import run_checkpoint
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.ctc.recognition import logits
 from raysearch.tasks.ctc.tokens import CtcHead
 from raysearch.tasks.head import ChosenHead, CtcHeadConfig

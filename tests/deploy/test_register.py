@@ -9,10 +9,10 @@ import mlflow
 import numpy as np
 import pytest
 
-from raysearch.deploy.latency import Load
 from raysearch.deploy.pick import PickRequest, pick_candidates, picks_text
 from raysearch.deploy.runtime.transcribe import OnnxModel
 from raysearch.errors import InputError, WorkError
+from raysearch.exported.latency import Load
 from raysearch.search.reading import read_document
 from raysearch.storage.folder import SearchFolder
 from tests.deploy.lacking import run_without

@@ -13,15 +13,15 @@ from lhotse import CutSet
 from raysearch.corpora.corpus import Corpus
 from raysearch.corpora.readers.reading import whole_cut
 from raysearch.deploy.manifest import CHECKPOINT_NAME
-from raysearch.deploy.onnx_cost import graph_macs
-from raysearch.deploy.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx
-from raysearch.deploy.runners import run_checkpoint
 from raysearch.deploy.runtime.transcribe import OnnxModel, transcribe
 from raysearch.deploy.runtime.verify_speaker import embedding, verify_speaker
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.config import Adapter, Blocks, EncoderConfig, LogMel, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.exported.onnx_cost import graph_macs
+from raysearch.exported.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx
+from raysearch.exported.runners import run_checkpoint
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.settings import BackendSettings
 from raysearch.tasks.speaker.backend import SpeakerBackend

@@ -10,8 +10,8 @@ from raysearch.corpora.batches import AudioStore
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.deploy.runtime.transcribe import Layout, OnnxModel, log_probs, read_audio, sha256, transcribe
 from raysearch.deploy.runtime.transcribe import _main as main
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.errors import InputError
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.ctc.tokens import Tokens, greedy
 from tests.deploy.lacking import HEAVY, raysearch_without, run_without
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from raysearch.deploy.runtime.transcribe import Audio
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.config import Blocks, EncoderConfig, FrontEnd, PositionConv
 from raysearch.encoder.encoder import Encoder
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.ctc.tokens import CtcHead
 from raysearch.tasks.head import ChosenHead, CtcHeadConfig, SpeakerHeadConfig
 from raysearch.tasks.settings import BackendSettings

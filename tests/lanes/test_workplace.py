@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from raysearch.corpora.batches import evaluation_batches
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
+from raysearch.exported.speech_model import Recogniser
 from raysearch.lanes.workplace import Workplace
 from raysearch.methods.pruning.lagrangian import Lagrangian
 from raysearch.spec.loading import parse_spec

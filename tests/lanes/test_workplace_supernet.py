@@ -12,9 +12,9 @@ import torch
 from optuna.storages import InMemoryStorage
 
 from raysearch.corpora.batches import evaluation_batches
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.checkpoint import load_encoder
 from raysearch.encoder.cost import macs_superb
+from raysearch.exported.speech_model import Recogniser
 from raysearch.front.document import document as build_document
 from raysearch.lanes.workplace import Workplace
 from raysearch.search.searcher import Searcher

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from raysearch.deploy.measure import Hear
-from raysearch.deploy.onnx_file import Precision
 from raysearch.deploy.runtime.transcribe import Layout
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.errors import InputError
+from raysearch.exported.measure import Hear
+from raysearch.exported.onnx_file import Precision
+from raysearch.exported.speech_model import Recogniser
 
 Format = Literal["onnx", "pt2", "safetensors"]
 WORD_START = "▁"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from raysearch.deploy.layouts.layout import FileLayout, Order
-from raysearch.deploy.measure import Hear, hearing
-from raysearch.deploy.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx, write_pt2
-from raysearch.deploy.runners import run_file
-from raysearch.deploy.speech_model import Recogniser
+from raysearch.exported.measure import Hear, hearing
+from raysearch.exported.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx, write_pt2
+from raysearch.exported.runners import run_file
+from raysearch.exported.speech_model import Recogniser
 
 
 def write(order: Order) -> None:

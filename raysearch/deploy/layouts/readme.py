@@ -12,7 +12,7 @@ import yaml
 
 from raysearch.deploy.layouts.table import LAYOUTS
 from raysearch.deploy.manifest import Manifest
-from raysearch.deploy.speech_model import Recogniser
+from raysearch.exported.speech_model import Recogniser
 from raysearch.front.trials import TrialRecord
 from raysearch.spec.document import Spec
 

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from raysearch.deploy.layouts.graphs import FromBins, OneByOne
 from raysearch.deploy.layouts.layout import FileLayout, Order, read_back, runtime_module, token_lines
-from raysearch.deploy.measure import Hear
-from raysearch.deploy.onnx_file import layout, onnx_name, to_onnx, trace_module, write_graph
 from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ, Audio
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.encoder.config import ConvConfig, EncoderConfig
 from raysearch.errors import InputError
+from raysearch.exported.measure import Hear
+from raysearch.exported.onnx_file import layout, onnx_name, to_onnx, trace_module, write_graph
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.head import CtcHeadConfig, SpeakerHeadConfig
 
 PACKAGE = "sherpa-onnx==2.0.1"

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from raysearch.deploy.runtime.transcribe import OnnxModel, Run
-from raysearch.deploy.speech_model import Recogniser
 from raysearch.errors import InputError
+from raysearch.exported.speech_model import Recogniser
 
 
 def run_checkpoint(recogniser: Recogniser) -> Run:

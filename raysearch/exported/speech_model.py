@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import remove_parametrizations
 
-from raysearch.deploy.both_ways import traceable
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.conv_encoder import ConvEncoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import InputError
+from raysearch.exported.both_ways import traceable
 from raysearch.tasks.ctc.superb_heads import RecurrentHead
 from raysearch.tasks.ctc.tokens import OutputHead
 from raysearch.tasks.fields.head import FieldHead

@@ -21,10 +21,10 @@ from onnx import TensorProto
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from raysearch.deploy.both_ways import TRANSLATIONS
-from raysearch.deploy.onnx_cost import UNCOUNTED, in_module
 from raysearch.deploy.runtime.transcribe import METADATA_KEY, Layout
-from raysearch.deploy.speech_model import Recogniser
+from raysearch.exported.both_ways import TRANSLATIONS
+from raysearch.exported.onnx_cost import UNCOUNTED, in_module
+from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.head import CtcHeadConfig, FieldHeadConfig, SpeakerHeadConfig
 
 Precision = Literal["fp32", "fp16", "int8"]

@@ -10,11 +10,11 @@ import numpy as np
 
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
-from raysearch.deploy.manifest import Rate
 from raysearch.deploy.runtime.transcribe import Audio, Layout, Run, log_probs, mean_over_windows
 from raysearch.deploy.runtime.verify_speaker import embedding
 from raysearch.errors import InputError
 from raysearch.evidence.resampling import share
+from raysearch.settings import Outcome
 from raysearch.tasks.ctc.recognition import Reading
 from raysearch.tasks.ctc.tokens import Unit, is_labelled, reference
 from raysearch.tasks.fields.counted import counted_interval
@@ -25,6 +25,17 @@ from raysearch.tasks.speaker.task import draw_pairs
 
 LEAST_CUTS = 2
 """Least cuts of a group that is reported: with fewer there is no interval worth the name."""
+
+
+class Rate(Outcome):
+    """An error rate with its 95 % interval, in percent."""
+
+    value: float
+    low: float
+    high: float
+    cuts: int
+    """Cuts that the error was counted on."""
+
 
 Hear = Callable[[Audio], Any]
 """A model as it is used: of a recording it gives the symbols that are read, an embedding (E), or values of fields."""
