@@ -32,6 +32,8 @@ from raysearch.lanes.places import Places
 from raysearch.lanes.workplace import Workplace
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
+from raysearch.tasks.table import load_task
+from raysearch.teachers.heads import judge_teacher
 from raysearch.teachers.store import prepare_teacher
 from raysearch.training.loop import DivergedError
 from raysearch.training.monitoring.limit import OverTimeError, limited
@@ -79,11 +81,17 @@ def _is_over(limit_s: float | None, spent_s: float) -> bool:
 
 
 def train_teacher(config: dict[str, Any]) -> None:
-    """Trains the teacher of the search document into the store, unless it is there. It needs no Ray Train."""
+    """Trains the teacher of the search document into the store, and judges it, unless that is there.
+
+    It needs no Ray Train.
+    """
     setup = config["setup"]
     workplace = _workplace(setup, _own_device(setup))
+    spec, corpus, store, device = workplace.spec, workplace.corpus, workplace.store, workplace.device
     with board_of(setup["folder"], setup["uri"]).posting("teacher"):
-        prepare_teacher(workplace.spec.teacher, workplace.corpus, workplace.store.teachers, workplace.device)
+        folder = prepare_teacher(spec.teacher, corpus, store.teachers, device)
+        tasks = [load_task(task) for task in spec.teacher_tasks]
+        judge_teacher(tasks, folder, corpus, store.heads, device, spec.search.seed)
 
 
 def train_shared(config: dict[str, Any]) -> None:

@@ -126,9 +126,12 @@ class Planner:
         return self.teacher_pace.seconds(heard_s * TRAINING_PASSES * macs_per_s(self.teacher), updates)
 
     def heads_s(self, configs: Sequence[Config]) -> Range:
-        """Seconds of training the heads that students begin with, on the teacher, each once for all trials."""
-        wanted = {head.model_dump_json(): head for config in configs if (head := wanted_head(self.spec, config))}
-        work = [self._judging(self.teacher, [head], self.hours.dev) for head in wanted.values()]
+        """Seconds of training heads on the teacher, each once for all trials: those that students begin with, and
+        those by which it is judged."""
+        heads = [head for config in configs if (head := wanted_head(self.spec, config))]
+        wanted = {head.model_dump_json(): head for head in [*heads, *self.spec.teacher_tasks]}
+        held_out_h = self.hours.dev + self.hours.test
+        work = [self._judging(self.teacher, [head], held_out_h) for head in wanted.values()]
         return self.teacher_pace.seconds(sum(macs for macs, _ in work), sum(updates for _, updates in work))
 
     def before_s(self, configs: Sequence[Config]) -> Range:

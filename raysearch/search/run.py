@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -54,7 +54,9 @@ from raysearch.storage.lease import Lease
 from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.storage.replica import Replica
 from raysearch.storage.studies import TOKEN, open_storage
-from raysearch.teachers.loading import teacher_metrics
+from raysearch.tasks.table import load_task
+from raysearch.tasks.task import Task
+from raysearch.teachers.heads import judged_errors
 from raysearch.teachers.shape import known_shape
 from raysearch.teachers.store import find_teacher
 
@@ -204,9 +206,11 @@ def _run(
             with connected(address) as own, watcher.following(board_of(str(folder.path), folder.uri).read):
                 setup = _lane_setup(spec, folder, own, say)
                 budget = budget_of(spec, setup, began_s, watcher)
-                setup = _with_teacher(setup, folder, spec, corpus, say, watcher)
+                # A search that goes on keeps what it knows of its teacher.
+                judged = [] if begun and begun.is_whole else [load_task(task) for task in spec.teacher_tasks]
+                setup, errors = _with_teacher(setup, folder, spec, corpus, judged, say, watcher)
                 teacher = read_config(Path(setup.teacher) / "config.json")
-                study = _study(spec, folder, teacher, Path(setup.teacher))
+                study = _study(spec, folder, teacher, errors)
                 study.guard = partial(_guard, lease, replica)
                 if wider:
                     # What is dearer than anything was counts from now on.
@@ -321,21 +325,28 @@ def _with_teacher(
     folder: SearchFolder,
     spec: Spec,
     corpus: Corpus,
+    judged: Sequence[Task],
     say: Callable[[str], None],
     watcher: Watcher,
-) -> LaneSetup:
-    """The setup with its teacher's folder; trains the teacher first where it is not in the store."""
-    store = folder.store.teachers
-    found = find_teacher(spec.teacher, corpus, store)
-    if found is None:
+) -> tuple[LaneSetup, dict[str, float]]:
+    """The setup with its teacher's folder, and the teacher's errors. What is not in the store is trained first."""
+
+    def look() -> tuple[Path | None, dict[str, float] | None]:
+        found = find_teacher(spec.teacher, corpus, folder.store.teachers)
+        heads, seed = folder.store.heads, spec.search.seed
+        return found, None if found is None else judged_errors(judged, found, corpus, heads, seed)
+
+    found, errors = look()
+    if found is None or errors is None:
         say("teacher: preparing (once; later searches take it from the store)")
         watcher.enter("teacher")
         _train_before(train_teacher, setup, spec, say, watcher)
-        found = find_teacher(spec.teacher, corpus, store)
+        found, errors = look()
         assert found is not None
-    errors = [f"{key} {value:.4g}" for key, value in teacher_metrics(found).items()]
-    say(f"teacher: {', '.join(errors) or 'ready; errors of its own are not known'}")
-    return replace(setup, teacher=str(found))
+        assert errors is not None
+    known = [f"{key} {value:.4g}" for key, value in errors.items() if not key.endswith(("_low", "_high"))]
+    say(f"teacher: {', '.join(known) or 'ready; errors of its own are not known'}")
+    return replace(setup, teacher=str(found)), errors
 
 
 def _train_shared(setup: LaneSetup, spec: Spec, say: Callable[[str], None], watcher: Watcher) -> None:
@@ -361,7 +372,7 @@ def _train_before(
         wait_for(work, partial(watcher.tick, show))
 
 
-def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:
+def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, errors: dict[str, float]) -> Study:
     study: Study | None = None
     with suppress(KeyError):
         study = Study.of(folder)
@@ -381,7 +392,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         "cost_importances": cost_importances(spec.search_space, Costs(spec, teacher), spec.search.seed),
         "teacher": {
             "cost": encoder_cost(teacher).model_dump(),
-            "metrics": teacher_metrics(teacher_folder),
+            "metrics": errors,
             "encoder": teacher.model_dump(mode="json"),
         },
     }

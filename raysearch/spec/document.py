@@ -24,7 +24,7 @@ from raysearch.spec.ending import RepeatSettings, StopSettings, TimeoutSettings
 from raysearch.spec.notices import NoticeSettings
 from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
-from raysearch.teachers.settings import TeacherSettings
+from raysearch.teachers.settings import TeacherSettings, TrainedTeacher
 
 COST_OBJECTIVES = ("macs", "params")
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
@@ -245,6 +245,16 @@ class Spec(Settings):
         return self.task if isinstance(self.task, list) else [self.task]
 
     @property
+    def teacher_tasks(self) -> list[Any]:
+        """Settings of the tasks that a teacher from elsewhere is judged on before the first trial.
+
+        A task that fine-tunes is left out, since it would train the whole teacher.
+        """
+        if isinstance(self.teacher, TrainedTeacher) or not self.teacher.judged:
+            return []
+        return [task for task in self.tasks if getattr(task, "mode", "probe") == "probe"]
+
+    @property
     def methods(self) -> list[str]:
         """Names of all methods, also if the document names one only."""
         return [self.method] if isinstance(self.method, str) else self.method.choice
@@ -306,8 +316,12 @@ class Spec(Settings):
 
     @property
     def digest(self) -> str:
-        """Digest of all but name, workers, notices and what is kept. Searches with one digest ask the same question."""
-        exclude: Any = {"name": True, "workers": True, "notices": True, "search": {"keep_features_gb"}}
+        """Digest of all but name, workers, notices, what is kept and whether the teacher is judged.
+
+        Searches with one digest ask the same question.
+        """
+        exclude: Any = {"name": True, "workers": True, "notices": True}
+        exclude |= {"search": {"keep_features_gb"}, "teacher": {"judged"}}
         document = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         for task in document["task"] if isinstance(document["task"], list) else [document["task"]]:
             for key, off in LATER_OF_TASKS.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from raysearch.settings import Settings
 from raysearch.tasks.score import Score
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Task(Protocol):
     """Name of the task in a search document, for example `asr` or `phonemes`."""
     metric: ClassVar[str]
     """Name of the error in reports, for example `wer`, `per` or `eer`."""
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the task, as in the search document."""
 
     def check(self, corpus: Corpus, encoders: Sequence[AnyConfig]) -> list[str]:
         """What is doubtful about a corpus for this task, in a line each. It is asked before anything is trained.

@@ -43,8 +43,12 @@ def teacher_metrics(folder: Path) -> dict[str, float]:
 
 def load_teacher(folder: Path, device: torch.device) -> Teacher:
     """The teacher in `folder`, frozen and in eval mode. Its key is the digest of its weights."""
-    key = content_digest((folder / WEIGHTS_NAME).read_bytes())
-    return Teacher(_frozen(load_encoder(folder, device)), key, teacher_metrics(folder))
+    return Teacher(_frozen(load_encoder(folder, device)), teacher_key(folder), teacher_metrics(folder))
+
+
+def teacher_key(folder: Path) -> str:
+    """The digest of a teacher's weights, by which it is known in stores."""
+    return content_digest((folder / WEIGHTS_NAME).read_bytes())
 
 
 def untrained_teacher(settings: TrainedTeacher, corpus: Corpus) -> Teacher:

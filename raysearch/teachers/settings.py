@@ -87,6 +87,9 @@ class ReadyTeacher(Settings):
     """Where the teacher comes from. `torchaudio:HUBERT_BASE`, or another of torchaudio's bundles; `hf:DIR`, a Hugging
     Face folder of HuBERT, wav2vec 2.0, WavLM or Whisper; `fairseq:FILE`, a checkpoint of fairseq; or else a folder of
     raysearch with `config.json` and `model.safetensors`."""
+    judged: bool = True
+    """Whether it is judged before the first trial by those of the search's tasks that train a head on frozen states,
+    so that its error stands beside its students'. That is done once for all searches."""
 
     @field_validator("source")
     @classmethod

@@ -20,7 +20,7 @@ from raysearch.targets.store import FolderStore
 from raysearch.tasks.ctc.phonemes import Phonemes
 from raysearch.tasks.head import load_head
 from raysearch.tasks.settings import PhonemesSettings
-from raysearch.teachers.heads import huggingface_head, trained_head
+from raysearch.teachers.heads import huggingface_head, judge_teacher, judged_errors, trained_head
 from raysearch.teachers.loading import load_teacher
 from raysearch.teachers.settings import ReadyTeacher
 from raysearch.teachers.store import prepare_teacher
@@ -53,6 +53,30 @@ def test_two_processes_then_one_trains_the_head_and_both_have_it(tones, small_te
     save_encoder(small_teacher.encoder, tmp_path / "teacher")
     multiprocessing.spawn(work, (port, tmp_path, tones), nprocs=2)
     assert len(FolderStore(tmp_path / "heads").ls()) == 1
+
+
+def test_judged_teacher_then_it_has_the_errors_of_a_head_that_is_trained_once(tones, small_teacher, tmp_path):
+    teacher, store = tmp_path / "teacher", FolderStore(tmp_path / "heads")
+    save_encoder(small_teacher.encoder, teacher)
+    task = Phonemes(PhonemesSettings(updates=3, batch_s=6.0, lrs=[0.1]))
+    assert judged_errors([task], teacher, tones, store, 0) is None
+    judge_teacher([task], teacher, tones, store, CPU, 0)
+    expected = task.evaluate(small_teacher.encoder, tones, test=True, device=CPU, seed=0)
+    errors = judged_errors([task], teacher, tones, store, 0)
+    assert errors == expected.dev.metrics("eval/per") | expected.test.metrics("test/per")
+    # A student that begins with a head for the task has the same one.
+    trained_head(task, load_teacher(teacher, CPU), tones, store, CPU, 0)
+    assert len(store.ls()) == 1
+    assert judged_errors([task], teacher, tones, store, 1) is None
+
+
+def test_teacher_that_came_with_its_error_then_no_head_is_trained(tones, small_teacher, tmp_path):
+    save_encoder(small_teacher.encoder, tmp_path)
+    (tmp_path / "teacher.json").write_text('{"metrics": {"eval/per": 9.0}}')
+    store, task = FolderStore(tmp_path / "heads"), Phonemes(PhonemesSettings())
+    judge_teacher([task], tmp_path, tones, store, CPU, 0)
+    assert store.ls() == []
+    assert judged_errors([task], tmp_path, tones, store, 0) == {"eval/per": 9.0}
 
 
 SMALL = EncoderConfig(front_end=Waveform(), width=16, blocks=Blocks(count=1, heads=2, head_width=8, ffn=8))
