@@ -23,7 +23,7 @@ from raysearch.planning.forecast import Forecast, forecast
 from raysearch.planning.pace import HERE, Pace, Range, pace_of_students, pace_of_teacher
 from raysearch.planning.shared_training import probed_tasks, shared_trainings
 from raysearch.planning.update_cost import head_macs_per_s, macs_per_s, states_asked, update_cost
-from raysearch.planning.wanted_heads import wanted_head
+from raysearch.planning.wanted_heads import judging_heads, wanted_head
 from raysearch.planning.wanted_labels import asked_targets
 from raysearch.search.checks.possible import draw_feasible, refuse_impossible
 from raysearch.search.costs import Costs
@@ -129,7 +129,7 @@ class Planner:
         """Seconds of training heads on the teacher, each once for all trials: those that students begin with, and
         those by which it is judged."""
         heads = [head for config in configs if (head := wanted_head(self.spec, config))]
-        wanted = {head.model_dump_json(): head for head in [*heads, *self.spec.teacher_tasks]}
+        wanted = {head.model_dump_json(): head for head in [*heads, *judging_heads(self.spec)]}
         held_out_h = self.hours.dev + self.hours.test
         work = [self._judging(self.teacher, [head], held_out_h) for head in wanted.values()]
         return self.teacher_pace.seconds(sum(macs for macs, _ in work), sum(updates for _, updates in work))

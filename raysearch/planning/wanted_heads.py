@@ -1,8 +1,9 @@
-"""Says from a search's document which heads are trained on the teacher before students begin with them."""
+"""Says from a search's document which heads are trained on the teacher before the first trial."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from raysearch.methods.pruning.settings import HJPruningSettings
 from raysearch.spec.document import Spec
@@ -28,6 +29,11 @@ def wanted_head(spec: Spec, config: Config) -> HeadSettings | None:
     reading = sorted([*phones, *words], key=spec.tasks.index)
     task = next(iter([*fields, *reading]), None)
     return None if task is None or _has_own_head(spec, task) else task
+
+
+def judging_heads(spec: Spec) -> list[Any]:
+    """The tasks by which the teacher is judged with a head that is trained on it."""
+    return [task for task in spec.teacher_tasks if not (isinstance(task, HeadSettings) and _has_own_head(spec, task))]
 
 
 def _has_own_head(spec: Spec, task: HeadSettings) -> bool:

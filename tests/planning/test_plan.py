@@ -141,14 +141,18 @@ PRUNING = {"method": "hjpruning", "student": {}, "space": {}}
         ({"ctc": {"unit": "characters"}}, 0),  # no student is judged on reading them, so that head starts from nothing
         ({"method": "dphubert", "distillation": {"layers": [6]}}, 0),
         ({"task": [{"kind": "phonemes"}, {"kind": "intent"}]}, 1),
+        (
+            {"teacher": {"source": "torchaudio:HUBERT_BASE"}},
+            1,
+        ),  # it begins with the head by which the teacher is judged
     ],
 )
 def test_head_that_is_trained_on_the_teacher_is_counted_once(changes: dict[str, object], heads: int) -> None:
     spec = spec_with(**{**PRUNING, **changes})
     config = {"method": spec.methods[0]}
     planner = Planner(spec, TEACHER, HOURS, PACE, PACE)
-    # A probe encodes the half hour that it learns from, and the dev split.
-    expected_s = heads * 3600 * (HOURS.train + HOURS.dev) * macs_per_s(TEACHER) / 2e9
+    # A probe encodes the half hour that it learns from, dev and test.
+    expected_s = heads * 3600 * (HOURS.train + HOURS.dev + HOURS.test) * macs_per_s(TEACHER) / 2e9
     assert planner.heads_s((config, config)).likely == pytest.approx(expected_s)
     before_s = planner.before_s((config, config)).likely
     pass_s = planner.feature_passes((config, config)) * planner.pass_s().likely
