@@ -52,7 +52,7 @@ def make_search(
     document = {
         "name": "fake",
         "corpus": {"kind": "manifest", "splits": _manifests(root / "speech")},
-        "teacher": {"source": str(root / "teacher")},
+        "teacher": {"source": str(root / "teacher"), "judged": False},
         "task": {"kind": "phonemes"},
         "method": "tests.search.fake_method:Fake",
         "student": {"heads": 2},

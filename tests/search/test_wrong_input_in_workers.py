@@ -82,7 +82,10 @@ def test_weights_of_a_teacher_that_are_none(tmp_path: Path) -> None:
 def refusing(tmp_path: Path) -> dict[str, Any]:
     """What makes of the document one whose method refuses its settings in every trial."""
     _teacher(tmp_path / "teacher")
-    return {"teacher": {"source": str(tmp_path / "teacher")}, "method": "tests.search.fake_method:Refusing"}
+    return {
+        "teacher": {"source": str(tmp_path / "teacher"), "judged": False},
+        "method": "tests.search.fake_method:Refusing",
+    }
 
 
 REFUSED = "wrong: 2 of 2 trials failed, the first, trial 0: training.lr: too late; expected an earlier one"
