@@ -197,7 +197,7 @@ class Search:
         """
         from raysearch.deploy.pick import PickRequest, pick_candidates
         from raysearch.exported.latency import Load
-        from raysearch.exported.onnx_file import Precision
+        from raysearch.exported.settings import Precision
 
         request = PickRequest(
             budgets=list(max_macs) if isinstance(max_macs, Sequence) else [max_macs],
@@ -239,7 +239,7 @@ class Search:
         from raysearch.deploy.export import export_trial
         from raysearch.deploy.layouts.layout import Format
         from raysearch.deploy.layouts.table import LAYOUTS
-        from raysearch.exported.onnx_file import Precision
+        from raysearch.exported.settings import Precision
 
         kinds = choices("--format", formats, get_args(Format))
         precisions = choices("--precision", precision, get_args(Precision))

@@ -22,8 +22,9 @@ from raysearch.encoder.document import read_config
 from raysearch.errors import InputError
 from raysearch.exported.latency import Load, measure_latency
 from raysearch.exported.measure import hearing, measure_error, measured_cuts
-from raysearch.exported.onnx_file import Precision, layout, onnx_name
+from raysearch.exported.onnx_file import layout, onnx_name
 from raysearch.exported.runners import run_file
+from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.storage.folder import SearchFolder
 

@@ -13,7 +13,7 @@ from raysearch.front.trials import Cost
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 
-SHAPELESS = ("training.", "targets.", "prediction.", "ctc.", "backend.", "verification.", "augmentation.")
+SHAPELESS = ("training.", "targets.", "prediction.", "ctc.", "backend.", "verification.", "augmentation.", "deploy.")
 """Beginnings of the keys of settings that no student's shape depends on. Heads and label sets are not counted."""
 CHECKED = ("targets.layer", "targets.more", "targets.source")
 """Settings of these groups that a method compares with its teacher, and may refuse."""

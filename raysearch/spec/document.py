@@ -15,6 +15,7 @@ from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import check_size
 from raysearch.errors import InputError, quoted
+from raysearch.exported.settings import DeploySettings
 from raysearch.files.digest import document_digest
 from raysearch.methods.needs import has_rung_zero, shares_one
 from raysearch.methods.table import load_method
@@ -22,7 +23,7 @@ from raysearch.settings import Count, Seed, Settings, Updates
 from raysearch.spec.budget import ENDLESS, BudgetSettings
 from raysearch.spec.ending import RepeatSettings, StopSettings, TimeoutSettings
 from raysearch.spec.notices import NoticeSettings
-from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
+from raysearch.spec.space import SHARED_GROUPS, Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
 
@@ -44,7 +45,7 @@ they are no part of a digest, and documents from before keep theirs."""
 LATER_OF_SEARCH = ("budget", "stop", "repeats", "timeout")
 """Settings of the search that documents have got since. Left out, they are no part of a digest either."""
 
-LATER_GROUPS = ("supernet",)
+LATER_GROUPS = ("supernet", "deploy")
 """Groups of settings that documents have got since. Empty, they are no part of a digest either."""
 
 
@@ -215,6 +216,8 @@ class Spec(Settings):
     """Fixed settings of the disturbance of training speech."""
     training: dict[str, Any] = {}
     """Fixed settings of training."""
+    deploy: dict[str, Any] = {}
+    """Fixed settings of the exported file, which every method has."""
 
     @classmethod
     def _keys(cls, given: dict[Any, Any]) -> list[str]:
@@ -302,7 +305,11 @@ class Spec(Settings):
         """Value in a method's trials of a setting that the search does not draw: the fixed one, or the default."""
         group, _, name = key.partition(".")
         given = self.fixed(group)
-        return given[name] if name in given else load_method(method).Settings().model_dump()[group][name]
+        if name in given:
+            return given[name]
+        if group in SHARED_GROUPS:
+            return SHARED_GROUPS[group]().model_dump()[name]
+        return load_method(method).Settings().model_dump()[group][name]
 
     @property
     def digest(self) -> str:
@@ -332,17 +339,28 @@ class Spec(Settings):
         method = str(config["method"])
         nested: dict[str, Any] = {}
         for group in self.groups:
-            if has_setting(method, group):
+            if group not in SHARED_GROUPS and has_setting(method, group):
                 fixed = self.fixed(group).items()
                 nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
         for key, value in config.items():
-            if key != "method":
+            if key != "method" and not key.startswith("deploy."):
                 *path, last = key.split(".")
                 at = nested
                 for part in path:
                     at = at.setdefault(part, {})
                 at[last] = value
         return load_method(method).Settings.checked(nested)
+
+    def deploy_of(self, config: Config) -> DeploySettings:
+        """How a configuration's student is shipped.
+
+        Raises: InputError that names the key of a wrong setting.
+        """
+        drawn = {key.removeprefix("deploy."): value for key, value in config.items() if key.startswith("deploy.")}
+        try:
+            return DeploySettings.checked({**self.deploy, **drawn})
+        except InputError as err:
+            raise InputError(f"deploy.{err}") from err
 
     def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
         """Encoder of a configuration's student, known before it is trained.
