@@ -27,3 +27,8 @@ def largest_node(use_gpu: bool) -> int:
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return int(max((node.get("CPU", 0) for node in nodes if node.get("GPU", 0) or not use_gpu), default=0))
+
+
+def has(resource: str) -> bool:
+    """Whether a node that is alive now was started with this resource."""
+    return ray.cluster_resources().get(resource, 0) > 0

@@ -362,7 +362,8 @@ def _cost(attrs: dict[str, Any]) -> Cost:
     known, metrics = attrs.get("cost", {}), attrs.get("metrics", {})
     measured = {key: metrics.get(f"cost/{key}") for key in ("macs_g", "params_m")}
     # A method of someone's own may measure what is no number.
-    return Cost(**{key: value if _is_number(value) else known.get(key) for key, value in measured.items()})
+    counted = {key: value if _is_number(value) else known.get(key) for key, value in measured.items()}
+    return Cost(**{**known, **counted})
 
 
 def _is_number(value: float | None) -> bool:
