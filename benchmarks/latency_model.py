@@ -2,7 +2,7 @@
 
     python benchmarks/latency_model.py search_spaces/latency-an4.yaml --shapes 30 --store /tmp/bench
 
-Shapes are drawn from the document's space. The model is fitted on the first ones, the others are foreseen before they are
+Shapes are drawn from the document's space. The model is fitted on all that were measured before; each is foreseen and then
 measured. Needs the corpus for the head's symbols; no teacher is trained. With `--again` all are measured once more.
 """
 
@@ -106,15 +106,19 @@ def _report(rows: list[dict], fitted: int) -> None:
     for name in ("size_mb", "latency_ms"):
         foreseen, measured = [row[name][0] for row in late], [row[name][1] for row in late]
         rank = spearmanr(foreseen, measured).statistic
-        print(f"{name}: {len(late)} shapes after {fitted}, rank correlation {rank:.3f}, median error "
-              f"{median_error(foreseen, measured):.1%}")
+        print(
+            f"{name}: {len(late)} shapes after {fitted}, rank correlation {rank:.3f}, median error "
+            f"{median_error(foreseen, measured):.1%}"
+        )
     measured, macs = [row["latency_ms"][1] for row in rows], [row["macs_g"] for row in rows]
     print(f"latency against MACs alone: rank correlation {spearmanr(macs, measured).statistic:.3f}")
     if "again_ms" in rows[0]:
         ratios = [row["again_ms"] / row["latency_ms"][1] for row in rows]
         inside = [row["latency_ms"][2] <= row["again_ms"] <= row["latency_ms"][3] for row in rows]
-        print(f"again: ratio median {np.median(ratios):.3f}, 10th-90th {np.quantile(ratios, 0.1):.3f} - "
-              f"{np.quantile(ratios, 0.9):.3f}; inside the spread {sum(inside)} of {len(inside)}")
+        print(
+            f"again: ratio median {np.median(ratios):.3f}, 10th-90th {np.quantile(ratios, 0.1):.3f} - "
+            f"{np.quantile(ratios, 0.9):.3f}; inside the spread {sum(inside)} of {len(inside)}"
+        )
 
 
 if __name__ == "__main__":

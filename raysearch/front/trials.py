@@ -48,6 +48,19 @@ class Cost(Outcome):
         return nan if found is None else found
 
     @property
+    def spread(self) -> tuple[float, float]:
+        """5th and 95th percentile of the latencies. NaN if they are not known."""
+        low, high = (nan if ms is None else ms for ms in (self.latency_low_ms, self.latency_high_ms))
+        return low, high
+
+    @property
+    def text(self) -> str:
+        """The cost in words, such as `42.1 GMAC, 1.9 M parameters, 7.6 MB, 8.31 ms`."""
+        charged = [f"{self.of(name):.3g} {unit}" for name, unit in (("size", "MB"), ("latency", "ms"))]
+        known = [text for text in charged if not text.startswith("nan")]
+        return ", ".join([f"{self.macs_g:.4g} GMAC", f"{self.params_m:.3g} M parameters", *known])
+
+    @property
     def known(self) -> bool:
         """Whether MACs and parameters are known. They are not if a configuration has no student."""
         return isfinite(self.macs_g) and isfinite(self.params_m)

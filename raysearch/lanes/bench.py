@@ -85,8 +85,8 @@ class RayBench:
         device = self._device
         if device is not None and device.seconds > student.longest_s:
             raise InputError(
-                f"device.seconds: {device.seconds:g}; expected at most {student.longest_s:g}, for which the student has "
-                "positions"
+                f"device.seconds: {device.seconds:g}; expected at most {student.longest_s:g}, for which the student "
+                "has positions"
             )
         digest = document_digest([shape_digest(student, self._head, precision), self._where])
         folder = self._store.get_or_build(digest, partial(self._build, student, precision))

@@ -1,5 +1,4 @@
-"""Works out what configurations cost in MACs and parameters, once for each shape of student, and what a device charges.
-"""
+"""Works out what configurations cost: MACs and parameters, once for each shape of student, and what a device charges."""
 
 from __future__ import annotations
 
@@ -30,8 +29,8 @@ REFERENCE_DRAWS = 256
 class Costs:
     """Called with a configuration, gives the cost of its student.
 
-    Costs are kept by shape, since hundreds of candidates differ in few shapes. Where a document asks for size or latency,
-    they are as `charges` foresees them.
+    Costs are kept by shape, since hundreds of candidates differ in few shapes. Where a document asks for size or
+    latency, they are as `charges` foresees them.
     """
 
     def __init__(self, spec: Spec, teacher: AnyConfig, charges: Charges | None = None) -> None:

@@ -213,7 +213,11 @@ def _run(
                 study.guard = partial(_guard, lease, replica)
                 if wider:
                     # What is dearer than anything was counts from now on.
-                    points = zip(study.about["reference_point"], reference_point(spec, Costs(spec, teacher, charges)), strict=True)
+                    points = zip(
+                        study.about["reference_point"],
+                        reference_point(spec, Costs(spec, teacher, charges)),
+                        strict=True,
+                    )
                     study.note("reference_point", [max(both) for both in points])
                 # A resumed search may have more trials than it is asked for now. None of them is taken back.
                 study.note("trials", max(trials, study.asked_for))

@@ -193,8 +193,8 @@ class Spec(Settings):
     constraints: Constraints = Constraints()
     """Hard limits on cost: no student above them is trained."""
     objectives: list[str] = Field(default_factory=_macs_and_error)
-    """Numbers to minimise: a cost (`macs`, `params`, `size` or `latency`) and the error of a task (`wer`, `per`, `eer` or `error`). By
-    default they are `macs` and the error of the task, of several tasks that of the first.
+    """Numbers to minimise: a cost (`macs`, `params`, `size` or `latency`) and the error of a task (`wer`, `per`, `eer`
+    or `error`). By default they are `macs` and the error of the task, of several tasks that of the first.
     """
     search: SearchSettings = SearchSettings()
     """How many trials there are, how long each is, and who suggests and stops them."""
@@ -251,14 +251,25 @@ class Spec(Settings):
                 raise ValueError(f"objectives: {quoted(objective)}; expected one of {', '.join(sorted(measured))}")
         costs = [objective for objective in self.objectives if objective in COST_OBJECTIVES]
         if len(self.objectives) != 2 or len(costs) != 1:
-            raise ValueError(f"objectives: {self.objectives}; expected a cost (macs, params, size or latency) and an error")
+            raise ValueError(
+                f"objectives: {self.objectives}; expected a cost (macs, params, size or latency) and an error"
+            )
         return self
 
     @property
     def charges(self) -> set[str]:
-        """Which of `size` and `latency` are objectives or limits, so that shapes are exported before they are trained."""
+        """Which of `size` and `latency` are objectives or limits: for them shapes are exported before they are trained."""
         limited = {name for name, limit in CHARGES.items() if getattr(self.constraints, limit) is not None}
         return limited | {name for name in self.objectives if name in CHARGES}
+
+    @property
+    def uncharged(self) -> Spec:
+        """The document as if it asked for MACs in place of size and latency, for those who can measure no shape."""
+        if not self.charges:
+            return self
+        objectives = list(dict.fromkeys("macs" if name in CHARGES else name for name in self.objectives))
+        limits = self.constraints.model_copy(update=dict.fromkeys(CHARGES.values()))
+        return self.model_copy(update={"objectives": objectives, "constraints": limits})
 
     @property
     def measured_on(self) -> DeviceSettings | None:

@@ -76,7 +76,6 @@ class Task(Protocol):
         Raises: InputError if a split that is needed is missing or lacks what the task reads.
         """
 
-
     def new_head(self, corpus: Corpus, encoder: AnyConfig) -> ChosenHead:
         """A head for the corpus that has learned nothing yet: what a student is shipped with, before it is trained.
 

@@ -19,15 +19,21 @@ from raysearch.search.watching.watcher import Watcher
 from raysearch.search.watching.works import shown
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
-from raysearch.tasks.table import load_task
 from raysearch.targets.store import Store
+from raysearch.tasks.table import load_task
 
 DRAWS = 64
 """Configurations that are drawn to find the first shapes that are measured."""
 
 
 def charges_of(
-    spec: Spec, teacher: AnyConfig, corpus: Corpus, store: Store, own: bool, say: Callable[[str], None], watcher: Watcher
+    spec: Spec,
+    teacher: AnyConfig,
+    corpus: Corpus,
+    store: Store,
+    own: bool,
+    say: Callable[[str], None],
+    watcher: Watcher,
 ) -> Charges | None:
     """Sizes and latencies on the document's device. None if the document asks for neither.
 
@@ -49,8 +55,8 @@ def charges_of(
         reserved = cpus() - workers.lanes * workers.num_workers * workers.cpus >= device.threads
         if not reserved and workers.lanes > 1:
             say(
-                "latency: measured on cores that trials use too, in moments in which it has them to itself; a lane less, "
-                "or a node with a resource of its own, gives it quiet ones"
+                "latency: measured on cores that trials use too, in moments in which it has them to itself; a lane "
+                "less, or a node with a resource of its own, gives it quiet ones"
             )
     task = next((task for task in spec.tasks if task.metric in spec.objectives), spec.tasks[0])
     head = load_task(task).new_head(corpus, teacher).config
