@@ -2,7 +2,7 @@
 
     python benchmarks/latency_model.py search_spaces/latency-an4.yaml --shapes 30 --store /tmp/bench
 
-Shapes are drawn from the document's space. The model is fitted on all that were measured before; each is foreseen and then
+Shapes are drawn from the document's space. Each is foreseen by a model that was fitted on all before it, and then
 measured. Needs the corpus for the head's symbols; no teacher is trained. With `--again` all are measured once more.
 """
 

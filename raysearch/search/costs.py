@@ -1,4 +1,4 @@
-"""Works out what configurations cost: MACs and parameters, once for each shape of student, and what a device charges."""
+"""Works out what configurations cost: MACs and parameters, once for each shape, and what a device charges for them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_shared, train_teacher
 from raysearch.search.charging.charges import Charges
-from raysearch.search.charging.preparing import charges_of
+from raysearch.search.charging.preparing import charges_of, keep_trust
 from raysearch.search.checks.needs import check_judged, check_trained
 from raysearch.search.checks.possible import refuse_beforehand, refuse_impossible
 from raysearch.search.costs import Costs, encoder_cost, reference_point
@@ -221,6 +221,7 @@ def _run(
                     study.note("reference_point", [max(both) for both in points])
                 # A resumed search may have more trials than it is asked for now. None of them is taken back.
                 study.note("trials", max(trials, study.asked_for))
+                keep_trust(study, charges)
                 mirror = start_mirror(folder)
                 _train_shared(setup, spec, say, watcher)
                 foreseen = partial(foresee, spec, teacher, corpus, setup) if foresee else None
@@ -234,6 +235,7 @@ def _run(
                     heard = Reporter(spec, study, notices, progress.heard).heard
                     run_lanes(searcher, setup, spec.workers.lanes, heard, partial(watcher.tick, progress.show))
                 progress.close()
+                keep_trust(study, charges)
             folder.fetch_light_of_trials()  # at a URI, the last trials have been written since the last beat
             document = read_document(folder)
             unfinished = [trial.number for trial in document.trials if trial.state == "running"]

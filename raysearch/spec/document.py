@@ -258,7 +258,7 @@ class Spec(Settings):
 
     @property
     def charges(self) -> set[str]:
-        """Which of `size` and `latency` are objectives or limits: for them shapes are exported before they are trained."""
+        """Which of `size` and `latency` are objectives or limits: for them shapes are exported before trials begin."""
         limited = {name for name, limit in CHARGES.items() if getattr(self.constraints, limit) is not None}
         return limited | {name for name in self.objectives if name in CHARGES}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from raysearch.lanes.bench import RayBench
 from raysearch.lanes.waiting import wait_for
 from raysearch.search.charging.charges import Charges
 from raysearch.search.costs import Costs
+from raysearch.search.study import TRUST, Study
 from raysearch.search.watching.watcher import Watcher
 from raysearch.search.watching.works import shown
 from raysearch.spec.document import Spec
@@ -77,6 +79,12 @@ def trust_text(charges: Charges) -> str:
         f"{name}: model of {counted(trust.shapes, 'shape')}, median error {trust.median_error:.1%} on those left out"
         for name, trust in charges.trust().items()
     )
+
+
+def keep_trust(study: Study, charges: Charges | None) -> None:
+    """Keeps with the study how far the models are off, for its status."""
+    if charges is not None:
+        study.note(TRUST, {name: asdict(trust) for name, trust in charges.trust().items()})
 
 
 def _measure_ends(spec: Spec, teacher: AnyConfig, charges: Charges) -> None:
