@@ -78,7 +78,7 @@ class Searcher:
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
-        counted = [record for record in study.records() if record.state != "infeasible" and record.repeats is None]
+        counted = [record for record in study.records() if not record.refused and record.repeats is None]
         self._known = {_identity(record.config): record.number for record in counted}
         # Refused suggestions cost nothing, and do not count as trials.
         self._launched = len(counted)

@@ -184,7 +184,7 @@ class Study:
     @property
     def asked_for(self) -> int:
         """Number of trials that count among those that a search is asked for: neither refused ones nor repeats."""
-        return sum(record.state != "infeasible" and record.repeats is None for record in self.records())
+        return sum(not record.refused and record.repeats is None for record in self.records())
 
     def set_cost(self, number: int, cost: Cost) -> None:
         """Keeps the cost of a trial, as known when it was suggested."""

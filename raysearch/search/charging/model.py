@@ -9,6 +9,7 @@ Shapes: N measured shapes, F features.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 from scipy.optimize import nnls
@@ -24,27 +25,26 @@ LINEAR = ("projection", "time_reduction", "attention_linear", "attention", "ffn"
 """Parts of an encoder whose weights are those of linear layers, which int8 makes smaller and faster."""
 TRUST = 0.003
 """Weight of the rough rates beside measured shapes: the square of the error of a measurement over that of a rate."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 MS_OF = {
     "call": 1.0,
     "block": 0.15,
     "audio_s": 0.1,
     "conv": 50.0,
-    "linear fp32": 30.0,
-    "linear fp16": 40.0,
-    "linear int8": 15.0,
+    **{f"linear {precision}": 15.0 if precision.startswith("int8") else 30.0 for precision in PRECISIONS},
     "attention": 50.0,
     "scores": 1500.0,
     "values": 5000.0,
 }
 """Rough milliseconds of a call, a block and a second of log-mel features, of 1e9 MACs, and of 1e9 values."""
-BYTES_OF = {"fp32": (4.0, 4.0), "fp16": (2.0, 2.0), "int8": (4.0, 1.0)}
-"""Bytes of a weight by precision: of any, and of a linear layer's."""
+BYTES = {"fp32": 4.0, "fp16": 2.0}
+"""Bytes of a weight, where they are not those of int8: one for a weight of a linear layer, four for any other."""
 MB_OF = {
     "file": 0.1,
     "block": 0.02,
-    "width": 40e-6 * 4,
-    **{f"other {precision}": other for precision, (other, _) in BYTES_OF.items()},
-    **{f"linear {precision}": linear for precision, (_, linear) in BYTES_OF.items()},
+    "width": 160e-6,
+    **{f"linear {precision}": BYTES.get(precision, 1.0) for precision in PRECISIONS},
+    **{f"other {precision}": BYTES.get(precision, 4.0) for precision in PRECISIONS},
 }
 """Rough megabytes of an empty file, of the graph of a block, of a unit of width in the head, and of 1e6 weights."""
 

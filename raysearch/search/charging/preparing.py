@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from raysearch.cluster.resources import cpus, has
+from raysearch.cluster.resources import cpus, has, head_cpus
 from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, counted
@@ -54,7 +54,8 @@ def charges_of(
                 f"ray start --resources '{{\"{device.resource}\": 1}}', and its address"
             )
     elif device is not None:
-        reserved = cpus() - workers.lanes * workers.num_workers * workers.cpus >= device.threads
+        spare = cpus() - workers.lanes * workers.num_workers * workers.cpus
+        reserved = min(spare, head_cpus()) >= device.threads
         if not reserved and workers.lanes > 1:
             say(
                 "latency: measured on cores that trials use too, in moments in which it has them to itself; a lane "

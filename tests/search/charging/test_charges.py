@@ -61,7 +61,9 @@ def test_a_point_above_a_limit_is_refused_when_it_is_suggested(journal: str) -> 
 
 def test_far_above_a_limit_nothing_is_measured(journal: str) -> None:
     start = [{"student.depth": 6, "student.width": 256}]
-    spec = spec_with(constraints={"size_mb": 1.0}, search={"trials": 2, "updates": 100, "start": start})
+    small = {"heads": 4, "front_end": "logmel-25hz", "channels": 16}
+    search = {"trials": 2, "updates": 100, "start": start}
+    spec = spec_with(constraints={"size_mb": 1.0}, student=small, search=search)
     bench = FakeBench()
     searcher = searcher_of(spec, journal, bench)
     run(searcher)
