@@ -24,7 +24,7 @@ from raysearch.encoder.config import Blocks, ConvConfig, EncoderConfig, FrontEnd
 from raysearch.methods.table import METHODS, load_method
 from raysearch.spec.document import Spec
 from raysearch.spec.schema import encoder_schema, spec_schema
-from raysearch.spec.space import Distribution
+from raysearch.spec.space import SHARED_GROUPS, Distribution
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import ReadyTeacher, TrainedTeacher
 
@@ -244,6 +244,8 @@ def method_groups() -> dict[str, dict[str, list[Setting]]]:
     for method in METHODS:
         for one in rows(load_method(method).Settings):
             groups.setdefault(one.key.partition(".")[0], {}).setdefault(method, []).append(one)
+    for group, model in SHARED_GROUPS.items():
+        groups[group] = {method: rows(model, f"{group}.") for method in METHODS}
     return groups
 
 

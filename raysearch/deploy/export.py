@@ -18,7 +18,7 @@ from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
 from raysearch.deploy.runtime.transcribe import sha256
 from raysearch.encoder import cost
 from raysearch.errors import InputError
-from raysearch.exported.onnx_file import Precision
+from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.files.whole import whole_folder
 from raysearch.front.trials import TrialRecord

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 import torch
@@ -24,10 +24,10 @@ from torch.export import Dim, ExportedProgram
 from raysearch.deploy.runtime.transcribe import METADATA_KEY, Layout
 from raysearch.exported.both_ways import TRANSLATIONS
 from raysearch.exported.onnx_cost import UNCOUNTED, in_module
+from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.head import CtcHeadConfig, FieldHeadConfig, SpeakerHeadConfig
 
-Precision = Literal["fp32", "fp16", "int8"]
 OPSET = 20
 """Version of ONNX's operators. It is the first whose DFT takes its axis as an input, and which has a Gelu."""
 _EXAMPLE_SAMPLES = (16_000, 12_345)

@@ -15,6 +15,8 @@ from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import check_size
 from raysearch.errors import InputError, quoted
+from raysearch.exported.device import DeviceSettings
+from raysearch.exported.settings import DeploySettings
 from raysearch.files.digest import document_digest
 from raysearch.methods.needs import has_rung_zero, shares_one
 from raysearch.methods.table import load_method
@@ -22,11 +24,13 @@ from raysearch.settings import Count, Seed, Settings, Updates
 from raysearch.spec.budget import ENDLESS, BudgetSettings
 from raysearch.spec.ending import RepeatSettings, StopSettings, TimeoutSettings
 from raysearch.spec.notices import NoticeSettings
-from raysearch.spec.space import Config, Distribution, Space, Value, has_setting, setting_keys
+from raysearch.spec.space import SHARED_GROUPS, Config, Distribution, Space, Value, has_setting, setting_keys
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings, TrainedTeacher
 
-COST_OBJECTIVES = ("macs", "params")
+COST_OBJECTIVES = ("macs", "params", "size", "latency")
+CHARGES = {"size": "size_mb", "latency": "latency_ms"}
+"""Costs that are known only once a shape was exported and measured, with the names of their limits."""
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
 LATER_OF_TASKS = {
     "mask_time": 0,
@@ -44,8 +48,11 @@ they are no part of a digest, and documents from before keep theirs."""
 LATER_OF_SEARCH = ("budget", "stop", "repeats", "timeout")
 """Settings of the search that documents have got since. Left out, they are no part of a digest either."""
 
-LATER_GROUPS = ("supernet",)
+LATER_GROUPS = ("supernet", "deploy")
 """Groups of settings that documents have got since. Empty, they are no part of a digest either."""
+
+LATER_LIMITS = ("size_mb", "latency_ms")
+"""Limits that documents have got since. Left out, they are no part of a digest either."""
 
 
 def _macs_and_error(given: dict[str, Any]) -> list[str]:
@@ -68,6 +75,10 @@ class Constraints(Settings):
     """The most GMAC of an encoder, summed over the 32 utterance lengths of SUPERB's profiler."""
     params_m: float | None = Field(None, gt=0)
     """The most parameters of an encoder, in millions."""
+    size_mb: float | None = Field(None, gt=0)
+    """The largest ONNX file of a student with its head, in MB of a million bytes."""
+    latency_ms: float | None = Field(None, gt=0)
+    """The longest latency of that file on the `device`, in milliseconds."""
 
 
 class SearchSettings(Settings):
@@ -182,13 +193,15 @@ class Spec(Settings):
     constraints: Constraints = Constraints()
     """Hard limits on cost: no student above them is trained."""
     objectives: list[str] = Field(default_factory=_macs_and_error)
-    """Numbers to minimise: a cost (`macs` or `params`) and the error of a task (`wer`, `per`, `eer` or `error`). By
-    default they are `macs` and the error of the task, of several tasks that of the first.
+    """Numbers to minimise: a cost (`macs`, `params`, `size` or `latency`) and the error of a task (`wer`, `per`, `eer`
+    or `error`). By default they are `macs` and the error of the task, of several tasks that of the first.
     """
     search: SearchSettings = SearchSettings()
     """How many trials there are, how long each is, and who suggests and stops them."""
     workers: WorkerSettings = WorkerSettings()
     """What trials run on."""
+    device: DeviceSettings | None = None
+    """What latency is measured on. `{}` takes the defaults, as do documents that ask for a latency without it."""
     notices: NoticeSettings | None = None
     """Who is told how the search goes. `{}` takes the defaults."""
     student: dict[str, Any] = {}
@@ -215,6 +228,8 @@ class Spec(Settings):
     """Fixed settings of the disturbance of training speech."""
     training: dict[str, Any] = {}
     """Fixed settings of training."""
+    deploy: dict[str, Any] = {}
+    """Fixed settings of the exported file, which every method has."""
 
     @classmethod
     def _keys(cls, given: dict[Any, Any]) -> list[str]:
@@ -236,8 +251,30 @@ class Spec(Settings):
                 raise ValueError(f"objectives: {quoted(objective)}; expected one of {', '.join(sorted(measured))}")
         costs = [objective for objective in self.objectives if objective in COST_OBJECTIVES]
         if len(self.objectives) != 2 or len(costs) != 1:
-            raise ValueError(f"objectives: {self.objectives}; expected a cost (macs or params) and an error")
+            raise ValueError(
+                f"objectives: {self.objectives}; expected a cost (macs, params, size or latency) and an error"
+            )
         return self
+
+    @property
+    def charges(self) -> set[str]:
+        """Which of `size` and `latency` are objectives or limits: for them shapes are exported before trials begin."""
+        limited = {name for name, limit in CHARGES.items() if getattr(self.constraints, limit) is not None}
+        return limited | {name for name in self.objectives if name in CHARGES}
+
+    @property
+    def uncharged(self) -> Spec:
+        """The document as if it asked for MACs in place of size and latency, for those who can measure no shape."""
+        if not self.charges:
+            return self
+        objectives = list(dict.fromkeys("macs" if name in CHARGES else name for name in self.objectives))
+        limits = self.constraints.model_copy(update=dict.fromkeys(CHARGES.values()))
+        return self.model_copy(update={"objectives": objectives, "constraints": limits})
+
+    @property
+    def measured_on(self) -> DeviceSettings | None:
+        """What latency is measured on. None if nobody asks for it."""
+        return self.device or DeviceSettings() if "latency" in self.charges else None
 
     @property
     def tasks(self) -> list[Any]:
@@ -312,7 +349,11 @@ class Spec(Settings):
         """Value in a method's trials of a setting that the search does not draw: the fixed one, or the default."""
         group, _, name = key.partition(".")
         given = self.fixed(group)
-        return given[name] if name in given else load_method(method).Settings().model_dump()[group][name]
+        if name in given:
+            return given[name]
+        if group in SHARED_GROUPS:
+            return SHARED_GROUPS[group]().model_dump()[name]
+        return load_method(method).Settings().model_dump()[group][name]
 
     @property
     def digest(self) -> str:
@@ -332,6 +373,11 @@ class Spec(Settings):
         for key in LATER_OF_SEARCH:
             if document["search"][key] is None:
                 del document["search"][key]
+        for key in LATER_LIMITS:
+            if document["constraints"][key] is None:
+                del document["constraints"][key]
+        if self.device is None:
+            del document["device"]
         for group in LATER_GROUPS:
             if not document[group]:
                 del document[group]
@@ -346,17 +392,28 @@ class Spec(Settings):
         method = str(config["method"])
         nested: dict[str, Any] = {}
         for group in self.groups:
-            if has_setting(method, group):
+            if group not in SHARED_GROUPS and has_setting(method, group):
                 fixed = self.fixed(group).items()
                 nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
         for key, value in config.items():
-            if key != "method":
+            if key != "method" and not key.startswith("deploy."):
                 *path, last = key.split(".")
                 at = nested
                 for part in path:
                     at = at.setdefault(part, {})
                 at[last] = value
         return load_method(method).Settings.checked(nested)
+
+    def deploy_of(self, config: Config) -> DeploySettings:
+        """How a configuration's student is shipped.
+
+        Raises: InputError that names the key of a wrong setting.
+        """
+        drawn = {key.removeprefix("deploy."): value for key, value in config.items() if key.startswith("deploy.")}
+        try:
+            return DeploySettings.checked({**self.deploy, **drawn})
+        except InputError as err:
+            raise InputError(f"deploy.{err}") from err
 
     def student_config(self, config: Config, teacher: AnyConfig) -> AnyConfig:
         """Encoder of a configuration's student, known before it is trained.

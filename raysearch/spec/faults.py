@@ -14,7 +14,7 @@ from raysearch.errors import InputError, clipped, did_you_mean, quoted
 from raysearch.methods.needs import has_rung_zero
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
-from raysearch.spec.space import Distribution, Space, Value, has_setting, setting_keys
+from raysearch.spec.space import SHARED_GROUPS, Distribution, Space, Value, has_setting, setting_keys
 
 MOST_WIDTH = 65_536
 """Largest width that is worth an example."""
@@ -81,13 +81,15 @@ def _check_values(spec: Spec) -> None:
 
 def _fault(method: str, key: str, value: Any) -> str:
     """What a setting has against a value, as the text that follows its key; empty if nothing."""
+    group, _, name = key.partition(".")
+    shared = SHARED_GROUPS.get(group)
     nested = value
-    for part in reversed(key.split(".")):
+    for part in reversed((name if shared else key).split(".")):
         nested = {part: nested}
     try:
-        load_method(method).Settings.checked(nested)
+        (shared or load_method(method).Settings).checked(nested)
     except InputError as err:
-        fault = str(err)
+        fault = f"{group}.{err}" if shared else str(err)
         # A fault of the whole group may come from the defaults that stand beside the value here. It is not the value's.
         return fault.removeprefix(key) if fault.startswith(key) else ""
     return ""

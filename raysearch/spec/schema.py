@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from raysearch.encoder.config import AnyConfig
 from raysearch.methods.table import METHODS, load_method
 from raysearch.spec.document import COST_OBJECTIVES, ERROR_OBJECTIVES, Spec
-from raysearch.spec.space import Distribution, setting_keys
+from raysearch.spec.space import SHARED_GROUPS, Distribution, setting_keys
 
 Schema = dict[str, Any]
 
@@ -32,11 +32,13 @@ NAME: Schema = {"anyOf": [{"enum": list(METHODS)}, ELSEWHERE]}
 def spec_schema() -> Schema:
     """The schema of search documents."""
     settings = {method: load_method(method).Settings for method in METHODS}
-    models: list[type[BaseModel]] = [Spec, Distribution, *dict.fromkeys(settings.values())]
+    models: list[type[BaseModel]] = [Spec, Distribution, *SHARED_GROUPS.values(), *dict.fromkeys(settings.values())]
     places, found = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Schema] = found["$defs"]
     by_method = [_target(places[settings[method], "validation"], definitions) for method in METHODS]
     groups = _groups(by_method, definitions)
+    for group, model in SHARED_GROUPS.items():
+        groups[group] = _target(places[model, "validation"], definitions)["properties"]
     spec = definitions.pop("Spec")
     for group, keys in groups.items():
         spec["properties"][group] |= {"properties": keys, "additionalProperties": True}

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
 from raysearch.errors import InputError
+from raysearch.exported.settings import DeploySettings
 from raysearch.methods.table import load_method
 from raysearch.settings import Settings
 
@@ -24,6 +25,8 @@ Real = Annotated[float, Field(ge=-1e100, le=1e100)]
 """A number of which the difference to any other is finite."""
 Config = dict[str, Value]
 """A configuration: one point of the space, as dotted keys with their values, `method` among them."""
+SHARED_GROUPS: dict[str, type[Settings]] = {"deploy": DeploySettings}
+"""Groups of settings that every method has, with their models. No method is given them, since none reads them."""
 
 
 class Distribution(Settings):
@@ -154,6 +157,9 @@ class Space:
 @cache
 def has_setting(method: str, key: str) -> bool:
     """Whether a method has a setting with this dotted key."""
+    group, _, name = key.partition(".")
+    if group in SHARED_GROUPS:
+        return not name or name in SHARED_GROUPS[group].model_fields
     model: type[BaseModel] | None = load_method(method).Settings
     for name in key.split("."):
         if model is None or name not in model.model_fields:
@@ -164,7 +170,7 @@ def has_setting(method: str, key: str) -> bool:
 
 
 def setting_keys(method: str) -> list[str]:
-    """All dotted keys of a method's settings."""
+    """All dotted keys of a method's settings, those of the groups that every method has among them."""
 
     def below(model: type[BaseModel], prefix: str) -> Iterator[str]:
         for name, field in model.model_fields.items():
@@ -174,4 +180,5 @@ def setting_keys(method: str) -> list[str]:
             else:
                 yield f"{prefix}{name}"
 
-    return list(below(load_method(method).Settings, ""))
+    shared = [f"{group}.{name}" for group, model in SHARED_GROUPS.items() for name in model.model_fields]
+    return [*below(load_method(method).Settings, ""), *shared]

@@ -20,8 +20,9 @@ from raysearch.deploy.layouts.table import LAYOUTS
 from raysearch.encoder.config import FrontEnd, LogMel, Waveform, Whisper
 from raysearch.errors import InputError
 from raysearch.exported.measure import hearing
-from raysearch.exported.onnx_file import Precision, layout, onnx_name
+from raysearch.exported.onnx_file import layout, onnx_name
 from raysearch.exported.runners import run_checkpoint
+from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.methods.settings import StudentSettings
 from tests.deploy.lacking import run_without

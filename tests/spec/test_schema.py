@@ -44,6 +44,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"space": {"student.width": {"int": [64, 128], "step": 16}}, "student": {"heads": 4}},
     {"workers": {"use_gpu": "auto", "lanes": 2}, "constraints": {"macs_g": None}},
     {"method": "supernet", "search": {"rungs": [0]}, "supernet": {"smallest": {"width": 64}}, "space": {}},
+    {"deploy": {"precision": "int8"}},
+    {"space": {"deploy.precision": {"choice": ["fp32", "int8"]}}},
     {"search": {"rungs": [0.5, 1.0], "updates_of": {"dicehubert": 3}, "start": [{"student.depth": 2}]}},
 ]
 REFUSED: list[dict[str, Any]] = [
@@ -76,6 +78,8 @@ REFUSED: list[dict[str, Any]] = [
     {"space": {"student.depth": 3}},
     {"student": {"heads": "four"}},
     {"student": {"heigth": 3}},
+    {"deploy": {"precision": "int4"}},
+    {"deploy": {"bits": 8}},
     {"training": {"lr": -1}},
     {"workers": {"use_gpu": "maybe"}},
     {"objectives": ["macs", "params"]},

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from raysearch.deploy.runtime.transcribe import Layout
 from raysearch.errors import InputError
 from raysearch.exported.measure import Hear
-from raysearch.exported.onnx_file import Precision
+from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 
 Format = Literal["onnx", "pt2", "safetensors"]
