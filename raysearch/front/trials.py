@@ -33,6 +33,10 @@ class Cost(Outcome):
         """Whether both numbers are known. They are not if a configuration has no student."""
         return isfinite(self.macs_g) and isfinite(self.params_m)
 
+    def of(self, objective: str) -> float:
+        """The cost that an objective names, in the objective's unit."""
+        return {"macs": self.macs_g, "params": self.params_m}[objective]
+
 
 class TrialRecord(Outcome):
     """One trial as it stands now."""
