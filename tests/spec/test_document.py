@@ -97,7 +97,13 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"student": {"centred": "maybe"}}, "student.centred: 'maybe'; expected true or false"),
         ({"student": {"heigth": 3}}, "student.heigth: unknown key"),
         ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
-        ({"objectives": ["macs", "params"]}, "expected a cost (macs or params) and an error"),
+        ({"objectives": ["macs", "params"]}, "['macs', 'params']; expected two or three, each once: one or two costs"),
+        ({"objectives": ["per"]}, "['per']; expected two or three, each once: one or two costs"),
+        ({"objectives": ["macs", "per", "per"]}, "expected two or three, each once: one or two costs"),
+        (
+            {"objectives": ["macs", "params", "per", "eer"], "task": [{"kind": "phonemes"}, {"kind": "speaker"}]},
+            "expected two or three, each once: one or two costs (macs, params) and one or two errors",
+        ),
         ({"search": {"rungs": [0.5]}}, "search.rungs: [0.5]; expected rising shares"),
         ({"search": {"rungs": [0, 0.5]}}, "search.rungs: [0.0, 0.5]; expected rising shares from 0 on that end with"),
         (
