@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from raysearch.files.digest import content_digest
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
-from raysearch.front.objective import header, interval, value
+from raysearch.front.objective import COSTS, header, interval, value
 from raysearch.front.table import markdown_table
 from raysearch.front.trials import TrialRecord
 from raysearch.tracking import tags
@@ -198,7 +198,7 @@ def _trial_note(document: SearchDocument, record: TrialRecord) -> str:
     lines = [f"{record.method}, {record.state}: {cost}"]
     for objective in document.objectives:
         # NaN, an error that was not measured, does not equal itself.
-        if (error := value(record, objective)) == error and objective not in ("macs", "params"):
+        if (error := value(record, objective)) == error and objective not in COSTS:
             low, high = interval(record, objective)
             lines.append(f"{header(objective)} {error:.2f} ({low:.2f} - {high:.2f})")
     if record.error:
