@@ -13,6 +13,7 @@ setup(
     package_data={
         "raysearch": ["py.typed"],
         "raysearch.front": ["*.csv"],
+        "raysearch.front.pages": ["*.html"],
         "mlflow_server.static": ["*"],
         "mlflow_server.static.vendor": ["*"],
         **{name: ["*.yaml", "schema.json"] for name in DOCUMENTS},

@@ -20,9 +20,9 @@ from raysearch.errors import InputError
 from raysearch.files.yaml_text import parse_yaml
 from raysearch.front.beside import Beside, beside, cost_of
 from raysearch.front.document import SearchDocument
-from raysearch.front.drawing import COLOURS, LIGHTER, SHAPES, axis_label, step_line
+from raysearch.front.drawing import COLOURS, LIGHTER, SHAPES, axis_label, pairs_of, step_line
 from raysearch.front.front import Front
-from raysearch.front.objective import COSTS, axes, header, interval, unit, value
+from raysearch.front.objective import COSTS, errors_of, header, interval, unit, value
 from raysearch.front.published import SETS
 from raysearch.front.settings_page import setting_axes, shown_trials
 from raysearch.front.table import search_line, varying_settings
@@ -137,39 +137,58 @@ async def published_beside(mlflow: Loopback, run_id: str, document: SearchDocume
 
 def page_document(run_id: str, document: SearchDocument, published: Beside | None = None) -> str:
     """What the page shows of one search, as JSON: its complete trials with their marks, what became of the others, and
-    what the axes show.
+    what the axes show on the first cost and the first error, and as `pairs` on any two objectives.
 
     Published points are there beside the trials, never among them.
     """
     front = Front.of(document.trials, document.objectives)
     knee, marks = front.knee(), document.marked()
-    cost, error = axes(document.objectives)
+    pairs = [_pair(document, front, pair) for pair in pairs_of(document.objectives)]
     return plain_json(
         {
             "id": run_id,
             "name": document.name,
             "line": search_line(document),
-            "objectives": [{"key": o, "title": header(o), "unit": unit(o)} for o in document.objectives],
-            "axes": {"x": cost, "y": error, "x_label": axis_label(cost), "y_label": axis_label(error)},
+            "objectives": [
+                {"key": o, "title": header(o), "unit": unit(o), "cost": o in COSTS} for o in document.objectives
+            ],
+            **pairs[0],
+            "pairs": pairs,
+            # They have a place on the first cost and the first error alone.
+            "published": _published(published or Beside(), pairs[0]["axes"]["x"]),
             "settings": varying_settings(document.trials),
             "knee": None if knee is None else knee.number,
             "front": document.front,
-            "line_through": [trial.number for trial in step_line(front)],
-            "teacher": _teacher(document.teacher, cost, error),
-            "published": _published(published or Beside(), cost),
             "trials": [
-                _trial(trial, document.objectives, (cost, error))
+                _trial(trial, document.objectives)
                 | {"mark": marks[trial.number].mark.value, "by": marks[trial.number].by}
                 for trial in document.trials
                 if trial.number in marks
             ],
             "others": [
-                _trial(trial, document.objectives, (cost, error)) | {"why": _why(trial)}
+                _trial(trial, document.objectives) | {"why": _why(trial)}
                 for trial in document.trials
                 if trial.number not in marks
             ],
         }
     )
+
+
+def _pair(document: SearchDocument, front: Front, pair: tuple[str, str]) -> dict[str, Any]:
+    """What the chart shows on two objectives beside the trials."""
+    x, y = pair
+    return {
+        "axes": {
+            "x": x,
+            "y": y,
+            "x_label": axis_label(x),
+            "y_label": axis_label(y),
+            "x_log": x in COSTS,
+            "y_log": y in COSTS,
+        },
+        "line_through": [trial.number for trial in step_line(front, pair)],
+        "teacher": _teacher(document.teacher, x, y),
+    }
 
 
 def settings_document(document: SearchDocument, importances: bytes) -> str:
@@ -204,8 +223,7 @@ def plain_json(document: Any) -> str:
         raise InputError(f"damaged record: {err}; expected numbers that a search has written") from err
 
 
-def _trial(trial: TrialRecord, objectives: Sequence[str], shown: tuple[str, str]) -> dict[str, Any]:
-    errors = [name for name in dict.fromkeys([*objectives, shown[1]]) if name not in COSTS]
+def _trial(trial: TrialRecord, objectives: Sequence[str]) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": trial.state,
@@ -221,7 +239,7 @@ def _trial(trial: TrialRecord, objectives: Sequence[str], shown: tuple[str, str]
                 "high": high,
                 "test": _finite(value(trial, name, "test")),
             }
-            for name in errors
+            for name in errors_of(objectives)
             for low, high in [interval(trial, name)]
         },
     }
@@ -232,10 +250,10 @@ def _why(trial: TrialRecord) -> str:
     return ": ".join(part for part in (trial.cause, trial.error) if part)
 
 
-def _teacher(teacher: TeacherPoint | None, cost: str, error: str) -> dict[str, Any] | None:
-    if teacher is None or not (isfinite(value(teacher, cost)) and isfinite(value(teacher, error))):
+def _teacher(teacher: TeacherPoint | None, x: str, y: str) -> dict[str, Any] | None:
+    if teacher is None or not (isfinite(value(teacher, x)) and isfinite(value(teacher, y))):
         return None
-    return {"name": teacher.name, "x": value(teacher, cost), "y": value(teacher, error)}
+    return {"name": teacher.name, "x": value(teacher, x), "y": value(teacher, y)}
 
 
 def _published(found: Beside, cost: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// Draws the chart of one or several searches on cost and error.
+// Draws the chart of one or several searches on two of their objectives: at first on cost and error.
 //
 // The rules are those of front.png and front.html: a mark is open where it is within noise, small and faint off the
 // front, and its colour and its shape both say which method it is, or of several searches which search.
@@ -30,10 +30,12 @@ export async function draw(element, searches, { look, within, bars, picked }) {
     ...series.filter((one) => one.of(search)).map((one) => members(search, one, within, bars, largest, element)),
     knee(search, within),
   ]).concat(teachers(searches), published(searches[0]), keys(searches));
-  const layout = frame(element, { x: searches[0].axes.x_label, y: searches[0].axes.y_label });
-  Object.assign(layout.xaxis, { type: "log", dtick: "D2" });
+  const { x, y, x_label, y_label, x_log, y_log } = searches[0].axes;
+  const layout = frame(element, { x: x_label, y: y_label });
+  if (x_log) Object.assign(layout.xaxis, { type: "log", dtick: "D2" });
+  if (y_log) Object.assign(layout.yaxis, { type: "log", dtick: "D2" });
   ranges(layout, searches, within, bars);
-  layout.uirevision = searches.map((search) => search.id).join();
+  layout.uirevision = [x, y, ...searches.map((search) => search.id)].join();
   layout.shapes = searches.filter((search) => search.teacher).map(({ teacher }) => ({
     type: "line", xref: "paper", x0: 0, x1: 1, y0: teacher.y, y1: teacher.y, layer: "below",
     line: { color: ink("soft"), width: 1, dash: "dash" },
@@ -64,8 +66,9 @@ function ranges(layout, searches, within, bars) {
     const room = air * (high - low || 1);
     return low <= high ? [low - room, high + room] : undefined;
   };
-  layout.xaxis.range = ends("x", Math.log10, 0.06);
-  layout.yaxis.range = ends("y", (value) => value, 0.06);
+  const { x_log, y_log } = searches[0].axes;
+  layout.xaxis.range = ends("x", x_log ? Math.log10 : (value) => value, 0.06);
+  layout.yaxis.range = ends("y", y_log ? Math.log10 : (value) => value, 0.06);
 }
 
 // What has a colour and a shape of its own: each method of one search, or each of several searches.
@@ -142,7 +145,7 @@ function line(search, index, within, several) {
     .filter((trial) => through.has(trial.number) && within(trial))
     .sort((a, b) => place(a, x) - place(b, x) || place(a, y) - place(b, y));
   return {
-    type: "scatter", mode: "lines", name: several ? `front of ${plain(search.name)}` : "front (open: within noise)", hoverinfo: "skip",
+    type: "scatter", mode: "lines", name: several ? `front of ${plain(search.name)}` : `${search.pairs.length > 1 ? "best on these axes" : "front"} (open: within noise)`, hoverinfo: "skip",
     x: trials.map((trial) => place(trial, x)), y: trials.map((trial) => place(trial, y)),
     line: { shape: "hv", color: ink("ink"), width: 1.3, dash: DASHES[index] },
   };
@@ -162,16 +165,17 @@ function members(search, { name, colour, shape, has }, within, bars, largest, el
 
 // Members of the front whose numbers fit beside them without one hiding another, the sure ones first.
 function roomFor(search, element) {
-  const { x, y } = search.axes;
+  const { x, y, x_log, y_log } = search.axes;
+  const [across, up] = [x_log, y_log].map((log) => (log ? Math.log : (value) => value));
   const front = new Set(search.front);
   const trials = search.trials.filter((trial) => front.has(trial.number) && place(trial, x) > 0);
   const spread = (axis, of) => {
     const values = search.trials.map((trial) => of(place(trial, axis)));
     return values.reduce((a, b) => Math.max(a, b), -Infinity) - values.reduce((a, b) => Math.min(a, b), Infinity) || 1;
   };
-  const [width, height] = [spread(x, Math.log), spread(y, (value) => value)];
+  const [width, height] = [spread(x, across), spread(y, up)];
   const [wide, high] = [0.7 * element.clientWidth, 0.8 * element.clientHeight]; // Asked once: each time lays the page out.
-  const at = (trial) => [(Math.log(place(trial, x)) / width) * wide, (place(trial, y) / height) * high];
+  const at = (trial) => [(across(place(trial, x)) / width) * wide, (up(place(trial, y)) / height) * high];
   const written = [];
   for (const trial of trials.sort((a, b) => (a.mark === "front" ? 0 : 1) - (b.mark === "front" ? 0 : 1))) {
     const [left, top] = at(trial);

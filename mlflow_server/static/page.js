@@ -2,7 +2,7 @@
 // to date while searches run.
 
 import { ask } from "./ask.js";
-import { barsByDefault, draw } from "./chart.js";
+import { barsByDefault, draw, place } from "./chart.js";
 import { drawCurves } from "./curves.js";
 import { showErrors } from "./errors.js";
 import { follow, standing } from "./live.js";
@@ -15,7 +15,7 @@ import { keepFocus, trialTable } from "./trials.js";
 import { openOnRuns } from "./workflow.js";
 
 const at = (id) => document.getElementById(id);
-const state = { listed: [], look: null, chosen: [], loaded: new Map(), limits: {}, sliders: "", picked: [], bars: null };
+const state = { listed: [], look: null, chosen: [], loaded: new Map(), limits: {}, sliders: "", pair: 0, picked: [], bars: null };
 const COSTS = [["macs", "MACs", "GMAC"], ["params", "Parameters", "M"], ["size", "File", "MB"], ["latency", "Latency", "ms"]];
 const STEPS = 200;
 const MOST_PICKED = 8;
@@ -86,6 +86,7 @@ async function load() {
   const jobs = lookAtJobs();
   for (const search of await Promise.all(missing.map((id) => ask(`api/searches/${id}`)))) keep(search);
   await jobs;
+  setAxes();
   setLimits();
   await render();
   await compare();
@@ -93,30 +94,42 @@ async function load() {
 
 const searches = () => state.chosen.map((id) => state.loaded.get(id)).filter(Boolean);
 
-/** The searches that have the same axes as the first one. The others cannot be on its chart. */
+/** The searches that have the axes which the first one is shown on. The others cannot be on its chart. */
 function alike() {
   const all = searches();
-  const first = all[0]?.axes;
-  return all.filter(({ axes }) => axes.x === first.x && axes.y === first.y);
+  const shownOn = (search) => search.pairs[state.pair]?.axes ?? {};
+  const first = all.length ? shownOn(all[0]) : {};
+  return all.filter((search) => shownOn(search).x === first.x && shownOn(search).y === first.y);
 }
 
 function within(trial) {
-  return COSTS.every(([cost]) => state.limits[cost] === undefined || trial.cost[cost] === null || trial.cost[cost] <= state.limits[cost]);
+  return Object.entries(state.limits).every(([key, limit]) => {
+    const value = place(trial, key);
+    return limit === undefined || value === null || value === undefined || value <= limit;
+  });
 }
 
-// One slider for each cost that differs between trials. Those that need not change stay, under the hand that moves them.
+// What can be limited: costs, and errors where there are too many objectives for the two axes.
+function limited() {
+  const objectives = alike()[0]?.objectives ?? [];
+  const errors = objectives.length > 2 ? objectives.filter(({ cost }) => !cost) : [];
+  return [...COSTS, ...errors.map(({ key, title }) => [key, title.replace(/ %$/, ""), "%"])];
+}
+
+// One slider for each of these that differs between trials. Those that need not change stay, under the hand that moves
+// them.
 function setLimits() {
   const trials = alike().flatMap((search) => search.trials);
-  const ranges = COSTS.flatMap(([cost, name, unit]) => {
-    const values = trials.map((trial) => trial.cost[cost]).filter((value) => value !== null && value > 0);
+  const ranges = limited().flatMap(([key, name, unit]) => {
+    const values = trials.map((trial) => place(trial, key)).filter((value) => value > 0);
     if (new Set(values).size < 2) return [];
-    return [[cost, name, unit, values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))]];
+    return [[key, name, unit, values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))]];
   });
   const made = JSON.stringify(ranges);
   if (made === state.sliders) return;
   state.sliders = made;
-  const costs = new Set(ranges.map(([cost]) => cost));
-  for (const [cost] of COSTS) if (!costs.has(cost)) state.limits[cost] = undefined;
+  const keys = new Set(ranges.map(([key]) => key));
+  for (const key of Object.keys(state.limits)) if (!keys.has(key)) state.limits[key] = undefined;
   keepFocus(at("limits"), () => at("limits").replaceChildren(...ranges.map((range) => slider(...range))));
 }
 
@@ -137,6 +150,17 @@ function slider(cost, name, unit, low, high) {
   return element("label", {}, name, input, output);
 }
 
+// The pairs of objectives that the chart can be on, where there are several.
+function setAxes() {
+  const search = searches()[0];
+  const pairs = search?.pairs ?? [];
+  const title = (key) => search.objectives.find((one) => one.key === key)?.title ?? key;
+  if (state.pair >= pairs.length) state.pair = 0;
+  const options = pairs.map(({ axes: { x, y } }, i) => element("option", { value: i, selected: i === state.pair }, `${title(x)} and ${title(y)}`));
+  at("axes").replaceChildren(...options);
+  at("axes").parentElement.hidden = pairs.length < 2;
+}
+
 // Where each chosen search stands: its counts, and whether it runs, was interrupted or has failed.
 function standings() {
   at("lines").replaceChildren(...searches().map((search) => {
@@ -147,7 +171,9 @@ function standings() {
 }
 
 async function render() {
-  const drawn = alike();
+  // Published points have a place on the first pair of axes alone.
+  const published = state.pair ? { published: { label: "", points: [] } } : {};
+  const drawn = alike().map((search) => ({ ...search, ...search.pairs[state.pair], ...published }));
   standings();
   at("chart").hidden = !drawn.length;
   at("bars").checked = state.bars ?? barsByDefault(drawn);
@@ -221,6 +247,10 @@ at("settings").addEventListener("toggle", () => drawSettings(searches()[0], stat
 at("find").addEventListener("input", list);
 openOnRuns();
 startRegistering({ complain, chosen: () => state.chosen });
+at("axes").addEventListener("change", () => {
+  state.pair = Number(at("axes").value);
+  render().catch(complain);
+});
 at("bars").addEventListener("change", () => {
   state.bars = at("bars").checked;
   render().catch(complain);

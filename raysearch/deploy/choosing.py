@@ -12,7 +12,7 @@ from raysearch.errors import InputError
 from raysearch.front.difference import Difference, Differences
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front
-from raysearch.front.objective import COSTS, axes, header, value
+from raysearch.front.objective import COSTS, axes, costs_of, errors_of, header, value
 from raysearch.front.trials import TrialRecord
 from raysearch.settings import Outcome
 
@@ -151,16 +151,27 @@ def _cheaper_alike(
 ) -> list[tuple[TrialRecord, Difference]]:
     """The members that cost less than the best one and cannot be told from it, the cheapest first.
 
-    Beside each stands by how much its error is higher.
+    Of two costs neither is higher, and of two errors neither is clearly higher. Beside each stands by how much its
+    error is higher.
     """
     # Costs are exact: two of them can always be told apart.
     if objective in COSTS:
         return []
-    cost, _ = axes(document.objectives)
-    cheaper = [member for member in members if value(member, cost) < value(best, cost)]
+    costs = costs_of(document.objectives) or ["macs"]
     told = Differences(members, objective)
-    found = ((member, told.between(member, best)) for member in sorted(cheaper, key=lambda one: value(one, cost)))
-    return [(member, one) for member, one in found if not one.clear]
+    others = [Differences(members, name) for name in errors_of(document.objectives) if name != objective]
+    cheaper = sorted((one for one in members if _cheaper(one, best, costs)), key=lambda one: value(one, costs[0]))
+    found = [(member, told.between(member, best)) for member in cheaper]
+    return [
+        (member, one)
+        for member, one in found
+        if not one.clear and not any(other.between(member, best).low > 0 for other in others)
+    ]
+
+
+def _cheaper(one: TrialRecord, other: TrialRecord, costs: Sequence[str]) -> bool:
+    mine, theirs = ([value(trial, cost) for cost in costs] for trial in (one, other))
+    return mine != theirs and all(less <= more for less, more in zip(mine, theirs, strict=True))
 
 
 def _not_told(cheaper: TrialRecord, best: TrialRecord, objective: str, found: Difference) -> str:

@@ -21,6 +21,7 @@ from raysearch.errors import InputError
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.files.whole import whole_folder
+from raysearch.front.objective import axes
 from raysearch.front.trials import TrialRecord
 from raysearch.search.reading import read_document
 from raysearch.storage.folder import SearchFolder
@@ -105,7 +106,8 @@ def source_digests(trial: Path, task: str) -> dict[str, str]:
 def _task(folder: SearchFolder, asked: str | None) -> TaskSettings:
     spec = folder.spec()
     if asked is None:
-        return next(task for task in spec.tasks if task.metric in spec.objectives)
+        _, error = axes(spec.objectives)
+        return next(task for task in spec.tasks if task.metric == error)
     for task in spec.tasks:
         if task.kind == asked:
             return task

@@ -26,6 +26,7 @@ from raysearch.exported.onnx_file import layout, onnx_name
 from raysearch.exported.runners import run_file
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
+from raysearch.front.objective import axes
 from raysearch.front.trials import TrialRecord
 from raysearch.storage.folder import SearchFolder
 
@@ -34,16 +35,26 @@ class MeasuredExports:
     """The exports of one search. Each is made once and kept, as in `ROOT/NAME/exports/0007-phonemes/`."""
 
     def __init__(
-        self, folder: SearchFolder, precisions: Sequence[Precision], load: Load, say: Callable[[str], None]
+        self,
+        folder: SearchFolder,
+        precisions: Sequence[Precision],
+        load: Load,
+        say: Callable[[str], None],
+        objective: str | None = None,
     ) -> None:
-        """`load` is what latencies are measured under; `say` is told what is being done."""
+        """`load` is what latencies are measured under; `say` is told what is being done.
+
+        Exports have the head of the task whose error is the `objective`, and without such a task that of the first
+        error that was searched for.
+        """
         self.folder = folder
         self._precisions = list(dict.fromkeys(precisions))  # a precision that is named twice is made once
         self._load = load
         self._say = say
         spec = self._spec = folder.spec()
         self._seed = spec.search.seed
-        self._task = next(task.kind for task in spec.tasks if task.metric in spec.objectives)
+        tasks = {task.metric: task.kind for task in spec.tasks}
+        self._task = tasks.get(objective or "") or tasks[axes(spec.objectives)[1]]
         self._corpus: Corpus | None = None
 
     @property

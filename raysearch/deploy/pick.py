@@ -79,7 +79,7 @@ def pick_candidates(folder: SearchFolder, request: PickRequest, say: Callable[[s
     # Checked first: a bad alias must not come to light after all the measuring.
     if request.model is not None:
         _check_alias(request.alias)
-    exports = MeasuredExports(folder, request.precisions, request.load, say)
+    exports = MeasuredExports(folder, request.precisions, request.load, say, request.objective)
     chosen = [_choose(exports, _limits(request, budget), request) for budget in request.budgets]
     return [_ship(exports, candidate, request, say) for candidate in chosen]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite, nan
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from raysearch.errors import InputError
 from raysearch.front.difference import Difference, difference
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front
-from raysearch.front.objective import axes, header, interval, unit, value
+from raysearch.front.objective import costs_of, errors_of, header, interval, unit, value
 from raysearch.front.table import Column, decimals, fitted
 from raysearch.front.trials import Measured, TrialRecord
 from raysearch.settings import Outcome
@@ -21,9 +22,21 @@ BUDGETS = 3
 ALIKE_NOTE = "~ cannot be told from the first search's"
 
 
+class Budget(NamedTuple):
+    """A limit on a cost, and the error that is to be least within it."""
+
+    cost: str
+    objective: str
+    most: float
+
+
 class BestWithinBudget(Outcome):
     """The front member with the lowest error among those whose cost is within a budget."""
 
+    cost: str
+    """The cost that is limited: one of the objectives."""
+    objective: str
+    """The error that is least: one of the objectives."""
     budget: float
     """The highest cost allowed, in the unit of the cost objective."""
     trial: int | None
@@ -57,7 +70,8 @@ class ComparedSearch(Outcome):
     hours: float
     """Trial-hours spent, from `cost/seconds`; 0 where that was not recorded."""
     best: list[BestWithinBudget]
-    """The best trial under each budget; the budgets are the same for all searches."""
+    """The best trial under each budget, for each pair of a cost and an error that are objectives. The budgets are the
+    same for all searches."""
 
 
 def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch]:
@@ -97,7 +111,6 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
 def compare_table(documents: Sequence[SearchDocument], width: int | None = None) -> str:
     """The comparison as a table to read, with one line for each search, at most `width` characters wide."""
     rows = compare_searches(documents)
-    cost, error = axes(documents[0].objectives)
     columns = [
         Column("search", [row.name for row in rows], left=True),
         Column("trials", [str(row.trials) for row in rows]),
@@ -110,7 +123,7 @@ def compare_table(documents: Sequence[SearchDocument], width: int | None = None)
         columns.append(Column("hours", [f"{row.hours:.2f}" for row in rows], spare=20))
         columns.append(Column("volume an hour", per_hour, spare=20))
     for index, best in enumerate(rows[0].best):
-        title = f"{header(error)} <= {best.budget:g} {unit(cost)}"
+        title = f"{header(best.objective)} <= {best.budget:g} {unit(best.cost)}"
         # The first budgets are the smallest, and the last one shows the best of all.
         spare = len(rows[0].best) - 1 - index
         columns.append(Column(title, [_best_text(row.best[index]) for row in rows], spare=spare))
@@ -125,15 +138,20 @@ def _volume(volume: float) -> str:
     return f"{volume:,.0f}" if volume >= 1000 else f"{volume:.4g}"
 
 
-def _budgets(documents: Sequence[SearchDocument]) -> list[float]:
+def _budgets(documents: Sequence[SearchDocument]) -> list[Budget]:
     """Round costs, spread evenly on a log axis from the cheapest to the dearest front member of all searches."""
-    cost, _ = axes(documents[0].objectives)
-    costs = [value(member, cost) for document in documents for member in document.members()]
-    if not costs:
+    objectives = documents[0].objectives
+    members = [member for document in documents for member in document.members()]
+    if not members:
         return []
-    # The first number is left out: it is the cost of the cheapest member, which alone would be within it.
-    spread = np.geomspace(min(costs), max(costs), BUDGETS + 1)[1:]
-    return sorted({_round_up(budget) for budget in spread})
+    found = []
+    for cost in costs_of(objectives):
+        costs = [value(member, cost) for member in members]
+        # The first number is left out: it is the cost of the cheapest member, which alone would be within it.
+        spread = np.geomspace(min(costs), max(costs), BUDGETS + 1)[1:]
+        bounds = sorted({_round_up(budget) for budget in spread})
+        found += [Budget(cost, error, bound) for error in errors_of(objectives) for bound in bounds]
+    return found
 
 
 def _round_up(number: float) -> float:
@@ -143,22 +161,21 @@ def _round_up(number: float) -> float:
     return float(f"{np.ceil(number / unit_of_two - 1e-9) * unit_of_two:.6g}")
 
 
-def _best_member(document: SearchDocument, budget: float) -> TrialRecord | None:
-    cost, error = axes(document.objectives)
-    within = [member for member in document.members() if value(member, cost) <= budget]
-    return min(within, key=lambda member: value(member, error), default=None)
+def _best_member(document: SearchDocument, budget: Budget) -> TrialRecord | None:
+    within = [member for member in document.members() if value(member, budget.cost) <= budget.most]
+    return min(within, key=lambda member: value(member, budget.objective), default=None)
 
 
-def _best_within(document: SearchDocument, budget: float, first: TrialRecord | None) -> BestWithinBudget:
+def _best_within(document: SearchDocument, budget: Budget, first: TrialRecord | None) -> BestWithinBudget:
     """The best trial within a budget, compared with the `first` search's best one."""
-    _, error = axes(document.objectives)
+    limit: dict[str, Any] = {"cost": budget.cost, "objective": budget.objective, "budget": budget.most}
     best = _best_member(document, budget)
     if best is None:
-        return BestWithinBudget(budget=budget, trial=None, error=nan, low=nan, high=nan)
-    low, high = interval(best, error)
-    change = difference(best, first, error) if first else None
-    found = value(best, error)
-    return BestWithinBudget(budget=budget, trial=best.number, error=found, low=low, high=high, change=change)
+        return BestWithinBudget(**limit, trial=None, error=nan, low=nan, high=nan)
+    low, high = interval(best, budget.objective)
+    change = difference(best, first, budget.objective) if first else None
+    found = value(best, budget.objective)
+    return BestWithinBudget(**limit, trial=best.number, error=found, low=low, high=high, change=change)
 
 
 def _best_text(best: BestWithinBudget) -> str:

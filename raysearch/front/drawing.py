@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from itertools import combinations
+from math import inf, isfinite, log, log10, nan
 from typing import NamedTuple
 
 from raysearch.front.beside import Beside, cost_of
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Front, Mark, Marked
-from raysearch.front.objective import axes, header, interval, unit, value
+from raysearch.front.objective import COSTS, axes, costs_of, errors_of, header, interval, unit, value
 from raysearch.front.published import PublishedPoint
 from raysearch.front.table import rounded, setting_text, trial_counts, varying_settings
-from raysearch.front.trials import TrialRecord
+from raysearch.front.trials import TeacherPoint, TrialRecord
 
 # Okabe and Ito's colours can be told apart by colour-blind readers too. Black and yellow are left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7B3294", "#E69F00", "#8C510A", "#56B4E9")
@@ -60,17 +61,21 @@ class Point:
     method: str
     """Name of the trial's method, which decides the colour."""
     x: float
-    """Cost; its axis is logarithmic."""
+    """Value on the axis to the right, by default the first cost."""
     y: float
-    """Error in percent."""
+    """Value on the axis upwards, by default the first error in percent."""
     low: float
-    """Lower end of the error's 95 % interval."""
+    """Lower end of the 95 % interval of `y`."""
     high: float
-    """Upper end of the error's 95 % interval."""
+    """Upper end of the 95 % interval of `y`."""
     mark: Mark | None
     """How the trial stands to the front; None for what is no trial."""
     details: tuple[str, ...]
     """Lines of text that appear when a reader points at it."""
+    x_ends: tuple[float, float] = (nan, nan)
+    """Ends of the 95 % interval of `x`, which are `x` itself if that is a cost."""
+    third: float = nan
+    """Value of the third objective, which decides the colour. NaN if there are two, and for published points."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,10 @@ class Drawing:
     """Name of the search and size of its front."""
     subtitle: str
     """Counts of trials by state, the hypervolume, and published points that are too far off to be drawn."""
-    x_label: str
-    """What the cost axis says."""
-    y_label: str
-    """What the error axis says."""
+    axes: tuple[str, str]
+    """The objectives to the right and upwards. Those of costs are logarithmic."""
+    third: str | None
+    """The objective that colours stand for. None if there are two: then they stand for methods, as shapes do."""
     points: tuple[Point, ...]
     """The complete trials, sorted by number."""
     front: tuple[Point, ...]
@@ -98,33 +103,53 @@ class Drawing:
     looks: dict[str, Look]
     """Look of each method by its name, in the order of the legend."""
 
+    @property
+    def x_label(self) -> str:
+        """What the axis to the right says."""
+        return axis_label(self.axes[0])
 
-def drawing(document: SearchDocument, beside: Beside | None = None) -> Drawing:
+    @property
+    def y_label(self) -> str:
+        """What the axis upwards says."""
+        return axis_label(self.axes[1])
+
+    @property
+    def thirds(self) -> list[float]:
+        """How far each trial is from the least to the most of the third objective, from 0 to 1."""
+        scaled = [log(point.third) if self.third in COSTS else point.third for point in self.points]
+        low, span = min(scaled, default=0.0), (max(scaled, default=0.0) - min(scaled, default=0.0)) or 1.0
+        return [(value - low) / span for value in scaled]
+
+
+def drawing(document: SearchDocument, beside: Beside | None = None, shown_on: tuple[str, str] | None = None) -> Drawing:
     """What a picture of the search shows, with published points beside its front if there are any.
 
     Only complete trials are drawn. The others have errors of unfinished students, and are counted in the subtitle.
-    A search with more than two objectives is drawn on its first cost and its first error.
+    A search with three objectives is drawn on its first cost and its first error, or on the two of `shown_on`; colours
+    stand for the third. Published points have one error, and are left out where that is on no axis.
     """
-    cost, error = axes(document.objectives)
+    x, y = shown_on or axes(document.objectives)
+    third = next((name for name in document.objectives if name not in (x, y)), None)
     front = Front.of(document.trials, document.objectives)
     marks = document.marked()
     settings = varying_settings(document.trials)
     shown = [trial for trial in document.trials if trial.number in marks]
-    points = tuple(_point(trial, cost, error, marks[trial.number], settings) for trial in shown)
+    points = tuple(_point(trial, (x, y), third, marks[trial.number], document.objectives, settings) for trial in shown)
     by_number = dict(zip((trial.number for trial in shown), points, strict=True))
     methods = sorted({point.method for point in points})
-    known = tuple(_published(point, cost, error) for point in (beside.points if beside else ()))
+    costed = beside.points if beside and (x, y) == axes(document.objectives) else []
+    known = tuple(_published(point, x, y) for point in costed)
     near = [point for point in known if point.y <= FAR * max((trial.y for trial in points), default=inf)]
     far = f" · out of the picture: {', '.join(point.label for point in known if point not in near)}"
     return Drawing(
         title=f"{document.name}: front of {len(document.front)}",
         subtitle=f"{trial_counts(document)} · hypervolume {rounded(document.hypervolume)} at ({_reference(document)})"
         + (far if len(near) < len(known) else ""),
-        x_label=axis_label(cost),
-        y_label=axis_label(error),
+        axes=(x, y),
+        third=third,
         points=points,
-        front=tuple(by_number[trial.number] for trial in step_line(front)),
-        teacher=_teacher(document, cost, error),
+        front=tuple(by_number[trial.number] for trial in step_line(front, (x, y))),
+        teacher=_teacher(document, (x, y), third),
         published=tuple(near),
         published_label=beside.label if beside else "",
         looks={
@@ -134,14 +159,28 @@ def drawing(document: SearchDocument, beside: Beside | None = None) -> Drawing:
     )
 
 
-def step_line(front: Front) -> list[TrialRecord]:
-    """The trials that the step line joins, sorted by cost.
+def pairs_of(objectives: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of objectives that a search may be drawn on: the first cost and error first, costs to the right."""
+    ordered = [*costs_of(objectives), *errors_of(objectives)]
+    first = axes(objectives)
+    return [first, *(pair for pair in combinations(ordered, 2) if pair != first)]
+
+
+def step_line(front: Front, shown_on: tuple[str, str]) -> list[TrialRecord]:
+    """The trials that the step line joins on these two axes, sorted by the first.
 
     With three objectives, a member of the front may be dominated on the two axes shown. The line leaves it out.
     """
-    cost, error = axes(front.objectives)
-    flat = front if front.objectives == (cost, error) else Front.of((*front.members, *front.dominated), (cost, error))
-    return sorted(flat.members, key=lambda trial: (value(trial, cost), value(trial, error)))
+    x, y = shown_on
+    flat = front if set(front.objectives) == {x, y} else Front.of((*front.members, *front.dominated), (x, y))
+    return sorted(flat.members, key=lambda trial: (value(trial, x), value(trial, y)))
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Ticks at 1, 2, 5, 10, ... between the two ends. On a range of three decades or more, at powers of ten."""
+    decades = range(int(log10(low)) - 1, int(log10(high)) + 2)
+    digits = (1, 2, 5) if high / low < 1000 else (1,)
+    return [tick for decade in decades for digit in digits if low <= (tick := digit * 10.0**decade) <= high]
 
 
 def axis_label(objective: str) -> str:
@@ -154,30 +193,58 @@ def axis_label(objective: str) -> str:
     }.get(objective, f"{header(objective)} on dev, with 95 % intervals")
 
 
-def _point(trial: TrialRecord, cost: str, error: str, marked: Marked, settings: Sequence[str]) -> Point:
-    low, high = interval(trial, error)
-    x, y = value(trial, cost), value(trial, error)
+def _point(
+    trial: TrialRecord,
+    shown_on: tuple[str, str],
+    third: str | None,
+    marked: Marked,
+    objectives: Sequence[str],
+    settings: Sequence[str],
+) -> Point:
+    x, y = shown_on
     details = [
         f"trial {trial.number}, {trial.method}: {marked.text}",
-        trial.cost.text,
-        f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
+        *_figures(trial, objectives),
         *(f"{key} {setting_text(trial.config[key])}" for key in settings if key in trial.config),
     ]
-    return Point(str(trial.number), trial.method, x, y, low, high, marked.mark, tuple(details))
-
-
-def _teacher(document: SearchDocument, cost: str, error: str) -> Point | None:
-    teacher = document.teacher
-    if teacher is None or not isfinite(value(teacher, cost)) or not isfinite(value(teacher, error)):
-        return None
-    x, y = value(teacher, cost), value(teacher, error)
-    low, high = interval(teacher, error)
-    details = (
-        teacher.name,
-        teacher.cost.text,
-        f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
+    return Point(
+        str(trial.number),
+        trial.method,
+        value(trial, x),
+        value(trial, y),
+        *interval(trial, y),
+        marked.mark,
+        tuple(details),
+        interval(trial, x),
+        value(trial, third) if third else nan,
     )
-    return Point(teacher.name, "teacher", x, y, low, high, None, details)
+
+
+def _figures(point: TrialRecord | TeacherPoint, objectives: Sequence[str]) -> list[str]:
+    """A line for the costs, and one for each error."""
+    lines = [point.cost.text]
+    for name in errors_of(objectives):
+        low, high = interval(point, name)
+        lines.append(f"{header(name)} {value(point, name):.2f} ({low:.2f} - {high:.2f})")
+    return lines
+
+
+def _teacher(document: SearchDocument, shown_on: tuple[str, str], third: str | None) -> Point | None:
+    teacher = document.teacher
+    if teacher is None or not all(isfinite(value(teacher, name)) for name in shown_on):
+        return None
+    x, y = shown_on
+    return Point(
+        teacher.name,
+        "teacher",
+        value(teacher, x),
+        value(teacher, y),
+        *interval(teacher, y),
+        None,
+        (teacher.name, *_figures(teacher, document.objectives)),
+        interval(teacher, x),
+        value(teacher, third) if third else nan,
+    )
 
 
 def _published(point: PublishedPoint, cost: str, error: str) -> Point:

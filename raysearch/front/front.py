@@ -17,7 +17,7 @@ import moocore
 import numpy as np
 
 from raysearch.front.difference import Differences, Rule
-from raysearch.front.objective import COSTS, axes, interval, value
+from raysearch.front.objective import COSTS, axes, costs_of, errors_of, interval, value
 from raysearch.settings import Outcome
 
 if TYPE_CHECKING:
@@ -94,35 +94,38 @@ class Front:
         More MACs than the knee's buy less than before. The distance is measured on (log cost, error), both scaled so
         that the front's ends are 0 and 1. If no member lies below the chord, the knee is the cheapest member; if the
         front is empty, there is none.
+
+        With three objectives a plane takes the chord's place, the one on which the three scaled numbers have a constant
+        sum: the knee is the member with the least sum, of equal ones the cheapest.
         Source: Das, On characterizing the knee of the Pareto curve, Structural Optimization 1999.
         """
         if not self.members:
             return None
-        cost, error = axes(self.objectives)
-        flat = Front.of(self.members, (cost, error)).members
-        x_P = np.log([value(member, cost) for member in flat])
-        y_P = np.array([value(member, error) for member in flat])
-        # The chord runs from (0, 1) to (1, 0), so the distance below it grows as x + y falls.
-        depth_P = -_scaled(x_P) - _scaled(y_P)
-        return flat[int(np.argmax(depth_P))]
+        points_PM = _points(self.members, self.objectives)
+        logarithmic_M = [name in COSTS for name in self.objectives]
+        points_PM[:, logarithmic_M] = np.log(points_PM[:, logarithmic_M])
+        # In two objectives the chord runs from (0, 1) to (1, 0), so the distance below it grows as x + y falls.
+        depth_P = -np.sum([_scaled(values_P) for values_P in points_PM.T], axis=0)
+        return self.members[int(np.argmax(depth_P))]
 
     def marks(self) -> dict[int, Marked]:
         """The mark of each complete trial, by number.
 
         A dominated trial is firmly dominated if some trial that costs no more is clearly better than it in every error.
         Else it is within noise. Members of the front are looked at from the cheapest to the dearest. A member is within
-        noise if it cannot be told from a cheaper member which is not within noise itself: so many small steps, each
-        within noise of the one before, are unmarked where they add up to a clear gain.
+        noise if it cannot be told, in any error, from a cheaper member which is not within noise itself: so many small
+        steps, each within noise of the one before, are unmarked where they add up to a clear gain. Of two costs neither
+        may be higher in the cheaper member.
         `difference` says when two trials can be told apart. Its 95 % are those of one pair of trials, not of all.
         """
-        told = [Differences((*self.members, *self.dominated), error) for error in self._errors()]
+        told = [Differences((*self.members, *self.dominated), error) for error in errors_of(self.objectives)]
         return self._marks_of_dominated(told) | self._marks_of_members(told)
 
     def _marks_of_dominated(self, told: Sequence[Differences]) -> dict[int, Marked]:
-        cost_CP = _points(self.dominated, self._costs()).T
+        cost_CP = _points(self.dominated, costs_of(self.objectives)).T
         firm_P, paired_P = np.zeros(len(self.dominated), bool), np.ones(len(self.dominated), bool)
         for judge in self._judges():
-            cost_C1 = _points([judge], self._costs()).T
+            cost_C1 = _points([judge], costs_of(self.objectives)).T
             asked = np.flatnonzero(~firm_P & (cost_C1 <= cost_CP).all(axis=0))
             if not len(asked):
                 continue
@@ -144,7 +147,7 @@ class Front:
         other trial does, which may be a dominated trial whose interval is narrow.
         """
         others = (*self.members, *self.dominated)
-        costs_QC, (_, high_EQ) = _points(others, self._costs()), _bounds(others, self._errors())
+        costs_QC, (_, high_EQ) = _points(others, costs_of(self.objectives)), _bounds(others, errors_of(self.objectives))
         narrow_Q = moocore.is_nondominated(np.hstack([costs_QC, high_EQ.T])) if others else np.zeros(0, bool)
         kept = [
             one
@@ -154,11 +157,13 @@ class Front:
         return sorted(kept, key=lambda record: value(record, axes(self.objectives)[1]))
 
     def _marks_of_members(self, told: Sequence[Differences]) -> dict[int, Marked]:
-        cost, _ = axes(self.objectives)
+        costs = costs_of(self.objectives)
         marks: dict[int, Marked] = {}
         clear: list[TrialRecord] = []
-        for member in sorted(self.members, key=lambda record: value(record, cost)):
-            found = [one.ends(member, clear) for one in told] if clear else []
+        for member in sorted(self.members, key=lambda record: _values(record, costs)):
+            # Of two costs, a member may be dearer than another in one only: then it is on the front by right.
+            cheaper = [one for one in clear if _no_dearer(one, member, costs)]
+            found = [one.ends(member, cheaper) for one in told] if cheaper else []
             # Costs are known exactly, and do not matter here: the two may be equal in every error.
             alike_Q = np.all([(one.low_P <= 0) & (one.high_P >= 0) for one in found], axis=0) & bool(found)
             paired_Q = np.all([one.paired_P for one in found], axis=0)
@@ -168,12 +173,6 @@ class Front:
             if not noisy:
                 clear.append(member)
         return marks
-
-    def _costs(self) -> list[str]:
-        return [name for name in self.objectives if name in COSTS]
-
-    def _errors(self) -> list[str]:
-        return [name for name in self.objectives if name not in COSTS]
 
 
 def hypervolume_history(
@@ -217,6 +216,10 @@ def is_judged(record: TrialRecord, objectives: Sequence[str]) -> bool:
 
 def _values(record: TrialRecord, objectives: Sequence[str]) -> tuple[float, ...]:
     return tuple(value(record, name) for name in objectives)
+
+
+def _no_dearer(one: TrialRecord, other: TrialRecord, costs: Sequence[str]) -> bool:
+    return all(value(one, cost) <= value(other, cost) for cost in costs)
 
 
 def _points(records: Sequence[TrialRecord], objectives: Sequence[str]) -> np.ndarray:

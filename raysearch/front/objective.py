@@ -37,14 +37,22 @@ def interval(point: TrialRecord | TeacherPoint, objective: str) -> tuple[float, 
     return (min(low, measured), max(high, measured)) if low <= high else (measured, measured)
 
 
-def axes(objectives: Sequence[str]) -> tuple[str, str]:
-    """The cost and the error by which a search is drawn and compared, which may have more than two objectives.
+def costs_of(objectives: Sequence[str]) -> list[str]:
+    """The objectives that are costs, in their order."""
+    return [name for name in objectives if name in COSTS]
 
-    They are its first cost and its first error. Without a cost it is MACs; without an error, the last objective.
+
+def errors_of(objectives: Sequence[str]) -> list[str]:
+    """The objectives that are errors, in their order."""
+    return [name for name in objectives if name not in COSTS]
+
+
+def axes(objectives: Sequence[str]) -> tuple[str, str]:
+    """The cost and the error that stand for a search of more objectives: its first cost and its first error.
+
+    Without a cost it is MACs; without an error, the last objective.
     """
-    cost = next((name for name in objectives if name in COSTS), "macs")
-    error = next((name for name in objectives if name not in COSTS), objectives[-1])
-    return cost, error
+    return (costs_of(objectives) or ["macs"])[0], (errors_of(objectives) or objectives[-1:])[0]
 
 
 def header(objective: str) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from math import log10, nan
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.front.beside import Beside
 from raysearch.front.document import SearchDocument
-from raysearch.front.drawing import Drawing, Point, drawing
+from raysearch.front.drawing import Drawing, Point, Shape, drawing, pairs_of, round_ticks
 from raysearch.front.front import Mark
+from raysearch.front.objective import COSTS
+from raysearch.front.pages.limits import write_page
+from raysearch.front.third_axis import add_html_bar, add_png_bar, html_colours, png_colours
 
 if TYPE_CHECKING:
     from plotly import graph_objects
@@ -67,6 +70,8 @@ def draw_png(document: SearchDocument, path: Path, ringed: int | None = None, be
     axes = figure.add_subplot()
     _frame(axes, shown)
     _draw_points(axes, shown)
+    if shown.third is not None and shown.points:
+        add_png_bar(figure, axes, shown)
     if shown.teacher is not None:
         _draw_teacher(axes, shown.teacher)
     if shown.published:
@@ -113,39 +118,45 @@ def _frame(axes: Any, shown: Drawing) -> None:
     axes.spines["bottom"].set_color(PALE)
 
 
-def round_ticks(low: float, high: float) -> list[float]:
-    """Ticks at 1, 2, 5, 10, ... between the two ends. On a range of three decades or more, at powers of ten."""
-    decades = range(int(log10(low)) - 1, int(log10(high)) + 2)
-    digits = (1, 2, 5) if high / low < 1000 else (1,)
-    return [tick for decade in decades for digit in digits if low <= (tick := digit * 10.0**decade) <= high]
-
-
 def _draw_points(axes: Any, shown: Drawing) -> None:
+    colours = png_colours(shown)
     for method, (colour, shape) in shown.looks.items():
         own = [point for point in shown.points if point.method == method]
-        style = {"color": colour, "markersize": 8, "elinewidth": 1.4, "fmt": shape.matplotlib}
-        for mark, face, edge in ((Mark.FRONT, colour, "white"), (Mark.FRONT_WITHIN_NOISE, "white", colour)):
-            members = [point for point in own if point.mark is mark]
-            look = {
-                "markerfacecolor": face,
-                "markeredgecolor": edge,
-                "markeredgewidth": 0.6 if mark is Mark.FRONT else 1.6,
-            }
-            _errorbars(axes, members, **style, **look, zorder=5 if mark is Mark.FRONT else 4)
+        # Where colours stand for the third objective, each point has its own, and the method its shape alone.
+        for batch in [[point] for point in own] if colours else [own]:
+            _draw_alike(axes, batch, colours.get(batch[0].label, colour), shape)
         # An empty line puts the method into the legend even if the front has none of its trials.
-        axes.plot([], [], shape.matplotlib, color=colour, markersize=8, label=method)
-        for mark, _ in DOMINATED:
-            points = [point for point in own if point.mark is mark]
-            look = {"color": colour, "alpha": FAINT, "markerfacecolor": _face(mark, colour), "zorder": 2}
-            xs, ys = [point.x for point in points], [point.y for point in points]
-            axes.plot(xs, ys, shape.matplotlib, markersize=5, linestyle="none", **look)
+        axes.plot([], [], shape.matplotlib, color=GREY if colours else colour, markersize=8, label=method)
     if shown.front:
         xs, ys = [point.x for point in shown.front], [point.y for point in shown.front]
         ends = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
-        axes.step(*ends, where="post", color=INK, linewidth=1, zorder=3, label="front (open: within noise)")
+        axes.step(*ends, where="post", color=INK, linewidth=1, zorder=3, label=_line_label(shown))
     for mark, label in DOMINATED:
         if any(point.mark is mark for point in shown.points):
             axes.plot([], [], "o", color=GREY, markersize=5, markerfacecolor=_face(mark, GREY), label=label)
+
+
+def _line_label(shown: Drawing) -> str:
+    """What the legend calls the step line. With a third objective the front has members off the line."""
+    return "front (open: within noise)" if shown.third is None else "best on these axes (open: within noise)"
+
+
+def _draw_alike(axes: Any, points: Sequence[Point], colour: Any, shape: Shape) -> None:
+    """Draws points of one colour and one shape."""
+    style = {"color": colour, "markersize": 8, "elinewidth": 1.4, "fmt": shape.matplotlib}
+    for mark, face, edge in ((Mark.FRONT, colour, "white"), (Mark.FRONT_WITHIN_NOISE, "white", colour)):
+        members = [point for point in points if point.mark is mark]
+        look = {
+            "markerfacecolor": face,
+            "markeredgecolor": edge,
+            "markeredgewidth": 0.6 if mark is Mark.FRONT else 1.6,
+        }
+        _errorbars(axes, members, **style, **look, zorder=5 if mark is Mark.FRONT else 4)
+    for mark, _ in DOMINATED:
+        dominated = [point for point in points if point.mark is mark]
+        look = {"color": colour, "alpha": FAINT, "markerfacecolor": _face(mark, colour), "zorder": 2}
+        xs, ys = [point.x for point in dominated], [point.y for point in dominated]
+        axes.plot(xs, ys, shape.matplotlib, markersize=5, linestyle="none", **look)
 
 
 def _face(mark: Mark, colour: str) -> str:
@@ -177,8 +188,10 @@ def _label(axes: Any, shown: Drawing) -> None:
 
     On a crowded front only those members get numbers that are not within noise of a cheaper one.
     """
-    crowded = len(shown.front) > MOST_LABELS
-    members = [point for point in shown.front if point.mark is Mark.FRONT or not crowded]
+    # With a third objective, members may lie off the step line.
+    front = shown.front if shown.third is None else [point for point in shown.points if point.mark in MEMBERS]
+    crowded = len(front) > MOST_LABELS
+    members = [point for point in front if point.mark is Mark.FRONT or not crowded]
     obstacles = [_footprint(axes, point) for point in (*shown.points, *shown.published)]
     labels: list[Any] = []  # boxes of the labels that stand already
     for point in members:
@@ -225,47 +238,63 @@ def _footprint(axes: Any, point: Point) -> Any:
 
 
 def draw_html(document: SearchDocument, path: Path, beside: Beside | None = None) -> None:
-    """Writes one page of about 5 MB, since it holds plotly itself. Settings and intervals appear on hover."""
-    figure(document, beside).write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+    """Writes one page of about 5 MB, since it holds plotly itself. Settings and intervals appear on hover.
+
+    With three objectives any two of them can be put on the axes, and each has a limit to move.
+    """
+    if len(document.objectives) < 3:
+        figure(document, beside).write_html(path, include_plotlyjs=True, full_html=True, config={"displaylogo": False})
+    else:
+        figures = {pair: figure(document, beside, pair) for pair in pairs_of(document.objectives)}
+        write_page(document, figures, path)
 
 
-def figure(document: SearchDocument, beside: Beside | None = None) -> graph_objects.Figure:
+def figure(
+    document: SearchDocument, beside: Beside | None = None, shown_on: tuple[str, str] | None = None
+) -> graph_objects.Figure:
     """The interactive picture of a search: its front, its dominated trials and its teacher, on cost and error.
 
-    Published points `beside` the front have their names, and their sources on hover.
+    `shown_on` are two other objectives to draw it on. Published points `beside` the front have their names, and their
+    sources on hover.
     """
     from plotly import graph_objects
 
-    shown = drawing(document, beside)
+    shown = drawing(document, beside, shown_on)
     drawn = graph_objects.Figure()
     for mark, label in DOMINATED:
         points = [point for point in shown.points if point.mark is mark]
         if points:
-            colours = [shown.looks[point.method].colour for point in points]
-            _trace(drawn, points, label, colours, _symbols(shown, points), size=7, opacity=FAINT, showlegend=False)
-            _trace(drawn, [], label, GREY, "circle-open" if mark in OPEN else "circle", size=7)
+            _trace(drawn, shown, points, label, _symbols(shown, points), size=7, opacity=FAINT, showlegend=False)
+            _trace(drawn, shown, [], label, "circle-open" if mark in OPEN else "circle", size=7, colour=GREY)
     if shown.front:
         drawn.add_scatter(
-            x=[point.x for point in shown.front], y=[point.y for point in shown.front], mode="lines",
-            name="front (open: within noise)", line={"shape": "hv", "color": INK, "width": 1.3}, hoverinfo="skip",
+            x=[point.x for point in shown.front], y=[point.y for point in shown.front], mode="lines", meta="line",
+            name=_line_label(shown), line={"shape": "hv", "color": INK, "width": 1.3}, hoverinfo="skip",
         )  # fmt: skip
-    for method, (colour, shape) in shown.looks.items():
+    for method, (_, shape) in shown.looks.items():
         members = [point for point in shown.points if point.method == method and point.mark in MEMBERS]
         symbols = _symbols(shown, members) or shape.plotly
-        _trace(drawn, members, method, colour, symbols, size=12, text=True, intervals=True)
+        _trace(drawn, shown, members, method, symbols, size=12, text=True, intervals=True)
     if shown.teacher is not None:
-        _trace(drawn, [shown.teacher], shown.teacher.label, GOLD, "star", size=17)
+        _trace(drawn, shown, [shown.teacher], shown.teacher.label, "star", size=17, colour=GOLD)
         drawn.add_hline(y=shown.teacher.y, line={"color": GREY, "dash": "dash", "width": 1})
     if shown.published:
-        _trace(drawn, shown.published, shown.published_label, INK, "diamond-open", size=9, text=True)
+        label = shown.published_label
+        _trace(drawn, shown, shown.published, label, "diamond-open", size=9, text=True, colour=INK)
         sides = [("middle right", "middle left")[index % 2] for index in range(len(shown.published))]
         drawn.data[-1].update(textposition=sides, textfont={"size": 9}, cliponaxis=False)
-    bars = [{"label": label, "method": "restyle", "args": ["error_y.visible", on]} for label, on in BARS]
+    if shown.third is not None and shown.points:
+        add_html_bar(drawn, shown)
+    bars = [
+        {"label": label, "method": "restyle", "args": [{"error_x.visible": on, "error_y.visible": on}]}
+        for label, on in BARS
+    ]
+    x_type, y_type = ({"type": "log", "dtick": "D2"} if name in COSTS else {} for name in shown.axes)
     drawn.update_layout(
         template="plotly_white",
         title={"text": f"<b>{escape(shown.title)}</b><br><sub>{escape(shown.subtitle)}</sub>", "x": 0.01},
-        xaxis={"type": "log", "title": {"text": shown.x_label}, "dtick": "D2"},
-        yaxis={"title": {"text": shown.y_label}},
+        xaxis={"title": {"text": shown.x_label}, **x_type},
+        yaxis={"title": {"text": shown.y_label}, **y_type},
         hoverlabel={"align": "left"},
         updatemenus=[{"buttons": bars, "type": "buttons", "direction": "right", "x": 1, "y": 1.12, "xanchor": "right"}],
     )
@@ -283,38 +312,54 @@ def _symbols(shown: Drawing, points: Sequence[Point]) -> list[str]:
 
 def _trace(
     drawn: graph_objects.Figure,
+    shown: Drawing,
     points: Sequence[Point],
     name: str,
-    colour: str | list[str],
     symbol: str | list[str],
     *,
     size: int,
+    colour: str | None = None,
     text: bool = False,
     intervals: bool = False,
     opacity: float = 1.0,
     showlegend: bool = True,
 ) -> None:
-    bars = {
-        "type": "data",
-        "array": [point.high - point.y for point in points],
-        "arrayminus": [point.y - point.low for point in points],
-        "thickness": 1.2,
-        "width": 0,
-    }
+    """Adds points, which have the colour of their method or their third objective unless one is given."""
+    # A method without a member has no points, but a line in the legend.
+    own = shown.looks[name].colour if name in shown.looks and shown.third is None else GREY
+    colours = colour or html_colours(shown, points) or own
+    across = intervals and shown.axes[0] not in COSTS
+    if intervals and shown.third is None:
+        colours = own
     # Open shapes are drawn in the colour of their line, so a white one would hide them.
-    line = {"width": 1.6, "color": colour} if intervals else {"width": 1}
+    line = {"width": 1.6, "color": colours} if intervals else {"width": 1}
     drawn.add_scatter(
         # NaN gives the trace a point that is not drawn: without any point it would have no line in the legend.
         x=[point.x for point in points] or [nan],
         y=[point.y for point in points] or [nan],
-        error_y=bars if intervals else None,
+        error_x=_bars([(point.x, *point.x_ends) for point in points], own) if across else None,
+        error_y=_bars([(point.y, point.low, point.high) for point in points], own) if intervals else None,
         mode="markers+text" if text else "markers",
         text=[escape(point.label) for point in points],
         textposition="bottom left",
-        marker={"color": colour, "size": size, "symbol": symbol, "opacity": opacity, "line": line},
+        marker={"color": colours, "size": size, "symbol": symbol, "opacity": opacity, "line": line},
         hovertext=["<br>".join(map(escape, point.details)) for point in points],
         hoverinfo="text",
         name=escape(name),
         legendgroup=escape(name),
         showlegend=showlegend,
+        # What the limits of a page are compared with.
+        customdata=[[point.x, point.y, point.third] for point in points if point.mark] or None,
     )
+
+
+def _bars(ends: Sequence[tuple[float, float, float]], colour: str) -> dict[str, Any]:
+    """Intervals of these values, each with its lower and upper end."""
+    return {
+        "type": "data",
+        "array": [high - value for value, _, high in ends],
+        "arrayminus": [value - low for value, low, _ in ends],
+        "thickness": 1.2,
+        "width": 0,
+        "color": colour,
+    }

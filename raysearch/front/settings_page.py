@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from raysearch.front.document import SearchDocument
+from raysearch.front.drawing import round_ticks
 from raysearch.front.front import is_judged
 from raysearch.front.objective import axes, header, value
-from raysearch.front.plots import round_ticks
 from raysearch.front.table import setting_text, varying_settings
 from raysearch.front.trials import TrialRecord
 

@@ -1,12 +1,14 @@
 """Chooses and makes the sampler, which suggests the next configuration.
 
 It is made anew for each trial, so that a resumed search goes on as if it had not been interrupted.
+
+Shapes: P configurations that were drawn, C costs.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import optuna
@@ -50,16 +52,20 @@ def derived_seed(seed: int, trial: int) -> int:
     return int(content_digest(f"{seed}:{trial}", digits=8), base=16) >> 1
 
 
-def stratified(space: Space, macs: Callable[[Config], float], feasible: Callable[[Config], bool], seed: int) -> Config:
-    """A feasible configuration whose ln MACs are near an evenly drawn value: such trials span the cost axis.
+def stratified(
+    space: Space, ln_costs: Callable[[Config], Sequence[float]], feasible: Callable[[Config], bool], seed: int
+) -> Config:
+    """A feasible configuration whose ln costs are near evenly drawn values: such trials span the cost axes.
 
-    Plain random draws would crowd in the middle of the MACs range, where most combinations lie.
+    Plain random draws would crowd in the middle of the costs' range, where most combinations lie.
     """
     rng = np.random.default_rng(seed)
     drawn = [config for config in (space.draw(rng) for _ in range(START_DRAWS)) if feasible(config)]
     # With nothing feasible at hand any draw will do: the searcher refuses it and asks again.
     if not drawn:
         return space.draw(rng)
-    log_macs = np.log([macs(config) for config in drawn])
-    wanted = rng.uniform(log_macs.min(), log_macs.max())
-    return drawn[int(np.abs(log_macs - wanted).argmin())]
+    costs_PC = np.array([ln_costs(config) for config in drawn])
+    low_C, high_C = costs_PC.min(axis=0), costs_PC.max(axis=0)
+    # Two costs count alike, whatever their ranges are.
+    away_PC = np.abs(costs_PC - rng.uniform(low_C, high_C)) / np.maximum(high_C - low_C, 1e-9)
+    return drawn[int(away_PC.max(axis=1).argmin())]

@@ -21,11 +21,11 @@ from threadpoolctl import ThreadpoolController
 
 from raysearch.encoder.config import AnyConfig
 from raysearch.errors import InputError, WorkError
-from raysearch.front.objective import axes
+from raysearch.front.objective import costs_of, errors_of
 from raysearch.front.objective import value as objective_value
 from raysearch.front.trials import Cost, TrialRecord
 from raysearch.lanes.source import Suggestion
-from raysearch.search.acquisition import propose
+from raysearch.search.acquisition import Known, propose
 from raysearch.search.costs import Costs
 from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
@@ -73,7 +73,7 @@ class Searcher:
         self.study = study
         self.trials = trials
         self.space = spec.search_space
-        self._cost_objective, self._error_objective = axes(spec.objectives)
+        self._cost_names, self._error_names = costs_of(spec.objectives), errors_of(spec.objectives)
         self._say = say
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
@@ -83,7 +83,8 @@ class Searcher:
         # Refused suggestions cost nothing, and do not count as trials.
         self._launched = len(counted)
         self._costs = costs or Costs(spec, teacher)
-        self._surrogate = Surrogate(self.space)
+        self._surrogates = [Surrogate(self.space) for _ in self._error_names]
+        self._before = Known(self._ln_costs, self._ln_macs, self._feasible)
         self._deadlines = deadlines or Deadlines(spec, None, Foresight(spec, self._macs, trusted=False))
         self._halted = ""
         self.ended_by = ""
@@ -184,20 +185,23 @@ class Searcher:
             return True
         point = self._point(self.study.record(number), metrics)
         # Without an error at this rung there is nothing to compare: a pruned student has none before it is sliced.
-        if math.isnan(point[1]) or keeps_going(point, others, eta=ETA if updates else ETA_UNTRAINED):
+        if any(map(math.isnan, point)):
+            return True
+        if keeps_going(point, others, costs=len(self._cost_names), eta=ETA if updates else ETA_UNTRAINED):
             return True
         self.study.end(number, "stopped" if updates else "complete")
         return False
 
     def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        """Keeps the metrics of the last rung and ends the trial. Without a finite error it has failed."""
-        error = f"eval/{self._error_objective}"
+        """Keeps the metrics of the last rung and ends the trial. It has failed if one of its errors is not finite."""
+        errors = [f"eval/{name}" for name in self._error_names]
+        missing = [error for error in errors if not math.isfinite(metrics.get(error, math.nan))]
         with self.study.together():
             self.study.report(number, updates, metrics)
-            if math.isfinite(metrics.get(error, math.nan)):
-                self.study.end(number, "complete")
+            if missing:
+                self.study.end(number, "failed", error=f"{missing[0]} is missing or not finite", cause="nan")
             else:
-                self.study.end(number, "failed", error=f"{error} is missing or not finite", cause="nan")
+                self.study.end(number, "complete")
 
     def fail(self, number: int, cause: str, error: str) -> None:
         """Takes in that a trial broke. What comes next depends on the cause.
@@ -259,7 +263,7 @@ class Searcher:
         return None if tried else dict(point)
 
     def _proposal(self, asked: int) -> Config:
-        """A configuration: at first one that spreads trials over the cost axis, later one that the front gains from."""
+        """A configuration: at first one that spreads trials over the costs, later one that the front gains from."""
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
         # As many trials as there are lanes begin before anything is known of any of them.
@@ -267,9 +271,9 @@ class Searcher:
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
-                found = propose(self.space, self._surrogate, self._observations(), self._ln_cost, self._feasible, rng)
+                found = propose(self.space, self._surrogates, self._observations(), self._before, rng)
         if found is None:
-            return stratified(self.space, self._cost, self._feasible, seed)
+            return stratified(self.space, self._ln_costs, self._feasible, seed)
         self._gain = found.gain
         return found.config
 
@@ -287,34 +291,40 @@ class Searcher:
             f"{stop.gain:.2%} to the hypervolume, at most {most:.2%}"
         )
 
-    def _observations(self) -> list[Observation]:
-        """What the surrogate may learn from, as ln MACs and ln errors."""
-        seen, trials = [], self.study.trials()
+    def _observations(self) -> list[list[Observation]]:
+        """For each error, what its surrogate may learn from: the same trials in the same order."""
+        trials = self.study.trials()
         means = {record.number: record for record in over_seeds([record for record, _ in trials])}
-        for record, rungs in trials:
-            if record.repeats is not None:
-                continue  # the trial that it repeats has the mean
-            # A trial that failed for another reason, such as lost workers, says nothing about its configuration.
-            if record.state == "infeasible" or record.cause not in (None, "nan", "oom"):
-                continue
-            config = dict(record.config)
-            share = partial(self.spec.share, record.method)
-            errors = {share(updates): self._point(record, metrics)[1] for updates, metrics in rungs.items()}
-            if record.state == "complete" and errors:
-                errors[max(errors)] = self._point(record, means[record.number].metrics)[1]
-            # An error of zero has no logarithm.
-            ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
-            # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.
-            diverged = record.state == "failed"
-            whole = record.state == "complete"
-            seen.append(Observation(config, self._ln_cost(config), ln_error, diverged, whole))
-        return seen
+        seen = [
+            [self._observation(record, rungs, means[record.number], name) for name in self._error_names]
+            for record, rungs in trials
+            # A trial that repeats another one: that one has the mean. A trial that failed for another reason, such as
+            # lost workers, says nothing about its configuration.
+            if record.repeats is None and record.state != "infeasible" and record.cause in (None, "nan", "oom")
+        ]
+        return [[trial[at] for trial in seen] for at in range(len(self._error_names))]
 
-    def _ln_cost(self, config: Config) -> float:
-        return math.log(self._cost(config))
+    def _observation(
+        self, record: TrialRecord, rungs: dict[int, dict[str, float]], mean: TrialRecord, name: str
+    ) -> Observation:
+        """What a trial says of an error, as ln MACs and ln errors. `mean` has the mean of its errors over seeds."""
+        config = dict(record.config)
+        share = partial(self.spec.share, record.method)
+        errors = {share(updates): metrics.get(f"eval/{name}", math.nan) for updates, metrics in rungs.items()}
+        if record.state == "complete" and errors:
+            errors[max(errors)] = objective_value(mean, name)
+        # An error of zero has no logarithm.
+        ln_error = {share: math.log(max(error, 0.1)) for share, error in errors.items() if math.isfinite(error)}
+        # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.
+        diverged = record.state == "failed"
+        return Observation(config, self._ln_macs(config), ln_error, diverged, record.state == "complete")
 
-    def _cost(self, config: Config) -> float:
-        return self._costs(config).of(self._cost_objective)
+    def _ln_macs(self, config: Config) -> float:
+        return math.log(self._macs(config))
+
+    def _ln_costs(self, config: Config) -> list[float]:
+        cost = self._costs(config)
+        return [math.log(cost.of(name)) for name in self._cost_names]
 
     def _refusal(self, number: int, config: Config) -> str | None:
         try:
@@ -358,8 +368,8 @@ class Searcher:
     def _macs(self, config: Config) -> float:
         return self._costs(config).macs_g
 
-    def _at_rung(self, updates: int, number: int) -> list[tuple[float, float]]:
-        """Cost and error of the other trials that have been at this rung.
+    def _at_rung(self, updates: int, number: int) -> list[tuple[float, ...]]:
+        """Costs and errors of the other trials that have been at this rung.
 
         Methods may have budgets of their own, so that a rung is a share of a trial's budget.
         """
@@ -368,7 +378,7 @@ class Searcher:
         for record, rungs in self.study.trials():
             near = [metrics for at, metrics in rungs.items() if self._same_rung(method, updates, record.method, at)]
             points += [self._point(record, metrics) for metrics in near if record.number != number]
-        return [point for point in points if math.isfinite(point[1])]
+        return [point for point in points if all(map(math.isfinite, point))]
 
     def _same_rung(self, method: str, updates: int, other: str, at: int) -> bool:
         """Whether the updates of a method's trial, and those of another one's, are the same rung."""
@@ -378,9 +388,9 @@ class Searcher:
         smaller = min(self.spec.updates(method), self.spec.updates(other))
         return abs(self.spec.share(method, updates) - self.spec.share(other, at)) < 1 / smaller
 
-    def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, float]:
+    def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, ...]:
         at_rung = record.model_copy(update={"metrics": metrics})
-        return objective_value(at_rung, self._cost_objective), objective_value(at_rung, self._error_objective)
+        return tuple(objective_value(at_rung, name) for name in (*self._cost_names, *self._error_names))
 
 
 def over_limit(spec: Spec, cost: Cost, times: float = 1.0) -> str | None:

@@ -1,7 +1,8 @@
 """The surrogate predicts the error of configurations that were not run: a Gaussian process on ln error over the space.
 
-Costs are exact and are not modelled. Trials that were stopped or still run take part with the error that they are
-expected to end with, and with the uncertainty that such forecasts have proved to have.
+A search with two errors has a surrogate for each. Costs are exact and are not modelled. Trials that were stopped or
+still run take part with the error that they are expected to end with, and with the uncertainty that such forecasts have
+proved to have.
 
 Shapes: N observations, P places to predict, F features.
 """
@@ -32,7 +33,7 @@ INACTIVE = 0.5
 
 @dataclass(frozen=True)
 class Observation:
-    """What the surrogate is told of one trial."""
+    """What the surrogate of one error is told of one trial."""
 
     config: Config
     ln_macs: float
@@ -92,7 +93,7 @@ def _ordered(choices: Sequence[object]) -> bool:
 
 
 class Surrogate:
-    """Predicts ln error. It is made once for a search, and fitted before each suggestion."""
+    """Predicts the ln of one error. It is made once for a search, and fitted before each suggestion."""
 
     def __init__(self, space: Space) -> None:
         self._encode = Encoding(space)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from raysearch.encoder.config import AnyConfig, parse_config
 from raysearch.errors import InputError
 from raysearch.files.gzipped import read_gzip, write_gzip
-from raysearch.front.objective import axes
+from raysearch.front.objective import errors_of
 from raysearch.search.costs import Costs
 from raysearch.search.reading import open_study
 from raysearch.search.surrogate import Encoding
@@ -163,9 +163,13 @@ def _row(line: dict[str, Any]) -> Row:
 def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
     """The trials of finished searches on one space, as a table to simulate on.
 
-    Raises: InputError if two searches do not belong together, or no trial was run to its budget.
+    Raises: InputError if two searches do not belong together, one has three objectives, or no trial was run to its
+    budget.
     """
     spec = folders[0].spec()
+    if len(spec.objectives) != 2:
+        found = ", ".join(spec.objectives)
+        raise InputError(f"{folders[0].name}: objectives: {found}; expected a cost and an error, as a table holds them")
     rows = []
     for folder in folders:
         own = folder.spec()
@@ -176,8 +180,7 @@ def read_table_of(folders: Sequence[SearchFolder]) -> RecordedTable:
             raise InputError(
                 f"{folder.name}: {apart[0]} differs from {folders[0].name}'s; expected searches of one space"
             )
-        _, error = axes(own.objectives)
-        rows += rows_of(open_study(folder).trials(), error, own)
+        rows += rows_of(open_study(folder).trials(), errors_of(own.objectives)[0], own)
     if not any(row.diverged_s is None for row in rows):
         raise InputError(f"{folders[0].name}: no complete trial with its seconds; expected at least one")
     about = open_study(folders[0]).about

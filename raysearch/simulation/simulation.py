@@ -12,7 +12,7 @@ import moocore
 import numpy as np
 from optuna.storages import InMemoryStorage
 
-from raysearch.front.objective import axes
+from raysearch.front.objective import errors_of
 from raysearch.lanes.source import Suggestion
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
@@ -100,7 +100,7 @@ def simulate(
     `seed` draws the noise of the table. `clock` is put forward, for a driver that reads it.
     """
     clock = clock or Clock()
-    _, error = axes(table.spec.objectives)
+    (error,) = errors_of(table.spec.objectives)
     until_s = budget_s / workers  # all workers are taken to be busy until then
     ended: list[Ended] = []
     # One entry for each busy worker: (time, order, began, suggestion, row, next point). The order makes entries of the

@@ -193,8 +193,9 @@ class Spec(Settings):
     constraints: Constraints = Constraints()
     """Hard limits on cost: no student above them is trained."""
     objectives: list[str] = Field(default_factory=_macs_and_error)
-    """Numbers to minimise: a cost (`macs`, `params`, `size` or `latency`) and the error of a task (`wer`, `per`, `eer`
-    or `error`). By default they are `macs` and the error of the task, of several tasks that of the first.
+    """Numbers to minimise, two or three: one or two costs (`macs`, `params`, `size`, `latency`) and the errors of one
+    or two tasks (`wer`, `per`, `eer`, `error`). By default they are `macs` and the error of the task, of several tasks
+    that of the first.
     """
     search: SearchSettings = SearchSettings()
     """How many trials there are, how long each is, and who suggests and stops them."""
@@ -250,9 +251,11 @@ class Spec(Settings):
             if objective not in measured:
                 raise ValueError(f"objectives: {quoted(objective)}; expected one of {', '.join(sorted(measured))}")
         costs = [objective for objective in self.objectives if objective in COST_OBJECTIVES]
-        if len(self.objectives) != 2 or len(costs) != 1:
+        once = len(set(self.objectives)) == len(self.objectives)
+        if not once or len(self.objectives) not in (2, 3) or len(costs) in (0, len(self.objectives)):
             raise ValueError(
-                f"objectives: {self.objectives}; expected a cost (macs, params, size or latency) and an error"
+                f"objectives: {self.objectives}; expected two or three, each once: one or two costs "
+                f"({', '.join(COST_OBJECTIVES)}) and one or two errors"
             )
         return self
 

@@ -97,9 +97,9 @@ def _tighten(spec: Schema, definitions: dict[str, Schema], meanings: dict[str, s
     fields["objectives"] |= {
         "items": {"enum": [*COST_OBJECTIVES, *ERROR_OBJECTIVES]},
         "minItems": 2,
-        "maxItems": 2,
-        "contains": {"enum": list(COST_OBJECTIVES)},
-        "maxContains": 1,
+        "maxItems": 3,
+        "uniqueItems": True,
+        "allOf": [{"contains": {"enum": list(known)}} for known in (COST_OBJECTIVES, ERROR_OBJECTIVES)],
     }
     fields["task"]["anyOf"][1]["minItems"] = 1
     definitions["ReadyTeacher"]["properties"]["source"]["not"] = {"const": "train"}

@@ -146,3 +146,28 @@ def test_unmeasured_objective_is_refused(search: SearchDocument) -> None:
 def test_search_without_results_is_refused() -> None:
     with pytest.raises(InputError, match="no complete trial"):
         members_within(document("empty", OBJECTIVES, [], [400.0, 100.0]), Limits())
+
+
+def test_two_errors_cheaper_one_is_alike_only_if_it_is_clearly_worse_in_neither() -> None:
+    def both(number: int, macs_g: float, per: float, eer: float) -> TrialRecord:
+        made = trial(number, macs_g, per, half=2)
+        return made.model_copy(
+            update={"metrics": made.metrics | {"eval/eer": eer, "eval/eer_low": eer - 2, "eval/eer_high": eer + 2}}
+        )
+
+    trials = [both(0, 10, 22, 40), both(1, 20, 21, 11), both(2, 90, 20, 10), both(3, 95, 40, 5)]
+    search = document("made-up", ["macs", "per", "eer"], trials, [400.0, 100.0, 100.0])
+    assert pick(search).trial == 2
+    assert pick(search, cheapest=True).trial == 1, "trial 0 knows phones as well, but not the speakers"
+    assert pick(search, objective="eer").trial == 3
+    assert pick(search, objective="eer", errors={"per": 30}).trial == 2
+    assert pick(search, errors={"eer": 8}).trial == 3
+    assert pick(search, macs_g=50, errors={"eer": 12}).trial == 1
+
+
+def test_two_costs_cheaper_one_is_dearer_in_neither() -> None:
+    small = trial(0, 50, 20, 2).model_copy(update={"cost": Cost(macs_g=50, params_m=1)})
+    best = trial(1, 40, 19, 2).model_copy(update={"cost": Cost(macs_g=40, params_m=9)})
+    few = trial(2, 30, 20, 2).model_copy(update={"cost": Cost(macs_g=30, params_m=9)})
+    search = document("made-up", ["params", "macs", "per"], [small, best, few], [90.0, 400.0, 100.0])
+    assert pick(search, cheapest=True).trial == 2

@@ -44,3 +44,18 @@ def search(trials: int = 24, seed: int = 0, name: str = "dicehubert-an4") -> Sea
     errors = {"eval/wer": 11.2, "eval/wer_low": 9.4, "eval/wer_high": 13.1}
     teacher = TeacherPoint(cost=Cost(macs_g=1665.4, params_m=94.37), metrics=errors)
     return document(name, ["macs", "wer"], records, [400.0, 100.0], teacher)
+
+
+def search_of_three(trials: int = 24, seed: int = 0, name: str = "words-and-speakers") -> SearchDocument:
+    """The same search with a second error, which is the lower the higher the first one is, give or take."""
+    rng = np.random.default_rng(seed)
+    made = search(trials, seed, name)
+    records = []
+    for one in made.trials:
+        eer = 4 + 300 / one.metrics["eval/wer"] + rng.gamma(1, 3)
+        ends = {"eval/eer": eer, "eval/eer_low": eer - 2, "eval/eer_high": eer + 2}
+        records.append(one.model_copy(update={"metrics": one.metrics | ends}))
+    assert made.teacher is not None
+    errors = made.teacher.metrics | {"eval/eer": 12.0, "eval/eer_low": 9.0, "eval/eer_high": 15.0}
+    teacher = made.teacher.model_copy(update={"metrics": errors})
+    return document(name, ["macs", "wer", "eer"], records, [400.0, 100.0, 100.0], teacher)

@@ -67,3 +67,29 @@ def test_compare_other_objectives_are_refused(searches):
     other = document("c", ["macs", "eer"], [], [400, 50])
     with pytest.raises(InputError, match=r"^c: objectives: .*'eer'.*; expected .*'wer'.* as in a$"):
         compare_searches([*searches, other])
+
+
+def test_compare_with_three_objectives_has_budgets_for_each_error():
+    def both(number, macs_g, wer, eer):
+        return trial(number, macs_g, wer, metrics={"eval/wer": wer, "eval/eer": eer})
+
+    a = document("a", ["macs", "wer", "eer"], [both(0, 10, 50, 9), both(1, 10, 40, 30)], [100, 100, 100])
+    b = document("b", ["macs", "wer", "eer"], [both(0, 10, 45, 8)], [100, 100, 100])
+    rows = compare_searches([a, b])
+    assert [(best.cost, best.objective, best.budget, best.trial) for best in rows[0].best] == [
+        ("macs", "wer", 10, 1),
+        ("macs", "eer", 10, 0),
+    ]
+    assert [best.error for best in rows[1].best] == [45, 8]
+    # On the errors: 60 x 70, and 50 x 91, of which 50 x 70 are in both.
+    assert rows[0].hypervolume == pytest.approx(90 * (60 * 70 + 50 * 91 - 50 * 70))
+    assert [row.joint_front_size for row in rows] == [1, 1]
+    head = compare_table([a, b]).splitlines()[0]
+    assert "WER % <= 10 GMAC" in head
+    assert "EER % <= 10 GMAC" in head
+
+
+def test_compare_with_two_costs_has_budgets_for_each():
+    small = trial(1, 40, 30, cost={"macs_g": 40, "params_m": 1})
+    rows = compare_searches([document("a", ["macs", "params", "wer"], [trial(0, 20, 50), small], [100, 9, 100])])
+    assert {(best.cost, best.objective) for best in rows[0].best} == {("macs", "wer"), ("params", "wer")}

@@ -1,5 +1,7 @@
 """Dominance against brute force, hypervolume against the sum of rectangles; knees and marks by hand."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,6 +71,105 @@ def test_firmly_dominated_against_brute_force(records, halves):
 
     expected = {b.number for b in records if any(firmly(a, b) for a in records)}
     assert {number for number, marked in marks.items() if marked.mark is Mark.FIRMLY_DOMINATED} == expected
+
+
+THREE = ["macs", "wer", "eer"]
+triples_of = st.lists(st.tuples(few, few, few), max_size=12).map(
+    lambda triples: [
+        trial(number, macs, wer, metrics={"eval/wer": wer, "eval/eer": eer})
+        for number, (macs, wer, eer) in enumerate(triples)
+    ]
+)
+
+
+def numbers(record):
+    return (record.cost.macs_g, record.metrics["eval/wer"], record.metrics["eval/eer"])
+
+
+def dominates_in_all(a, b):
+    return all(x <= y for x, y in zip(numbers(a), numbers(b), strict=True)) and numbers(a) != numbers(b)
+
+
+def covered(records, reference):
+    """Unit cubes below the reference that some point covers: exact for whole numbers."""
+    cells = product(*map(range, reference))
+    return sum(any(all(x <= at for x, at in zip(numbers(r), cell, strict=True)) for r in records) for cell in cells)
+
+
+@given(triples_of)
+@settings(deadline=None)
+def test_three_objectives_members_against_brute_force(records):
+    front = Front.of(records, THREE)
+    expected = {a.number for a in records if not any(dominates_in_all(b, a) for b in records)}
+    assert {member.number for member in front.members} == expected
+    assert {member.number for member in front.dominated} == {r.number for r in records} - expected
+
+
+@given(triples_of)
+@settings(deadline=None)
+def test_three_objectives_hypervolume_against_covered_cubes(records):
+    assert Front.of(records, THREE).hypervolume([7, 6, 8]) == pytest.approx(covered(records, (7, 6, 8)))
+    history = hypervolume_history(records, THREE, [7, 6, 8])
+    assert [progress.hypervolume for progress in history] == [
+        pytest.approx(covered(records[: progress.ended], (7, 6, 8))) for progress in history
+    ]
+
+
+def test_three_objectives_hypervolume_by_hand():
+    # In a cube of 4: (1, 2, 2) covers 3 x 2 x 2, (2, 1, 3) covers 2 x 3 x 1, and both cover 2 x 2 x 1.
+    records = [
+        trial(0, 1, 2, metrics={"eval/wer": 2, "eval/eer": 2}),
+        trial(1, 2, 1, metrics={"eval/wer": 1, "eval/eer": 3}),
+        trial(2, 3, 3, metrics={"eval/wer": 3, "eval/eer": 3}),
+    ]
+    front = Front.of(records, THREE)
+    assert [member.number for member in front.members] == [0, 1]
+    assert front.hypervolume([4, 4, 4]) == 12 + 6 - 4
+
+
+@given(triples_of)
+@settings(deadline=None)
+def test_three_objectives_firmly_dominated_is_clear_in_every_error(records):
+    marks = Front.of(records, THREE).marks()
+
+    # Nothing has an interval here, so that all that is less is clearly less.
+    def firmly(a, b):
+        (am, *ae), (bm, *be) = numbers(a), numbers(b)
+        return am <= bm and all(x < y for x, y in zip(ae, be, strict=True))
+
+    expected = {b.number for b in records if any(firmly(a, b) for a in records)}
+    assert {number for number, marked in marks.items() if marked.mark is Mark.FIRMLY_DOMINATED} == expected
+
+
+def test_three_objectives_member_is_within_noise_only_if_it_is_so_in_both_errors():
+    def judged(number, macs, wer, eer):
+        ends = {f"eval/{name}_{end}": at + by for name, at in (("wer", wer), ("eer", eer)) for end, by in ENDS}
+        return trial(number, macs, wer, metrics={"eval/wer": wer, "eval/eer": eer, **ends})
+
+    records = [judged(0, 1, 30, 20), judged(1, 2, 29, 19), judged(2, 3, 29, 9), judged(3, 4, 20, 19)]
+    marks = Front.of(records, THREE).marks()
+    assert [marks[n].mark for n in range(4)] == [Mark.FRONT, Mark.FRONT_WITHIN_NOISE, Mark.FRONT, Mark.FRONT]
+
+
+ENDS = (("low", -2), ("high", 2))
+
+
+def test_two_costs_member_that_is_cheaper_in_one_of_them_is_no_noise():
+    small = trial(1, 2, 30, 5, cost={"macs_g": 2, "params_m": 0.1})
+    dearer = trial(2, 3, 29, 5, cost={"macs_g": 3, "params_m": 9})
+    marks = Front.of([trial(0, 1, 30.5, 5, cost={"macs_g": 1, "params_m": 1}), small, dearer], TWO_COSTS).marks()
+    assert [marks[n].mark for n in range(3)] == [Mark.FRONT, Mark.FRONT, Mark.FRONT_WITHIN_NOISE]
+
+
+TWO_COSTS = ["macs", "params", "wer"]
+
+
+def test_three_objectives_knee_has_the_least_sum_of_scaled_numbers():
+    # log2 MACs 0, 1, 2, 4 of 4; WER 40, 12, 10, 8 of 32; EER 10, 10, 2, 6 of 8: sums 2, 1.38, 0.56, 1.5.
+    given_ = [(1, 40, 10), (2, 12, 10), (4, 10, 2), (16, 8, 6)]
+    records = [trial(n, m, w, metrics={"eval/wer": w, "eval/eer": e}) for n, (m, w, e) in enumerate(given_)]
+    assert Front.of(records, THREE).knee().number == 2
+    assert Front.of(records, OBJECTIVES).knee().number == 1
 
 
 def test_front_equal_points_both_kept():

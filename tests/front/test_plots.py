@@ -4,11 +4,11 @@ import pytest
 
 from raysearch.front.beside import Beside
 from raysearch.front.document import document
-from raysearch.front.drawing import drawing
+from raysearch.front.drawing import drawing, pairs_of, round_ticks
 from raysearch.front.front import Mark
-from raysearch.front.plots import draw_html, draw_png, figure, round_ticks
+from raysearch.front.plots import draw_html, draw_png, figure
 from raysearch.front.published import PublishedPoint
-from tests.front.made_up_trials import search, trial
+from tests.front.made_up_trials import search, search_of_three, trial
 
 
 def test_drawing_shows_complete_trials_only():
@@ -127,7 +127,59 @@ def test_only_members_have_intervals_and_a_button_hides_them():
     drawn = figure(search(60))
     barred = [trace for trace in drawn.data if trace.error_y.array is not None]
     assert sum(len(trace.x) for trace in barred) == len(search(60).front)
-    assert [button.args[1] for button in drawn.layout.updatemenus[0].buttons] == [True, False]
+    assert [button.args[0] for button in drawn.layout.updatemenus[0].buttons] == [
+        {"error_x.visible": on, "error_y.visible": on} for on in (True, False)
+    ]
+
+
+def test_third_objective_is_the_colour_and_the_method_the_shape_alone():
+    made = search_of_three(30)
+    shown = drawing(made)
+    assert (shown.axes, shown.third) == (("macs", "wer"), "eer")
+    eers = {t.number: t.metrics["eval/eer"] for t in made.trials}
+    shares = {int(p.label): share for p, share in zip(shown.points, shown.thirds, strict=True)}
+    assert (min(shares.values()), max(shares.values())) == (0, 1)
+    assert sorted(shares, key=shares.get) == sorted(shares, key=eers.get)
+    colours = {}
+    for trace in figure(made).data:
+        if trace.customdata is not None:
+            own = trace.marker.color if isinstance(trace.marker.color, tuple) else [trace.marker.color]
+            colours |= dict(zip((text.split(",")[0] for text in trace.hovertext), own, strict=True))
+    assert len(colours) == len(shown.points)
+    assert len(set(colours.values())) > 10
+
+
+@pytest.mark.parametrize("shown_on", pairs_of(["macs", "wer", "eer"]))
+def test_any_two_of_three_objectives_on_the_axes(shown_on):
+    made = search_of_three(40)
+    shown = drawing(made, shown_on=shown_on)
+    best = sorted((p.x, p.y) for p in shown.points)
+    steps = [p for at, p in enumerate(best) if all(p[1] < other[1] for other in best[:at])]
+    assert [(p.x, p.y) for p in shown.front] == steps
+    drawn = figure(made, shown_on=shown_on)
+    assert drawn.layout.xaxis.type == ("log" if shown_on[0] == "macs" else None)
+    barred = [trace for trace in drawn.data if trace.error_x.array is not None]
+    assert bool(barred) == (shown_on[0] != "macs")
+
+
+def test_published_points_stand_beside_the_error_that_they_have():
+    found = Beside(points=[published()])
+    made = search_of_three(12)
+    assert [len(drawing(made, found, pair).published) for pair in pairs_of(made.objectives)] == [1, 0, 0]
+
+
+def test_page_of_three_objectives_holds_every_pair_and_no_script_of_others(tmp_path):
+    made = search_of_three(12)
+    sly = made.trials[0].model_copy(update={"config": {"method": "</script><script>alert(1)</script>"}})
+    draw_html(made.model_copy(update={"trials": [sly, *made.trials[1:]]}), tmp_path / "front.html")
+    page = (tmp_path / "front.html").read_text()
+    data = page[page.index("const { pairs, objectives } = ") :]
+    assert [f'"label": "{label}"' in data for label in ("MACs G and WER %", "MACs G and EER %", "WER % and EER %")]
+    assert data.count("</script>") == 1, "its own end"
+    assert "<script src=" not in page
+    assert "@TITLE@" not in data
+    draw_png(made, tmp_path / "front.png")
+    assert struct.unpack(">II", (tmp_path / "front.png").read_bytes()[16:24]) == (1440, 900)
 
 
 def test_ticks_are_round_numbers_in_range():

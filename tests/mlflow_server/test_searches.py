@@ -13,7 +13,7 @@ from raysearch.front.compare import compare_searches
 from raysearch.front.document import SearchDocument
 from raysearch.front.published import PublishedPoint
 from tests.front.damaged import damaged_documents, odd
-from tests.front.made_up_trials import search
+from tests.front.made_up_trials import search, search_of_three
 
 
 def run(**metrics: object) -> dict:
@@ -45,6 +45,22 @@ def test_published_points_stand_beside_the_trials() -> None:
     }
     assert without.pop("published")["points"] == []
     assert with_it == without
+
+
+def test_page_of_three_objectives_has_what_each_pair_of_axes_shows() -> None:
+    made = search_of_three(30)
+    page = json.loads(page_document("r", made))
+    shown_on = [(pair["axes"]["x"], pair["axes"]["y"]) for pair in page["pairs"]]
+    assert shown_on == [("macs", "wer"), ("macs", "eer"), ("wer", "eer")]
+    assert {key: page[key] for key in page["pairs"][0]} == page["pairs"][0]
+    by_number = {trial["number"]: trial["error"] for trial in page["trials"]}
+    errors = [(by_number[n]["wer"]["value"], by_number[n]["eer"]["value"]) for n in page["pairs"][2]["line_through"]]
+    # Along the line of two errors, one falls as the other rises.
+    assert errors == sorted(errors)
+    assert [eer for _, eer in errors] == sorted((eer for _, eer in errors), reverse=True)
+    assert set(page["front"]) > set(page["pairs"][2]["line_through"])
+    assert page["pairs"][2]["teacher"] == {"name": "teacher", "x": 11.2, "y": 12.0}
+    assert [pair["axes"]["x_log"] for pair in page["pairs"]] == [True, True, False]
 
 
 def one_line(err: InputError) -> None:

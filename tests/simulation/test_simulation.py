@@ -9,10 +9,11 @@ from raysearch.errors import InputError
 from raysearch.files.gzipped import write_gzip
 from raysearch.lanes.source import Suggestion
 from raysearch.simulation.made_up import DOCUMENT, SLICED, SyntheticTable, synthetic_table
-from raysearch.simulation.recorded import Point, RecordedTable, Row, read_table, rows_of, write_table
+from raysearch.simulation.recorded import Point, RecordedTable, Row, read_table, read_table_of, rows_of, write_table
 from raysearch.simulation.replay import load_table, replay
 from raysearch.simulation.simulation import history, ln_cost_hypervolume, searcher_on, simulate, time_to
 from raysearch.spec.loading import parse_spec
+from raysearch.storage.folder import Links, SearchFolder
 
 
 class Listed:
@@ -171,3 +172,13 @@ def test_replay_is_the_same_each_time() -> None:
 def test_replay_of_an_unknown_sampler_is_refused() -> None:
     with pytest.raises(InputError, match="--sampler: 'best'; expected one of auto, ehvi"):
         replay(load_table("synthetic:1"), "best", "fifo", workers=2, trials=5, budget_s=None, seeds=1)
+
+
+def test_search_with_three_objectives_makes_no_table(tmp_path: Path) -> None:
+    folder = SearchFolder(tmp_path, "three")
+    folder.create(
+        parse_spec({**DOCUMENT, "objectives": ["macs", "params", "per"]}, where="three.yaml"),
+        Links(study="", tracking=""),
+    )
+    with pytest.raises(InputError, match="three: objectives: macs, params, per; expected a cost and an error"):
+        read_table_of([folder])

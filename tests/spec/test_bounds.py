@@ -98,7 +98,7 @@ def unbounded(schema: Any, where: str = "") -> Iterator[str]:
             f"space.{'x' * 77}...: unknown key; expected a setting of dicehubert",
         ),
         ({"student": {"x" * 300: 1}}, f"student.{'x' * 69}...: unknown key; expected one of front_end, "),
-        ({"objectives": ["macs"] * 1000}, f"objectives: {str(['macs'] * 9)[:65]}...; expected a cost"),
+        ({"objectives": ["macs"] * 1000}, f"objectives: {str(['macs'] * 9)[:65]}...; expected two or three"),
         ({"method": "x" * 300}, f"method: '{'x' * 76}...; expected one of hubert, "),
     ],
 )

@@ -98,7 +98,13 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"student": {"centred": "maybe"}}, "student.centred: 'maybe'; expected true or false"),
         ({"student": {"heigth": 3}}, "student.heigth: unknown key"),
         ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
-        ({"objectives": ["macs", "params"]}, "expected a cost (macs, params, size or latency) and an error"),
+        ({"objectives": ["macs", "params"]}, "['macs', 'params']; expected two or three, each once: one or two costs"),
+        ({"objectives": ["per"]}, "['per']; expected two or three, each once: one or two costs"),
+        ({"objectives": ["macs", "per", "per"]}, "expected two or three, each once: one or two costs"),
+        (
+            {"objectives": ["macs", "params", "per", "eer"], "task": [{"kind": "phonemes"}, {"kind": "speaker"}]},
+            "expected two or three, each once: one or two costs (macs, params, size, latency) and one or two errors",
+        ),
         ({"search": {"rungs": [0.5]}}, "search.rungs: [0.5]; expected rising shares"),
         ({"search": {"rungs": [0, 0.5]}}, "search.rungs: [0.0, 0.5]; expected rising shares from 0 on that end with"),
         (
@@ -319,6 +325,6 @@ def test_paths_among_a_method_s_settings_count_from_where_the_command_runs(
 def test_unknown_key_is_refused_with_every_key_there_is(tmp_path: Path) -> None:
     assert refusal(write(tmp_path, studnt={})) == (
         "studnt: unknown key; expected one of name, corpus, teacher, task, method, space, constraints, objectives, "
-        "search, workers, device, notices, student, targets, prediction, distillation, ctc, pruning, supernet, adapter, "
-        "backend, verification, augmentation, training, deploy (did you mean student?)"
+        "search, workers, device, notices, student, targets, prediction, distillation, ctc, pruning, supernet, "
+        "adapter, backend, verification, augmentation, training, deploy (did you mean student?)"
     )

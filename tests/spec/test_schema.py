@@ -37,6 +37,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"corpus": {"kind": "voxceleb", "train": [{"file": "a"}], "dev": {"file": "b"}, "test": {"file": "c"}}},
     {"corpus": {"kind": "several", "corpora": [{"root": "a"}, {"kind": "labelled", "root": "b"}]}},
     {"task": [{"kind": "phonemes"}, {"kind": "asr"}], "objectives": ["params", "wer"]},
+    {"task": [{"kind": "phonemes"}, {"kind": "speaker"}], "objectives": ["macs", "per", "eer"]},
+    {"objectives": ["macs", "params", "per"]},
     {"method": {"choice": ["dicehubert", "distilhubert"]}, "student": {"depth": 2}, "space": {}},
     {"method": SMOOTHED, "smoothing": {"kind": "x"}, "space": {"smoothing.strength": {"float": [0.1, 0.9]}}},
     {"method": {"choice": ["dicehubert", SMOOTHED]}, "smoothing": {"strength": 0.3}},
@@ -84,6 +86,9 @@ REFUSED: list[dict[str, Any]] = [
     {"workers": {"use_gpu": "maybe"}},
     {"objectives": ["macs", "params"]},
     {"objectives": ["macs"]},
+    {"objectives": ["per"]},
+    {"objectives": ["macs", "per", "per"]},
+    {"objectives": ["macs", "params", "per", "macs"]},
     {"objectives": ["macs", "acc"]},
 ]
 FOR_THE_LOADER_ALONE: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from raysearch.errors import InputError, WorkError, counted
 from raysearch.files.secrets import masked
 from raysearch.front.document import document as build_document
-from raysearch.front.objective import axes, header, value
+from raysearch.front.objective import header, value
 from raysearch.search.repeats import over_seeds
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
@@ -129,8 +129,9 @@ class Reporter:
         """The hypervolume, and the front in words."""
         spec, records = self._spec, over_seeds(self._study.records())
         found = build_document(spec.name, spec.objectives, records, self._study.about["reference_point"])
-        names = axes(spec.objectives)
-        points = [", ".join(f"{header(name)} {value(one, name):.4g}" for name in names) for one in found.members()]
+        points = [
+            ", ".join(f"{header(name)} {value(one, name):.4g}" for name in spec.objectives) for one in found.members()
+        ]
         return found.hypervolume, f"hypervolume {found.hypervolume:.0f}; " + "; ".join(points)
 
 

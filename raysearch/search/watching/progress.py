@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from raysearch.front.document import document as build_document
-from raysearch.front.objective import axes, unit
+from raysearch.front.objective import errors_of, unit
 from raysearch.front.trials import TrialRecord
 from raysearch.search.repeats import over_seeds
 from raysearch.search.study import Study
@@ -50,7 +50,7 @@ class Lines:
         self._clock = clock
         self._began_s = clock()
         self._ended_before = _ended(study.records())
-        _, self._error = axes(spec.objectives)
+        self._errors = errors_of(spec.objectives)
         self._lines = WorkLines(say, clock)
         self._running: set[str] = set()
         self._left: set[int] = set()
@@ -117,8 +117,8 @@ class Lines:
         )
 
     def _measured(self, record: TrialRecord) -> str:
-        measured = record.metrics.get(f"eval/{self._error}")
-        return "" if measured is None else f"{self._error} {measured:5.1f} %"
+        measured = ((name, record.metrics.get(f"eval/{name}")) for name in self._errors)
+        return "  ".join(f"{name} {error:5.1f} %" for name, error in measured if error is not None)
 
     def _summary(self) -> str:
         records = over_seeds(self._study.records())
@@ -171,18 +171,18 @@ class LiveTable(Lines):
 
     def _table(self) -> Table:
         table = Table(caption=self._summary(), caption_justify="left")
-        for column in ("trial", "state", "rung", f"{self._error} %", "MACs G", "settings"):
+        for column in ("trial", "state", "rung", *(f"{name} %" for name in self._errors), "MACs G", "settings"):
             table.add_column(column, justify="left" if column in ("state", "settings") else "right")
         # Refused suggestions cost nothing, and hundreds of them would push the trials off the table.
         records = [record for record in self._study.records() if record.state != "infeasible"]
         latest = sorted(records, key=lambda record: (record.state == "running", record.number))[-SHOWN_TRIALS:]
         for record in latest:
-            measured = record.metrics.get(f"eval/{self._error}")
+            measured = [record.metrics.get(f"eval/{name}") for name in self._errors]
             table.add_row(
                 str(record.number),
                 record.state,
                 "" if record.rung is None else str(record.rung),
-                "" if measured is None else f"{measured:.1f}",
+                *("" if error is None else f"{error:.1f}" for error in measured),
                 f"{record.cost.macs_g:.1f}",
                 _settings(record),
             )

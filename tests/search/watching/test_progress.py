@@ -36,3 +36,21 @@ def test_enough_cuts_a_cluster_then_nothing_is_said():
 def test_fewer_trials_asked_for_than_there_are_then_all_are_counted():
     (line,) = closing_lines(39.0, 60.0, 80.0, asked=1)
     assert line.endswith("3/3 trials")
+
+
+def test_both_errors_are_told_at_a_rung():
+    record = TrialRecord(
+        number=3,
+        state="complete",
+        config={"method": "unfused"},
+        metrics={"eval/per": 30.0, "eval/eer": 12.0},
+        cost=Cost(macs_g=1.5, params_m=1.0),
+        rung=100,
+    )
+    about = {"reference_point": [100.0, 100.0, 100.0]}
+    study = SimpleNamespace(records=lambda: [record], record=lambda _: record, about=about)
+    tasks = [{"kind": "phonemes"}, {"kind": "speaker"}]
+    said: list[str] = []
+    lines = Lines(spec_with(task=tasks, objectives=["macs", "per", "eer"]), study, 4, said.append, clock=lambda: 0.0)
+    lines.heard("end", 3)
+    assert said[0].startswith("trial   3  rung 100  complete  per  30.0 %  eer  12.0 %      1.5 GMAC  front 1")

@@ -1,0 +1,1 @@
+"""Pages that need more than plotly's own controls."""
