@@ -175,7 +175,7 @@ class Search:
         knee: bool = False,
         cheapest: bool = False,
         trial: int | None = None,
-        precision: str | Sequence[str] = "fp32",
+        precision: str | Sequence[str] = (),
         threads: int = 1,
         batch: int = 1,
         seconds: float = 10.0,
@@ -191,7 +191,8 @@ class Search:
         chosen has the least `objective`, by default the search's error, and its notes name the cheaper trials that
         cannot be told from it; `cheapest` takes the cheapest of these in its place. With `knee` it lies where more
         MACs begin to buy less; `trial` names the member itself. The latency is that of `batch` recordings of so many
-        `seconds` on so many `threads`. Of several precisions (`fp32`, `fp16`, `int8`) the first one is shipped.
+        `seconds` on so many `threads`. Of several precisions the first one is shipped; by
+        default it is the one in which the trial was judged.
         `register` names a model in MLflow.
         Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
         """
@@ -223,15 +224,16 @@ class Search:
         out: str | Path,
         *,
         formats: str | Sequence[str] = "onnx",
-        precision: str | Sequence[str] = "fp32",
+        precision: str | Sequence[str] = (),
         task: str | None = None,
         layout: str = "raysearch",
         say: Say = say,
     ) -> Manifest:
         """Writes a trial to a new folder as a whole model: waveform in, log-probabilities or an embedding out.
 
-        `formats` are `onnx`, `pt2` and `safetensors`, `precision` those of ONNX (`fp32`, `fp16`, `int8`); `task` says
-        whose head, by default that of the task searched for. `layout` says whose runtime loads the files: ours, or
+        `formats` are `onnx`, `pt2` and `safetensors`, `precision` those of ONNX (`fp32`, `fp16`, `int8`,
+        `int8-static`), by default the one in which the trial was judged; `task` says whose head, by default that of the
+        task searched for. `layout` says whose runtime loads the files: ours, or
         `sherpa` or `onnx-asr`.
         Raises: InputError if there is no such trial, it has no checkpoint, the layout cannot express it, or the folder
         is in use.

@@ -12,6 +12,7 @@ from raysearch.cli.options import Json, Storage
 from raysearch.cli.output import print_json, quiet_mlflow, say
 from raysearch.errors import InputError
 
+PRECISIONS = "fp32, fp16, int8, int8-static"
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An exported ONNX file, or the folder of the export.")]
 
 
@@ -28,7 +29,10 @@ def pick(
         bool, typer.Option("--cheapest", help="The cheapest that cannot be told from the best within the limits.")
     ] = False,
     trial: Annotated[int | None, typer.Option(metavar="N", help="This member of the front, and no other.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="fp32, fp16, int8, int8-static; the first is shipped; by default the trial's own."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads, for the latency.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of each, for the latency.")] = 10.0,
@@ -51,7 +55,7 @@ def pick(
         knee=knee,
         cheapest=cheapest,
         trial=trial,
-        precision=precision or "fp32",
+        precision=precision or (),
         threads=threads,
         batch=batch,
         seconds=seconds,
@@ -73,7 +77,10 @@ def export(
     trial: int,
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="onnx, pt2 or safetensors; repeatable.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="Of ONNX: fp32, fp16, int8; repeatable.")] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="Of ONNX: fp32, fp16, int8, int8-static; repeatable; by default the trial's own."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Whose head; by default the one searched for.")] = None,
     layout: Annotated[
         str, typer.Option(help="Whose runtime loads it: raysearch, sherpa (sherpa-onnx) or onnx-asr.")
@@ -84,7 +91,7 @@ def export(
     """Write a trial as a whole model, waveform in, log-probabilities out. Not for streaming."""
     found = raysearch.open_search(name, storage=storage)
     manifest = found.export(
-        trial, out, formats=formats or "onnx", precision=precision or "fp32", task=task, layout=layout, say=say
+        trial, out, formats=formats or "onnx", precision=precision or (), task=task, layout=layout, say=say
     )
     if as_json:
         print_json(manifest.model_dump(mode="json"))

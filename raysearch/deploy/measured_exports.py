@@ -35,7 +35,9 @@ class MeasuredExports:
     def __init__(
         self, folder: SearchFolder, precisions: Sequence[Precision], load: Load, say: Callable[[str], None]
     ) -> None:
-        """`load` is what latencies are measured under; `say` is told what is being done."""
+        """Without `precisions` each trial has the one that it was judged in. `load` is what latencies are measured
+        under; `say` is told what is being done.
+        """
         self.folder = folder
         self._precisions = list(dict.fromkeys(precisions))  # a precision that is named twice is made once
         self._load = load
@@ -69,7 +71,8 @@ class MeasuredExports:
 
     def _made(self, number: int) -> Path:
         out = self.folder.path / "exports" / f"{number:04d}-{self._task}"
-        wanted = [onnx_name(precision) for precision in self._precisions]
+        precisions = self._precisions_of(number)
+        wanted = [onnx_name(precision) for precision in precisions]
         if (out / MANIFEST_NAME).exists():
             manifest = load_manifest(out)
             fresh = manifest.source == source_digests(self.folder.trial(number), self._task)
@@ -78,12 +81,15 @@ class MeasuredExports:
                 return out
             raise InputError(f"{out}: an export of other formats or weights; expected none: remove it and pick again")
         out.parent.mkdir(exist_ok=True)
-        export_trial(self.folder, number, out, task=self._task, precisions=self._precisions, say=self._say)
+        export_trial(self.folder, number, out, task=self._task, precisions=precisions, say=self._say)
         return out
 
+    def _precisions_of(self, number: int) -> list[Precision]:
+        return self._precisions or [self.folder.spec().deploy_of(find_trial(self.folder, number).config).precision]
+
     def cost(self, number: int) -> ExportCost:
-        """Size and latency of the trial's exported file, in the first precision that was asked for."""
-        file = self.export(number) / onnx_name(self._precisions[0])
+        """Size and latency of the trial's exported file, in the first of its precisions."""
+        file = self.export(number) / onnx_name(self._precisions_of(number)[0])
         latency = measure_latency(run_file(file, self._load.threads), self._load)
         return ExportCost(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
 
@@ -91,7 +97,8 @@ class MeasuredExports:
         """Measures the trial's exported files on the test split and on this machine. The manifest keeps the figures."""
         out = self.export(number)
         manifest = load_manifest(out)
-        rows = [self._row(out / onnx_name(precision), manifest.metric) for precision in self._precisions]
+        files = [out / onnx_name(precision) for precision in self._precisions_of(number)]
+        rows = [self._row(file, manifest.metric) for file in files]
         manifest = manifest.model_copy(update={"measured": rows})
         manifest.save(out)
         recogniser = Recogniser.load(out / CHECKPOINT_NAME)

@@ -123,7 +123,7 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ),
         ({"student": {"width": "384.0", "heads": "5"}}, "student.width: 384; expected a multiple of student.heads = 5"),
         ({"deploy": {"precision": "int4"}}, "deploy.precision: 'int4'; expected 'fp32', 'fp16'"),
-        ({"deploy": {"precison": "int8"}}, "deploy.precison: unknown key; expected one of precision"),
+        ({"deploy": {"precison": "int8"}}, "deploy.precison: unknown key; expected one of precision, convolutions"),
         (
             {"space": {"deploy.precision": {"choice": ["fp32", "int4"]}}},
             "space.deploy.precision.choice[1]: 'int4'; expected 'fp32', 'fp16'",
@@ -132,6 +132,15 @@ def test_good_document_loads(tmp_path: Path) -> None:
             {"deploy": {"precision": "int8"}, "space": {"deploy.precision": {"choice": ["fp32"]}}},
             "deploy.precision: fixed here and searched under space; expected one of the two",
         ),
+        (
+            {"task": {"kind": "speaker", "as_norm": 5}, "deploy": {"precision": "int8"}},
+            "task.as_norm: 5; expected 0 with deploy.precision = int8: a file is judged by plain cosines",
+        ),
+        (
+            {"task": {"kind": "speaker", "segments": 2}, "space": {"deploy.precision": {"choice": ["fp32", "fp16"]}}},
+            "task.segments: 2; expected 0 with deploy.precision = fp16",
+        ),
+        ({"deploy": {"convolutions": "some"}}, "deploy.convolutions: 'some'; expected"),
         ({"name": "../up"}, "name: '../up'; expected text of the pattern ^[A-Za"),
     ],
 )
