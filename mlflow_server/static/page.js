@@ -16,7 +16,7 @@ import { openOnRuns } from "./workflow.js";
 
 const at = (id) => document.getElementById(id);
 const state = { listed: [], look: null, chosen: [], loaded: new Map(), limits: {}, sliders: "", picked: [], bars: null };
-const COSTS = [["macs", "MACs", "GMAC"], ["params", "Parameters", "M"], ["latency", "Latency", "ms"]];
+const COSTS = [["macs", "MACs", "GMAC"], ["params", "Parameters", "M"], ["size", "File", "MB"], ["latency", "Latency", "ms"]];
 const STEPS = 200;
 const MOST_PICKED = 8;
 const MOST_ROWS = 30; // Members of a front that its table shows unasked.

@@ -13,19 +13,21 @@ from raysearch.front.trials import TrialRecord
 SECONDS = "cost/seconds"
 BEFORE = ("number", "state", "method")
 COST = ("macs_g", "params_m")
+CHARGED = ("size_mb", "latency_ms", "latency_low_ms", "latency_high_ms")
 AFTER = ("mark", "rung", SECONDS, "checkpoint", "cause", "error")
 
 
 def trials_frame(document: SearchDocument) -> pd.DataFrame:
     """All trials, by number.
 
-    Columns: `number`, `state`, `method`; each setting by its dotted key; `macs_g` in GMAC and `params_m` in millions;
+    Columns: `number`, `state`, `method`; each setting by its dotted key; `macs_g` in GMAC and `params_m` in millions,
+    and where the search asked for them `size_mb` and `latency_ms` with its 5th and 95th percentile;
     each error in percent with the ends of its 95 % interval, on dev (`eval/per`, `eval/per_low`, `eval/per_high`) and
     on test (`test/per`, ...); `mark`, which says how a complete trial stands to the front; `rung` in updates,
     `cost/seconds` of its workers, `checkpoint`; and `cause` and `error` of one that went wrong.
     What a trial does not have is missing from its row.
     """
-    columns = [*BEFORE, *_settings(document), *COST, *_errors(document), *AFTER]
+    columns = [*BEFORE, *_settings(document), *COST, *_charged(document), *_errors(document), *AFTER]
     marks = document.marked()
     return pd.DataFrame([_row(trial, marks.get(trial.number)) for trial in document.trials], columns=columns)
 
@@ -46,12 +48,17 @@ def _row(trial: TrialRecord, mark: Marked | None) -> dict[str, Any]:
         "method": trial.method,
         "macs_g": trial.cost.macs_g,
         "params_m": trial.cost.params_m,
+        **{key: getattr(trial.cost, key) for key in CHARGED},
         "mark": mark.mark.value if mark else None,
         "rung": trial.rung,
         "checkpoint": trial.checkpoint,
         "cause": trial.cause,
         "error": trial.error,
     }
+
+
+def _charged(document: SearchDocument) -> list[str]:
+    return [key for key in CHARGED if any(getattr(trial.cost, key) is not None for trial in document.trials)]
 
 
 def _settings(document: SearchDocument) -> list[str]:

@@ -176,9 +176,9 @@ class Search:
         cheapest: bool = False,
         trial: int | None = None,
         precision: str | Sequence[str] = (),
-        threads: int = 1,
-        batch: int = 1,
-        seconds: float = 10.0,
+        threads: int | None = None,
+        batch: int | None = None,
+        seconds: float | None = None,
         register: str | None = None,
         alias: str = "candidate",
         tracking: str | None = None,
@@ -187,19 +187,23 @@ class Search:
         """Chooses from the front within limits, exports, measures what is shipped, and where asked registers it.
 
         Limits are `max_macs` in GMAC (several give several picks), `max_params` in millions, `max_size` of the export
-        in MB, `max_latency` in ms on this machine, and `max_error` in percent on dev, such as `{"per": 20}`. What is
+        in MB, `max_latency` in ms, and `max_error` in percent on dev, such as `{"per": 20}`. What is
         chosen has the least `objective`, by default the search's error, and its notes name the cheaper trials that
         cannot be told from it; `cheapest` takes the cheapest of these in its place. With `knee` it lies where more
-        MACs begin to buy less; `trial` names the member itself. The latency is that of `batch` recordings of so many
-        `seconds` on so many `threads`. Of several precisions the first one is shipped; by
-        default it is the one in which the trial was judged.
-        `register` names a model in MLflow.
+        MACs begin to buy less; `trial` names the member itself. Latency is that of `batch` recordings of so
+        many `seconds` on so many `threads`. By default these are those of the search's `device`, whose latencies are
+        known and are not measured again; for a search without one they are 1, 10 and 1, measured on this machine. Of
+        several precisions the first one is shipped; by default it is the one in which the trial was judged. `register`
+        names a model in MLflow.
         Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
         """
         from raysearch.deploy.pick import PickRequest, pick_candidates
         from raysearch.exported.latency import Load
         from raysearch.exported.settings import Precision
 
+        device = self.folder.spec().measured_on
+        asked = {"threads": threads, "batch": batch, "seconds": seconds}
+        load = {key: value for key, value in asked.items() if value is not None}
         request = PickRequest(
             budgets=list(max_macs) if isinstance(max_macs, Sequence) else [max_macs],
             params_m=max_params,
@@ -211,7 +215,7 @@ class Search:
             cheapest=cheapest,
             trial=trial,
             precisions=choices("--precision", precision, get_args(Precision)),
-            load=Load(threads=threads, batch=batch, seconds=seconds),
+            load=(device.load if device else Load()).model_copy(update=load),
             model=register,
             alias=alias,
             tracking=tracking,
@@ -231,10 +235,9 @@ class Search:
     ) -> Manifest:
         """Writes a trial to a new folder as a whole model: waveform in, log-probabilities or an embedding out.
 
-        `formats` are `onnx`, `pt2` and `safetensors`, `precision` those of ONNX (`fp32`, `fp16`, `int8`,
-        `int8-static`), by default the one in which the trial was judged; `task` says whose head, by default that of the
-        task searched for. `layout` says whose runtime loads the files: ours, or
-        `sherpa` or `onnx-asr`.
+        `formats` are `onnx`, `pt2` and `safetensors`, `precision` those of ONNX, as `deploy.precision` has them, by
+        default the one in which the trial was judged; `task` says whose head, by default that of the task searched for.
+        `layout` says whose runtime loads the files: ours, or `sherpa` or `onnx-asr`.
         Raises: InputError if there is no such trial, it has no checkpoint, the layout cannot express it, or the folder
         is in use.
         """

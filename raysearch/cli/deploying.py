@@ -12,7 +12,6 @@ from raysearch.cli.options import Json, Storage
 from raysearch.cli.output import print_json, quiet_mlflow, say
 from raysearch.errors import InputError
 
-PRECISIONS = "fp32, fp16, int8, int8-static"
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An exported ONNX file, or the folder of the export.")]
 
 
@@ -21,7 +20,7 @@ def pick(
     max_macs: Annotated[list[float] | None, typer.Option(help="GMAC; several budgets give several picks.")] = None,
     max_params: Annotated[float | None, typer.Option(help="Millions of parameters.")] = None,
     max_size: Annotated[float | None, typer.Option(help="MB of the exported file.")] = None,
-    max_latency: Annotated[float | None, typer.Option(help="Median ms on this machine.")] = None,
+    max_latency: Annotated[float | None, typer.Option(help="Median ms on the search's device, else here.")] = None,
     max_error: Annotated[list[str] | None, typer.Option("--max", metavar="METRIC=PERCENT", help="On dev.")] = None,
     objective: Annotated[str | None, typer.Option(help="What is least; by default the search's error.")] = None,
     knee: Annotated[bool, typer.Option("--knee", help="Where more MACs begin to buy less.")] = False,
@@ -31,11 +30,13 @@ def pick(
     trial: Annotated[int | None, typer.Option(metavar="N", help="This member of the front, and no other.")] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="fp32, fp16, int8, int8-static; the first is shipped; by default the trial's own."),
+        typer.Option(help="See deploy.precision; the first one is shipped. By default the trial's own."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads, for the latency.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, help="Recordings at once, for the latency.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of each, for the latency.")] = 10.0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads, for the latency; else the device's, or 1.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Recordings at once; else the device's, or 1.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Length of each; else the device's, or 10.")] = None,
     register: Annotated[str | None, typer.Option(metavar="MODEL", help="Register with MLflow under this name.")] = None,
     alias: Annotated[str, typer.Option(help="Several budgets add theirs: candidate-160g.")] = "candidate",
     storage: Storage = None,
@@ -79,7 +80,7 @@ def export(
     formats: Annotated[list[str] | None, typer.Option("--format", help="onnx, pt2 or safetensors; repeatable.")] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="Of ONNX: fp32, fp16, int8, int8-static; repeatable; by default the trial's own."),
+        typer.Option(help="Of ONNX, as deploy.precision has them; repeatable. By default the trial's own."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Whose head; by default the one searched for.")] = None,
     layout: Annotated[

@@ -27,3 +27,14 @@ def largest_node(use_gpu: bool) -> int:
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return int(max((node.get("CPU", 0) for node in nodes if node.get("GPU", 0) or not use_gpu), default=0))
+
+
+def has(resource: str) -> bool:
+    """Whether a node that is alive now was started with this resource."""
+    return ray.cluster_resources().get(resource, 0) > 0
+
+
+def head_cpus() -> float:
+    """Number of CPUs of the node on which the driver runs."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return max((node.get("CPU", 0.0) for node in nodes if "node:__internal_head__" in node), default=0.0)

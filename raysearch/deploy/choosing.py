@@ -27,7 +27,7 @@ class Limits(Outcome):
     size_mb: float | None = None
     """Largest exported file, in MB of a million bytes."""
     latency_ms: float | None = None
-    """Longest median latency of the exported file on this machine, in milliseconds."""
+    """Longest median latency of the exported file, on the search's device or else on this machine, in milliseconds."""
     errors: Mapping[str, float] = {}
     """Largest error on dev by task metric, in percent."""
 

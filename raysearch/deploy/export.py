@@ -1,8 +1,8 @@
 """Exports a trial: writes its student and head as files that can be shipped, in the formats that were asked for.
 
-An export holds `checkpoint/` (safetensors and JSON), `export.json`, `README.md`, and of `model.onnx` (fp32),
-`model.fp16.onnx`, `model.int8.onnx`, `model.int8-static.onnx` and `model.pt2` those that were asked for. None of them
-can stream: each needs the whole recording. Another layout has the files that its runtime loads.
+An export holds `checkpoint/` (safetensors and JSON), `export.json`, `README.md`, and of `model.onnx` (fp32), the ONNX
+files of other precisions, such as `model.int8.onnx`, and `model.pt2` those that were asked for. None of them can
+stream: each needs the whole recording. Another layout has the files that its runtime loads.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from raysearch.deploy.layouts.layout import Format, Order
 from raysearch.deploy.layouts.readme import README_NAME, readme
 from raysearch.deploy.layouts.table import LAYOUTS, OWN
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
-from raysearch.deploy.runtime.transcribe import sha256
+from raysearch.deploy.runtime.transcribe import Audio, sha256
 from raysearch.encoder import cost
 from raysearch.errors import InputError
-from raysearch.exported.quantised import Calibration
+from raysearch.exported.onnx_file import layout as onnx_layout
+from raysearch.exported.quantised import calibration_speech
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.files.whole import whole_folder
@@ -64,12 +65,13 @@ def export_trial(
     config = recogniser.encoder.config
     if "pt2" in formats and recogniser.recurrent:
         raise InputError("--format: pt2; expected onnx or safetensors, as torch alone cannot load a recurrent head")
+
+    def calibration() -> list[Audio]:
+        return calibration_speech(read_corpus(spec.corpus, folder.store.corpora), onnx_layout(recogniser))
+
     # The folder gets its name when all of it is written, so that a killed export is not taken for a whole one.
     with whole_folder(out) as part:
         recogniser.save(part / CHECKPOINT_NAME)
-        calibration = Calibration.on(
-            lambda: read_corpus(spec.corpus, folder.store.corpora), deploy.convolutions, recogniser.min_samples
-        )
         LAYOUTS[layout].write(Order(recogniser, part, formats, precisions, say, calibration))
         files = sorted(path for path in part.rglob("*") if path.is_file())
         manifest = Manifest(

@@ -26,6 +26,7 @@ from raysearch.exported.onnx_file import layout, onnx_name
 from raysearch.exported.runners import run_file
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
+from raysearch.front.trials import TrialRecord
 from raysearch.storage.folder import SearchFolder
 
 
@@ -42,7 +43,7 @@ class MeasuredExports:
         self._precisions = list(dict.fromkeys(precisions))  # a precision that is named twice is made once
         self._load = load
         self._say = say
-        spec = folder.spec()
+        spec = self._spec = folder.spec()
         self._seed = spec.search.seed
         self._task = next(task.kind for task in spec.tasks if task.metric in spec.objectives)
         self._corpus: Corpus | None = None
@@ -85,13 +86,29 @@ class MeasuredExports:
         return out
 
     def _precisions_of(self, number: int) -> list[Precision]:
-        return self._precisions or [self.folder.spec().deploy_of(find_trial(self.folder, number).config).precision]
+        return self._precisions or [self._spec.deploy_of(find_trial(self.folder, number).config).precision]
 
-    def cost(self, number: int) -> ExportCost:
-        """Size and latency of the trial's exported file, in the first of its precisions."""
-        file = self.export(number) / onnx_name(self._precisions_of(number)[0])
+    def cost(self, member: TrialRecord) -> ExportCost:
+        """Size and latency of the trial's exported file, in the first of its precisions.
+
+        They are those that the search has measured on its device, where it measured the same. Else the trial is
+        exported, and measured here.
+        """
+        if (known := self._known(member)) is not None:
+            return known
+        file = self.export(member.number) / onnx_name(self._precisions_of(member.number)[0])
         latency = measure_latency(run_file(file, self._load.threads), self._load)
         return ExportCost(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
+
+    def _known(self, member: TrialRecord) -> ExportCost | None:
+        device, cost = self._spec.measured_on, member.cost
+        # A pruned student is not quite the shape whose file was measured before its trial.
+        if device is None or device.load != self._load or "cost/macs_g" in member.metrics:
+            return None
+        precision = self._spec.deploy_of(member.config).precision
+        if precision != (self._precisions or [precision])[0] or cost.latency_ms is None:
+            return None
+        return ExportCost(size_mb=cost.of("size"), latency_ms=cost.of("latency"))
 
     def measure(self, number: int) -> Manifest:
         """Measures the trial's exported files on the test split and on this machine. The manifest keeps the figures."""

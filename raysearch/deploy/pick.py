@@ -117,7 +117,7 @@ def _choose(exports: MeasuredExports, limits: Limits, request: PickRequest) -> C
     document = read_document(exports.folder)
     members = members_within(document, limits)
     if limits.need_export:
-        members = exports_within(members, limits, {member.number: exports.cost(member.number) for member in members})
+        members = exports_within(members, limits, {member.number: exports.cost(member) for member in members})
     return choose_candidate(
         document,
         members,

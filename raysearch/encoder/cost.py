@@ -106,8 +106,12 @@ def parts(config: EncoderConfig, samples: int | Sequence[int], sizes: Sizes | No
 
 def params(config: AnyConfig) -> int:
     """Number of parameters of the encoder, without the task's head."""
-    found = _conv_param_parts(config) if isinstance(config, ConvConfig) else param_parts(config)
-    return sum(found.values())
+    return sum(all_param_parts(config).values())
+
+
+def all_param_parts(config: AnyConfig) -> dict[str, int]:
+    """Number of parameters of each part of any encoder."""
+    return _conv_param_parts(config) if isinstance(config, ConvConfig) else param_parts(config)
 
 
 def check_size(config: AnyConfig) -> None:

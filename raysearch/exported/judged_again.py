@@ -44,7 +44,7 @@ def judge_again(
     evidence, texts = own_errors(read_evidence(trained / FILE)), own_errors(read_texts(trained / TEXTS))
     for task in tasks if deploy.precision != "fp32" else ():
         recogniser = Recogniser.of_trial(folder, task.name)
-        scores = file_scores(recogniser, deploy, corpus, list(SPLITS), seed, threads)
+        scores = file_scores(recogniser, deploy.precision, corpus, list(SPLITS), seed, threads)
         for split, score in scores.items():
             name = f"{SPLITS[split]}/{task.metric}"
             of_file, of_student = score.metrics(name), score.metrics(name, UNSHIPPED)

@@ -113,8 +113,8 @@ def write_graph(
     """Writes the model in a precision, with this metadata. Input and output stay float32.
 
     `fp16` halves weights and most arithmetic, but not the mel filterbank's. `int8` quantises the weights of the linear
-    layers and, at run time, what enters them; `int8-static` does so by ranges that it finds with `calibration`, which
-    it alone needs. Recurrent layers stay in fp32.
+    layers and, at run time, what enters them; `int8-static` does so by ranges that it finds with `calibration`, and
+    `int8-static-conv` those of convolutions too. Recurrent layers stay in fp32.
     """
     # A copy, since one traced model is written in several precisions.
     converted = onnx.ModelProto()
@@ -131,9 +131,9 @@ def _converted(model: onnx.ModelProto, precision: Precision, calibration: Calibr
             return _half(model)
         case "int8":
             return dynamic(model)
-        case "int8-static":
+        case "int8-static" | "int8-static-conv":
             assert calibration is not None
-            return static(model, calibration)
+            return static(model, calibration, ["MatMul", "Conv"] if precision == "int8-static-conv" else ["MatMul"])
 
 
 def _half(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,6 +1,7 @@
 """Writes models with weights of 8 bits: `int8`, whose linear layers find their scales as they run, and `int8-static`.
 
-The scales of `int8-static` come from training speech, and each column of a weight has its own.
+The scales of the latter come from training speech, and each column of a weight has its own. `int8-static-conv` has such
+scales in convolutions too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 
 from raysearch.corpora.corpus import Corpus
-from raysearch.deploy.runtime.transcribe import Audio
+from raysearch.deploy.runtime.transcribe import Audio, Layout
 from raysearch.exported.onnx_cost import UNCOUNTED, in_module
 
 CALIBRATION_CUTS = 48
@@ -27,28 +27,17 @@ LONGEST_SAMPLES = 10 * 16_000
 """Samples of a cut that are heard at most: a range needs no more."""
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What `int8-static` is written with."""
-
-    recordings: Callable[[], Sequence[Audio]]
-    """Function that gives the speech whose ranges are taken."""
-    convolutions: bool = False
-    """Whether convolutions are quantised too."""
-
-    @classmethod
-    def on(cls, corpus: Callable[[], Corpus], convolutions: bool, min_samples: int) -> Calibration:
-        """On training cuts of a corpus, which is read when it is needed."""
-        return cls(lambda: calibration_speech(corpus(), min_samples), convolutions)
+Calibration = Callable[[], Sequence[Audio]]
+"""Function that gives the speech whose ranges are taken."""
 
 
-def calibration_speech(corpus: Corpus, min_samples: int) -> list[Audio]:
-    """Some of the training cuts, the same whenever it is asked for."""
+def calibration_speech(corpus: Corpus, layout: Layout) -> list[Audio]:
+    """Some of the training cuts, the same whenever it is asked for, and none too short for the model."""
     cuts = list(corpus.splits["train"])
     # Every n-th cut rather than the first ones, so that many speakers are heard.
     chosen = cuts[:: -(-len(cuts) // CALIBRATION_CUTS)]
     heard = [corpus.audio.audio(cut)[:LONGEST_SAMPLES] for cut in chosen]
-    return [np.resize(audio_S, max(len(audio_S), min_samples)) for audio_S in heard]
+    return [np.resize(audio_S, max(len(audio_S), layout.min_samples)) for audio_S in heard]
 
 
 def dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -66,24 +55,23 @@ def dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(target)
 
 
-def static(model: onnx.ModelProto, calibration: Calibration) -> onnx.ModelProto:
-    """The model in `int8-static`. Its inputs must be waveforms and their samples."""
+def static(model: onnx.ModelProto, calibration: Calibration, kinds: Sequence[str]) -> onnx.ModelProto:
+    """The model with static scales in operations of these kinds. Its inputs must be waveforms and their samples."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    kinds = ["MatMul", "Conv"] if calibration.convolutions else ["MatMul"]
     with _files(model) as (source, target):
         quantize_static(
             source,
             target,
-            _Reader([one.name for one in model.graph.input], calibration.recordings()),
+            _Reader([one.name for one in model.graph.input], calibration()),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=kinds,
+            op_types_to_quantize=list(kinds),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_exact(model),
             # Products of two states, as in attention, are of numbers whose ranges no weight bounds.
-            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": kinds},
+            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": list(kinds)},
         )
         return onnx.load(target)
 

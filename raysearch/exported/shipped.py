@@ -11,9 +11,9 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.encoder import Encoder
 from raysearch.exported.measure import hearing, measure_score
 from raysearch.exported.onnx_file import graph_of, layout, onnx_name, write_onnx
-from raysearch.exported.quantised import Calibration
+from raysearch.exported.quantised import calibration_speech
 from raysearch.exported.runners import run_file
-from raysearch.exported.settings import DeploySettings
+from raysearch.exported.settings import DeploySettings, Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.head import head_folder, load_head
 from raysearch.tasks.score import Score
@@ -34,19 +34,18 @@ def shipped_by(deploy: DeploySettings, trial: Path, corpus: Corpus, seed: int, t
     def judge(task: Task, encoder: Encoder, found: Evaluated) -> dict[str, Score]:
         recogniser = Recogniser.joined(encoder, load_head(head_folder(trial, task.name)), trial)
         splits = ["dev", "test"] if found.test is not None else ["dev"]
-        return file_scores(recogniser, deploy, corpus, splits, seed, threads)
+        return file_scores(recogniser, deploy.precision, corpus, splits, seed, threads)
 
     return shipped
 
 
 def file_scores(
-    recogniser: Recogniser, deploy: DeploySettings, corpus: Corpus, splits: Sequence[str], seed: int, threads: int
+    recogniser: Recogniser, precision: Precision, corpus: Corpus, splits: Sequence[str], seed: int, threads: int
 ) -> dict[str, Score]:
     """The errors of the recogniser's file on some splits of the corpus."""
     meaning = layout(recogniser)
-    calibration = Calibration.on(lambda: corpus, deploy.convolutions, recogniser.min_samples)
     with TemporaryDirectory() as folder:
-        file = Path(folder, onnx_name(deploy.precision))
-        write_onnx(graph_of(recogniser), meaning, deploy.precision, file, calibration)
+        file = Path(folder, onnx_name(precision))
+        write_onnx(graph_of(recogniser), meaning, precision, file, lambda: calibration_speech(corpus, meaning))
         hear = hearing(run_file(file, threads), meaning)
         return {split: measure_score(hear, meaning, corpus, split, seed) for split in splits}

@@ -149,7 +149,8 @@ def axis_label(objective: str) -> str:
     return {
         "macs": "MACs of the student on SUPERB's 32 utterances, GMAC",
         "params": "parameters of the student, millions",
-        "latency": "latency of the student, ms",
+        "size": "size of the student's file, MB",
+        "latency": "latency of the student on the device, ms",
     }.get(objective, f"{header(objective)} on dev, with 95 % intervals")
 
 
@@ -158,7 +159,7 @@ def _point(trial: TrialRecord, cost: str, error: str, marked: Marked, settings: 
     x, y = value(trial, cost), value(trial, error)
     details = [
         f"trial {trial.number}, {trial.method}: {marked.text}",
-        f"{trial.cost.macs_g:.4g} GMAC, {trial.cost.params_m:.3g} M parameters",
+        trial.cost.text,
         f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
         *(f"{key} {setting_text(trial.config[key])}" for key in settings if key in trial.config),
     ]
@@ -173,7 +174,7 @@ def _teacher(document: SearchDocument, cost: str, error: str) -> Point | None:
     low, high = interval(teacher, error)
     details = (
         teacher.name,
-        f"{teacher.cost.macs_g:.4g} GMAC, {teacher.cost.params_m:.3g} M parameters",
+        teacher.cost.text,
         f"{header(error)} {y:.2f} ({low:.2f} - {high:.2f})",
     )
     return Point(teacher.name, "teacher", x, y, low, high, None, details)

@@ -9,24 +9,20 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from raysearch.front.trials import TeacherPoint, TrialRecord
 
-Objective = Literal["macs", "params", "latency", "wer", "per", "eer", "error"]
+Objective = Literal["macs", "params", "size", "latency", "wer", "per", "eer", "error"]
 
-COSTS = ("macs", "params", "latency")
+COSTS = ("macs", "params", "size", "latency")
 """Objectives that are known exactly, or nearly so. The others are measured on a sample of cuts, with an interval."""
-HEADERS = {"macs": "MACs G", "params": "params M", "latency": "latency ms"}
-UNITS = {"macs": "GMAC", "params": "M params", "latency": "ms"}
+HEADERS = {"macs": "MACs G", "params": "params M", "size": "size MB", "latency": "latency ms"}
+UNITS = {"macs": "GMAC", "params": "M params", "size": "MB", "latency": "ms"}
 
 
 def value(point: TrialRecord | TeacherPoint, objective: str, split: str = "eval") -> float:
     """Value of an objective, in the unit that `unit` names. NaN where it was not measured.
 
-    `split` is `eval` for dev or `test`; costs other than latency are the same on both.
+    `split` is `eval` for dev or `test`; costs are the same on both.
     """
-    if objective == "macs":
-        return point.cost.macs_g
-    if objective == "params":
-        return point.cost.params_m
-    return point.metrics.get(f"{split}/latency_ms" if objective == "latency" else f"{split}/{objective}", nan)
+    return point.cost.of(objective) if objective in COSTS else point.metrics.get(f"{split}/{objective}", nan)
 
 
 def interval(point: TrialRecord | TeacherPoint, objective: str) -> tuple[float, float]:

@@ -117,9 +117,25 @@ def _columns(document: SearchDocument, trials: Sequence[TrialRecord]) -> list[Co
         number_column("MACs G", [trial.cost.macs_g for trial in trials], digits=2, width=7),
         number_column("params M", [trial.cost.params_m for trial in trials], digits=2, spare=params_spare),
     ]
+    columns += _charged(trials)
     for objective in document.objectives:
-        if objective not in ("macs", "params"):
+        if objective not in COSTS:
             columns += _measured(objective, trials)
+    return columns
+
+
+def _charged(trials: Sequence[TrialRecord]) -> list[Column]:
+    """What a device charges, as far as the search asked for it."""
+    columns = []
+    if any(isfinite(trial.cost.of("size")) for trial in trials):
+        columns.append(number_column(header("size"), [trial.cost.of("size") for trial in trials], digits=3))
+    latencies = [trial.cost.of("latency") for trial in trials]
+    if any(map(isfinite, latencies)):
+        places = decimals(latencies, digits=3)
+        spreads = [trial.cost.spread for trial in trials]
+        shown = [f"{low:.{places}f} - {high:.{places}f}" if isfinite(low) else "-" for low, high in spreads]
+        columns.append(number_column(header("latency"), latencies, digits=3))
+        columns.append(Column("5 - 95 %", shown, spare=1))
     return columns
 
 
@@ -196,8 +212,6 @@ def _settings(document: SearchDocument, members: Sequence[TrialRecord]) -> list[
 def _measured(objective: str, members: Sequence[TrialRecord]) -> list[Column]:
     values = [value(member, objective) for member in members]
     columns = [number_column(header(objective), values, digits=3, width=6)]
-    if objective in COSTS:
-        return columns
     places = decimals(values, digits=3)
     bounds = [interval(member, objective) for member in members]
     shown = [f"{low:.{places}f} - {high:.{places}f}" if isfinite(low) else "-" for low, high in bounds]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite, nan
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
 from raysearch.evidence.kept import Evidence
 from raysearch.settings import Outcome
@@ -27,10 +27,42 @@ class Cost(Outcome):
     """GMAC over the 32 utterance lengths of SUPERB's profiler, head excluded."""
     params_m: Measured
     """Millions of parameters, head excluded."""
+    size_mb: Measured | None = None
+    """Size of the exported ONNX file, in MB of a million bytes. None if the search did not ask for it, as below."""
+    latency_ms: Measured | None = None
+    """Median latency of that file on the search's device, in milliseconds."""
+    latency_low_ms: Measured | None = None
+    """5th percentile of the latencies that were measured."""
+    latency_high_ms: Measured | None = None
+    """95th percentile of them."""
+
+    @model_serializer(mode="wrap")
+    def _without_unasked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        return {key: cost for key, cost in found.items() if key in ("macs_g", "params_m") or cost is not None}
+
+    def of(self, objective: str) -> float:
+        """The cost that an objective stands for. NaN if it is not known."""
+        name = {"macs": "macs_g", "params": "params_m", "size": "size_mb", "latency": "latency_ms"}[objective]
+        found: float | None = getattr(self, name)
+        return nan if found is None else found
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """5th and 95th percentile of the latencies. NaN if they are not known."""
+        low, high = (nan if ms is None else ms for ms in (self.latency_low_ms, self.latency_high_ms))
+        return low, high
+
+    @property
+    def text(self) -> str:
+        """The cost in words, such as `42.1 GMAC, 1.9 M parameters, 7.6 MB, 8.31 ms`."""
+        charged = [f"{self.of(name):.3g} {unit}" for name, unit in (("size", "MB"), ("latency", "ms"))]
+        known = [text for text in charged if not text.startswith("nan")]
+        return ", ".join([f"{self.macs_g:.4g} GMAC", f"{self.params_m:.3g} M parameters", *known])
 
     @property
     def known(self) -> bool:
-        """Whether both numbers are known. They are not if a configuration has no student."""
+        """Whether MACs and parameters are known. They are not if a configuration has no student."""
         return isfinite(self.macs_g) and isfinite(self.params_m)
 
 

@@ -52,6 +52,7 @@ def forecast(spec: Spec, teacher: AnyConfig, seconds: Callable[[Config], float],
     means something.
     Raises: InputError if constraints leave next to nothing; WorkError if the space holds fewer trials than asked.
     """
+    spec = spec.uncharged
     curves, ends, drivers, states = [], [], [], []
     searches: list[list[Ended]] = []
     for seed in range(SEEDS):

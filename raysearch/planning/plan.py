@@ -304,6 +304,11 @@ def _assumed(planner: Planner, configs: Sequence[Config]) -> list[str]:
         lines.append("the teacher has no head that reads the task's symbols, so one is trained on it first")
     if spec.search.keep_features_gb == "auto" and planner.features(configs):
         lines.append("half of the free disk holds the teacher's features; else the teacher runs in every update")
+    if spec.charges:
+        lines.append(
+            f"each shape is exported, and measured for {' and '.join(sorted(spec.charges))}, before its first trial: "
+            "some seconds that are not counted; the forecast takes MACs in their place"
+        )
     if spec.sharing:
         lines.append(
             f"what all trials of {', '.join(spec.sharing)} share is not in the store yet; one worker trains it"

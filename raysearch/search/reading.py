@@ -16,7 +16,7 @@ from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
 from raysearch.front.trials import Cost, TeacherPoint, TrialRecord
 from raysearch.search.repeats import over_seeds
-from raysearch.search.study import Study
+from raysearch.search.study import TRUST, Study
 from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
@@ -180,6 +180,8 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
         return search_status(document, spec, spec.search.trials, standing_of(folder), _spent(folder))
     document, asked = _document(folder, study, over_seeds(study.records())), _asked(folder, study)
     shown = search_status(document, spec, asked, stands(folder, study, document, asked), _spent(folder))
+    if trust := study.about.get(TRUST):
+        shown |= {"foreseen": trust}
     return shown | {"changes": [{"trial": one["trial"], "changes": one["changes"]} for one in study.history]}
 
 

@@ -27,6 +27,8 @@ from raysearch.lanes.lane import LaneSetup, run_alone
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_shared, train_teacher
+from raysearch.search.charging.charges import Charges
+from raysearch.search.charging.preparing import charges_of, keep_trust
 from raysearch.search.checks.needs import check_judged, check_trained
 from raysearch.search.checks.possible import refuse_beforehand, refuse_impossible
 from raysearch.search.costs import Costs, encoder_cost, reference_point
@@ -206,19 +208,26 @@ def _run(
                 budget = budget_of(spec, setup, began_s, watcher)
                 setup = _with_teacher(setup, folder, spec, corpus, say, watcher)
                 teacher = read_config(Path(setup.teacher) / "config.json")
-                study = _study(spec, folder, teacher, Path(setup.teacher))
+                charges = charges_of(spec, teacher, corpus, folder.store, own, say, watcher)
+                study = _study(spec, folder, teacher, Path(setup.teacher), charges)
                 study.guard = partial(_guard, lease, replica)
                 if wider:
                     # What is dearer than anything was counts from now on.
-                    points = zip(study.about["reference_point"], reference_point(spec, teacher), strict=True)
+                    points = zip(
+                        study.about["reference_point"],
+                        reference_point(spec, Costs(spec, teacher, charges)),
+                        strict=True,
+                    )
                     study.note("reference_point", [max(both) for both in points])
                 # A resumed search may have more trials than it is asked for now. None of them is taken back.
                 study.note("trials", max(trials, study.asked_for))
+                keep_trust(study, charges)
                 mirror = start_mirror(folder)
                 _train_shared(setup, spec, say, watcher)
                 foreseen = partial(foresee, spec, teacher, corpus, setup) if foresee else None
                 deadlines = Deadlines(spec, budget, foresight_of(spec, teacher, foreseen, say, watcher))
-                searcher = Searcher(spec, study, teacher, trials=trials, say=say, deadlines=deadlines)
+                costs = Costs(spec, teacher, charges)
+                searcher = Searcher(spec, study, teacher, trials=trials, say=say, costs=costs, deadlines=deadlines)
                 if promise := deadlines.promise():
                     say(promise)
                 watcher.enter("trials")
@@ -226,6 +235,7 @@ def _run(
                     heard = Reporter(spec, study, notices, progress.heard).heard
                     run_lanes(searcher, setup, spec.workers.lanes, heard, partial(watcher.tick, progress.show))
                 progress.close()
+                keep_trust(study, charges)
             folder.fetch_light_of_trials()  # at a URI, the last trials have been written since the last beat
             document = read_document(folder)
             unfinished = [trial.number for trial in document.trials if trial.state == "running"]
@@ -361,7 +371,9 @@ def _train_before(
         wait_for(work, partial(watcher.tick, show))
 
 
-def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path) -> Study:
+def _study(
+    spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder: Path, charges: Charges | None
+) -> Study:
     study: Study | None = None
     with suppress(KeyError):
         study = Study.of(folder)
@@ -377,7 +389,7 @@ def _study(spec: Spec, folder: SearchFolder, teacher: AnyConfig, teacher_folder:
         "versions": versions(),
         "hardware": hardware(),
         "git_commit": git_commit(),
-        "reference_point": reference_point(spec, teacher),
+        "reference_point": reference_point(spec, Costs(spec, teacher, charges)),
         "cost_importances": cost_importances(spec.search_space, Costs(spec, teacher), spec.search.seed),
         "teacher": {
             "cost": encoder_cost(teacher).model_dump(),

@@ -43,6 +43,8 @@ START_TRIALS = 6
 """Trials spread over the cost axis before a model of the error is trusted."""
 MAX_LOST = 5
 """Attempts at a trial whose workers keep vanishing, before it counts as failed."""
+SURELY = 2.0
+"""A student that is foreseen to charge so many times what it may is refused without being measured."""
 BATCH, ACCUMULATE = "training.batch_s", "training.accumulate"
 MAX_LATE = 32
 """So many refusals as late while one trial is looked for end a search."""
@@ -76,7 +78,7 @@ class Searcher:
         self._sampler, reason = choose_sampler(spec.search.sampler, trials)
         say(f"sampler: {self._sampler} ({reason})")
         self._again = deque(study.settle())
-        counted = [record for record in study.records() if record.state != "infeasible" and record.repeats is None]
+        counted = [record for record in study.records() if not record.refused and record.repeats is None]
         self._known = {_identity(record.config): record.number for record in counted}
         # Refused suggestions cost nothing, and do not count as trials.
         self._launched = len(counted)
@@ -262,7 +264,8 @@ class Searcher:
             number, config = self.study.ask(self.space, sampler, known)
             if self.spec.search.stop and self._gain is not None:
                 self.study.set_gain(number, self._gain)
-            return number, config, self._refusal(number, config)
+            cause = self._refusal(number, config)
+        return number, config, cause or self._charged_too_much(number, config)
 
     def _start(self) -> Config | None:
         """The next of the start points that the document names, unless it was tried already."""
@@ -282,9 +285,9 @@ class Searcher:
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
-                found = propose(self.space, self._surrogate, self._observations(), self._ln_macs, self._feasible, rng)
+                found = propose(self.space, self._surrogate, self._observations(), self._ln_cost, self._feasible, rng)
         if found is None:
-            return stratified(self.space, self._macs, self._feasible, seed)
+            return stratified(self.space, self._cost, self._feasible, seed)
         self._gain = found.gain
         return found.config
 
@@ -322,37 +325,51 @@ class Searcher:
             # What ran out of memory twice would do so again. The surrogate shuns it as it shuns what diverges.
             diverged = record.state == "failed"
             whole = record.state == "complete"
-            seen.append(Observation(config, self._ln_macs(config), ln_error, diverged, whole))
+            seen.append(Observation(config, self._ln_cost(config), ln_error, diverged, whole))
         return seen
 
-    def _ln_macs(self, config: Config) -> float:
-        return math.log(self._macs(config))
+    def _ln_cost(self, config: Config) -> float:
+        return math.log(self._cost(config))
+
+    def _cost(self, config: Config) -> float:
+        return self._costs(config).of(self._cost_objective)
 
     def _refusal(self, number: int, config: Config) -> str | None:
         try:
             self.spec.settings(config)
             self.spec.deploy_of(config)
-            cost = self._costs(config)
+            exact, foreseen = self._costs.exact(config), self._costs(config)
         except InputError as err:
             return str(err)
-        if not cost.known:
-            return f"{cost.macs_g} GMAC and {cost.params_m} M parameters; expected numbers"
-        self.study.set_cost(number, cost)
+        if not exact.known:
+            return f"{exact.macs_g} GMAC and {exact.params_m} M parameters; expected numbers"
+        cause = self._known_cause(config, exact)
+        if not cause and (surely := over_limit(self.spec, foreseen, SURELY)):
+            cause = f"foreseen {surely}"
+        # What is to be measured has no cost until then: a trial whose driver dies meanwhile is not taken up again.
+        if cause or not self.spec.charges:
+            self.study.set_cost(number, exact)
+        return cause
+
+    def _known_cause(self, config: Config, cost: Cost) -> str | None:
         if _identity(config) in self._known:
             return f"same settings as trial {self._known[_identity(config)]}"
-        return self._over_limit(cost) or self._deadlines.refusal(config) or None
+        return over_limit(self.spec, cost) or self._deadlines.refusal(config) or None
 
-    def _over_limit(self, cost: Cost) -> str | None:
-        limits = self.spec.constraints
-        if limits.macs_g is not None and cost.macs_g > limits.macs_g:
-            return f"{cost.macs_g:.1f} GMAC; at most {limits.macs_g:g}"
-        if limits.params_m is not None and cost.params_m > limits.params_m:
-            return f"{cost.params_m:.2f} M parameters; at most {limits.params_m:g}"
-        return None
+    def _charged_too_much(self, number: int, config: Config) -> str | None:
+        """Why a device charges too much for a configuration, which is measured now. None if it does not."""
+        if not self.spec.charges:
+            return None
+        try:
+            cost = self._costs.measured(config)
+        except InputError as err:
+            return str(err)
+        self.study.set_cost(number, cost)
+        return over_limit(self.spec, cost)
 
     def _feasible(self, config: Config) -> bool:
         try:
-            within = self._over_limit(self._costs(config)) is None
+            within = over_limit(self.spec, self._costs(config)) is None
             return within and _identity(config) not in self._known and not self._deadlines.refusal(config)
         except InputError:
             return False
@@ -383,6 +400,21 @@ class Searcher:
     def _point(self, record: TrialRecord, metrics: dict[str, float]) -> tuple[float, float]:
         at_rung = record.model_copy(update={"metrics": metrics})
         return objective_value(at_rung, self._cost_objective), objective_value(at_rung, self._error_objective)
+
+
+def over_limit(spec: Spec, cost: Cost, times: float = 1.0) -> str | None:
+    """Which limit a student is above, and by what. None if it keeps all that are known of it. `times` allows so many
+    times as much as the limits."""
+    limits = spec.constraints
+    for limit, value, shown in (
+        (limits.macs_g, cost.macs_g, "{:.1f} GMAC"),
+        (limits.params_m, cost.params_m, "{:.2f} M parameters"),
+        (limits.size_mb, cost.of("size"), "{:.3g} MB"),
+        (limits.latency_ms, cost.of("latency"), "{:.3g} ms"),
+    ):
+        if limit is not None and value > times * limit:
+            return f"{shown.format(value)}; at most {limit:g}"
+    return None
 
 
 def _settings(config: Config) -> str:

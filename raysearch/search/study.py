@@ -37,6 +37,8 @@ TRAINED_BY = "trained_by"
 """What a trial knows by this name is the number of the trial whose student it has."""
 REPEATS = "repeats"
 """What a trial knows by this name is the number of the trial that it repeats."""
+TRUST = "trust"
+"""What a study knows by this name is how far its models of size and latency are off."""
 HISTORY = "history"
 """What a study knows by this name is how its document changed, which it has from its first change on."""
 AGAIN = "@"
@@ -184,7 +186,7 @@ class Study:
     @property
     def asked_for(self) -> int:
         """Number of trials that count among those that a search is asked for: neither refused ones nor repeats."""
-        return sum(record.state != "infeasible" and record.repeats is None for record in self.records())
+        return sum(not record.refused and record.repeats is None for record in self.records())
 
     def set_cost(self, number: int, cost: Cost) -> None:
         """Keeps the cost of a trial, as known when it was suggested."""
@@ -369,7 +371,8 @@ def _cost(attrs: dict[str, Any]) -> Cost:
     known, metrics = attrs.get("cost", {}), attrs.get("metrics", {})
     measured = {key: metrics.get(f"cost/{key}") for key in ("macs_g", "params_m")}
     # A method of someone's own may measure what is no number.
-    return Cost(**{key: value if _is_number(value) else known.get(key) for key, value in measured.items()})
+    counted = {key: value if _is_number(value) else known.get(key) for key, value in measured.items()}
+    return Cost(**{**known, **counted})
 
 
 def _is_number(value: float | None) -> bool:

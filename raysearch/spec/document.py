@@ -15,6 +15,7 @@ from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.cost import check_size
 from raysearch.errors import InputError, quoted
+from raysearch.exported.device import DeviceSettings
 from raysearch.exported.settings import DeploySettings
 from raysearch.files.digest import document_digest
 from raysearch.methods.needs import has_rung_zero, shares_one
@@ -27,7 +28,9 @@ from raysearch.spec.space import SHARED_GROUPS, Config, Distribution, Space, Val
 from raysearch.tasks.settings import TaskSettings
 from raysearch.teachers.settings import TeacherSettings
 
-COST_OBJECTIVES = ("macs", "params")
+COST_OBJECTIVES = ("macs", "params", "size", "latency")
+CHARGES = {"size": "size_mb", "latency": "latency_ms"}
+"""Costs that are known only once a shape was exported and measured, with the names of their limits."""
 ERROR_OBJECTIVES = ("wer", "per", "eer", "error")
 LATER_OF_TASKS = {
     "mask_time": 0,
@@ -47,6 +50,9 @@ LATER_OF_SEARCH = ("budget", "stop", "repeats", "timeout")
 
 LATER_GROUPS = ("supernet", "deploy")
 """Groups of settings that documents have got since. Empty, they are no part of a digest either."""
+
+LATER_LIMITS = ("size_mb", "latency_ms")
+"""Limits that documents have got since. Left out, they are no part of a digest either."""
 
 
 def _macs_and_error(given: dict[str, Any]) -> list[str]:
@@ -69,6 +75,10 @@ class Constraints(Settings):
     """The most GMAC of an encoder, summed over the 32 utterance lengths of SUPERB's profiler."""
     params_m: float | None = Field(None, gt=0)
     """The most parameters of an encoder, in millions."""
+    size_mb: float | None = Field(None, gt=0)
+    """The largest ONNX file of a student with its head, in MB of a million bytes."""
+    latency_ms: float | None = Field(None, gt=0)
+    """The longest latency of that file on the `device`, in milliseconds."""
 
 
 class SearchSettings(Settings):
@@ -183,13 +193,15 @@ class Spec(Settings):
     constraints: Constraints = Constraints()
     """Hard limits on cost: no student above them is trained."""
     objectives: list[str] = Field(default_factory=_macs_and_error)
-    """Numbers to minimise: a cost (`macs` or `params`) and the error of a task (`wer`, `per`, `eer` or `error`). By
-    default they are `macs` and the error of the task, of several tasks that of the first.
+    """Numbers to minimise: a cost (`macs`, `params`, `size` or `latency`) and the error of a task (`wer`, `per`, `eer`
+    or `error`). By default they are `macs` and the error of the task, of several tasks that of the first.
     """
     search: SearchSettings = SearchSettings()
     """How many trials there are, how long each is, and who suggests and stops them."""
     workers: WorkerSettings = WorkerSettings()
     """What trials run on."""
+    device: DeviceSettings | None = None
+    """What latency is measured on. `{}` takes the defaults, as do documents that ask for a latency without it."""
     notices: NoticeSettings | None = None
     """Who is told how the search goes. `{}` takes the defaults."""
     student: dict[str, Any] = {}
@@ -239,8 +251,30 @@ class Spec(Settings):
                 raise ValueError(f"objectives: {quoted(objective)}; expected one of {', '.join(sorted(measured))}")
         costs = [objective for objective in self.objectives if objective in COST_OBJECTIVES]
         if len(self.objectives) != 2 or len(costs) != 1:
-            raise ValueError(f"objectives: {self.objectives}; expected a cost (macs or params) and an error")
+            raise ValueError(
+                f"objectives: {self.objectives}; expected a cost (macs, params, size or latency) and an error"
+            )
         return self
+
+    @property
+    def charges(self) -> set[str]:
+        """Which of `size` and `latency` are objectives or limits: for them shapes are exported before trials begin."""
+        limited = {name for name, limit in CHARGES.items() if getattr(self.constraints, limit) is not None}
+        return limited | {name for name in self.objectives if name in CHARGES}
+
+    @property
+    def uncharged(self) -> Spec:
+        """The document as if it asked for MACs in place of size and latency, for those who can measure no shape."""
+        if not self.charges:
+            return self
+        objectives = list(dict.fromkeys("macs" if name in CHARGES else name for name in self.objectives))
+        limits = self.constraints.model_copy(update=dict.fromkeys(CHARGES.values()))
+        return self.model_copy(update={"objectives": objectives, "constraints": limits})
+
+    @property
+    def measured_on(self) -> DeviceSettings | None:
+        """What latency is measured on. None if nobody asks for it."""
+        return self.device or DeviceSettings() if "latency" in self.charges else None
 
     @property
     def tasks(self) -> list[Any]:
@@ -325,6 +359,11 @@ class Spec(Settings):
         for key in LATER_OF_SEARCH:
             if document["search"][key] is None:
                 del document["search"][key]
+        for key in LATER_LIMITS:
+            if document["constraints"][key] is None:
+                del document["constraints"][key]
+        if self.device is None:
+            del document["device"]
         for group in LATER_GROUPS:
             if not document[group]:
                 del document[group]

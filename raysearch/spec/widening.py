@@ -85,7 +85,7 @@ def _check_space(old: Spec, new: Spec) -> None:
 
 
 def _check_limits(old: Spec, new: Spec) -> None:
-    for key in ("macs_g", "params_m"):
+    for key in ("macs_g", "params_m", "size_mb", "latency_ms"):
         before, after = getattr(old.constraints, key), getattr(new.constraints, key)
         if after is not None and (before is None or after < before):
             expected = "none, as before" if before is None else f"at least {before:g}"

@@ -21,7 +21,8 @@ class Stage:
     """What a driver was doing when it last wrote."""
 
     phase: str
-    """`starting`, `teacher`, `shared` or `trials`; of a driver that has ended `done`, `interrupted` or `failed`."""
+    """`starting`, `teacher`, `shapes`, `shared` or `trials`; of a driver that has ended `done`, `interrupted` or
+    `failed`."""
     works: Mapping[str, Step] = field(default_factory=dict)
     """How far each piece of work is, by its place: `teacher`, `shared`, or a trial such as `trial 3`."""
     reason: str = ""

@@ -88,6 +88,11 @@ class Store:
         return self._folders("features", sized=(STATES_NAME,))
 
     @property
+    def shapes(self) -> FolderStore:
+        """What devices charge for shapes of students."""
+        return self._folders("shapes")
+
+    @property
     def mels(self) -> FolderStore:
         """The log-mel bins of all corpora. Every node has its own, because they are sooner computed than fetched."""
         return FolderStore(self.folder / "mels", None, self.flight)

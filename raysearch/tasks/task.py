@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from raysearch.corpora.corpus import Corpus
     from raysearch.encoder.config import AnyConfig
     from raysearch.encoder.encoder import Encoder
+    from raysearch.tasks.head import ChosenHead
 
 
 class SavableHead(Protocol):
@@ -73,6 +74,12 @@ class Task(Protocol):
         Where the encoder is not trained it runs in `precision`. Heads are trained, and read, in full precision.
 
         Raises: InputError if a split that is needed is missing or lacks what the task reads.
+        """
+
+    def new_head(self, corpus: Corpus, encoder: AnyConfig) -> ChosenHead:
+        """A head for the corpus that has learned nothing yet: what a student is shipped with, before it is trained.
+
+        Raises: InputError if the corpus has no one head.
         """
 
 

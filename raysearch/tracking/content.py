@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 from raysearch.files.digest import content_digest
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
-from raysearch.front.objective import header, interval, value
+from raysearch.front.objective import COSTS, header, interval, value
 from raysearch.front.table import markdown_table
 from raysearch.front.trials import TrialRecord
 from raysearch.tracking import tags
@@ -19,7 +20,7 @@ STUDENT_FILES = ("config.json", "model.safetensors")
 """Files of a checkpoint that are artifacts of the trial's run in `student/` once the run carries the tag `STUDENT`."""
 OPTIONAL_TAGS = (tags.RUNG, tags.CAUSE, tags.CHECKPOINT)
 """Tags that a trial may lack, or lose again when it is retried."""
-COST_METRICS = ("cost/macs_g", "cost/params_m")
+COST_METRICS = ("cost/macs_g", "cost/params_m", "cost/size_mb", "cost/latency_ms")
 STATUS = {"complete": "FINISHED", "stopped": "KILLED", "infeasible": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 """MLflow's status of a run, by the state of its trial."""
 
@@ -163,7 +164,9 @@ def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: 
             series.setdefault(key, {})[int(line["step"])] = MetricPoint(float(number), float(line["seconds"]))
     points: MetricPoints = {
         (key, 0): MetricPoint(cost, 0)
-        for key, cost in zip(COST_METRICS, (record.cost.macs_g, record.cost.params_m), strict=True)
+        for key, cost in zip(COST_METRICS, map(record.cost.of, COSTS), strict=True)
+        # A search that asks for neither size nor latency knows neither.
+        if key in COST_METRICS[:2] or isfinite(cost)
     }
     for key, line_at in series.items():
         had = {step for name, step in kept if name == key}
@@ -194,11 +197,11 @@ def thin(steps: Sequence[int], kept: set[int], running: bool) -> set[int]:
 
 def _trial_note(document: SearchDocument, record: TrialRecord) -> str:
     """What MLflow shows as the description of a trial's run."""
-    cost = f"{record.cost.macs_g:.4g} GMAC, {record.cost.params_m:.3g} M parameters" if record.cost.known else "no cost"
+    cost = record.cost.text if record.cost.known else "no cost"
     lines = [f"{record.method}, {record.state}: {cost}"]
     for objective in document.objectives:
         # NaN, an error that was not measured, does not equal itself.
-        if (error := value(record, objective)) == error and objective not in ("macs", "params"):
+        if (error := value(record, objective)) == error and objective not in COSTS:
             low, high = interval(record, objective)
             lines.append(f"{header(objective)} {error:.2f} ({low:.2f} - {high:.2f})")
     if record.error:

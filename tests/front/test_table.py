@@ -2,6 +2,7 @@ import pytest
 
 from raysearch.front.document import document
 from raysearch.front.table import markdown_table, search_line, text_table
+from raysearch.front.trials import Cost
 from tests.front.made_up_trials import trial
 
 # The sample of the command line: written by hand, not by the code.
@@ -90,3 +91,18 @@ def test_table_of_all_trials_has_their_states_and_marks_the_front():
     assert [number for number, row in rows.items() if row.endswith(("front", "front ~"))] == [7, 12, 19]
     assert rows[5].split() == ["5", "failed", "dicehubert", "1", "128", "9.0", "1.0", "-", "-"]
     assert "| infeasible |" in markdown_table(found, every=True)
+
+
+def test_latency_stands_with_its_spread_and_leads_the_front():
+    cost = {"macs_g": 40.0, "params_m": 2.0, "size_mb": 7.61, "latency_low_ms": 7.9, "latency_high_ms": 9.4}
+    quick = trial(1, 0, 30.0, cost=Cost(**cost, latency_ms=8.31))
+    # Fewer MACs, but dearer by the clock, and no better.
+    slow = trial(2, 0, 30.5, cost=Cost(**cost | {"macs_g": 20.0}, latency_ms=12.0))
+    found = document("quick", ["latency", "wer"], [quick, slow], [60, 100])
+    assert found.front == [1]
+    assert document("quick", ["macs", "wer"], [quick, slow], [60, 100]).front == [2, 1]
+    head, row = text_table(found).splitlines()[1:]
+    assert head.split("  ")[-1].strip() == "95 % interval"
+    assert " size MB  latency ms     5 - 95 %   WER %" in head
+    assert "    7.61        8.31  7.90 - 9.40  " in row
+    assert search_line(found).endswith("at (60 ms, 100 % WER)")

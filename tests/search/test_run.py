@@ -8,8 +8,9 @@ import pytest
 from raysearch.cluster.resources import largest_node
 from raysearch.encoder.cost import macs_superb
 from raysearch.errors import InputError
+from raysearch.search.costs import Costs, reference_point
 from raysearch.search.reading import read_status
-from raysearch.search.run import checked_corpus, claim, reference_point, resume_search, start_search
+from raysearch.search.run import checked_corpus, claim, resume_search, start_search
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import Links, SearchFolder
@@ -126,7 +127,8 @@ def test_search_that_lost_its_name_in_the_database_takes_no_other_for_its_own(tm
 
 def test_reference_point_of_a_space_with_impossible_corners_then_from_the_rest() -> None:
     space = {"pruning.macs_ratio": {"float": [0.01, 0.9]}}
-    (macs_g, per) = reference_point(spec_with(method="hjpruning", student={}, space=space), TEACHER)
+    spec = spec_with(method="hjpruning", student={}, space=space)
+    (macs_g, per) = reference_point(spec, Costs(spec, TEACHER))
     assert macs_g == pytest.approx(1.05 * 0.9 * macs_superb(TEACHER) / 1e9, rel=0.03)
     assert per == 100
 

@@ -9,7 +9,7 @@ import yaml
 
 from raysearch.errors import InputError
 from raysearch.files.digest import document_digest
-from raysearch.spec.document import LATER_GROUPS, LATER_OF_SEARCH, LATER_OF_TASKS
+from raysearch.spec.document import LATER_GROUPS, LATER_LIMITS, LATER_OF_SEARCH, LATER_OF_TASKS
 from raysearch.spec.loading import differences, load_spec
 from raysearch.storage.folder import Links, SearchFolder
 
@@ -98,7 +98,7 @@ def test_good_document_loads(tmp_path: Path) -> None:
         ({"student": {"centred": "maybe"}}, "student.centred: 'maybe'; expected true or false"),
         ({"student": {"heigth": 3}}, "student.heigth: unknown key"),
         ({"objectives": ["macs", "wer"]}, "objectives: 'wer'; expected one of"),
-        ({"objectives": ["macs", "params"]}, "expected a cost (macs or params) and an error"),
+        ({"objectives": ["macs", "params"]}, "expected a cost (macs, params, size or latency) and an error"),
         ({"search": {"rungs": [0.5]}}, "search.rungs: [0.5]; expected rising shares"),
         ({"search": {"rungs": [0, 0.5]}}, "search.rungs: [0.0, 0.5]; expected rising shares from 0 on that end with"),
         (
@@ -122,8 +122,11 @@ def test_good_document_loads(tmp_path: Path) -> None:
             "space.training.clip.when: conditions form a circle; expected none",
         ),
         ({"student": {"width": "384.0", "heads": "5"}}, "student.width: 384; expected a multiple of student.heads = 5"),
+        ({"device": {"seconds": 0}}, "device.seconds: 0; expected greater than or equal to 0.1"),
+        ({"device": {"core": 1}}, "device.core: unknown key; expected one of resource, threads"),
+        ({"constraints": {"latency_ms": 0}}, "constraints.latency_ms: 0; expected greater than 0"),
         ({"deploy": {"precision": "int4"}}, "deploy.precision: 'int4'; expected 'fp32', 'fp16'"),
-        ({"deploy": {"precison": "int8"}}, "deploy.precison: unknown key; expected one of precision, convolutions"),
+        ({"deploy": {"precison": "int8"}}, "deploy.precison: unknown key; expected one of precision"),
         (
             {"space": {"deploy.precision": {"choice": ["fp32", "int4"]}}},
             "space.deploy.precision.choice[1]: 'int4'; expected 'fp32', 'fp16'",
@@ -140,7 +143,6 @@ def test_good_document_loads(tmp_path: Path) -> None:
             {"task": {"kind": "speaker", "segments": 2}, "space": {"deploy.precision": {"choice": ["fp32", "fp16"]}}},
             "task.segments: 2; expected 0 with deploy.precision = fp16",
         ),
-        ({"deploy": {"convolutions": "some"}}, "deploy.convolutions: 'some'; expected"),
         ({"name": "../up"}, "name: '../up'; expected text of the pattern ^[A-Za"),
     ],
 )
@@ -208,15 +210,39 @@ def test_digest_knows_the_width_of_superbs_head_and_of_no_other(tmp_path: Path) 
 
 def test_digest_of_a_document_from_before_later_groups_stays(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path))
-    outside = {"name": True, "workers": True, "notices": True, **dict.fromkeys(LATER_GROUPS, True)}
+    outside: Any = {"name": True, "workers": True, "notices": True, "device": True, **dict.fromkeys(LATER_GROUPS, True)}
     document = spec.model_dump(mode="json", by_alias=True, exclude=outside)
     for key in ("keep_features_gb", *LATER_OF_SEARCH):
         del document["search"][key]
     for key in (*LATER_OF_TASKS, "head_width"):
         document["task"].pop(key, None)
+    for key in LATER_LIMITS:
+        del document["constraints"][key]
     assert spec.digest == document_digest(document)
     assert spec.model_copy(update={"supernet": {"drawn": 3}}).digest != spec.digest
     assert spec.model_copy(update={"deploy": {"precision": "int8"}}).digest != spec.digest
+    for changes in ({"device": {}}, {"device": {"seconds": 2}}, {"constraints": {"size_mb": 4}}):
+        assert load_spec(write(tmp_path, **changes)).digest != spec.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "charges", "seconds"),
+    [
+        ({}, set(), None),
+        ({"device": {"seconds": 2}}, set(), None),
+        ({"objectives": ["size", "per"]}, {"size"}, None),
+        ({"objectives": ["latency", "per"], "device": {"seconds": 2}}, {"latency"}, 2),
+        ({"constraints": {"latency_ms": 9, "size_mb": 3}}, {"latency", "size"}, 5),
+    ],
+)
+def test_latency_and_size_are_charged_where_an_objective_or_a_limit_asks(
+    tmp_path: Path, changes: dict[str, Any], charges: set[str], seconds: float | None
+) -> None:
+    spec = load_spec(write(tmp_path, **changes))
+    assert spec.charges == charges
+    assert (spec.measured_on.seconds if spec.measured_on else None) == seconds
+    assert spec.uncharged.charges == set()
+    assert spec.uncharged.objectives == ["macs", "per"]
 
 
 def test_deployment_is_of_every_method_and_reaches_none(tmp_path: Path) -> None:

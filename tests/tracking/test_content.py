@@ -48,6 +48,14 @@ def test_metrics_stand_at_their_rung_and_cost_at_zero():
     assert points["cost/macs_g", 0].value == 40.0
 
 
+def test_size_and_latency_are_metrics_where_the_search_knows_them():
+    one = record(3, "complete")
+    charged = one.model_copy(update={"cost": one.cost.model_copy(update={"size_mb": 7.5, "latency_ms": 8.25})})
+    kept = {key: point.value for (key, _), point in trial_points(charged, [], set()).items() if key.startswith("cost/")}
+    assert (kept["cost/size_mb"], kept["cost/latency_ms"]) == (7.5, 8.25)
+    assert not {"cost/size_mb", "cost/latency_ms"} & {key for key, _ in trial_points(one, [], set())}
+
+
 def test_running_trial_before_its_first_rung_has_curves_only():
     points = trial_points(record(0, "running", rung=None), curve(2), set())
     assert {key for key, _ in points} == {"train/loss", "train/lr", "cost/macs_g", "cost/params_m"}

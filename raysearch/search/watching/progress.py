@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from raysearch.front.document import document as build_document
-from raysearch.front.objective import axes
+from raysearch.front.objective import axes, unit
 from raysearch.front.trials import TrialRecord
 from raysearch.search.repeats import over_seeds
 from raysearch.search.study import Study
@@ -106,7 +106,7 @@ class Lines:
     def _event(self, event: str, record: TrialRecord) -> str:
         if event == "start":
             again = "" if record.repeats is None else f"trial {record.repeats} again: "
-            return f"starts  {again}{record.cost.macs_g:7.1f} GMAC  {_settings(record)}"
+            return f"starts  {again}{record.cost.macs_g:7.1f} GMAC{_charged(record)}  {_settings(record)}"
         if record.state == "failed":
             return f"failed ({record.cause}): {_last_line(record.error)}"
         if event == "end" and record.state == "running":
@@ -191,6 +191,12 @@ class LiveTable(Lines):
 
 def _ended(records: list[TrialRecord]) -> int:
     return sum(record.state not in ("running", "infeasible") and record.repeats is None for record in records)
+
+
+def _charged(record: TrialRecord) -> str:
+    """What a device charges, as far as the search asked for it."""
+    known = {name: record.cost.of(name) for name in ("size", "latency")}
+    return "".join(f"{number:7.3g} {unit(name)}" for name, number in known.items() if math.isfinite(number))
 
 
 def _settings(record: TrialRecord) -> str:

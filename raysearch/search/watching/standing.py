@@ -19,6 +19,7 @@ DOING = {
     "starting": "starting",
     "teacher": "training its teacher",
     "shared": "training what its trials share",
+    "shapes": "measuring what its students are charged",
     "trials": "running",
 }
 """What a living driver does, in words, by the phase that it wrote down."""

@@ -89,6 +89,9 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
     for one in status.get("changes", ()):
         what = ", ".join(f"{key}: {change}" for key, change in one["changes"].items())
         lines.append(f"from trial {one['trial']} on: {what}")
+    for name, trust in status.get("foreseen", {}).items():
+        shapes, error = counted(trust["shapes"], "measured shape"), trust["median_error"]
+        lines.append(f"{name} of others is foreseen from {shapes}; median error {error:.1%}, each left out once")
     lines += ["front:", *(f"  {_point(point)}" for point in status["front"])]
     steps = status["hypervolume_history"]
     lines += ["hypervolume:", *(f"  after {duration(at):>7}  {volume:.0f}" for at, volume in steps)]

@@ -36,7 +36,7 @@ class Watcher:
         self._write(self._phase)
 
     def enter(self, phase: str) -> None:
-        """A phase begins: `teacher`, `shared` or `trials`."""
+        """A phase begins: `teacher`, `shapes`, `shared` or `trials`."""
         self._phase, self._works = phase, {}
         self._write(phase)
 

@@ -29,6 +29,7 @@ from raysearch.evidence.kept import judged_pairs
 from raysearch.tasks.head import ChosenHead, SpeakerHeadConfig
 from raysearch.tasks.layers import FrozenLayers, at_rest
 from raysearch.tasks.optimiser import Optimiser
+from raysearch.tasks.probe import drawing
 from raysearch.tasks.score import Score
 from raysearch.tasks.settings import SpeakerSettings
 from raysearch.tasks.speaker.aam import AamSoftmax, less_margin, with_margin
@@ -46,6 +47,9 @@ DRAWN_PAIRS = 1_000
 
 COHORT_SPEAKERS, COHORT_CUTS = 600, 5
 """The most training speakers by which scores are normalised, and the most cuts of each."""
+
+UNKNOWN_THRESHOLD = 1 / 3
+"""Stands for the threshold of a back end that is not trained. It is written with as many digits as most."""
 
 SEGMENT_S = 3.0
 """Length in seconds of the segments of a cut. Source: OS-KDFT's public code."""
@@ -124,6 +128,15 @@ class Speaker:
             ChosenHead(config, head, None),
             partial(draw_det, found),
         )
+
+    def new_head(self, corpus: Corpus, encoder: AnyConfig) -> ChosenHead:
+        """A back end that has learned nothing yet."""
+        backend = self.settings.backend
+        config = SpeakerHeadConfig(
+            backend=backend, layers=encoder.depth + 1, width=encoder.width, threshold=UNKNOWN_THRESHOLD
+        )
+        with drawing(0, torch.device("cpu")):
+            return ChosenHead(config, config.build(), None)
 
     def _train(
         self,
