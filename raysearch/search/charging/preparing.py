@@ -39,7 +39,7 @@ def charges_of(
 ) -> Charges | None:
     """Sizes and latencies on the document's device. None if the document asks for neither.
 
-    The cheapest, the dearest and a middling shape of the space are measured before the first trial, unless they are
+    The cheapest, the dearest and a middling shape of the space are measured before the first trial, unless enough is
     known: a model that has seen the ends of the space knows how fast the device is. `own` says that the Ray is our own.
     Raises: InputError if our own Ray is to have a node of the device's resource.
     """
@@ -65,10 +65,11 @@ def charges_of(
     head = load_task(task).new_head(corpus, teacher).config
     bench = RayBench(store, head, device, say, reserved=reserved)
     charges = Charges(bench, device)
-    watcher.enter("shapes")
-    say("shapes: measuring what the cheapest, the dearest and a middling student are charged, unless that is known")
-    with shown(say) as show:
-        wait_for(partial(_measure_ends, spec, teacher, charges), partial(watcher.tick, show))
+    if not charges.trust():
+        watcher.enter("shapes")
+        say("shapes: measuring what the cheapest, the dearest and a middling student of the space are charged")
+        with shown(say) as show:
+            wait_for(partial(_measure_ends, spec, teacher, charges), partial(watcher.tick, show))
     if told := trust_text(charges):
         say(told)
     return charges
@@ -98,5 +99,5 @@ def _measure_ends(spec: Spec, teacher: AnyConfig, charges: Charges) -> None:
         except InputError:  # it has no student, and the searcher will refuse it
             continue
     drawn.sort(key=lambda one: one[0])
-    for _, config in (drawn[0], drawn[len(drawn) // 2], drawn[-1]):
+    for _, config in drawn[:1] + drawn[len(drawn) // 2 :][:1] + drawn[-1:]:
         costs.measured(config)
