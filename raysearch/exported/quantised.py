@@ -70,8 +70,8 @@ def static(model: onnx.ModelProto, calibration: Calibration, kinds: Sequence[str
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_exact(model),
-            # Products of two states, as in attention, are of numbers whose ranges no weight bounds.
-            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": list(kinds)},
+            # What leaves an operation stays in floats: it is added up, or normalised, next.
+            extra_options={"OpTypesToExcludeOutputQuantization": list(kinds)},
         )
         return onnx.load(target)
 
