@@ -50,7 +50,9 @@ async def made_model(search: Path, number: int) -> Path:
         if found := find_model(search, number):
             return found
         out = search / "exports" / f"{number:04d}-page"
+        # In fp32, whatever the trial was judged in: every browser runs that.
         words = ["export", search.name, str(number), "-o", str(out), "--storage", str(search.parent)]
+        words += ["--precision", "fp32"]
         process = await create_subprocess_exec(
             *(sys.executable, "-m", "raysearch.cli", *words), stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
         )

@@ -175,7 +175,7 @@ class Search:
         knee: bool = False,
         cheapest: bool = False,
         trial: int | None = None,
-        precision: str | Sequence[str] = "fp32",
+        precision: str | Sequence[str] = (),
         threads: int | None = None,
         batch: int | None = None,
         seconds: float | None = None,
@@ -193,7 +193,8 @@ class Search:
         MACs begin to buy less; `trial` names the member itself. Latency is that of `batch` recordings of so
         many `seconds` on so many `threads`. By default these are those of the search's `device`, whose latencies are
         known and are not measured again; for a search without one they are 1, 10 and 1, measured on this machine. Of
-        several precisions (`fp32`, `fp16`, `int8`) the first one is shipped. `register` names a model in MLflow.
+        several precisions the first one is shipped; by default it is the one in which the trial was judged. `register`
+        names a model in MLflow.
         Raises: InputError if nothing keeps to the limits; WorkError if an export differs from its checkpoint.
         """
         from raysearch.deploy.pick import PickRequest, pick_candidates
@@ -227,16 +228,16 @@ class Search:
         out: str | Path,
         *,
         formats: str | Sequence[str] = "onnx",
-        precision: str | Sequence[str] = "fp32",
+        precision: str | Sequence[str] = (),
         task: str | None = None,
         layout: str = "raysearch",
         say: Say = say,
     ) -> Manifest:
         """Writes a trial to a new folder as a whole model: waveform in, log-probabilities or an embedding out.
 
-        `formats` are `onnx`, `pt2` and `safetensors`, `precision` those of ONNX (`fp32`, `fp16`, `int8`); `task` says
-        whose head, by default that of the task searched for. `layout` says whose runtime loads the files: ours, or
-        `sherpa` or `onnx-asr`.
+        `formats` are `onnx`, `pt2` and `safetensors`, `precision` those of ONNX, as `deploy.precision` has them, by
+        default the one in which the trial was judged; `task` says whose head, by default that of the task searched for.
+        `layout` says whose runtime loads the files: ours, or `sherpa` or `onnx-asr`.
         Raises: InputError if there is no such trial, it has no checkpoint, the layout cannot express it, or the folder
         is in use.
         """

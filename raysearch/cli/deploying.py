@@ -28,7 +28,10 @@ def pick(
         bool, typer.Option("--cheapest", help="The cheapest that cannot be told from the best within the limits.")
     ] = False,
     trial: Annotated[int | None, typer.Option(metavar="N", help="This member of the front, and no other.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; the first one is shipped.")] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="See deploy.precision; the first one is shipped. By default the trial's own."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads, for the latency; else the device's, or 1.")
     ] = None,
@@ -53,7 +56,7 @@ def pick(
         knee=knee,
         cheapest=cheapest,
         trial=trial,
-        precision=precision or "fp32",
+        precision=precision or (),
         threads=threads,
         batch=batch,
         seconds=seconds,
@@ -75,7 +78,10 @@ def export(
     trial: int,
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="onnx, pt2 or safetensors; repeatable.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="Of ONNX: fp32, fp16, int8; repeatable.")] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="Of ONNX, as deploy.precision has them; repeatable. By default the trial's own."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Whose head; by default the one searched for.")] = None,
     layout: Annotated[
         str, typer.Option(help="Whose runtime loads it: raysearch, sherpa (sherpa-onnx) or onnx-asr.")
@@ -86,7 +92,7 @@ def export(
     """Write a trial as a whole model, waveform in, log-probabilities out. Not for streaming."""
     found = raysearch.open_search(name, storage=storage)
     manifest = found.export(
-        trial, out, formats=formats or "onnx", precision=precision or "fp32", task=task, layout=layout, say=say
+        trial, out, formats=formats or "onnx", precision=precision or (), task=task, layout=layout, say=say
     )
     if as_json:
         print_json(manifest.model_dump(mode="json"))

@@ -1,8 +1,8 @@
 """Exports a trial: writes its student and head as files that can be shipped, in the formats that were asked for.
 
-An export holds `checkpoint/` (safetensors and JSON), `export.json`, `README.md`, and of `model.onnx` (fp32),
-`model.fp16.onnx`, `model.int8.onnx` and `model.pt2` those that were asked for. None of them can stream: each needs the
-whole recording. Another layout has the files that its runtime loads.
+An export holds `checkpoint/` (safetensors and JSON), `export.json`, `README.md`, and of `model.onnx` (fp32), the ONNX
+files of other precisions, such as `model.int8.onnx`, and `model.pt2` those that were asked for. None of them can
+stream: each needs the whole recording. Another layout has the files that its runtime loads.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from raysearch.corpora.readers.table import read_corpus
 from raysearch.deploy.layouts.layout import Format, Order
 from raysearch.deploy.layouts.readme import README_NAME, readme
 from raysearch.deploy.layouts.table import LAYOUTS, OWN
 from raysearch.deploy.manifest import CHECKPOINT_NAME, Manifest
-from raysearch.deploy.runtime.transcribe import sha256
+from raysearch.deploy.runtime.transcribe import Audio, sha256
 from raysearch.encoder import cost
 from raysearch.errors import InputError
+from raysearch.exported.onnx_file import layout as onnx_layout
+from raysearch.exported.quantised import calibration_speech
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.files.whole import whole_folder
@@ -39,13 +42,14 @@ def export_trial(
     *,
     task: str | None = None,
     formats: Sequence[Format] = ("onnx",),
-    precisions: Sequence[Precision] = ("fp32",),
+    precisions: Sequence[Precision] = (),
     layout: str = OWN,
     say: Callable[[str], None] = lambda line: None,
 ) -> Manifest:
     """Writes the export of a trial to `out`, which must be new or empty. Returns its manifest.
 
-    `layout`: whose runtime the files are for, as in the table of layouts.
+    `precisions` are those of the ONNX files, by default the one in which the trial was judged. `layout`: whose runtime
+    the files are for, as in the table of layouts.
     Raises: InputError if there is no such trial, it has no checkpoint, the layout cannot express it, or `out` is in
     use.
     """
@@ -53,17 +57,23 @@ def export_trial(
     record = find_trial(folder, number)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"-o: {out} is not empty; expected a new folder")
-    trial = folder.trial(record.number)
+    trial, spec = folder.trial(record.number), folder.spec()
+    deploy = spec.deploy_of(record.config)
+    precisions = precisions or [deploy.precision]
     # Loaded before anything is written: a damaged checkpoint leaves no folder behind.
     recogniser = Recogniser.of_trial(trial, settings.kind)
-    LAYOUTS[layout].check_order(recogniser, formats, layout)
+    LAYOUTS[layout].check_order(recogniser, formats, precisions if "onnx" in formats else (), layout)
     config = recogniser.encoder.config
     if "pt2" in formats and recogniser.recurrent:
         raise InputError("--format: pt2; expected onnx or safetensors, as torch alone cannot load a recurrent head")
+
+    def calibration() -> list[Audio]:
+        return calibration_speech(read_corpus(spec.corpus, folder.store.corpora), onnx_layout(recogniser))
+
     # The folder gets its name when all of it is written, so that a killed export is not taken for a whole one.
     with whole_folder(out) as part:
         recogniser.save(part / CHECKPOINT_NAME)
-        LAYOUTS[layout].write(Order(recogniser, part, formats, precisions, say))
+        LAYOUTS[layout].write(Order(recogniser, part, formats, precisions, say, calibration))
         files = sorted(path for path in part.rglob("*") if path.is_file())
         manifest = Manifest(
             search=folder.name,
@@ -72,6 +82,7 @@ def export_trial(
             task=settings.kind,
             metric=settings.metric,
             layout=layout,
+            precision=deploy.precision,
             macs_g=cost.macs_superb(config) / 1e9,
             params_m=cost.params(config) / 1e6,
             source=source_digests(trial, settings.kind),
@@ -79,7 +90,7 @@ def export_trial(
             versions={name: importlib.metadata.version(name) for name in PACKAGES},
         )
         manifest.save(part)
-        card = readme(manifest, record, folder.spec(), recogniser)
+        card = readme(manifest, record, spec, recogniser)
         (part / README_NAME).write_text(card, encoding="utf-8")
     return manifest
 

@@ -11,6 +11,7 @@ from raysearch.deploy.runtime.transcribe import MANIFEST_NAME, check_content
 from raysearch.errors import InputError
 from raysearch.exported.latency import Latency
 from raysearch.exported.measure import Rate
+from raysearch.exported.settings import Precision
 from raysearch.files.whole import write_whole
 from raysearch.settings import Outcome
 
@@ -48,6 +49,8 @@ class Manifest(Outcome):
     """Name of the task's error."""
     layout: str = "raysearch"
     """Whose runtime the files are for."""
+    precision: Precision = "fp32"
+    """The precision in which the trial was judged."""
     macs_g: float
     """GMAC over SUPERB's 32 utterances, head excluded."""
     params_m: float

@@ -42,7 +42,8 @@ class MeasuredExports:
         say: Callable[[str], None],
         objective: str | None = None,
     ) -> None:
-        """`load` is what latencies are measured under; `say` is told what is being done.
+        """Without `precisions` each trial has the one that it was judged in. `load` is what latencies are measured
+        under; `say` is told what is being done.
 
         Exports have the head of the task whose error is the `objective`, and without such a task that of the first
         error that was searched for.
@@ -81,7 +82,8 @@ class MeasuredExports:
 
     def _made(self, number: int) -> Path:
         out = self.folder.path / "exports" / f"{number:04d}-{self._task}"
-        wanted = [onnx_name(precision) for precision in self._precisions]
+        precisions = self._precisions_of(number)
+        wanted = [onnx_name(precision) for precision in precisions]
         if (out / MANIFEST_NAME).exists():
             manifest = load_manifest(out)
             fresh = manifest.source == source_digests(self.folder.trial(number), self._task)
@@ -90,18 +92,21 @@ class MeasuredExports:
                 return out
             raise InputError(f"{out}: an export of other formats or weights; expected none: remove it and pick again")
         out.parent.mkdir(exist_ok=True)
-        export_trial(self.folder, number, out, task=self._task, precisions=self._precisions, say=self._say)
+        export_trial(self.folder, number, out, task=self._task, precisions=precisions, say=self._say)
         return out
 
+    def _precisions_of(self, number: int) -> list[Precision]:
+        return self._precisions or [self._spec.deploy_of(find_trial(self.folder, number).config).precision]
+
     def cost(self, member: TrialRecord) -> ExportCost:
-        """Size and latency of the trial's exported file, in the first precision that was asked for.
+        """Size and latency of the trial's exported file, in the first of its precisions.
 
         They are those that the search has measured on its device, where it measured the same. Else the trial is
         exported, and measured here.
         """
         if (known := self._known(member)) is not None:
             return known
-        file = self.export(member.number) / onnx_name(self._precisions[0])
+        file = self.export(member.number) / onnx_name(self._precisions_of(member.number)[0])
         latency = measure_latency(run_file(file, self._load.threads), self._load)
         return ExportCost(size_mb=file.stat().st_size / 1e6, latency_ms=latency.median_ms)
 
@@ -110,7 +115,8 @@ class MeasuredExports:
         # A pruned student is not quite the shape whose file was measured before its trial.
         if device is None or device.load != self._load or "cost/macs_g" in member.metrics:
             return None
-        if self._spec.deploy_of(member.config).precision != self._precisions[0] or cost.latency_ms is None:
+        precision = self._spec.deploy_of(member.config).precision
+        if precision != (self._precisions or [precision])[0] or cost.latency_ms is None:
             return None
         return ExportCost(size_mb=cost.of("size"), latency_ms=cost.of("latency"))
 
@@ -118,7 +124,8 @@ class MeasuredExports:
         """Measures the trial's exported files on the test split and on this machine. The manifest keeps the figures."""
         out = self.export(number)
         manifest = load_manifest(out)
-        rows = [self._row(out / onnx_name(precision), manifest.metric) for precision in self._precisions]
+        files = [out / onnx_name(precision) for precision in self._precisions_of(number)]
+        rows = [self._row(file, manifest.metric) for file in files]
         manifest = manifest.model_copy(update={"measured": rows})
         manifest.save(out)
         recogniser = Recogniser.load(out / CHECKPOINT_NAME)

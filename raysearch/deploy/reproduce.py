@@ -123,7 +123,8 @@ def _run_again(
     torch.set_num_threads(spec.workers.cpus)
     workplace = Workplace.prepared(spec, folder.store, device)
     precision = spec.workers.precision_on(gpu=device.type == "cuda")
-    seed = derived_seed(spec.search.seed, record.number)
+    trained_by = record.number if record.trained_by is None else record.trained_by
+    seed = derived_seed(spec.search.seed, trained_by)
     metrics: dict[str, float] = {}
     for report in workplace.run(record.number, {**record.config, **record.overrides}, seed, out, precision):
         say(f"trial {record.number}: {report.step} of {record.rung} updates")

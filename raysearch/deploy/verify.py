@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import onnx
@@ -26,13 +26,15 @@ from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 from raysearch.exported.measure import Hear, hearing, measure_error, measured_cuts, remembering, some_cuts
 from raysearch.exported.onnx_cost import graph_macs
-from raysearch.exported.onnx_file import layout
+from raysearch.exported.onnx_file import layout, onnx_name
 from raysearch.exported.runners import run_checkpoint, run_file
+from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.front.table import Column, plain
 from raysearch.storage.folder import SearchFolder
 from raysearch.tasks.head import SpeakerHeadConfig
 from raysearch.tasks.speaker.backend_cost import backend_macs
+from raysearch.training.report import read_report
 
 LENGTHS = (1_600, 12_345, 16_000, 16_077, 240_000)
 """Samples of the recordings that are compared: 0.1 s, 1 s, 15 s, and two lengths that end within a frame."""
@@ -125,7 +127,7 @@ def verify_against(
     say(f"verify: the checkpoint on {f'{most} {split} cuts at most' if most else f'all {split} cuts'}")
     expected = measure_error(reference, meaning, corpus, split, seed, most)[0]
     for name in manifest.models:
-        lossy = ".fp16." in name or ".int8." in name
+        lossy = any(f".{precision}." in name for precision in get_args(Precision))
         hear = remembering(shape.hear(out / name, recogniser))
         if manifest.layout == OWN:
             what = name
@@ -142,9 +144,21 @@ def verify_against(
         ok = got - expected.value <= limit if lossy else abs(got - expected.value) <= limit
         counted = f"{what}: {manifest.metric} of {expected.cuts} {split} cuts"
         checks.append(Check(counted, f"{expected.value:.2f} %", f"{got:.2f} %", f"{limit} points", ok))
+        if split == "test" and lossy and manifest.layout == OWN and name == onnx_name(manifest.precision):
+            checks += _recorded(counted, got, trial, manifest)
         if name == "model.onnx" and manifest.layout == OWN:
             checks.append(_macs(out / name, recogniser))
     return Verdict(tuple(checks))
+
+
+def _recorded(counted: str, got: float, trial: Path, manifest: Manifest) -> list[Check]:
+    """The error that the trial was judged by on test, if the file that is measured now is what was judged."""
+    _, metrics = read_report(trial) or (0, {})
+    recorded = metrics.get(f"test/{manifest.metric}")
+    if recorded is None:
+        return []  # it was stopped before its last rung, and never heard test
+    ok = abs(got - recorded) <= SAME_POINTS
+    return [Check(f"{counted}, as recorded", f"{recorded:.2f} %", f"{got:.2f} %", f"{SAME_POINTS} points", ok)]
 
 
 def _heard(what: str, hear: Hear, reference: Hear, heard: list[Audio], split: str, lossy: bool) -> Check:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from raysearch.corpora.batches import in_evaluation_order
 from raysearch.corpora.corpus import Corpus, Pair
 from raysearch.corpora.crops import speaker_of
 from raysearch.deploy.runtime.transcribe import Audio, Layout, Run, log_probs, mean_over_windows
 from raysearch.deploy.runtime.verify_speaker import embedding
 from raysearch.errors import InputError
-from raysearch.evidence.resampling import share
+from raysearch.evidence.kept import judged_pairs
 from raysearch.settings import Outcome
 from raysearch.tasks.ctc.recognition import Reading
 from raysearch.tasks.ctc.tokens import Unit, is_labelled, reference
-from raysearch.tasks.fields.counted import counted_interval
-from raysearch.tasks.fields.fields import ABSENT, Values, label_values, request_values
+from raysearch.tasks.fields.classification import Classification
+from raysearch.tasks.fields.fields import Fields, Values, label_values, request_values
+from raysearch.tasks.fields.intent import Intent
+from raysearch.tasks.fields.task import FieldReadings
+from raysearch.tasks.score import Score
+from raysearch.tasks.settings import ClassificationSettings, IntentSettings
 from raysearch.tasks.speaker.cosines import cosines
 from raysearch.tasks.speaker.detection import eer_score
 from raysearch.tasks.speaker.task import draw_pairs
@@ -71,9 +77,25 @@ def measure_error(
     Genders are those of the speakers, as far as the corpus knows them.
     Raises: InputError if the split has nothing to measure on.
     """
+    whole, groups = _scores(hear, layout, corpus, split, seed, most)
+    return _rate(whole), {name: _rate(one) for name, one in groups.items()}
+
+
+def measure_score(hear: Hear, layout: Layout, corpus: Corpus, split: str, seed: int) -> Score:
+    """The error over all cuts of the split, with what is kept of it cut by cut.
+
+    Raises: InputError if the split has nothing to measure on.
+    """
+    return _scores(hear, layout, corpus, split, seed, None)[0]
+
+
+def _scores(
+    hear: Hear, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None
+) -> tuple[Score, dict[str, Score]]:
     if layout.unit == "speaker":
         return _speaker_error(hear, layout, corpus, split, seed, most), {}
-    cuts = some_cuts(corpus, split, layout, most)
+    # The order is the one in which tasks judge students: intervals and what is kept of both compare then.
+    cuts = in_evaluation_order(some_cuts(corpus, split, layout, most))
     if layout.unit == "fields":
         return _field_error(hear, layout, corpus, cuts, seed), {}
     return _reading_error(hear, layout, corpus, cuts, seed)
@@ -111,34 +133,36 @@ def measured_cuts(corpus: Corpus, split: str, layout: Layout) -> list[Any]:
 
 def _reading_error(
     hear: Hear, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int
-) -> tuple[Rate, dict[str, Rate]]:
+) -> tuple[Score, dict[str, Score]]:
     unit = _unit(layout)
-    whole, groups = Reading([], []), defaultdict[str, Reading](lambda: Reading([], []))
+    whole, groups = Reading([], [], []), defaultdict[str, Reading](lambda: Reading([], []))
     for cut in cuts:
         expected, got = reference(cut, unit), layout.items(hear(corpus.audio.audio(cut)))
         gender = cut.supervisions[0].gender
+        whole.cuts.append(cut)
         for reading in (whole, *([groups[gender]] if gender else [])):
             reading.references.append(expected)
             reading.hypotheses.append(got)
     scored = {name: one for name, one in sorted(groups.items()) if len(one.references) >= LEAST_CUTS}
-    return _rate(whole, seed), {name: _rate(one, seed) for name, one in scored.items() if any(one.references)}
+    by_gender = {name: one.score("items", seed) for name, one in scored.items() if any(one.references)}
+    return whole.score("items", seed), by_gender
 
 
-def _field_error(hear: Hear, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int) -> Rate:
+def _field_error(hear: Hear, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int) -> Score:
     """The share of cuts in which any field is read wrong, in percent."""
-    counts = []
-    for cut in cuts:
-        said, read = _values(cut, layout), hear(corpus.audio.audio(cut))
-        counts.append([any((said or {}).get(name, ABSENT) != value for name, value in read.items()), 1])
-    score = counted_interval([np.array(counts, dtype=float)], share, seed=seed)
-    return Rate(value=score.value, low=score.low, high=score.high, cuts=len(cuts))
+    fields = Fields({name: tuple(values) for name, values in layout.fields.items()})
+    said = [_values(cut, layout) or {} for cut in cuts]
+    read = FieldReadings(fields, said, [hear(corpus.audio.audio(cut)) for cut in cuts], list(cuts))
+    labelled = "label" in layout.fields
+    task = Classification(ClassificationSettings()) if labelled else Intent(IntentSettings())
+    return task.score([corpus.name], [read], seed)
 
 
 def _values(cut: Any, layout: Layout) -> Values | None:
     return label_values(cut) if "label" in layout.fields else request_values(cut)
 
 
-def _speaker_error(hear: Hear, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Rate:
+def _speaker_error(hear: Hear, layout: Layout, corpus: Corpus, split: str, seed: int, most: int | None) -> Score:
     """The equal error rate of plain cosines, over the pairs whose cuts are both among the first `most`."""
     # Each cut is embedded once, however many pairs it is in.
     cuts = {cut.id: cut for cut in measured_cuts(corpus, split, layout)}
@@ -152,8 +176,11 @@ def _speaker_error(hear: Hear, layout: Layout, corpus: Corpus, split: str, seed:
     }
     one_NE, other_NE = (np.stack([embedded[getattr(pair, side)] for pair in pairs]) for side in ("one", "other"))
     speakers = [(speaker_of(cuts[pair.one]), speaker_of(cuts[pair.other])) for pair in pairs]
-    score = eer_score(cosines(one_NE, other_NE), [pair.same for pair in pairs], speakers, seed=seed)
-    return Rate(value=score.value, low=score.low, high=score.high, cuts=len(embedded))
+    scores_N, same_N = cosines(one_NE, other_NE), [pair.same for pair in pairs]
+    score = eer_score(scores_N, same_N, speakers, seed=seed)
+    spoken_by = {key: speaker_of(cuts[key]) for key in embedded}
+    judged = judged_pairs(spoken_by, [(pair.one, pair.other) for pair in pairs], same_N, scores_N)
+    return replace(score, counts={**score.counts, "cuts": len(embedded)}, judged=judged)
 
 
 def _pairs(corpus: Corpus, split: str) -> Sequence[Pair]:
@@ -169,6 +196,5 @@ def _unit(layout: Layout) -> Unit:
     return "phones" if layout.unit == "phones" else "characters"
 
 
-def _rate(reading: Reading, seed: int) -> Rate:
-    score = reading.score("items", seed)
-    return Rate(value=score.value, low=score.low, high=score.high, cuts=len(reading.references))
+def _rate(score: Score) -> Rate:
+    return Rate(value=score.value, low=score.low, high=score.high, cuts=score.counts["cuts"])

@@ -1,4 +1,4 @@
-"""Writes a recogniser as an ONNX file (fp32, fp16 or int8) or as a `torch.export` program.
+"""Writes a recogniser as an ONNX file, in one of several precisions, or as a `torch.export` program.
 
 Both take any number of recordings of any length.
 """
@@ -6,13 +6,9 @@ Both take any number of recordings of any length.
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -24,6 +20,7 @@ from torch.export import Dim, ExportedProgram
 from raysearch.deploy.runtime.transcribe import METADATA_KEY, Layout
 from raysearch.exported.both_ways import TRANSLATIONS
 from raysearch.exported.onnx_cost import UNCOUNTED, in_module
+from raysearch.exported.quantised import Calibration, dynamic, quiet, static
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.head import CtcHeadConfig, FieldHeadConfig, SpeakerHeadConfig
@@ -62,13 +59,13 @@ def trace_module(module: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgr
     """The program of a module for any batch and length. The first input is as long as its second axis, the rest (B)."""
     batch = Dim("batch", min=1)
     free: list[dict[int, Any]] = [{0: batch, 1: Dim.DYNAMIC}, *({0: batch} for _ in inputs[1:])]
-    with _quiet():
+    with quiet():
         return torch.export.export(module, inputs, dynamic_shapes=tuple(free))
 
 
 def write_pt2(program: ExportedProgram, file: Path) -> None:
     """Writes the traced program as PyTorch itself can load it."""
-    with _quiet():
+    with quiet():
         torch.export.save(program, file)
 
 
@@ -78,7 +75,7 @@ def to_onnx(
     inputs: Sequence[str] = ("audio", "samples"),
 ) -> onnx.ModelProto:
     """The traced program as an ONNX model in fp32, whose inputs and outputs have these names."""
-    with _quiet():
+    with quiet():
         exported = torch.onnx.export(
             program,
             input_names=list(inputs),
@@ -93,23 +90,50 @@ def to_onnx(
     return model
 
 
-def write_onnx(model: onnx.ModelProto, meaning: Layout, precision: Precision, file: Path) -> None:
+def graph_of(recogniser: Recogniser, program: ExportedProgram | None = None) -> onnx.ModelProto:
+    """The recogniser as an ONNX model in fp32. `program` is its trace, if it was traced already."""
+    output = "embedding" if layout(recogniser).unit == "speaker" else "log_probs"
+    return to_onnx(program or trace(recogniser), (output, "frames"))
+
+
+def write_onnx(
+    model: onnx.ModelProto, meaning: Layout, precision: Precision, file: Path, calibration: Calibration | None = None
+) -> None:
     """Writes the model in a precision, with its layout as metadata, so that it is read without anything beside it."""
-    write_graph(model, {METADATA_KEY: json.dumps(asdict(meaning))}, precision, file)
+    write_graph(model, {METADATA_KEY: json.dumps(asdict(meaning))}, precision, file, calibration)
 
 
-def write_graph(model: onnx.ModelProto, metadata: Mapping[str, str], precision: Precision, file: Path) -> None:
+def write_graph(
+    model: onnx.ModelProto,
+    metadata: Mapping[str, str],
+    precision: Precision,
+    file: Path,
+    calibration: Calibration | None = None,
+) -> None:
     """Writes the model in a precision, with this metadata. Input and output stay float32.
 
     `fp16` halves weights and most arithmetic, but not the mel filterbank's. `int8` quantises the weights of the linear
-    layers and, at run time, what enters them. Recurrent layers stay in fp32.
+    layers and, at run time, what enters them; `int8-static` does so by ranges that it finds with `calibration`, and
+    `int8-static-conv` those of convolutions too. Recurrent layers stay in fp32.
     """
-    convert = {"fp32": lambda model: model, "fp16": _half, "int8": _quantised}[precision]
     # A copy, since one traced model is written in several precisions.
     converted = onnx.ModelProto()
-    converted.CopyFrom(convert(model))
+    converted.CopyFrom(_converted(model, precision, calibration))
     onnx.helper.set_model_props(converted, dict(metadata))
     onnx.save(converted, file)
+
+
+def _converted(model: onnx.ModelProto, precision: Precision, calibration: Calibration | None) -> onnx.ModelProto:
+    match precision:
+        case "fp32":
+            return model
+        case "fp16":
+            return _half(model)
+        case "int8":
+            return dynamic(model)
+        case "int8-static" | "int8-static-conv":
+            assert calibration is not None
+            return static(model, calibration, ["MatMul", "Conv"] if precision == "int8-static-conv" else ["MatMul"])
 
 
 def _half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -147,33 +171,3 @@ def _skip_half_between_kept(graph: onnx.GraphProto) -> None:
 
 def _casts_to(node: onnx.NodeProto, kind: int) -> bool:
     return node.op_type == "Cast" and node.attribute[0].i == kind
-
-
-def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with TemporaryDirectory() as folder, _quiet():
-        source, target = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
-        stale = onnx.ModelProto()
-        stale.CopyFrom(model)
-        # These shapes were noted before weights were transposed: the quantiser would stumble, and infers its own.
-        del stale.graph.value_info[:]
-        onnx.save(stale, source)
-        exact = [node.name for node in model.graph.node if in_module(node, *UNCOUNTED)]
-        quantize_dynamic(
-            source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8, nodes_to_exclude=exact
-        )
-        return onnx.load(target)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the exporters, which warn of packages that are not needed and of their own deprecations."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

@@ -101,7 +101,12 @@ class Recogniser:
         if not (trial / "student").is_dir():
             raise InputError(f"{trial / 'student'}: no such folder; expected a trial that reached a rung")
         head = load_head(head_folder(trial, task))
-        return cls._checked(load_encoder(trial / "student") if head.tuned is None else head.tuned, head, trial)
+        return cls.joined(load_encoder(trial / "student"), head, trial)
+
+    @classmethod
+    def joined(cls, student: Encoder, head: ChosenHead, trial: Path) -> Recogniser:
+        """A trial's student with a head of that trial, or the encoder that was tuned with the head."""
+        return cls._checked(student if head.tuned is None else head.tuned, head, trial)
 
     @classmethod
     def load(cls, folder: Path) -> Recogniser:

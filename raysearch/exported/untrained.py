@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 
+from raysearch.deploy.runtime.transcribe import SAMPLE_RATE_HZ
 from raysearch.encoder.build import build_encoder
 from raysearch.encoder.config import AnyConfig
-from raysearch.exported.onnx_file import layout, to_onnx, trace, write_onnx
+from raysearch.exported.onnx_file import graph_of, layout, write_onnx
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 from raysearch.files.digest import document_digest
@@ -47,5 +49,7 @@ def untrained_file(encoder: AnyConfig, head: HeadConfig, precision: Precision) -
     recogniser = untrained(encoder, head)
     with TemporaryDirectory() as folder:
         file = Path(folder, "model.onnx")
-        write_onnx(to_onnx(trace(recogniser)), layout(recogniser), precision, file)
+        # Scales are as large whatever was heard for them.
+        noise_S = np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE_HZ).astype(np.float32)
+        write_onnx(graph_of(recogniser), layout(recogniser), precision, file, lambda: [noise_S])
         return file.read_bytes()

@@ -95,6 +95,10 @@ class TrialRecord(Outcome):
     """Why the trial failed or was refused, in one word: lost, oom, nan, disk, user, input or infeasible."""
     repeats: int | None = None
     """Number of the trial whose settings this one runs again under another seed. The front holds that one."""
+    trained_by: int | None = None
+    """Number of the trial whose student this one has, since the two differ in how it is shipped alone. Its seed is that
+    one's, and its seconds are those of judging the student again.
+    """
     overrides: dict[str, Any] = {}
     """Settings that a retry used in place of the configuration's own, such as half the batch after memory ran out."""
     started_s: float | None = None

@@ -37,7 +37,7 @@ from raysearch.teachers.heads import judge_teacher
 from raysearch.teachers.store import prepare_teacher
 from raysearch.training.loop import DivergedError
 from raysearch.training.monitoring.limit import OverTimeError, limited
-from raysearch.training.report import Report
+from raysearch.training.report import REPORT_NAME, Report
 
 
 def serve_lane(config: dict[str, Any]) -> None:
@@ -137,10 +137,23 @@ def _reports(workplace: Workplace, order: dict[str, Any], setup: dict[str, Any])
     if remote and remote.files(name):
         shutil.rmtree(folder, ignore_errors=True)
         remote.pull(name, folder)
-    for report in workplace.run(number, config, order["seed"], folder, setup["precision"]):
+    if (trained_by := order["trained_by"]) is None:
+        reports = workplace.run(number, config, order["seed"], folder, setup["precision"])
+    else:
+        reports = workplace.judge_again(config, folder, _fetched(remote, setup, trained_by))
+    for report in reports:
         if remote and train.get_context().get_world_rank() == 0:
             remote.push(folder, name)
         yield report
+
+
+def _fetched(remote: Remote | None, setup: dict[str, Any], number: int) -> Path:
+    """The folder of another trial, which another node may have trained."""
+    name = f"trials/{number:04d}"
+    folder = Path(setup["folder"], name)
+    if remote and not (folder / REPORT_NAME).exists():
+        remote.pull(name, folder)
+    return folder
 
 
 class _Post:

@@ -21,10 +21,11 @@ from raysearch.corpora.readers.table import read_corpus
 from raysearch.encoder.config import EncoderConfig
 from raysearch.encoder.encoder import Encoder
 from raysearch.encoder.teacher import Teacher
+from raysearch.exported.settings import DeploySettings
 from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
 from raysearch.spec.document import Spec
-from raysearch.spec.space import Space
+from raysearch.spec.space import Config, Space
 from raysearch.targets.build import build_label_set
 from raysearch.targets.kept_features import KeptFeatures, features_bytes, kept_features, kept_grid, missing_layers
 from raysearch.targets.kept_layer import Grid
@@ -34,12 +35,12 @@ from raysearch.targets.pseudo_labels import PseudoLabels, build_pseudo_labels
 from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
 from raysearch.targets.store import Store
 from raysearch.tasks.objective import Objective, taught_task
-from raysearch.tasks.table import evaluate_all, load_task
+from raysearch.tasks.table import Shipped, evaluate_all, load_task
 from raysearch.tasks.task import Task
 from raysearch.teachers.heads import own_head, trained_head
 from raysearch.teachers.loading import load_teacher
 from raysearch.teachers.store import prepare_teacher
-from raysearch.training.process import as_first
+from raysearch.training.process import alone, as_first, rank
 from raysearch.training.report import Report
 from raysearch.training.settings import TrainingSettings
 
@@ -153,8 +154,10 @@ class Workplace:
         keep: Path,
         precision: str = "fp32",
         probed: bool = True,
+        deploy: DeploySettings = DeploySettings(),  # noqa: B008 - it is frozen
     ) -> Mapping[str, float]:
-        """The student's metrics on each task, on dev and, if asked, on test.
+        """The student's metrics on each task, on dev and, if asked, on test. Errors are those of the file that it
+        becomes, by `deploy`.
 
         Heads in `trained` were trained with the student and are used as they are, with a probe as a second figure if
         `probed`; the other tasks train their own.
@@ -172,15 +175,37 @@ class Workplace:
             trained=trained,
             precision=precision,
             probed=probed,
+            shipped=self._shipped(deploy, keep) if deploy.precision != "fp32" else None,
         )
 
-    def run(
-        self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str = "fp32"
-    ) -> Iterator[Report]:
+    def _shipped(self, deploy: DeploySettings, folder: Path) -> Shipped:
+        # It imports onnxruntime and torch's exporter, which take seconds, and most trials need neither.
+        from raysearch.exported.shipped import shipped_by
+
+        return shipped_by(deploy, folder, self.corpus, self.spec.search.seed, self.spec.workers.cpus)
+
+    def run(self, number: int, config: Config, seed: int, folder: Path, precision: str = "fp32") -> Iterator[Report]:
         """Trains one configuration in `folder`, from its checkpoint if it has one, and yields a report at each rung."""
         folder.mkdir(parents=True, exist_ok=True)
         trial = self._trial(number, config, seed, folder, precision)
         return load_method(str(config["method"]))().run(trial)
+
+    def judge_again(self, config: Config, folder: Path, trained: Path) -> Iterator[Report]:
+        """Judges the student of another trial, which lies in the folder `trained`, in place of training one.
+
+        The two configurations differ in `deploy` alone. There is one report, the last.
+        """
+        # It imports onnxruntime and torch's exporter, which take seconds.
+        from raysearch.exported.judged_again import judge_again
+
+        deploy, seed, threads = self.spec.deploy_of(config), self.spec.search.seed, self.spec.workers.cpus
+        first = rank() == 0
+        # The folder is that of the first process, which needs no others for this.
+        with alone():
+            report = judge_again(folder, trained, deploy, self.tasks, self.corpus, seed, threads) if first else None
+        report = as_first(report)
+        assert report is not None
+        yield report
 
     def prepare(self, method: str, folder: Path, precision: str = "fp32") -> None:
         """Trains what all trials of a method share, unless it is in the store. It is one of `spec.sharing`.
@@ -191,14 +216,14 @@ class Workplace:
         config = Space([method], self.spec.space).draw(np.random.default_rng(self.spec.search.seed))
         load_method(method).prepare(self._trial(0, config, self.spec.search.seed, folder, precision))  # type: ignore[attr-defined]
 
-    def _trial(self, number: int, config: Mapping[str, Any], seed: int, folder: Path, precision: str) -> Trial[Any]:
+    def _trial(self, number: int, config: Config, seed: int, folder: Path, precision: str) -> Trial[Any]:
         return Trial(
             number=number,
-            settings=self.spec.settings(dict(config)),
+            settings=self.spec.settings(config),
             corpus=self.corpus,
             teacher=self.teacher,
             label_set=self.label_set,
-            evaluate=partial(self.evaluate, keep=folder, precision=precision),
+            evaluate=partial(self.evaluate, keep=folder, precision=precision, deploy=self.spec.deploy_of(config)),
             rungs=self.spec.rung_updates(str(config["method"])),
             folder=folder,
             device=self.device,

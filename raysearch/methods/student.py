@@ -17,7 +17,7 @@ from raysearch.training.loss_module import LossModule
 from raysearch.training.memory import fitting
 from raysearch.training.process import as_first, rank, world_size
 from raysearch.training.recipe import More, Prepare, Recipe, nothing_more
-from raysearch.training.report import Report
+from raysearch.training.report import Report, write_report
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run
 
@@ -35,7 +35,10 @@ def report_untrained(trial: Trial[Any], encoder: Encoder, heads: Mapping[str, An
     # What is judged is what lies on disk, as with trained students.
     judged = saved(encoder, trial.folder / "student", trial.device)
     step = 0 if trial.rungs[0] == 0 else trial.rungs[-1]
-    yield Report(step, trial.evaluate(judged, True, heads), final=step == trial.rungs[-1])
+    metrics = trial.evaluate(judged, True, heads)
+    if rank() == 0:
+        write_report(trial.folder, step, metrics)
+    yield Report(step, metrics, final=step == trial.rungs[-1])
 
 
 def is_begun(trial: Trial[Any]) -> bool:

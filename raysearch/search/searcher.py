@@ -238,8 +238,26 @@ class Searcher:
 
     def _launch(self, number: int, config: Config) -> Suggestion:
         record = self.study.record(number)
-        seed, spent_s = derived_seed(self.spec.search.seed, number), self._spent_s(number)
-        return Suggestion(number, config, seed, record.overrides, spent_s, self._deadlines.limit_s(config, spent_s))
+        trained_by = self._trained_by(record)
+        # A student that is judged again has the seed that it was trained with.
+        seed = derived_seed(self.spec.search.seed, number if trained_by is None else trained_by)
+        spent_s = self._spent_s(number)
+        limit_s = self._deadlines.limit_s(config, spent_s)
+        return Suggestion(number, config, seed, record.overrides, spent_s, trained_by, limit_s)
+
+    def _trained_by(self, record: TrialRecord) -> int | None:
+        """Number of a trial whose student this one can have, as the two differ in how it is shipped alone."""
+        if record.trained_by is not None or record.repeats is not None or record.rung is not None:
+            return record.trained_by
+        wanted = self.spec.training_of(dict(record.config))
+        last = self.spec.rung_updates(record.method)[-1]
+        for other in self.study.records():
+            own = other.trained_by is None and other.repeats is None
+            trained = own and other.state == "complete" and other.rung == last
+            if trained and self.spec.training_of(dict(other.config)) == wanted:
+                self.study.share_training(record.number, other.number)
+                return other.number
+        return None
 
     def _ask(self) -> tuple[int, Config, str | None]:
         """A new trial of the study, its configuration, and the reason why it cannot be run, or None if it can."""
@@ -329,6 +347,7 @@ class Searcher:
     def _refusal(self, number: int, config: Config) -> str | None:
         try:
             self.spec.settings(config)
+            self.spec.deploy_of(config)
             exact, foreseen = self._costs.exact(config), self._costs(config)
         except InputError as err:
             return str(err)

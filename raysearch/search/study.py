@@ -2,8 +2,8 @@
 
 Beside its parameters, an Optuna trial carries these attributes: `config`, `cost`, `state` (ours, not Optuna's),
 `rung:<updates>` (the metrics at that rung), `metrics` (those of the last rung), `error`, `cause`, `attempts`,
-`overrides` (settings that a retry changed) and `gain` (what it promised when it was suggested). A trial without `state`
-is running, or was interrupted.
+`overrides` (settings that a retry changed), `trained_by` (whose student it has) and `gain` (what it promised when it
+was suggested). A trial without `state` is running, or was interrupted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 ENDED_BY = "ended_by"
 """What a study knows by this name is why its search ended before all trials that were asked for had run."""
+TRAINED_BY = "trained_by"
+"""What a trial knows by this name is the number of the trial whose student it has."""
 REPEATS = "repeats"
 """What a trial knows by this name is the number of the trial that it repeats."""
 TRUST = "trust"
@@ -211,6 +213,10 @@ class Study:
         self._write(number, "attempts", attempts)
         return attempts
 
+    def share_training(self, number: int, trained_by: int) -> None:
+        """Keeps that a trial has the student of another one."""
+        self._write(number, TRAINED_BY, trained_by)
+
     def override(self, number: int, overrides: Config) -> None:
         """Keeps settings that later attempts at a trial use in place of its configuration's."""
         self._write(number, "overrides", overrides)
@@ -354,6 +360,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         cause=attrs.get("cause"),
         overrides=attrs.get("overrides", {}),
         repeats=attrs.get(REPEATS),
+        trained_by=attrs.get(TRAINED_BY),
         started_s=frozen.datetime_start.timestamp() if frozen.datetime_start else None,
         ended_s=frozen.datetime_complete.timestamp() if frozen.datetime_complete else None,
     )

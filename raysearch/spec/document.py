@@ -398,14 +398,18 @@ class Spec(Settings):
             if group not in SHARED_GROUPS and has_setting(method, group):
                 fixed = self.fixed(group).items()
                 nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
-        for key, value in config.items():
-            if key != "method" and not key.startswith("deploy."):
+        for key, value in self.training_of(config).items():
+            if key != "method":
                 *path, last = key.split(".")
                 at = nested
                 for part in path:
                     at = at.setdefault(part, {})
                 at[last] = value
         return load_method(method).Settings.checked(nested)
+
+    def training_of(self, config: Config) -> Config:
+        """The part of a configuration that decides what is trained."""
+        return {key: value for key, value in config.items() if key.partition(".")[0] not in SHARED_GROUPS}
 
     def deploy_of(self, config: Config) -> DeploySettings:
         """How a configuration's student is shipped.

@@ -30,6 +30,7 @@ def check(spec: Spec) -> None:
     _check_start(spec)
     _check_rungs(spec)
     _check_heads(spec)
+    _check_files(spec)
 
 
 def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
@@ -177,6 +178,21 @@ def _check_heads(spec: Spec) -> None:
                 f"{where.format(0)}: {max(weights)} with task.head = superb; expected 0, or a slice would be judged by "
                 "the supernet's linear head"
             )
+
+
+def _check_files(spec: Spec) -> None:
+    """Checks that files can be judged where they may have another precision than their student."""
+    precisions, _ = _values(spec, "deploy.precision")
+    other = next((precision for precision in precisions if precision != "fp32"), None)
+    if other is None:
+        return
+    why = f"with deploy.precision = {other}"
+    for task in spec.tasks:
+        for key in ("as_norm", "segments"):
+            if task.kind == "speaker" and (given := getattr(task, key)):
+                raise InputError(f"task.{key}: {given}; expected 0 {why}: a file is judged by plain cosines")
+        if task.kind in ("classification", "intent") and spec.corpus.kind == "several":
+            raise InputError(f"corpus.kind: several; expected one corpus {why}: a file holds one head of {task.kind}")
 
 
 def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from raysearch.evidence.texts import CutTexts
 
 
+ENDS = ("", "_low", "_high")
+"""What ends the names of a figure and of its interval in reports."""
+
+
 @dataclass(frozen=True)
 class Score:
     """A figure in percent. The 95 % bootstrap interval runs from `low` to `high`."""
@@ -26,13 +30,13 @@ class Score:
     texts: CutTexts | None = field(default=None, compare=False, repr=False)
     """What was read cut by cut. None of what is no text, such as scores of pairs."""
 
-    def metrics(self, name: str) -> dict[str, float]:
-        """The flat form for reports: `name`, `name_low` and `name_high`.
+    def metrics(self, name: str, suffix: str = "") -> dict[str, float]:
+        """The flat form for reports: `name`, `name_low` and `name_high`, with the suffix behind each name.
 
         Other figures take the same group: beside `eval/error` there is `eval/macro_f1`.
         """
-        found = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        found = dict(zip((f"{name}{suffix}{end}" for end in ENDS), (self.value, self.low, self.high), strict=True))
         beside = name.removesuffix(name.split("/")[-1])
         for other, score in self.others.items():
-            found |= score.metrics(beside + other)
+            found |= score.metrics(beside + other, suffix)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from raysearch.evidence.texts import FILE as TEXTS
 from raysearch.evidence.texts import Texts, write_texts
 from raysearch.tasks.head import head_folder
 from raysearch.tasks.settings import HeadSettings
-from raysearch.tasks.task import Judge, Task
+from raysearch.tasks.task import Evaluated, Judge, Task
 from raysearch.training.process import rank
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from raysearch.encoder.encoder import Encoder
     from raysearch.tasks.learner import Learner
     from raysearch.tasks.settings import TaskSettings
+
+Shipped = Callable[[Task, Any, Evaluated], Evaluated]
+"""Function from a task, an encoder and its errors to the errors of the file that is shipped of it."""
+UNSHIPPED = "_fp32"
+"""Ends the names of the errors of a student whose file is judged in its place."""
 
 TASKS = {
     "asr": "raysearch.tasks.ctc.asr:Asr",
@@ -57,6 +62,7 @@ def evaluate_all(
     trained: Mapping[str, Any] | None = None,
     precision: str = "fp32",
     probed: bool = True,
+    shipped: Shipped | None = None,
 ) -> dict[str, float]:
     """The errors of an encoder on all tasks, in percent, by their names in reports.
 
@@ -69,6 +75,9 @@ def evaluate_all(
     error of such a head stands that of a probe, a new head on the frozen encoder, as the second figure `probe/per` with
     its interval, and with `test` as `probe/test_per`. Speaker verification has no second figure, and without `probed`
     no task has one.
+
+    `shipped` gives the errors of the file that the encoder and a head become, in place of theirs. Theirs are then
+    called `eval/per_fp32`, and kept under that name too.
 
     An encoder that is not trained runs in `precision`. Several processes share the work out, so all of them must call
     this. All get the same errors, and the one of rank 0 writes the files.
@@ -85,19 +94,24 @@ def evaluate_all(
             metrics |= _probed(task, encoder, corpus, how) if probed else {}
         else:
             found = task.evaluate(encoder, corpus, **how)
-        metrics |= found.dev.metrics(f"eval/{task.metric}")
-        metrics |= {f"eval/{task.metric}_{name}": value for name, value in found.details.items()}
         if keep is not None and found.head is not None:
             found.head.save(head_folder(keep, task.name))
+        judged = [("", found)]
+        if shipped is not None:
+            judged = [(UNSHIPPED, found), ("", shipped(task, encoder, found))]
+        for suffix, each in judged:
+            for split, score in (("eval", each.dev), ("test", each.test)):
+                if score is None:
+                    continue
+                name = f"{split}/{task.metric}"
+                metrics |= score.metrics(name, suffix)
+                if score.judged is not None:
+                    evidence[name + suffix] = score.judged
+                if score.texts is not None:
+                    texts[name + suffix] = score.texts
+        metrics |= {f"eval/{task.metric}_{name}": value for name, value in found.details.items()}
         if keep is not None and found.draw is not None:
             found.draw(keep / f"{task.name}.png")
-        if found.test is not None:
-            metrics |= found.test.metrics(f"test/{task.metric}")
-        for split, score in (("eval", found.dev), ("test", found.test)):
-            if score is not None and score.judged is not None:
-                evidence[f"{split}/{task.metric}"] = score.judged
-            if score is not None and score.texts is not None:
-                texts[f"{split}/{task.metric}"] = score.texts
     if keep is not None:
         write_evidence(keep / FILE, evidence)
         write_texts(keep / TEXTS, texts)

@@ -8,7 +8,6 @@ Shapes: B batch.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +20,6 @@ from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import WorkError
-from raysearch.files.whole import write_whole
 from raysearch.training.monitoring.curve import Curve
 from raysearch.training.monitoring.limit import OverTimeError, is_over
 from raysearch.training.monitoring.meter import Meter
@@ -30,7 +28,7 @@ from raysearch.training.monitoring.spans import span, watch
 from raysearch.training.monitoring.utilisation import peak_flops
 from raysearch.training.process import as_first, rank
 from raysearch.training.recipe import Recipe
-from raysearch.training.report import Report
+from raysearch.training.report import Report, read_report, write_report
 from raysearch.training.trainer import Run, Trainer
 
 LOG_UPDATES = 50
@@ -125,17 +123,16 @@ def _finite(metrics: dict[str, float], run: Run, step: int) -> dict[str, float]:
 def _report(run: Run, trainer: Trainer, train: Mapping[str, float], recipe: Recipe) -> Report:
     """The report at a rung. It is read from disk if it was made before, else the student is judged."""
     step, final = trainer.step, trainer.step == run.budget
-    path = run.folder / "report.json"
     # The student is judged as it lies on disk, so that the report holds for the files that are shipped.
     student = saved(trainer.student, run.folder / "student", run.device)
     # Only rank 0 is sure to have the folder, and all must judge, or none.
-    old = as_first(_old_report(path, step))
+    old = as_first(_old_report(run.folder, step))
     if old is not None:
         return Report(step, old, final)
     errors = recipe.evaluate(student, final, recipe.heads)
     metrics = as_first({**train, **errors, **recipe.more(student), **_batch(run)})
     if rank() == 0:
-        write_whole(path, json.dumps({"step": step, "metrics": metrics}))
+        write_report(run.folder, step, metrics)
     return Report(step, metrics, final)
 
 
@@ -150,14 +147,10 @@ def saved(encoder: Encoder, folder: Path, device: torch.device) -> Encoder:
     return copy.eval()
 
 
-def _old_report(path: Path, step: int) -> dict[str, float] | None:
+def _old_report(folder: Path, step: int) -> dict[str, float] | None:
     """The metrics of an earlier report at this step. None if there is none that can be read: the student is judged."""
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-        metrics: dict[str, float] = old["metrics"]
-        return metrics if old["step"] == step and isinstance(metrics, dict) else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+    old = read_report(folder)
+    return old[1] if old is not None and old[0] == step else None
 
 
 def _batch(run: Run) -> dict[str, float]:

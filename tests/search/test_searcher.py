@@ -274,3 +274,46 @@ def test_ehvi_beats_random_on_a_smooth_error(start: Start, tmp_path: Path) -> No
             run(Searcher(spec, study, TEACHER, trials=16, say=lambda _: None))
             found.append(build_document("t", spec.objectives, study.records(), [120.0, 100.0], None).hypervolume)
     assert np.median(volumes["ehvi"]) > np.median(volumes["random"])
+
+
+def test_student_that_was_trained_is_taken_over_by_trials_that_ship_it_otherwise(start: Start) -> None:
+    points = [(2, "fp32"), (2, "int8"), (3, "fp32"), (2, "fp16"), (3, "int8")]
+    search = {
+        "trials": len(points),
+        "updates": 100,
+        "sampler": "random",
+        "start": [{"student.depth": depth, "deploy.precision": precision} for depth, precision in points],
+    }
+    space = {"student.depth": {"int": [2, 3]}, "deploy.precision": {"choice": ["fp32", "fp16", "int8"]}}
+    searcher = start(spec_with(space=space, search=search))
+    one, beside = searcher.suggest(), searcher.suggest()
+    assert one
+    assert beside
+    assert beside.trained_by is None, "the first one still runs"
+    for suggestion in (beside, one):
+        searcher.complete(suggestion.number, 100, {"eval/per": 50.0})
+    other, again, last = searcher.suggest(), searcher.suggest(), searcher.suggest()
+    assert other
+    assert again
+    assert last
+    assert (other.trained_by, again.trained_by, last.trained_by) == (None, one.number, None)
+    assert again.seed == one.seed != beside.seed
+    # Killed, and resumed: it is judged by the same student.
+    resumed = start(searcher.spec)
+    found = [resumed.suggest() for _ in range(3)]
+    assert [one and one.trained_by for one in found] == [None, one.number, None]
+    resumed.complete(again.number, 100, {"eval/per": 51.0})
+    assert resumed.study.record(again.number).trained_by == one.number
+
+
+def test_student_that_was_stopped_is_taken_over_by_nobody(start: Start) -> None:
+    points = [{"deploy.precision": precision} for precision in ("fp32", "int8")]
+    search = {"trials": 2, "updates": 100, "sampler": "random", "start": points}
+    searcher = start(spec_with(space={"deploy.precision": {"choice": ["fp32", "int8"]}}, search=search))
+    first = searcher.suggest()
+    assert first
+    searcher.observe(first.number, 50, {"eval/per": 50.0})
+    searcher.study.end(first.number, "stopped")
+    second = searcher.suggest()
+    assert second
+    assert second.trained_by is None

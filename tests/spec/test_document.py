@@ -141,6 +141,14 @@ def test_good_document_loads(tmp_path: Path) -> None:
             {"deploy": {"precision": "int8"}, "space": {"deploy.precision": {"choice": ["fp32"]}}},
             "deploy.precision: fixed here and searched under space; expected one of the two",
         ),
+        (
+            {"task": {"kind": "speaker", "as_norm": 5}, "deploy": {"precision": "int8"}},
+            "task.as_norm: 5; expected 0 with deploy.precision = int8: a file is judged by plain cosines",
+        ),
+        (
+            {"task": {"kind": "speaker", "segments": 2}, "space": {"deploy.precision": {"choice": ["fp32", "fp16"]}}},
+            "task.segments: 2; expected 0 with deploy.precision = fp16",
+        ),
         ({"name": "../up"}, "name: '../up'; expected text of the pattern ^[A-Za"),
     ],
 )

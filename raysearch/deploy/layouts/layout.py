@@ -11,6 +11,7 @@ from typing import Any, Literal
 from raysearch.deploy.runtime.transcribe import Layout
 from raysearch.errors import InputError
 from raysearch.exported.measure import Hear
+from raysearch.exported.quantised import Calibration
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 
@@ -31,6 +32,8 @@ class Order:
     formats: Sequence[Format]
     precisions: Sequence[Precision]
     say: Callable[[str], None]
+    calibration: Calibration | None = None
+    """What `int8-static` is written with, which our own layout alone has."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,17 @@ class FileLayout:
     """Python that loads the file of this name and runs it, for the README."""
     formats: tuple[Format, ...] = ("onnx",)
     """The formats that it has."""
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+    """The precisions that it has."""
 
-    def check_order(self, recogniser: Recogniser, formats: Sequence[Format], name: str) -> None:
-        """Raises: InputError unless the layout has the formats, and can express the model."""
+    def check_order(
+        self, recogniser: Recogniser, formats: Sequence[Format], precisions: Sequence[Precision], name: str
+    ) -> None:
+        """Raises: InputError unless the layout has the formats and precisions, and can express the model."""
+        for precision in precisions:
+            if precision not in self.precisions:
+                known = ", ".join(self.precisions)
+                raise InputError(f"--precision: {precision}; expected one of {known} with --layout {name}")
         for one in formats:
             if one not in self.formats:
                 raise InputError(f"--format: {one}; expected {' or '.join(self.formats)} with --layout {name}")

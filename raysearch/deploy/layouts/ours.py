@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from raysearch.deploy.layouts.layout import FileLayout, Order
 from raysearch.exported.measure import Hear, hearing
-from raysearch.exported.onnx_file import layout, onnx_name, to_onnx, trace, write_onnx, write_pt2
+from raysearch.exported.onnx_file import graph_of, layout, onnx_name, trace, write_onnx, write_pt2
 from raysearch.exported.runners import run_file
+from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
 
 
@@ -23,10 +25,10 @@ def write(order: Order) -> None:
         write_pt2(program, order.folder / "model.pt2")
     if "onnx" in order.formats:
         meaning = layout(order.recogniser)
-        model = to_onnx(program, ("embedding" if meaning.unit == "speaker" else "log_probs", "frames"))
+        model = graph_of(order.recogniser, program)
         for precision in order.precisions:
             order.say(f"writing {onnx_name(precision)}")
-            write_onnx(model, meaning, precision, order.folder / onnx_name(precision))
+            write_onnx(model, meaning, precision, order.folder / onnx_name(precision), order.calibration)
 
 
 def hear(file: Path, recogniser: Recogniser) -> Hear:
@@ -45,4 +47,8 @@ def usage(recogniser: Recogniser, file: str) -> str:
     return f"import raysearch\n\nprint({call})"
 
 
-OURS = FileLayout("onnxruntime", lambda recogniser: None, write, hear, usage, ("onnx", "pt2", "safetensors"))
+OURS = FileLayout(
+    *("onnxruntime", lambda recogniser: None, write, hear, usage),
+    formats=("onnx", "pt2", "safetensors"),
+    precisions=get_args(Precision),
+)

@@ -34,6 +34,8 @@ class Foresight:
     def learn(self, trials: Sequence[tuple[TrialRecord, dict[int, dict[str, float]]]]) -> None:
         """Takes in how long trials took, by the share of their budget that they have done."""
         for record, rungs in trials:
+            if record.trained_by is not None:
+                continue  # it was only judged, which tells nothing about training
             if rungs and record.state in ("complete", "stopped") and record.number not in self._ratios:
                 updates, metrics = max(rungs.items())
                 planned_s = self._spec.share(record.method, updates) * self.planned(dict(record.config))

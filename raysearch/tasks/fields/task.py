@@ -158,9 +158,9 @@ class FieldTask:
         heads = dict(zip(names, (self._head(one, encoder) for one in learned), strict=True))
         # Confusions are those of the test split, so there are none as long as only dev is read.
         confusions = {name: found for name, read in zip(names, tested, strict=False) if (found := _confusion(read))}
-        test_score = self._score(names, tested, seed) if test else None
+        test_score = self.score(names, tested, seed) if test else None
         kept = _PartHeads(heads, confusions)
-        return Evaluated(self._score(names, dev, seed), test_score, details, kept, kept.draw)
+        return Evaluated(self.score(names, dev, seed), test_score, details, kept, kept.draw)
 
     def judge(
         self,
@@ -184,7 +184,7 @@ class FieldTask:
             split: self._read(trained, part, split, fields, corpus, device, precision)[0.0]
             for split in (["dev", "test"] if test else ["dev"])
         }
-        scores = {split: self._score([part.name], [read], seed) for split, read in readings.items()}
+        scores = {split: self.score([part.name], [read], seed) for split, read in readings.items()}
         confusion = _confusion(readings["test"]) if test else None
         kept = _PartHeads({part.name: replace(head, tuned=None)}, {part.name: confusion} if confusion else {})
         details = {"labels": float(len(part.cuts["train"]))}
@@ -301,7 +301,8 @@ class FieldTask:
         chosen = replace(one.trained, heads={one.lr: one.trained.heads[one.lr]})
         return self._read(chosen, one.part, "test", one.fields, corpus, device, precision)[one.lr]
 
-    def _score(self, names: Sequence[str], readings: Sequence[FieldReadings], seed: int) -> Score:
+    def score(self, names: Sequence[str], readings: Sequence[FieldReadings], seed: int) -> Score:
+        """The error of what was read, with the figures beside it. There is one name and one reading for each corpus."""
         errors = [each.errors for each in readings]
         others = self.figures(readings, seed)
         if len(names) > 1:
