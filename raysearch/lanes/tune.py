@@ -25,7 +25,7 @@ from ray.widgets.util import in_notebook
 from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.places import Places
-from raysearch.lanes.source import Source, Suggestion
+from raysearch.lanes.source import DRAINED, Source, Suggestion
 from raysearch.lanes.waiting import wait_for
 
 PATIENCE = 10
@@ -86,6 +86,7 @@ class _Run:
         self._spoke_s: dict[int, float] = {}
         self._longest_s = 0.0
         self._ends_s: dict[int, float] = {}
+        self._drained: set[int] = set()
         self.over = False
         """Whether nobody waits any more: then nothing is suggested or taken in."""
 
@@ -112,6 +113,9 @@ class _Run:
         if self.over:
             return False
         number, report = result["number"], _unflatten(result)
+        if report.get("cause") == DRAINED:  # the lane ends itself next, and Tune hears of that only as of an error
+            self._drained.add(number)
+            return True
         now_s = time.monotonic()
         self._longest_s = max(self._longest_s, now_s - self._spoke_s[number])
         self._spoke_s[number] = now_s
@@ -125,7 +129,10 @@ class _Run:
             return
         number = suggestion.number
         report = _unflatten(result) if result else {}
-        if error and is_full(self._folder):
+        if number in self._drained:
+            self._drained.discard(number)
+            self._source.fail(number, DRAINED, "its machine goes")
+        elif error and is_full(self._folder):
             self._source.fail(number, "disk", f"disk full while writing below {self._folder}")
         elif error and time.monotonic() >= self._ends_s[number]:
             self._source.fail(number, "timeout", "it took far longer than it may; its workers were ended")

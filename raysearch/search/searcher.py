@@ -24,7 +24,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.front.objective import axes
 from raysearch.front.objective import value as objective_value
 from raysearch.front.trials import Cost, TrialRecord
-from raysearch.lanes.source import Suggestion
+from raysearch.lanes.source import DRAINED, Suggestion
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
 from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
@@ -200,7 +200,8 @@ class Searcher:
     def fail(self, number: int, cause: str, error: str) -> None:
         """Takes in that a trial broke. What comes next depends on the cause.
 
-        `lost` means that its workers vanished: it runs again from its checkpoint. After `oom`, out of memory, it runs
+        `lost` means that its workers vanished: it runs again from its checkpoint, and so it does after `drained`, which
+        means that their machine is about to go, and is no attempt. After `oom`, out of memory, it runs
         again once, with half the batch and twice as many batches in an update. After `disk`, a full disk, it stays
         interrupted, and nothing more is suggested until there is room. Any other cause is final.
         """
@@ -208,7 +209,7 @@ class Searcher:
         if record.state != "running":  # a trial that has ended keeps its state
             return
         again = (number, dict(record.config))
-        if cause == "lost" and self.study.attempt(number) < MAX_LOST:
+        if cause == DRAINED or (cause == "lost" and self.study.attempt(number) < MAX_LOST):
             self._again.append(again)
         elif cause == "oom" and not record.overrides and (halved := self._half_batch(again[1])):
             self._say(f"trial {number} ran out of memory; runs again with {_settings(halved)}")
