@@ -145,7 +145,7 @@ class Searcher:
             return False
         left = repeats_left(self.study.records(), self.spec.objectives, repeats.seeds)
         each_s = [self._deadlines.foresight.seconds(dict(record.config)) or 0.0 for record in left]
-        return bool(left) and budget.left_s <= sum(each_s) / self.spec.workers.lanes + max(each_s)
+        return bool(left) and budget.left_s <= sum(each_s) / self.spec.workers.fewest_lanes + max(each_s)
 
     def _repeat(self) -> Suggestion | None:
         """A member of the front again, under another seed. None if that is not asked for, or done."""
@@ -261,7 +261,7 @@ class Searcher:
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
         # As many trials as there are lanes begin before anything is known of any of them.
-        if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
+        if self._launched >= max(START_TRIALS, self.spec.workers.fewest_lanes):
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):

@@ -177,7 +177,7 @@ class Trainer:
         return nn.utils.clip_grad_norm_(clips[None], self._run.settings.clip)
 
     def save(self, unread: Unread | None = None) -> None:
-        """Writes a checkpoint into the run's folder. `unread`: what no line of the curve holds of the updates so far."""
+        """Writes a checkpoint into the run's folder, with `unread`, which no line of the curve holds yet."""
         state = {"seconds": self.seconds, "scaler": self._scaler.state_dict()}
         tensors = checkpoint.named_tensors(self._bare, self._optimiser)
         if unread and unread.sums:
