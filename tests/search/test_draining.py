@@ -19,7 +19,7 @@ from tenacity import Retrying, stop_after_attempt
 from raysearch.storage.folder import SearchFolder
 from tests.search.fake_search import ROOT, drive, make_search
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRIALS, UPDATES = 3, 150
 NOTICE_S = 120
