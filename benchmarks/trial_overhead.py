@@ -35,6 +35,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raysearch.lanes.room import Room
 from raysearch.lanes.source import Suggestion
 from raysearch.lanes.tune import LANE_RESOURCES, run_lanes
 from raysearch.search.searcher import Searcher
@@ -79,7 +80,12 @@ def ours(place: Path, trials: int, lanes: int) -> tuple[list[float], dict[str, f
 
     folder = make_search(place, {}, trials=trials, lanes=lanes, rungs=(1.0,))
     with driver(folder, Timed) as (searcher, setup):
-        run_lanes(searcher, setup, lanes, lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None)
+        run_lanes(
+            searcher,
+            setup,
+            Room(setup, lanes),
+            lambda event, _: ends_s.append(time.monotonic()) if event == "end" else None,
+        )
     driver_ms = {"driver_ms": searcher.reporting_s, "suggest_ms": searcher.suggesting_s}
     return ends_s, {key: round(1000 * spent_s / trials, 2) for key, spent_s in driver_ms.items()}
 

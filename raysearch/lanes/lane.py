@@ -18,8 +18,15 @@ from typing import Any, TypeVar
 
 import ray
 from ray import tune
-from ray.exceptions import RayError, RayTaskError
-from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.train import (
+    FailureConfig,
+    PreemptionError,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+    WorkerGroupError,
+)
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from raysearch.errors import InputError, WorkError
@@ -27,10 +34,18 @@ from raysearch.files.disk import full_disk
 from raysearch.lanes.board import board_of
 from raysearch.lanes.mailbox import GO, Mailbox
 from raysearch.lanes.places import NAMESPACE
+from raysearch.lanes.source import DRAINED
+from raysearch.training.monitoring.limit import DrainedError
 
 T = TypeVar("T")
 POLL_S = 2.0
 """Seconds after which a lane that waits for a report looks whether its workers still live."""
+
+NOTICED, NOTICE_S = "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", 1.0
+"""The variable that says after how many seconds Ray Train looks again whether a machine of its workers is to go, and so
+many. It takes them from the process that starts the workers."""
+LEAVING_S = 10.0
+"""Seconds that workers of a lane have to end in, once they have said that their machine goes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,7 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
     """Runs a function on the Ray Train workers of one lane, until it returns.
 
     Raises: InputError or WorkError as a worker raised it, else WorkError with the last line of what it raised or of why
-    it died.
+    it died, which is DrainedError if its machine was taken away.
     """
     trainer = _trainer(setup.num_workers)(
         function,
@@ -76,8 +91,14 @@ def train_on_workers(function: Callable[[dict[str, Any]], None], config: dict[st
         scaling_config=ScalingConfig(
             num_workers=setup.num_workers, use_gpu=setup.use_gpu, resources_per_worker={"CPU": setup.cpus}
         ),
-        run_config=RunConfig(storage_path=setup.ray_storage, name=f"workers-{os.urandom(4).hex()}"),
+        run_config=RunConfig(
+            storage_path=setup.ray_storage,
+            name=f"workers-{os.urandom(4).hex()}",
+            # Workers that Ray Train started anew would wait for an order that the old ones have taken.
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+        ),
     )
+    os.environ.setdefault(NOTICED, str(NOTICE_S))
     try:
         trainer.fit()
     except TrainingFailedError as err:
@@ -113,7 +134,10 @@ def told(failure: TrainingFailedError) -> InputError | WorkError:
     """What ended the workers, as this process tells it. Ray wraps whatever a worker raised, with its traceback."""
     failures = failure.worker_failures.values() if isinstance(failure, WorkerGroupError) else ()
     # Ray keeps the error itself in a private field.
-    return _told([getattr(one, "_base_exc", one) for one in failures], failure)
+    raised = [getattr(one, "_base_exc", one) for one in failures]
+    if isinstance(failure, PreemptionError) or any(isinstance(one, RayActorError) and one.preempted for one in raised):
+        return DrainedError(f"workers: {_last_line(failure)}")
+    return _told(raised, failure)
 
 
 def _told(raised: list[BaseException], failure: Exception) -> InputError | WorkError:
@@ -122,7 +146,11 @@ def _told(raised: list[BaseException], failure: Exception) -> InputError | WorkE
         for one in raised:
             if isinstance(one, kind):
                 return kind(str(one))
-    return WorkError(f"workers: {str(failure).strip().splitlines()[-1]}")
+    return WorkError(f"workers: {_last_line(failure)}")
+
+
+def _last_line(failure: Exception) -> str:
+    return str(failure).strip().splitlines()[-1]
 
 
 class Lane(tune.Trainable):  # type: ignore[misc]
@@ -132,6 +160,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     """
 
     _ends_s = math.inf
+    _left = False
+    """Whether the workers have left their machine. Then the lane is of no use any more."""
 
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
         self._mailbox_name = f"mailbox-{os.urandom(8).hex()}"
@@ -150,11 +180,19 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Waits for the next report of the current trial."""
+        """Waits for the next report of the current trial.
+
+        Raises: RuntimeError if the lane or its workers are lost, so that Tune replaces them. If their machine is about
+        to go, the report before that says so.
+        """
+        if self._left:
+            self._workers.join(timeout=LEAVING_S)
+            raise RuntimeError("the machine of the lane's workers goes")
         if self._waiting:
             self._request(GO)
         report = self._receive()
-        done = bool(report.get("final") or report.get("cause"))
+        self._left = report.get("cause") == DRAINED
+        done = bool(report.get("final") or report.get("cause")) and not self._left
         self._waiting = not done
         return {"number": self._number, "report": report, "done": done}
 
@@ -197,6 +235,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
             if isinstance(self._ended, InputError):
                 # New workers would find the same input.
                 return {"cause": "input", "error": str(self._ended), "metrics": {}}
+            if isinstance(self._ended, DrainedError):
+                return {"cause": DRAINED, "error": str(self._ended), "metrics": {}}
             if self._ended is not None:
                 # Ray's own records lie on the disk of the trials: if it is full, a new lane would end as this one did.
                 if full := full_disk(self._ended, f"Ray's records in {self._records}"):

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from raysearch.spec.space import Config
 
+DRAINED = "drained"
+"""The cause of a trial that was taken from a machine which is about to go. It runs again, and is not charged for it."""
+
 
 @dataclass(frozen=True)
 class Suggestion:

@@ -25,7 +25,8 @@ from ray.widgets.util import in_notebook
 from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.places import Places
-from raysearch.lanes.source import Source, Suggestion
+from raysearch.lanes.room import Room
+from raysearch.lanes.source import DRAINED, Source, Suggestion
 from raysearch.lanes.waiting import wait_for
 
 PATIENCE = 10
@@ -75,10 +76,16 @@ class _TuneScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 class _Run:
-    """Joins Tune's trial ids with the study's trial numbers while a search runs, and watches how long reports take."""
+    """Joins Tune's trial ids with the study's trial numbers while a search runs, and watches how long reports take.
 
-    def __init__(self, source: Source, setup: LaneSetup, heard: Callable[[str, int], None]) -> None:
+    It also says how many trials run at once: Tune asks for one more whenever all that it has are placed.
+    """
+
+    def __init__(
+        self, source: Source, setup: LaneSetup, room: Callable[[], int], heard: Callable[[str, int], None]
+    ) -> None:
         self._source = source
+        self._room = room
         self._patience_s = setup.patience_s
         self._folder = Path(setup.folder)
         self._heard = heard
@@ -86,6 +93,7 @@ class _Run:
         self._spoke_s: dict[int, float] = {}
         self._longest_s = 0.0
         self._ends_s: dict[int, float] = {}
+        self._drained: set[int] = set()
         self.over = False
         """Whether nobody waits any more: then nothing is suggested or taken in."""
 
@@ -95,7 +103,8 @@ class _Run:
         return object, ()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        suggestion = None if self.over else self._source.suggest()
+        full = len(self._running) >= self._room()
+        suggestion = None if self.over or full else self._source.suggest()
         if suggestion is None:
             # A running trial may still be lost and come back as a retry, so the search ends only when none runs.
             # To None, Tune answers by asking again later.
@@ -112,6 +121,9 @@ class _Run:
         if self.over:
             return False
         number, report = result["number"], _unflatten(result)
+        if report.get("cause") == DRAINED:  # the lane ends itself next, and Tune hears of that only as of an error
+            self._drained.add(number)
+            return True
         now_s = time.monotonic()
         self._longest_s = max(self._longest_s, now_s - self._spoke_s[number])
         self._spoke_s[number] = now_s
@@ -125,6 +137,11 @@ class _Run:
             return
         number = suggestion.number
         report = _unflatten(result) if result else {}
+        if number in self._drained:
+            self._drained.discard(number)
+            self._source.fail(number, DRAINED, "its machine goes")
+            self._heard(DRAINED, number)
+            return
         if error and is_full(self._folder):
             self._source.fail(number, "disk", f"disk full while writing below {self._folder}")
         elif error and time.monotonic() >= self._ends_s[number]:
@@ -200,16 +217,16 @@ def _sweeping(tick: Callable[[], None], places: Places) -> Callable[[], None]:
 def run_lanes(
     source: Source,
     setup: LaneSetup,
-    lanes: int,
+    room: Room,
     heard: Callable[[str, int], None],
     tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Runs trials on so many lanes until the source has no more.
+    """Runs trials until the source has no more, on as many lanes as there is room for.
 
-    `heard(event, number)` is called after each `start`, `rung`, `stop` and `end` of a trial, in another thread than
-    this one, in which `tick` is called every half a second.
+    `heard(event, number)` is called after each `start`, `rung`, `stop`, `drained` and `end` of a trial, in another
+    thread than this one, in which `tick` is called every half a second.
     """
-    run = _Run(source, setup, heard)
+    run = _Run(source, setup, room.look, heard)
     tuner = tune.Tuner(
         # As a parameter, the setup goes to each lane once. In a trial's configuration it would go with every trial,
         # and Tune would write it down each time.
@@ -218,7 +235,6 @@ def run_lanes(
             search_alg=_TuneSearcher(run),
             scheduler=_TuneScheduler(run),
             num_samples=-1,
-            max_concurrent_trials=lanes,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),

@@ -29,6 +29,7 @@ from raysearch.lanes.board import board_of
 from raysearch.lanes.flights import one_at_a_time
 from raysearch.lanes.mailbox import GO
 from raysearch.lanes.places import Places
+from raysearch.lanes.source import DRAINED
 from raysearch.lanes.workplace import Workplace
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store
@@ -36,7 +37,7 @@ from raysearch.tasks.table import load_task
 from raysearch.teachers.heads import judge_teacher
 from raysearch.teachers.store import prepare_teacher
 from raysearch.training.loop import DivergedError
-from raysearch.training.monitoring.limit import OverTimeError, limited
+from raysearch.training.monitoring.limit import DrainedError, OverTimeError, limited
 from raysearch.training.report import REPORT_NAME, Report
 
 
@@ -53,12 +54,15 @@ def serve_lane(config: dict[str, Any]) -> None:
         Places(setup["folder"]).keep(config["mailbox_name"])
     order = post.receive()
     while order is not None:
+        if _leaves():
+            post.send(_failure(DrainedError("its machine goes, before the trial began")))
+            return
         spent_s, began_s = order["spent_s"], time.monotonic()
         answer, owed = GO, True  # a report is owed from the order, or from GO, until it is sent
         try:
             with (
                 board.posting(f"trial {order['number']}") if post.first else nullcontext(),
-                limited(lambda: _is_over(order["limit_s"], spent_s + time.monotonic() - began_s)),  # noqa: B023
+                limited(lambda: _is_over(order["limit_s"], spent_s + time.monotonic() - began_s), _leaves),  # noqa: B023
             ):
                 for report in _reports(workplace, order, setup):
                     spent_s += time.monotonic() - began_s
@@ -72,12 +76,19 @@ def serve_lane(config: dict[str, Any]) -> None:
         except Exception as err:  # whatever a method raises ends its trial only, and the lane lives on
             # A trial that has ended already, or was taken away, must not speak in the name of the next.
             if owed:
-                post.send({"cause": _cause(err), "error": _last_words(err), "metrics": {}})
+                post.send(_failure(err))
+            if isinstance(err, DrainedError):
+                return  # the lane gets other workers, on other machines
         order = post.receive() if answer == GO else answer
 
 
 def _is_over(limit_s: float | None, spent_s: float) -> bool:
     return limit_s is not None and spent_s > limit_s
+
+
+def _leaves() -> bool:
+    """Whether a machine of this lane's workers is about to go. All of them must ask, and all get one answer."""
+    return train.get_preemption_info() is not None
 
 
 def train_teacher(config: dict[str, Any]) -> None:
@@ -128,7 +139,7 @@ def _reports(workplace: Workplace, order: dict[str, Any], setup: dict[str, Any])
     """Trains one trial and yields its reports.
 
     Where searches lie at a URI, the trial's folder is fetched first, and written back before each report is yielded:
-    whoever hears of a report must find its checkpoint.
+    whoever hears of a report must find its checkpoint. So it is if the trial is ended from outside.
     """
     number, config = order["number"], {**order["config"], **order["overrides"]}
     name = f"trials/{number:04d}"
@@ -141,10 +152,16 @@ def _reports(workplace: Workplace, order: dict[str, Any], setup: dict[str, Any])
         reports = workplace.run(number, config, order["seed"], folder, setup["precision"])
     else:
         reports = workplace.judge_again(config, folder, _fetched(remote, setup, trained_by))
-    for report in reports:
-        if remote and train.get_context().get_world_rank() == 0:
+    first = remote is not None and train.get_context().get_world_rank() == 0
+    try:
+        for report in reports:
+            if remote and first:
+                remote.push(folder, name)
+            yield report
+    except (OverTimeError, DrainedError):
+        if remote and first:  # the trial goes on from the checkpoint that was just written
             remote.push(folder, name)
-        yield report
+        raise
 
 
 def _fetched(remote: Remote | None, setup: dict[str, Any], number: int) -> Path:
@@ -175,12 +192,19 @@ class _Post:
             self._mailbox.put.remote("up", message)
 
 
+def _failure(err: Exception) -> dict[str, Any]:
+    """The report of a trial that broke."""
+    return {"cause": _cause(err), "error": _last_words(err), "metrics": {}}
+
+
 def _cause(err: Exception) -> str:
     """The kind of a failure in one word. The searcher decides by it whether, and how, the trial is tried again."""
     if isinstance(err, DivergedError):
         return "nan"
     if isinstance(err, OverTimeError):
         return "timeout"
+    if isinstance(err, DrainedError):
+        return DRAINED
     if isinstance(err, torch.OutOfMemoryError | MemoryError):
         return "oom"
     if full_disk(err):
@@ -192,6 +216,6 @@ def _last_words(err: Exception) -> str:
     """What is kept of an error: one line where the cause is known, else the traceback, which its user must debug."""
     if full := full_disk(err, "a checkpoint"):
         return full
-    if isinstance(err, InputError | DivergedError | OverTimeError):
+    if isinstance(err, InputError | DivergedError | OverTimeError | DrainedError):
         return str(err)
     return "".join(traceback.format_exception(err)).replace(os.getcwd() + os.sep, "")

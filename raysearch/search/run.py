@@ -24,6 +24,7 @@ from raysearch.files.disk import is_full
 from raysearch.front.document import SearchDocument
 from raysearch.lanes.board import board_of
 from raysearch.lanes.lane import LaneSetup, run_alone
+from raysearch.lanes.room import Room
 from raysearch.lanes.tune import run_lanes
 from raysearch.lanes.waiting import wait_for
 from raysearch.lanes.worker import train_shared, train_teacher
@@ -37,8 +38,9 @@ from raysearch.search.interruptions import told_how_to_go_on
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, taken
+from raysearch.search.timing.budget import Budget
 from raysearch.search.timing.deadlines import Deadlines
-from raysearch.search.timing.foreseeing import Foresee, budget_of, foresight_of
+from raysearch.search.timing.foreseeing import Foresee, budget_of, foresight_of, held_by
 from raysearch.search.watching.following import end_mirror, start_mirror
 from raysearch.search.watching.notices import Reporter, noticing
 from raysearch.search.watching.progress import make_progress
@@ -207,12 +209,14 @@ def _run(
         with Watcher(folder).ending() as watcher, noticing(spec, say) as notices:
             with connected(address) as own, watcher.following(board_of(str(folder.path), folder.uri).read):
                 setup = _lane_setup(spec, folder, own, say)
-                budget = budget_of(spec, setup, began_s, watcher)
+                room = Room(setup, spec.workers.fixed_lanes)
+                known = spec.with_lanes(room.lanes)  # those that the search begins with
+                budget = budget_of(known, setup, began_s, watcher)
                 # A search that goes on keeps what it knows of its teacher.
                 judged = [] if begun and begun.is_whole else [load_task(task) for task in spec.teacher_tasks]
-                setup, errors = _with_teacher(setup, folder, spec, corpus, judged, say, watcher)
+                setup, errors = _with_teacher(setup, folder, known, corpus, judged, say, watcher)
                 teacher = read_config(Path(setup.teacher) / "config.json")
-                charges = charges_of(spec, teacher, corpus, folder.store, own, say, watcher)
+                charges = charges_of(known, teacher, corpus, folder.store, own, say, watcher)
                 study = _study(spec, folder, teacher, errors, charges)
                 study.guard = partial(_guard, lease, replica)
                 if wider:
@@ -227,17 +231,18 @@ def _run(
                 study.note("trials", max(trials, study.asked_for))
                 keep_trust(study, charges)
                 mirror = start_mirror(folder)
-                _train_shared(setup, spec, say, watcher)
-                foreseen = partial(foresee, spec, teacher, corpus, setup) if foresee else None
-                deadlines = Deadlines(spec, budget, foresight_of(spec, teacher, foreseen, say, watcher))
-                costs = Costs(spec, teacher, charges)
-                searcher = Searcher(spec, study, teacher, trials=trials, say=say, costs=costs, deadlines=deadlines)
+                _train_shared(setup, known, say, watcher)
+                foreseen = partial(foresee, known, teacher, corpus, setup) if foresee else None
+                deadlines = Deadlines(known, budget, foresight_of(known, teacher, foreseen, say, watcher))
+                costs = Costs(known, teacher, charges)
+                searcher = Searcher(known, study, teacher, trials=trials, say=say, costs=costs, deadlines=deadlines)
                 if promise := deadlines.promise():
                     say(promise)
                 watcher.enter("trials")
                 with make_progress(spec, study, trials, say) as progress:
                     heard = Reporter(spec, study, notices, progress.heard).heard
-                    run_lanes(searcher, setup, spec.workers.lanes, heard, partial(watcher.tick, progress.show))
+                    room.changed = partial(_hold, setup, budget, say)
+                    run_lanes(searcher, setup, room, heard, partial(watcher.tick, progress.show))
                 progress.close()
                 keep_trust(study, charges)
             folder.fetch_light_of_trials()  # at a URI, the last trials have been written since the last beat
@@ -264,6 +269,13 @@ def _run(
         replica.end()
         if mirror is not None:
             end_mirror(mirror, spec.name, say, waits=waits)
+
+
+def _hold(setup: LaneSetup, budget: Budget | None, say: Callable[[str], None], lanes: int) -> None:
+    """Takes in that from now on there is room for so many lanes."""
+    say(f"lanes: the cluster has room for {lanes} now")
+    if budget is not None:
+        budget.hold(held_by(lanes, setup))
 
 
 def _guard(lease: Lease, replica: Replica) -> None:
@@ -311,7 +323,7 @@ def _lane_setup(spec: Spec, folder: SearchFolder, own: bool, say: Callable[[str]
     workers = spec.workers
     gpu = uses_gpu(workers)
     # A cluster that someone else runs may grow, and lanes can wait for that. One that was started here cannot grow.
-    needed, cpus = workers.lanes * workers.num_workers * workers.cpus, cluster_cpus()
+    needed, cpus = workers.fewest_lanes * workers.num_workers * workers.cpus, cluster_cpus()
     if needed > cpus:
         wanted = f"workers: lanes x num_workers x cpus = {needed}"
         if own:
@@ -375,7 +387,7 @@ def _train_before(
     watcher: Watcher,
 ) -> None:
     """Trains what trials wait for. None runs yet: it may use the CPUs of all lanes, as far as one node has them."""
-    lanes_cpus = setup.cpus * spec.workers.lanes * spec.workers.num_workers
+    lanes_cpus = setup.cpus * spec.workers.fewest_lanes * spec.workers.num_workers
     whole = replace(setup, num_workers=1, cpus=max(setup.cpus, min(lanes_cpus, largest_node(setup.use_gpu))))
     with shown(say) as show:
         work = partial(run_alone, train, {"setup": asdict(whole)}, whole)

@@ -24,7 +24,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.front.objective import costs_of, errors_of
 from raysearch.front.objective import value as objective_value
 from raysearch.front.trials import Cost, TrialRecord
-from raysearch.lanes.source import Suggestion
+from raysearch.lanes.source import DRAINED, Suggestion
 from raysearch.search.acquisition import Known, propose
 from raysearch.search.costs import Costs
 from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
@@ -148,7 +148,7 @@ class Searcher:
             return False
         left = repeats_left(self.study.records(), self.spec.objectives, repeats.seeds)
         each_s = [self._deadlines.foresight.seconds(dict(record.config)) or 0.0 for record in left]
-        return bool(left) and budget.left_s <= sum(each_s) / self.spec.workers.lanes + max(each_s)
+        return bool(left) and budget.left_s <= sum(each_s) / self.spec.workers.fewest_lanes + max(each_s)
 
     def _repeat(self) -> Suggestion | None:
         """A member of the front again, under another seed. None if that is not asked for, or done."""
@@ -206,7 +206,8 @@ class Searcher:
     def fail(self, number: int, cause: str, error: str) -> None:
         """Takes in that a trial broke. What comes next depends on the cause.
 
-        `lost` means that its workers vanished: it runs again from its checkpoint. After `oom`, out of memory, it runs
+        `lost` means that its workers vanished: it runs again from its checkpoint, and so it does after `drained`, which
+        means that their machine is about to go, and is no attempt. After `oom`, out of memory, it runs
         again once, with half the batch and twice as many batches in an update. After `disk`, a full disk, it stays
         interrupted, and nothing more is suggested until there is room. Any other cause is final.
         """
@@ -214,7 +215,7 @@ class Searcher:
         if record.state != "running":  # a trial that has ended keeps its state
             return
         again = (number, dict(record.config))
-        if cause == "lost" and self.study.attempt(number) < MAX_LOST:
+        if cause == DRAINED or (cause == "lost" and self.study.attempt(number) < MAX_LOST):
             self._again.append(again)
         elif cause == "oom" and not record.overrides and (halved := self._half_batch(again[1])):
             self._say(f"trial {number} ran out of memory; runs again with {_settings(halved)}")
@@ -285,7 +286,7 @@ class Searcher:
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
         # As many trials as there are lanes begin before anything is known of any of them.
-        if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
+        if self._launched >= max(START_TRIALS, self.spec.workers.fewest_lanes):
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):

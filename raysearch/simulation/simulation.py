@@ -79,8 +79,7 @@ def searcher_on(
     search = table.spec.search.model_copy(
         update={"sampler": sampler, "scheduler": scheduler, "seed": seed, "trials": trials, **more}
     )
-    lanes = table.spec.workers.model_copy(update={"lanes": workers})
-    spec = table.spec.model_copy(update={"search": search, "workers": lanes})
+    spec = table.spec.model_copy(update={"search": search}).with_lanes(workers)
     study = Study.create(InMemoryStorage(), spec.name, spec.objectives, {})
     found = deadlines(spec) if deadlines else None
     return Searcher(spec, study, table.teacher, trials=trials, say=_mute, costs=table.costs, deadlines=found)

@@ -18,7 +18,7 @@ EACH = {"hours": "an hour", "cpu_hours": "a CPU-hour", "gpu_hours": "a GPU-hour"
 
 
 class Held(NamedTuple):
-    """What the lanes of a search hold from its start to its end, whether they work or wait."""
+    """What the lanes of a search hold, whether they work or wait."""
 
     cpus: int
     gpus: int
@@ -32,7 +32,8 @@ class BudgetSettings(Settings):
     """What a search may spend in all. Exactly one of `hours`, `cpu_hours`, `gpu_hours` and `money` is given.
 
     What lanes hold is paid for from the start of the driver to its end, the training of a teacher included, and whether
-    it works or waits. The time between an interruption and `raysearch resume` costs nothing.
+    it works or waits. Where lanes come and go, it is what there is room for at each time. The time between an
+    interruption and `raysearch resume` costs nothing.
     """
 
     hours: float | None = Field(None, gt=0, le=1e6)

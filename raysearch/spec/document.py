@@ -148,8 +148,10 @@ class SearchSettings(Settings):
 class WorkerSettings(Settings):
     """What trials run on."""
 
-    lanes: int = Field(1, ge=1, le=10_000)
-    """Number of trials that run at the same time, each on a lane."""
+    lanes: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = 1
+    """Number of trials that run at the same time, each on a lane. Lanes that find no room wait for it. `auto` is as
+    many as fit the cluster now, at least one: they become more when nodes join and fewer when nodes leave.
+    """
     num_workers: int = Field(1, ge=1, le=10_000)
     """Ray Train workers of one lane. Several workers train each trial together (DDP), and judge it together."""
     use_gpu: bool | Literal["auto"] = "auto"
@@ -162,6 +164,16 @@ class WorkerSettings(Settings):
     """
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of training, and of students while they are judged. `auto` is bf16 on a GPU and fp32 on a CPU."""
+
+    @property
+    def fixed_lanes(self) -> int | None:
+        """Number of lanes if the document says it. None if they are as many as fit."""
+        return None if self.lanes == "auto" else self.lanes
+
+    @property
+    def fewest_lanes(self) -> int:
+        """Number of lanes that there are at least: of as many as fit, one."""
+        return self.fixed_lanes or 1
 
     def precision_on(self, *, gpu: bool) -> str:
         """The precision with `auto` decided: `fp32`, `bf16` or `fp16`."""
@@ -308,6 +320,10 @@ class Spec(Settings):
     def fixed(self, group: str) -> dict[str, Any]:
         """The settings of a group that are the same in every trial; empty if the document leaves the group out."""
         return dict(self)[group] if group in self.groups else {}
+
+    def with_lanes(self, lanes: int) -> Spec:
+        """The document with so many lanes, for those who must know how many there are."""
+        return self.model_copy(update={"workers": self.workers.model_copy(update={"lanes": lanes})})
 
     @property
     def search_space(self) -> Space:

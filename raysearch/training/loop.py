@@ -20,8 +20,8 @@ from raysearch.encoder.build import build_encoder
 from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import WorkError
+from raysearch.training.monitoring.asking import Asking
 from raysearch.training.monitoring.curve import Curve
-from raysearch.training.monitoring.limit import OverTimeError, is_over
 from raysearch.training.monitoring.meter import Meter
 from raysearch.training.monitoring.progress import tell
 from raysearch.training.monitoring.spans import span, watch
@@ -49,11 +49,12 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     a task can share its work out, and have the same reports.
 
     Raises: DivergedError at the next line of the curve, if the loss or its gradient is no longer a number;
-    OverTimeError there, with a checkpoint, if the time is over that the trial may take.
+    OverTimeError or DrainedError, after an update within about a second and with its checkpoint, if the time is over
+    that the trial may take, or a machine goes on which it runs.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run, recipe.module)
-    trainer.resume()
+    unread = trainer.resume()
     watch(trainer.student)
     curve = Curve(run.curve or run.folder / "curve.jsonl")
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
@@ -62,6 +63,9 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     # The stream counts batches, of which an update takes `accumulate`.
     stream = recipe.batches.from_step(trainer.step * run.settings.accumulate)
     meter = Meter(trainer.student.config, peak_flops(run.device, run.precision))
+    if unread:
+        meter.go_on(unread)
+    asking = Asking(trainer.step)
     every = max(1, min(LOG_UPDATES, (run.budget - run.start) // LEAST_LINES))
     while trainer.step < run.budget:
         tell("training", trainer.step, run.budget, loss=metrics.get("train/loss"))
@@ -80,10 +84,11 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
             if saving and rank() == 0:
                 trainer.save()
         # All processes end at the same update: one that went on would wait for the others for ever.
-        if (saving or trainer.step % every == 0) and as_first(is_over()):
+        if asking.due(trainer.step) and (ended := asking.ask(trainer.step, run.budget)):
+            unread = meter.unread()
             if not saving and rank() == 0:
-                trainer.save()
-            raise OverTimeError(f"its time was over at update {trainer.step} of {run.budget}; its checkpoint is kept")
+                trainer.save(unread)
+            raise ended
         if trainer.step in run.rungs:
             yield _report(run, trainer, metrics, recipe)
         if saving:

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from raysearch.encoder.encoder import Encoder
 from raysearch.training import checkpoint
 from raysearch.training.loss_module import LossModule, divisors
+from raysearch.training.monitoring.meter import Unread
 from raysearch.training.monitoring.spans import span
 from raysearch.training.precision import autocast
 from raysearch.training.process import generator, synchronise_norms, world_size
@@ -26,6 +27,7 @@ from raysearch.training.schedule import linear
 from raysearch.training.settings import TrainingSettings
 
 _log = logging.getLogger(__name__)
+_UNREAD = "unread/"
 
 
 @dataclass(frozen=True)
@@ -174,22 +176,27 @@ class Trainer:
                 nn.utils.clip_grad_norm_(parameters, own.clip)
         return nn.utils.clip_grad_norm_(clips[None], self._run.settings.clip)
 
-    def save(self) -> None:
-        """Writes a checkpoint into the run's folder."""
+    def save(self, unread: Unread | None = None) -> None:
+        """Writes a checkpoint into the run's folder, with `unread`, which no line of the curve holds yet."""
         state = {"seconds": self.seconds, "scaler": self._scaler.state_dict()}
         tensors = checkpoint.named_tensors(self._bare, self._optimiser)
+        if unread and unread.sums:
+            state["unread"] = unread.state
+            tensors |= {_UNREAD + name: value for name, value in unread.sums.items()}
         checkpoint.save(self._run.folder, self.step, tensors, state)
 
-    def resume(self) -> None:
-        """Continues from the newest whole checkpoint in the run's folder, if there is one."""
+    def resume(self) -> Unread | None:
+        """Continues from the newest whole checkpoint in the run's folder, if there is one. Returns its `unread`."""
         found = checkpoint.load(self._run.folder, self._run.device)
         if found is None:
-            return
+            return None
         tensors, state = found
         checkpoint.restore(self._bare, self._optimiser, tensors)
         self._scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
         _log.info("%s: resuming after update %d", self._run.folder, self.step)
+        sums = {name.removeprefix(_UNREAD): value for name, value in tensors.items() if name.startswith(_UNREAD)}
+        return Unread(sums, state["unread"]) if sums else None
 
 
 def _groups(module: nn.Module, run: Run) -> list[dict[str, Any]]:

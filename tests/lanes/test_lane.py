@@ -124,6 +124,7 @@ def served(
         "board_of": lambda *_: SimpleNamespace(posting=posting),
         "Places": lambda _: SimpleNamespace(keep=lambda mailbox: None),
         "_reports": reports,
+        "_leaves": lambda: False,
     }.items():
         monkeypatch.setattr(worker, name, stands)
     worker.serve_lane({"setup": {"folder": "", "uri": ""}, "mailbox": None, "mailbox_name": ""})

@@ -3,11 +3,14 @@
 import errno
 import logging
 import os
+import threading
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.train import PreemptionError, PreemptionInfo
 
 from raysearch.lanes import lane
 from raysearch.lanes.lane import Lane, LaneSetup
@@ -70,7 +73,7 @@ def test_lane_that_is_lost_while_nothing_can_be_written_met_a_full_disk(
 ) -> None:
     setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
     source = Heard()
-    run = _Run(source, setup, lambda event, number: None)  # type: ignore[arg-type]
+    run = _Run(source, setup, lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
     run.suggest("a")
 
     def sync(descriptor: int) -> None:
@@ -88,7 +91,7 @@ def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_tim
     setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
     source, now_s = Heard(), [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now_s[0])
-    run = _Run(source, setup, lambda event, number: None)  # type: ignore[arg-type]
+    run = _Run(source, setup, lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
     asked = run.suggest("a")
     assert isinstance(asked, dict)
     made = waiting_lane(None, monkeypatch)
@@ -98,6 +101,53 @@ def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_tim
         made._receive()
     run.end("a", None, error=True)
     assert [told[:2] for told in source.failures] == [(0, "timeout")]
+
+
+def test_trial_of_a_drained_lane_is_not_lost_though_tune_hears_of_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers say that their machine goes, and then the lane ends itself, so that Tune makes another one."""
+    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+    source, heard = Heard(), []
+    run = _Run(source, setup, lambda: 1, lambda *event: heard.append(event))  # type: ignore[arg-type]
+    run.suggest("a")
+    made = object.__new__(Lane)
+    made._number, made._waiting, made._workers = 0, False, threading.Thread()
+    made._workers.start()
+    monkeypatch.setattr(Lane, "_receive", lambda lane: {"cause": "drained", "error": "it goes", "metrics": {}})
+    told = made.step()
+    assert not told["done"]
+    assert run.observe(told)
+    with pytest.raises(RuntimeError, match="the machine of the lane's workers goes"):
+        made.step()
+    run.end("a", None, error=True)
+    assert [failed[:2] for failed in source.failures] == [(0, "drained")]
+    assert heard == [("start", 0), ("drained", 0)]
+    run.suggest("b")
+    run.end("b", None, error=True)
+    assert [failed[1] for failed in source.failures] == ["drained", "lost"], "the next loss of it counts again"
+
+
+def test_workers_whose_machine_was_taken_before_they_could_say_so_are_drained_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    info = PreemptionInfo(deadline_ms=0, preempted_node_to_ranks={"a": [0]})
+    report = waiting_lane(lane.told(PreemptionError(info, drain_timed_out=True)), monkeypatch)._receive()
+    assert report["cause"] == "drained"
+
+
+def test_no_more_trials_are_asked_for_than_there_is_room_for(tmp_path: Path) -> None:
+    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+    numbers, room = count(), [2]
+    source = SimpleNamespace(suggest=lambda: Suggestion(next(numbers), {}, seed=0), fail=lambda *_: None)
+    run = _Run(source, setup, lambda: room[0], lambda event, number: None)  # type: ignore[arg-type]
+    asked = [run.suggest(name) for name in "abc"]
+    assert [each is None for each in asked] == [False, False, True]
+    room[0] = 1  # a node goes: what runs there ends first
+    run.end("a", None, error=True)
+    assert run.suggest("d") is None
+    room[0] = 2
+    assert run.suggest("e") is not None
 
 
 def test_slow_trial_is_waited_for_while_it_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from raysearch.encoder.checkpoint import save_encoder
 from raysearch.encoder.document import read_config
 from raysearch.encoder.encoder import Encoder
 from raysearch.lanes.lane import LaneSetup
+from raysearch.lanes.room import Room
 from raysearch.lanes.tune import run_lanes
 from raysearch.methods.settings import StudentSettings
 from raysearch.search.searcher import Searcher
@@ -42,8 +43,10 @@ def make_search(
     orders: dict[str, object],
     *,
     trials: int,
-    lanes: int,
+    lanes: int | str,
     rungs: tuple[float, ...] = (0.5, 1.0),
+    updates: int = 10,
+    method: str = "tests.search.fake_method:Fake",
     database: str = "",
     tracking: str = "",
 ) -> SearchFolder:
@@ -54,7 +57,7 @@ def make_search(
         "corpus": {"kind": "manifest", "splits": _manifests(root / "speech")},
         "teacher": {"source": str(root / "teacher"), "judged": False},
         "task": {"kind": "phonemes"},
-        "method": "tests.search.fake_method:Fake",
+        "method": method,
         "student": {"heads": 2},
         "space": {
             "student.depth": {"int": [1, 8]},
@@ -62,7 +65,7 @@ def make_search(
             # Nothing reads it: it makes any number of trials differ.
             "training.lr": {"float": [0.001, 1.0]},
         },
-        "search": {"trials": trials, "updates": 10, "rungs": list(rungs), "sampler": "random"},
+        "search": {"trials": trials, "updates": updates, "rungs": list(rungs), "sampler": "random"},
         "workers": {"lanes": lanes},
     }
     folder = SearchFolder(root, "fake")
@@ -72,11 +75,18 @@ def make_search(
 
 
 def drive(
-    folder: SearchFolder, *, patience_s: float = 1800.0, heard: Callable[[str, int], None] = lambda *_: None
+    folder: SearchFolder,
+    *,
+    patience_s: float = 1800.0,
+    heard: Callable[[str, int], None] = lambda *_: None,
+    changed: Callable[[int], None] = lambda lanes: None,
 ) -> Study:
     """What `raysearch search` does once corpus and teacher are there. Ray must run."""
     with driver(folder, Searcher, patience_s) as (searcher, setup):
-        run_lanes(searcher, setup, searcher.spec.workers.lanes, heard)
+        room = Room(setup, searcher.spec.workers.fixed_lanes)
+        room.changed = changed
+        changed(room.lanes)
+        run_lanes(searcher, setup, room, heard)
         return searcher.study
 
 
@@ -162,4 +172,4 @@ if __name__ == "__main__":
     # The lease comes first: whoever is refused need not start Ray for it.
     with driver(folder, Searcher) as (searcher, setup), connected(None):
         (folder.path / "driver").write_text(str(os.getpid()))
-        run_lanes(searcher, setup, searcher.spec.workers.lanes, lambda *_: None)
+        run_lanes(searcher, setup, Room(setup, searcher.spec.workers.fixed_lanes), lambda *_: None)

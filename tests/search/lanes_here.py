@@ -18,6 +18,7 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from raysearch.lanes import worker
 from raysearch.lanes.lane import LaneSetup
+from raysearch.lanes.room import Room
 from raysearch.lanes.source import Source
 from raysearch.lanes.tune import _Run
 
@@ -40,9 +41,9 @@ def leave_ray_out(patch: pytest.MonkeyPatch) -> None:
 
 
 def run_lanes_here(
-    source: Source, setup: LaneSetup, lanes: int, heard: Callable[[str, int], None], tick: Callable[[], None]
+    source: Source, setup: LaneSetup, room: Room, heard: Callable[[str, int], None], tick: Callable[[], None]
 ) -> None:
-    run, values = _Run(source, setup, heard), asdict(setup)
+    run, values = _Run(source, setup, lambda: 1, heard), asdict(setup)
     workplace = worker._workplace(values, torch.device("cpu"))
     while (asked := run.suggest("one")) != TuneSearcher.FINISHED:
         assert isinstance(asked, dict)  # no other trial runs, so that there is nothing to wait for

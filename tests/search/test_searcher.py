@@ -9,7 +9,7 @@ import pytest
 
 from raysearch.errors import WorkError
 from raysearch.front.document import document as build_document
-from raysearch.search.searcher import Searcher
+from raysearch.search.searcher import MAX_LOST, Searcher
 from raysearch.search.study import Study
 from tests.search.made_up import DOCUMENT, TEACHER, error_of, run, spec_with
 
@@ -145,6 +145,19 @@ def test_trial_lost_again_and_again_fails_in_the_end(start: Start) -> None:
         suggestion = searcher.suggest()
     assert searcher.study.record(0).state == "failed"
     assert searcher.study.record(0).cause == "lost"
+
+
+def test_trial_whose_machines_are_drained_again_and_again_is_not_charged(start: Start) -> None:
+    searcher = start(spec_with())
+    suggestion = searcher.suggest()
+    for _ in range(3 * MAX_LOST):
+        assert suggestion
+        assert suggestion.number == 0
+        searcher.fail(0, "drained", "its machine goes")
+        suggestion = searcher.suggest()
+    searcher.fail(0, "lost", "gone")
+    assert searcher.study.attempt(0) == 2
+    assert searcher.study.record(0).state == "running"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])

@@ -45,6 +45,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"space": {"training.lr": {"float": [1e-4, 1e-2], "log": True, "when": {"method": "dicehubert"}}}},
     {"space": {"student.width": {"int": [64, 128], "step": 16}}, "student": {"heads": 4}},
     {"workers": {"use_gpu": "auto", "lanes": 2}, "constraints": {"macs_g": None}},
+    {"workers": {"lanes": "auto"}},
     {"method": "supernet", "search": {"rungs": [0]}, "supernet": {"smallest": {"width": 64}}, "space": {}},
     {"deploy": {"precision": "int8"}},
     {"space": {"deploy.precision": {"choice": ["fp32", "int8"]}}},

@@ -15,7 +15,7 @@ from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
 from raysearch.training.loop import DivergedError, fit
 from raysearch.training.loss_module import LossModule
-from raysearch.training.monitoring.limit import OverTimeError, limited
+from raysearch.training.monitoring.limit import DrainedError, OverTimeError, limited
 from raysearch.training.monitoring.meter import TIMINGS
 from raysearch.training.monitoring.progress import heard_by
 from raysearch.training.recipe import Recipe
@@ -236,6 +236,19 @@ def test_fit_whose_time_is_over_then_ends_with_a_checkpoint_and_resumes_bit_for_
     assert list((tmp_path / "cut" / "checkpoints").iterdir())
     list(train(tmp_path / "cut"))
     assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_fit_drained_after_each_update_then_the_same_bit_for_bit_and_no_update_is_repeated(tmp_path):
+    """Most of these ends lie between two lines of the curve, whose means must not show them."""
+    list(train(tmp_path / "whole", rungs=(10, 44), updates=1000))
+    for step in range(1, 45):
+        with (
+            limited(lambda: False, leaving=lambda: True),
+            pytest.raises(DrainedError, match=rf"its machine goes, at update {step} of 44"),
+        ):
+            list(train(tmp_path / "drained", rungs=(10, 44), updates=1000))
+    assert [report.step for report in train(tmp_path / "drained", rungs=(10, 44), updates=1000)] == [44]
+    assert_same(tmp_path / "whole", tmp_path / "drained")
 
 
 def test_fit_tells_how_far_it_is_and_the_last_loss_of_the_curve(tmp_path):

@@ -54,9 +54,9 @@ def charges_of(
                 f"ray start --resources '{{\"{device.resource}\": 1}}', and its address"
             )
     elif device is not None:
-        spare = cpus() - workers.lanes * workers.num_workers * workers.cpus
+        spare = cpus() - workers.fewest_lanes * workers.num_workers * workers.cpus
         reserved = min(spare, head_cpus()) >= device.threads
-        if not reserved and workers.lanes > 1:
+        if not reserved and workers.fewest_lanes > 1:
             say(
                 "latency: measured on cores that trials use too, in moments in which it has them to itself; a lane "
                 "less, or a node with a resource of its own, gives it quiet ones"

@@ -23,21 +23,25 @@ class Budget:
     ) -> None:
         """`before`: what earlier drivers spent, by unit. `began_s`: when this one began, on the clock."""
         self.settings = settings
-        self._held = held
-        self._before = before
-        self._began_s = began_s
         self._clock = clock
+        # One value: it is read in another thread than that which hears of lanes.
+        self._since = (began_s, dict(before), held)
+
+    def hold(self, held: Held) -> None:
+        """From now on so much is held."""
+        self._since = (self._clock(), self.spent(), held)
 
     def spent(self) -> dict[str, float]:
         """What was spent so far, in every unit."""
-        hours = max(0.0, self._clock() - self._began_s) / 3600
-        return {unit: self._before.get(unit, 0.0) + hours * self._held.rate(unit) for unit in UNITS}
+        since_s, before, held = self._since
+        hours = max(0.0, self._clock() - since_s) / 3600
+        return {unit: before.get(unit, 0.0) + hours * held.rate(unit) for unit in UNITS}
 
     @property
     def left_s(self) -> float:
         """Seconds until all is spent, at least 0."""
         left = self.settings.amount / self.settings.price - self.spent()[self.settings.unit]
-        return max(0.0, 3600 * left / self._held.rate(self.settings.unit))
+        return max(0.0, 3600 * left / self._since[2].rate(self.settings.unit))
 
     def __str__(self) -> str:
         """What is left, and the time that this is."""

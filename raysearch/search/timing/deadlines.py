@@ -46,7 +46,7 @@ class Deadlines:
         """
         if self.budget is None:
             return ""
-        left_s, lanes = self.budget.left_s, self._spec.workers.lanes
+        left_s, lanes = self.budget.left_s, self._spec.workers.fewest_lanes
         line = f"budget: {self.budget}, on {counted(lanes, 'lane')}"
         if self.foresight.factor is None:
             return f"{line}; the first trials will tell how many it pays for"

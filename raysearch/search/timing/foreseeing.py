@@ -22,15 +22,21 @@ Foresee = Callable[[Spec, AnyConfig, Corpus, LaneSetup], Planned]
 """Plans how long the trials of a search will take, for those who know how: this room does not."""
 
 
+def held_by(lanes: int, setup: LaneSetup) -> Held:
+    """What so many lanes hold."""
+    workers = lanes * setup.num_workers
+    return Held(cpus=workers * setup.cpus, gpus=workers * setup.use_gpu)
+
+
 def budget_of(spec: Spec, setup: LaneSetup, began_s: float, watcher: Watcher) -> Budget | None:
     """The budget of the search, of which this driver spends from `began_s` on.
 
     Raises: InputError if it is one of GPU-hours, and no lane has a GPU.
     """
-    settings, workers = spec.search.budget, spec.workers.lanes * setup.num_workers
+    settings = spec.search.budget
     if settings is None:
         return None
-    held = Held(cpus=workers * setup.cpus, gpus=workers * setup.use_gpu)
+    held = held_by(spec.workers.fewest_lanes, setup)
     if not held.rate(settings.unit):
         raise InputError("search.budget: counted in GPU-hours, and lanes have no GPU; expected cpu_hours or hours")
     budget = Budget(settings, held, before=watcher.before, began_s=began_s)

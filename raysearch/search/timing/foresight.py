@@ -42,7 +42,7 @@ class Foresight:
                 if planned_s > 0 and (seconds := metrics.get("cost/seconds", 0.0)) > 0:
                     self._ratios[record.number] = seconds / planned_s
         # The first trial of a lane also loads the corpus and the teacher, and may build a label set for others.
-        later = [ratio for _, ratio in sorted(self._ratios.items())][self._spec.workers.lanes :]
+        later = [ratio for _, ratio in sorted(self._ratios.items())][self._spec.workers.fewest_lanes :]
         seen = (later or list(self._ratios.values()))[-NEWEST:]
         if seen:
             self.factor = float(np.quantile(seen, CAUTION))

@@ -111,7 +111,7 @@ class Reporter:
         self._volume = self._front()[0] if self._on else 0.0
 
     def heard(self, event: str, number: int) -> None:
-        """Takes in what happened to a trial: `start`, `rung`, `stop` or `end`."""
+        """Takes in what happened to a trial: `start`, `rung`, `stop`, `drained` or `end`."""
         self._also(event, number)
         if not self._on or event not in ("stop", "end"):
             return
@@ -139,7 +139,9 @@ class Reporter:
 def noticing(spec: Spec, say: Callable[[str], None]) -> Iterator[Notices]:
     """The notices of a search that runs within the block. That it starts is told, and what it was stopped by."""
     notices, wait_s = Notices(spec.notices, spec.name, say), LAST_S
-    notices.tell("started", f"{', '.join(spec.methods)} on {counted(spec.workers.lanes, 'lane')}")
+    lanes = spec.workers.fixed_lanes
+    on = counted(lanes, "lane") if lanes else "as many lanes as fit"
+    notices.tell("started", f"{', '.join(spec.methods)} on {on}")
     try:
         yield notices
     except (InputError, WorkError) as err:

@@ -16,6 +16,7 @@ from rich.table import Table
 from raysearch.front.document import document as build_document
 from raysearch.front.objective import errors_of, unit
 from raysearch.front.trials import TrialRecord
+from raysearch.lanes.source import DRAINED
 from raysearch.search.repeats import over_seeds
 from raysearch.search.study import Study
 from raysearch.search.watching.works import WorkLines, Works, bars
@@ -73,7 +74,8 @@ class Lines:
     def heard(self, event: str, number: int) -> None:
         """Takes in what happened to a trial.
 
-        It started (`start`), goes on from a rung (`rung`), was left at a rung (`stop`), or ended (`end`).
+        It started (`start`), goes on from a rung (`rung`), was left at a rung (`stop`), leaves a machine that is about
+        to go (`drained`), or ended (`end`).
         """
         (self._running.add if event in ("start", "rung") else self._running.discard)(f"trial {number}")
         self._tell(event, number)
@@ -109,8 +111,9 @@ class Lines:
             return f"starts  {again}{record.cost.macs_g:7.1f} GMAC{_charged(record)}  {_settings(record)}"
         if record.state == "failed":
             return f"failed ({record.cause}): {_last_line(record.error)}"
-        if event == "end" and record.state == "running":
-            return "lost its workers; runs again from its checkpoint"
+        if event in ("end", DRAINED) and record.state == "running":
+            gone = "leaves its machine" if event == DRAINED else "lost its workers"
+            return f"{gone}; runs again from its checkpoint"
         state = "goes on" if event == "rung" else record.state
         return (
             f"rung {record.rung}  {state}  {self._measured(record)}  {record.cost.macs_g:7.1f} GMAC  {self._summary()}"

@@ -42,7 +42,7 @@ def search_status(
     of_asked = [trial for trial in ended if trial.repeats is None]
     spent_s = sum(_spent_s(trial) for trial in document.trials)
     budget = _budget(spec, spent, document.hypervolume)
-    left_s = _left_s(document.trials, of_asked, asked, spec.workers.lanes)
+    left_s = _left_s(document.trials, of_asked, asked, _lanes(document.trials, spec))
     if budget and budget["left_seconds"] is not None:
         left_s = min(left_s or inf, budget["left_seconds"])
     return {
@@ -189,6 +189,11 @@ def _saved_s(ended: list[TrialRecord], spec: Spec) -> float:
     """Seconds that stopping has saved: what the stopped trials would have taken yet, had they gone on at their pace."""
     stopped = [(trial, trial.rung) for trial in ended if trial.state == "stopped" and trial.rung]
     return sum(_spent_s(trial) * (spec.updates(trial.method) / rung - 1) for trial, rung in stopped)
+
+
+def _lanes(trials: list[TrialRecord], spec: Spec) -> int:
+    """Number of lanes. Where the cluster decides, there is one for each trial that runs."""
+    return max(spec.workers.fewest_lanes, sum(trial.state == "running" for trial in trials))
 
 
 def _left_s(trials: list[TrialRecord], ended: list[TrialRecord], asked: int, lanes: int) -> float | None:

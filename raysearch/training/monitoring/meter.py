@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed
@@ -17,6 +18,15 @@ from raysearch.training.process import world_size
 
 TIMINGS = ("train/audio_s_per_s", "train/tflop_per_s", "train/mfu_percent")
 """Metrics of speed, which differ when the same run is run again."""
+
+
+class Unread(NamedTuple):
+    """What a meter has heard since it was read last, in a form that a checkpoint can hold."""
+
+    sums: dict[str, Tensor]
+    """Sums of the metrics, each the mean over processes."""
+    state: dict[str, Any]
+    """The rest: updates, samples of each batch, seconds."""
 
 
 class Meter:
@@ -65,6 +75,23 @@ class Meter:
             torch.cuda.reset_peak_memory_stats()
         self.restart()
         return metrics, elapsed_s
+
+    def unread(self) -> Unread:
+        """What was heard since the last reading, for a run that ends here. All processes must call this."""
+        if world_size() > 1:
+            for value in self._sums.values():
+                distributed.all_reduce(value)
+                value /= world_size()
+        samples = [samples_B.tolist() for samples_B in self._samples]
+        state = {"updates": self._updates, "samples": samples, "elapsed_s": time.perf_counter() - self._since}
+        return Unread(dict(self._sums), state)
+
+    def go_on(self, unread: Unread) -> None:
+        """Takes up what an earlier run had not read when it ended, so that the next reading is as if it had not."""
+        self._sums = dict(unread.sums)
+        self._updates = unread.state["updates"]
+        self._samples = [torch.tensor(samples) for samples in unread.state["samples"]]
+        self._since -= unread.state["elapsed_s"]
 
     def _rates(self, elapsed_s: float) -> dict[str, float]:
         samples = [count for samples_B in self._samples for count in samples_B.tolist()]
