@@ -53,7 +53,7 @@ def propose(
     if pending:
         believed = surrogate.believe([o.config for o in pending])
         done += [(o.ln_macs, float(np.exp(mean))) for o, mean in zip(pending, believed, strict=True)]
-    candidates = _candidates(space, observations, feasible, rng)
+    candidates = _candidates(space, observations, feasible, rng, surrogate.known)
     if not candidates:
         return None
     macs_P = np.array([ln_macs(config) for config in candidates])
@@ -105,16 +105,24 @@ def expected_gain(macs_P: Array, mean_P: Array, sd_P: Array, steps_K3: Array) ->
 
 
 def _candidates(
-    space: Space, observations: Sequence[Observation], feasible: Callable[[Config], bool], rng: np.random.Generator
+    space: Space,
+    observations: Sequence[Observation],
+    feasible: Callable[[Config], bool],
+    rng: np.random.Generator,
+    known: Sequence[Config],
 ) -> list[Config]:
-    """Random configurations and mutants of the front, without those that may not be run or need not be run again."""
+    """Random configurations and mutants of the front, without those that may not be run or need not be run again.
+
+    `known` are configurations that were good elsewhere: they and their mutants are candidates too.
+    """
     front, best = [], np.inf
     ended = [(o.ln_macs, o.ended, o.config) for o in observations if o.ended is not None]
     for _, ln_error, config in sorted(ended, key=lambda one: one[:2]):
         if ln_error < best:
             front.append(config)
             best = ln_error
-    drawn = [space.draw(rng) for _ in range(RANDOM)]
+    drawn = [*known, *(space.draw(rng) for _ in range(RANDOM))]
+    front += known
     drawn += [mutant(space, front[int(rng.integers(len(front)))], rng) for _ in range(MUTANTS)]
     # Draws repeat in a small space.
     unique = {repr(sorted(config.items())): config for config in drawn}

@@ -15,8 +15,10 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
 from raysearch.front.trials import Cost, TeacherPoint, TrialRecord
+from raysearch.search.memory.pasts import Past
+from raysearch.search.memory.pasts import standing as pasts_standing
 from raysearch.search.repeats import over_seeds
-from raysearch.search.study import Study
+from raysearch.search.study import PASTS, Study
 from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
@@ -180,7 +182,11 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
         return search_status(document, spec, spec.search.trials, standing_of(folder), _spent(folder))
     document, asked = _document(folder, study, over_seeds(study.records())), _asked(folder, study)
     shown = search_status(document, spec, asked, stands(folder, study, document, asked), _spent(folder))
-    return shown | {"changes": [{"trial": one["trial"], "changes": one["changes"]} for one in study.history]}
+    pasts = [Past.unpack(packed) for packed in study.about.get(PASTS, ())]
+    return shown | {
+        "changes": [{"trial": one["trial"], "changes": one["changes"]} for one in study.history],
+        "learns_from": pasts_standing(pasts, study.taus()),
+    }
 
 
 def _spent(folder: SearchFolder) -> Mapping[str, float]:

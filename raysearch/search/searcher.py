@@ -27,6 +27,7 @@ from raysearch.front.trials import Cost, TrialRecord
 from raysearch.lanes.source import Suggestion
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
+from raysearch.search.memory.memory import Memory, starts_of
 from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import ETA, ETA_UNTRAINED, keeps_going
@@ -63,9 +64,11 @@ class Searcher:
         say: Callable[[str], None],
         costs: Costs | None = None,
         deadlines: Deadlines | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`trials`: how many to run in all. `costs`: costs of the same spec and teacher, known from another search.
-        `deadlines`: what time allows; by default what the MACs of trials that have ended tell of a timeout.
+        `deadlines`: what time allows; by default what the MACs of trials that have ended tell of a timeout. `memory`:
+        what past searches say of the space.
         """
         self.spec = spec
         self.study = study
@@ -81,7 +84,10 @@ class Searcher:
         # Refused suggestions cost nothing, and do not count as trials.
         self._launched = len(counted)
         self._costs = costs or Costs(spec, teacher)
-        self._surrogate = Surrogate(self.space)
+        self._surrogate = Surrogate(self.space, memory)
+        self._memory = memory
+        if memory:
+            say(str(memory))
         self._deadlines = deadlines or Deadlines(spec, None, Foresight(spec, self._macs, trusted=False))
         self._halted = ""
         self.ended_by = ""
@@ -244,6 +250,8 @@ class Searcher:
             number, config = self.study.ask(self.space, sampler, known)
             if self.spec.search.stop and self._gain is not None:
                 self.study.set_gain(number, self._gain)
+            if self._memory:
+                self.study.set_taus(number, self._memory.taus)
             return number, config, self._refusal(number, config)
 
     def _start(self) -> Config | None:
@@ -260,7 +268,12 @@ class Searcher:
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
         # As many trials as there are lanes begin before anything is known of any of them.
-        if self._launched >= max(START_TRIALS, self.spec.workers.lanes):
+        begin = max(START_TRIALS, self.spec.workers.lanes)
+        # The other starts are drawn whatever the pasts say, so that one that misleads is seen for what it is.
+        remembered = self._memory and self._launched - len(self.spec.search.start) < starts_of(begin)
+        if self._memory and remembered and (start := self._memory.start(self._feasible)):
+            return start
+        if self._launched >= begin or self._proved():
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
@@ -269,6 +282,14 @@ class Searcher:
             return stratified(self.space, self._macs, self._feasible, seed)
         self._gain = found.gain
         return found.config
+
+    def _proved(self) -> bool:
+        """Whether past searches are known to rank the trials of this one well, before the model could tell alone."""
+        if self._memory is None:
+            return False
+        ended = [(o.config, o.ended) for o in self._observations() if o.ended is not None]
+        self._memory.fit([config for config, _ in ended], np.array([ln_error for _, ln_error in ended]))
+        return self._memory.proved
 
     def _stands_still(self) -> str:
         """Why the front is taken to stand still: what the last suggestions promised. Empty if it moves, or may."""
