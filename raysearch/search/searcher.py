@@ -27,7 +27,7 @@ from raysearch.front.trials import Cost, TrialRecord
 from raysearch.lanes.source import Suggestion
 from raysearch.search.acquisition import propose
 from raysearch.search.costs import Costs
-from raysearch.search.memory.memory import Memory, starts_of
+from raysearch.search.memory.memory import Memory
 from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import ETA, ETA_UNTRAINED, keeps_going
@@ -268,12 +268,7 @@ class Searcher:
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
         # As many trials as there are lanes begin before anything is known of any of them.
-        begin = max(START_TRIALS, self.spec.workers.lanes)
-        # The other starts are drawn whatever the pasts say, so that one that misleads is seen for what it is.
-        remembered = self._memory and self._launched - len(self.spec.search.start) < starts_of(begin)
-        if self._memory and remembered and (start := self._memory.start(self._feasible)):
-            return start
-        if self._launched >= begin or self._proved():
+        if self._launched >= max(START_TRIALS, self.spec.workers.lanes) or self._knows_from_pasts():
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
@@ -283,13 +278,15 @@ class Searcher:
         self._gain = found.gain
         return found.config
 
-    def _proved(self) -> bool:
-        """Whether past searches are known to rank the trials of this one well, before the model could tell alone."""
+    def _knows_from_pasts(self) -> bool:
+        """Whether past searches have ranked the first trials of this one so well that no more need be spread."""
         if self._memory is None:
             return False
-        ended = [(o.config, o.ended) for o in self._observations() if o.ended is not None]
+        seen = self._observations()
+        ended = [(one.config, one.ended) for one in seen if one.ended is not None]
         self._memory.fit([config for config, _ in ended], np.array([ln_error for _, ln_error in ended]))
-        return self._memory.proved
+        # The model is fitted last: where no past is believed, it must be that of a search without pasts.
+        return self._memory.proved and self._surrogate.fit(seen) and self._surrogate.guided
 
     def _stands_still(self) -> str:
         """Why the front is taken to stand still: what the last suggestions promised. Empty if it moves, or may."""

@@ -9,8 +9,7 @@ Shapes: N observations of this search, P places to predict.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,17 +31,10 @@ FEWEST_OWN = 3
 """Least observations of this search by which a past can be judged."""
 PROVED = 0.5
 """Kendall's tau with which a past has proved itself before the trials that begin a search have all ended."""
-MOST_STARTS = 3
-"""Most start points that pasts give."""
 SHRINK = 2.0
 """So many observations count as much as the scale that errors had in the pasts."""
 RANKED_SCALE = 0.3
 """Standard deviation of ln error that a past is taken to have had of which only ranks are believed."""
-
-
-def starts_of(begin: int) -> int:
-    """How many of the trials that begin a search are start points of the pasts: one in six, and at most three."""
-    return min(MOST_STARTS, -(-begin // 6))
 
 
 class Memory:
@@ -105,15 +97,6 @@ class Memory:
         counting = [model for model, weight in zip(self._models, self._weights, strict=True) if weight]
         return [config for model in counting for config in model.front]
 
-    def start(self, feasible: Callable[[Config], bool]) -> Config | None:
-        """A point to begin with, while nothing is observed. None if no past has one that is feasible.
-
-        A past that judged by another error gives none before its ranks have proved themselves.
-        """
-        fronts = [model.front for model in self._models if model.alike]
-        members = (config for nth in zip_longest(*fronts) for config in nth if config is not None)
-        return next((config for config in members if feasible(config)), None)
-
     def keep(self, study: Study) -> None:
         """Keeps the pasts in the study, from which a search that is resumed has them."""
         packed = [past.packed() for past in self.pasts]
@@ -130,7 +113,6 @@ class _Model:
         _refuse_foreign(past, space, list(distributions))
         if past.complete < FEWEST:
             raise InputError(f"{counted(past.complete, 'complete trial')}; expected at least {FEWEST}")
-        self.alike = alike
         judged = [one for one in past.tried if one.error is not None]
         # An error of zero has no logarithm.
         ln_error_N = np.log([max(one.error or 0.0, 0.1) for one in judged])

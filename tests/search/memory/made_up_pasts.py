@@ -17,7 +17,7 @@ from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
 from raysearch.storage.folder import Links, SearchFolder
-from tests.search.made_up import ABOUT, TEACHER, error_of, run, spec_with
+from tests.search.made_up import ABOUT, TEACHER, error_of, spec_with
 
 
 def past(
@@ -54,7 +54,11 @@ def recorded(root: Path, **changes: Any) -> Record:
     """The record of a past search, which lies at `root`."""
     spec = spec_with(**changes)
     folder, study = begun(root, spec)
-    run(Searcher(spec, study, TEACHER, trials=8, say=lambda _: None))
+    searcher = Searcher(spec, study, TEACHER, trials=8, say=lambda _: None)
+    for number in range(8):
+        suggestion = searcher.suggest()
+        assert suggestion
+        searcher.complete(suggestion.number, 100, {"eval/per": 50.0 - number})
     record = record_of(folder)
     write_record(record, root / f"{spec.name}.json.gz")
     return record

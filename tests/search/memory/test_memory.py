@@ -1,4 +1,4 @@
-"""Past searches are worth much if they rank alike, and nothing if they mislead; a point of theirs is one of this space."""
+"""Past searches are worth much if they rank alike, and nothing if they mislead."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysearch.errors import InputError
-from raysearch.search.memory.memory import Memory, starts_of, translated
+from raysearch.search.memory.memory import Memory, translated
+from raysearch.search.memory.pasts import Past
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
@@ -97,33 +98,26 @@ def test_of_a_past_with_another_error_ranks_alone_are_believed() -> None:
     configs, ln_errors = [o.config for o in observed(8)], np.array([o.ln_error[1.0] for o in observed(8)])
     for memory in ranked:
         assert memory.fit(configs, ln_errors)
-        assert memory.start(lambda _: True) is None
     assert ranked[0].predict(configs) == pytest.approx(ranked[1].predict(configs))
 
 
-def test_search_begins_with_a_member_of_the_past_front(journal: str) -> None:
+def configs_of(journal: str, pasts: list[Past], trials: int) -> list[Config]:
     spec = spec_with()
-    study = Study.create(journal, spec.name, spec.objectives, {})
-    suggestion = Searcher(spec, study, TEACHER, trials=6, say=lambda _: None, memory=Memory(spec, [past()])).suggest()
-    assert suggestion
-    best = [one.config for one in past().tried]
-    assert suggestion.config in best
-    cheaper = [one for one in past().tried if one.macs_g <= study.record(suggestion.number).cost.macs_g]
-    assert min(one.error or 0 for one in cheaper) == error_of(suggestion.config)
+    study = Study.create(journal, str(len(pasts)), spec.objectives, {})
+    memory = Memory(spec, pasts) if pasts else None
+    run(Searcher(spec, study, TEACHER, trials=trials, say=lambda _: None, memory=memory))
+    return [one.config for one in study.records() if one.state == "complete"]
 
 
-def test_start_that_is_over_a_limit_is_passed_over() -> None:
-    memory = Memory(spec_with(), [past()])
-    first = memory.start(lambda _: True)
-    second = memory.start(lambda config: config != first)
-    assert first is not None
-    assert second not in (None, first)
-    assert memory.start(lambda _: False) is None
+def test_search_with_a_hostile_past_is_that_without(journal: str) -> None:
+    assert configs_of(journal, [upside_down(past())], 10) == configs_of(journal, [], 10)
 
 
-@pytest.mark.parametrize(("begin", "starts"), [(6, 1), (7, 2), (16, 3), (64, 3)])
-def test_few_of_the_trials_that_begin_a_search_are_those_of_pasts(begin: int, starts: int) -> None:
-    assert starts_of(begin) == starts
+def test_past_that_has_proved_itself_cuts_the_beginning_short(journal: str) -> None:
+    alone, guided = configs_of(journal, [], 6), configs_of(journal, [past()], 6)
+    assert guided[:3] == alone[:3]
+    assert guided[3:] != alone[3:]
+    assert sum(map(error_of, guided[3:])) < sum(map(error_of, alone[3:]))
 
 
 def test_same_seed_and_pasts_give_the_same_search_after_an_interruption(
