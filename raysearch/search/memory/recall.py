@@ -5,12 +5,10 @@ A search that is resumed finds them in its study, wherever the files have gone s
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from raysearch.errors import InputError
-from raysearch.files.gzipped import unpacked
 from raysearch.files.remote import Remote
 from raysearch.files.secrets import masked
 from raysearch.front.record import SUFFIX, Record, read_record
@@ -63,10 +61,11 @@ def _record(source: str, here: SearchFolder) -> Record:
 
 def _remote_record(place: str, name: str) -> Record:
     where, expected = f"{masked(place)}/{name}", "a file written by: raysearch record"
-    content = Remote(place).read(name)
-    if content is None:
-        raise InputError(f"{where}: no such file; expected {expected}")
     try:
-        return Record.checked_json(unpacked(content))
-    except (InputError, ValueError, OSError, EOFError, zlib.error) as err:
+        # The library that reads it unpacks what is called `.gz`.
+        content = Remote(place).read(name)
+        if content is not None:
+            return Record.checked_json(content)
+    except (InputError, OSError) as err:
         raise InputError(f"{where}: {err}; expected {expected}") from err
+    raise InputError(f"{where}: no such file; expected {expected}")

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from raysearch.cli import app
+import raysearch
 from raysearch.errors import InputError
 from raysearch.search.memory.pasts import Past
 from raysearch.search.memory.recall import recall
@@ -92,12 +91,13 @@ def test_past_that_cannot_be_used_is_one_line_before_anything_starts(
         )
     document = {**DOCUMENT, "search": {"trials": 4, "updates": 100, "learn_from": [source]}}
     (tmp_path / "new.yaml").write_text(yaml.safe_dump(document))
-    done = CliRunner().invoke(app, ["search", "new.yaml", "--storage", str(tmp_path / "searches")])
-    assert done.exit_code == 2
-    said = done.output.strip().splitlines()
-    assert len(said) == 1
-    assert said[0].startswith("search.learn_from[0]: ")
-    assert expected in said[0]
+    with pytest.raises(InputError) as caught:
+        raysearch.search("new.yaml", storage=tmp_path / "searches")
+    said = str(caught.value)
+    assert said.startswith("search.learn_from[0]: ")
+    assert expected in said
+    assert "\n" not in said
+    assert not (tmp_path / "searches").exists()
 
 
 def test_paths_are_absolute_and_names_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
