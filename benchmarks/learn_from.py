@@ -21,6 +21,7 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,15 @@ def past(name: str, case: str, seed: int) -> Past:
         if case == "hostile":
             return upside_down(some(Past.of(read_record(OWN), case), seed))
         return Past.of(read_record(RELATED if case == "related" else UNRELATED), case)
-    table = synthetic_table(seed + 1000) if case == "unrelated" else synthetic_table(seed).drifted(seed + 500)
-    found = past_of(table, seed + 77, case)
-    return upside_down(found) if case == "hostile" else found
+    if case == "unrelated":
+        return past_of(synthetic_table(seed + 1000), seed + 77, case)
+    return upside_down(related(seed)) if case == "hostile" else related(seed)
+
+
+@cache
+def related(seed: int) -> Past:
+    """The related past of a synthetic table."""
+    return past_of(synthetic_table(seed).drifted(seed + 500), seed + 77, "related")
 
 
 def measure(name: str, seed: int, workers: int, trials: int, cases: list[str]) -> Iterator[dict[str, Any]]:

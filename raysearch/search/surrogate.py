@@ -28,8 +28,6 @@ NOISE = 0.02
 """Least standard deviation of ln error between runs of one configuration."""
 MAX_ROWS = 250
 """Limit on the observations that the process is fitted on, since its time grows with their cube."""
-MARGIN = 0.0
-"""Nats by which a guess must explain observations better than the process alone does."""
 INACTIVE = 0.5
 """Feature of a setting that a configuration does not have: the middle of the range."""
 
@@ -208,7 +206,7 @@ class _Process:
 
     def fits_better_than(self, other: _Process) -> bool:
         """Whether it predicts observations better that it has not seen."""
-        return self.left_out > other.left_out + MARGIN
+        return self.left_out > other.left_out
 
 
 def _kernel(features: int) -> object:

@@ -71,7 +71,7 @@ class Memory:
         said = [model(configs) for model in self._models]
         taus = [float(kendalltau(guess_N, ln_errors_N).statistic) for guess_N in said]
         self.taus = [tau if math.isfinite(tau) else 0.0 for tau in taus]  # where all are alike, nothing has an order
-        self._weights = np.maximum(self.taus, 0.0)
+        self._weights = np.maximum(np.array(self.taus) - chance(len(configs)), 0.0)
         if not self._weights.any():
             return False
         guess_N = self._mixed(said)
@@ -102,6 +102,11 @@ class Memory:
         packed = [past.packed() for past in self.pasts]
         if study.about.get(PASTS) != packed:
             study.note(PASTS, packed)
+
+
+def chance(count: int) -> float:
+    """Standard deviation of Kendall's tau between so many numbers and an order that has nothing to do with them."""
+    return math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
 
 
 class _Model:
