@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
 from raysearch.errors import InputError
-from raysearch.search.memory.memory import Memory, translated
+from raysearch.search.memory.memory import Memory, chance, translated
 from raysearch.search.memory.pasts import Past
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
@@ -76,6 +78,20 @@ def test_guess_that_explains_observations_worse_than_none_is_left_out() -> None:
     surrogate = Surrogate(spec.search_space, memory)
     assert surrogate.fit(observed(30))
     assert not surrogate.guided
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6])
+def test_chance_is_the_spread_of_tau_over_all_orders(count: int) -> None:
+    taus = [kendalltau(range(count), order).statistic for order in permutations(range(count))]
+    assert chance(count) == pytest.approx(np.std(taus))
+
+
+def test_past_that_ranks_no_better_than_by_chance_counts_nothing() -> None:
+    memory = Memory(spec_with(), [past()])
+    ordered = sorted(observed(4), key=lambda one: one.ln_error[1.0])
+    # Four of six pairs are in order: a tau of 1/3, which chance exceeds.
+    assert not memory.fit([one.config for one in ordered], np.array([2.0, 1.0, 4.0, 3.0]))
+    assert memory.taus == [pytest.approx(1 / 3)]
 
 
 def test_taus_are_unknown_before_three_trials() -> None:
