@@ -5,8 +5,8 @@
 The same searches are replayed without a past, and with each of three, on synthetic tables, a new one for each seed, and
 on a recorded one. On a synthetic table the related past is a search of 30 trials on a table by nearly the same laws,
 and the unrelated one on a table by other laws. On the recorded table they are the records of real searches: the related
-one has searched more methods and other ranges with seven times the updates, the unrelated one judged speakers. The hostile
-past is a related one whose errors are turned upside down: the best configuration is said to be the worst.
+one has searched more methods and other ranges with seven times the updates, the unrelated one judged speakers. The
+hostile past is a related one whose errors are turned upside down: the best configuration is said to be the worst.
 
 Time is summed over workers and counted in trials, of which one is what a mean random configuration takes in full. It is
 the time to the hypervolume with which 60 random trials end. Hypervolumes are shares of the best that is known of the
