@@ -35,17 +35,19 @@ def plan(
     from raysearch.planning.cost_sheet import teacher_shape
     from raysearch.planning.pace import GPUS, HERE
     from raysearch.planning.plan import corpus_hours, make_plan
+    from raysearch.search.memory.recall import recall
 
     choices("--gpu", gpu, (*GPUS, HERE))
     spec = spec_of(spec)
     torch.set_num_threads(spec.workers.cpus)
+    memory = recall(spec, place(storage, spec.name))
     try:
         if hours is None:
             say("plan: reading the corpus")
         known = corpus_hours(spec, hours, place(storage).store)
     except InputError as err:
         raise InputError(f"{err}; or say how much there is to train on: --hours 960") from err
-    return make_plan(spec, teacher_shape(spec), known, gpus=gpus, gpu=gpu, say=say)
+    return make_plan(spec, teacher_shape(spec), known, gpus=gpus, gpu=gpu, say=say, memory=memory)
 
 
 def profile(

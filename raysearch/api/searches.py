@@ -44,6 +44,10 @@ def search(
         from raysearch.search.checks.possible import refuse_beforehand
 
         refuse_beforehand(spec)
+        if spec.search.learn_from:
+            from raysearch.search.memory.recall import recall
+
+            recall(spec, folder)
     from raysearch.planning.foreseen import foresee
     from raysearch.search.run import start_search
 

@@ -27,6 +27,7 @@ from raysearch.planning.wanted_heads import judging_heads, wanted_head
 from raysearch.planning.wanted_labels import asked_targets
 from raysearch.search.checks.possible import draw_feasible, refuse_impossible
 from raysearch.search.costs import Costs
+from raysearch.search.memory.memory import Memory
 from raysearch.spec.budget import Held
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
@@ -227,6 +228,7 @@ def make_plan(
     gpus: int,
     gpu: str,
     say: Callable[[str], None] = lambda line: None,
+    memory: Memory | None = None,
 ) -> dict[str, Any]:
     """The plan as `plan --json` prints it. Measures this machine for some seconds.
 
@@ -291,7 +293,11 @@ def make_plan(
             *teacher_pace.measured,
             f"the searcher's own time: {found.driver_s:.2g} s of one CPU a trial (in memory, this machine, now)",
         ],
-        "assumed": [*pace.assumed, *_assumed(planner, found.configs)],
+        "assumed": [
+            *pace.assumed,
+            *_assumed(planner, found.configs),
+            *([f"the search {memory}, which the forecast leaves out"] if memory else []),
+        ],
     }
 
 

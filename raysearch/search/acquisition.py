@@ -18,7 +18,6 @@ from typing import NamedTuple
 import moocore
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec.space import Config, Distribution, Space, Value
@@ -68,7 +67,8 @@ def propose(
     configs = [trial[0].config for trial in ended]
     ln_errors_PE = np.array([[one.ended for one in trial] for trial in ended], dtype=float)
     pending = [trial[0].config for trial in trials if not any(one.ln_error or one.diverged for one in trial)]
-    candidates = _candidates(space, _front(configs, ln_errors_PE, known), known, rng)
+    good = [config for one in surrogates for config in one.known]
+    candidates = _candidates(space, _front(configs, ln_errors_PE, known), good, known, rng)
     # Trials that still run count as if they had ended where they are expected to: lanes must not ask for the same.
     if pending:
         believed_PE = np.stack([one.believe(pending) for one in surrogates], axis=1)
@@ -157,10 +157,16 @@ def _front(configs: Sequence[Config], ln_errors_PE: Array, known: Known) -> list
     return [configs[at] for at in order[kept_P]]
 
 
-def _candidates(space: Space, front: Sequence[Config], known: Known, rng: np.random.Generator) -> list[Config]:
-    """Random configurations and mutants of the front, without those that may not be run or need not be run again."""
-    drawn = [space.draw(rng) for _ in range(RANDOM)]
-    drawn += [mutant(space, front[int(rng.integers(len(front)))], rng) for _ in range(MUTANTS)]
+def _candidates(
+    space: Space, front: Sequence[Config], good: Sequence[Config], known: Known, rng: np.random.Generator
+) -> list[Config]:
+    """Random configurations and mutants of the front, without those that may not be run or need not be run again.
+
+    `good` are configurations that were good elsewhere: they and their mutants are candidates too.
+    """
+    drawn = [*good, *(space.draw(rng) for _ in range(RANDOM))]
+    parents = [*front, *good]
+    drawn += [mutant(space, parents[int(rng.integers(len(parents)))], rng) for _ in range(MUTANTS)]
     # Draws repeat in a small space.
     unique = {repr(sorted(config.items())): config for config in drawn}
     return [config for config in unique.values() if known.feasible(config)]

@@ -15,8 +15,10 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
 from raysearch.front.trials import Cost, TeacherPoint, TrialRecord
+from raysearch.search.memory.pasts import Past
+from raysearch.search.memory.pasts import standing as pasts_standing
 from raysearch.search.repeats import over_seeds
-from raysearch.search.study import TRUST, Study
+from raysearch.search.study import PASTS, TRUST, Study
 from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
@@ -182,7 +184,11 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
     shown = search_status(document, spec, asked, stands(folder, study, document, asked), _spent(folder))
     if trust := study.about.get(TRUST):
         shown |= {"foreseen": trust}
-    return shown | {"changes": [{"trial": one["trial"], "changes": one["changes"]} for one in study.history]}
+    pasts = [Past.unpack(packed) for packed in study.about.get(PASTS, ())]
+    return shown | {
+        "changes": [{"trial": one["trial"], "changes": one["changes"]} for one in study.history],
+        "learns_from": pasts_standing(pasts, study.taus()),
+    }
 
 
 def _spent(folder: SearchFolder) -> Mapping[str, float]:

@@ -35,6 +35,8 @@ from raysearch.search.checks.possible import refuse_beforehand, refuse_impossibl
 from raysearch.search.costs import Costs, encoder_cost, reference_point
 from raysearch.search.importances import cost_importances
 from raysearch.search.interruptions import told_how_to_go_on
+from raysearch.search.memory.memory import Memory
+from raysearch.search.memory.recall import recall
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study, taken
@@ -92,12 +94,14 @@ def start_search(
         raise taken(folder)
     # Reading a corpus may take minutes.
     refuse_beforehand(spec)
+    memory = recall(spec, folder)
     corpus = checked_corpus(spec, folder, say)
     # Another driver may have taken the name while the corpus was read.
     if not claim(spec, folder, Links(study=study_url, tracking=tracking)):
         raise _used(spec, folder)
     with told_how_to_go_on(folder):
-        return _run(spec, folder, corpus, trials=spec.search.trials, address=address, say=say, foresee=foresee)
+        trials = spec.search.trials
+        return _run(spec, folder, corpus, trials=trials, address=address, say=say, foresee=foresee, memory=memory)
 
 
 def claim(spec: Spec, folder: SearchFolder, links: Links) -> bool:
@@ -174,10 +178,19 @@ def resume_search(
     # A folder that was renamed goes by its new name, in all but its study.
     spec = spec.model_copy(update={"name": folder.name})
     check_notices(spec.notices)
+    memory = recall(spec, folder, study)
     corpus = checked_corpus(spec, folder, say)
     with told_how_to_go_on(folder):
         return _run(
-            spec, folder, corpus, trials=trials or asked, address=address, say=say, foresee=foresee, wider=wider
+            spec,
+            folder,
+            corpus,
+            trials=trials or asked,
+            address=address,
+            say=say,
+            foresee=foresee,
+            memory=memory,
+            wider=wider,
         )
 
 
@@ -190,6 +203,7 @@ def _run(
     address: str | None,
     say: Callable[[str], None],
     foresee: Foresee | None,
+    memory: Memory | None,
     wider: Wider | None = None,
 ) -> SearchDocument:
     began_s = time.monotonic()
@@ -230,12 +244,22 @@ def _run(
                 # A resumed search may have more trials than it is asked for now. None of them is taken back.
                 study.note("trials", max(trials, study.asked_for))
                 keep_trust(study, charges)
+                if memory:
+                    memory.keep(study)
                 mirror = start_mirror(folder)
                 _train_shared(setup, known, say, watcher)
                 foreseen = partial(foresee, known, teacher, corpus, setup) if foresee else None
                 deadlines = Deadlines(known, budget, foresight_of(known, teacher, foreseen, say, watcher))
-                costs = Costs(known, teacher, charges)
-                searcher = Searcher(known, study, teacher, trials=trials, say=say, costs=costs, deadlines=deadlines)
+                searcher = Searcher(
+                    known,
+                    study,
+                    teacher,
+                    trials=trials,
+                    say=say,
+                    costs=Costs(known, teacher, charges),
+                    deadlines=deadlines,
+                    memory=memory,
+                )
                 if promise := deadlines.promise():
                     say(promise)
                 watcher.enter("trials")
@@ -256,6 +280,8 @@ def _run(
             write_front(document, folder)
             replica.check()
             refuse_empty(document)
+            if memory:
+                say(str(memory))
             front = f"front {len(document.front)}, hypervolume {document.hypervolume:.0f}"
             if searcher.ended_by:
                 notices.tell("stopped", searcher.ended_by)

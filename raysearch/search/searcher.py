@@ -27,6 +27,7 @@ from raysearch.front.trials import Cost, TrialRecord
 from raysearch.lanes.source import DRAINED, Suggestion
 from raysearch.search.acquisition import Known, propose
 from raysearch.search.costs import Costs
+from raysearch.search.memory.memory import Memory
 from raysearch.search.repeats import next_repeat, over_seeds, repeats_left
 from raysearch.search.sampler import choose_sampler, derived_seed, make_sampler, stratified
 from raysearch.search.scheduler import ETA, ETA_UNTRAINED, keeps_going
@@ -65,9 +66,11 @@ class Searcher:
         say: Callable[[str], None],
         costs: Costs | None = None,
         deadlines: Deadlines | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`trials`: how many to run in all. `costs`: costs of the same spec and teacher, known from another search.
-        `deadlines`: what time allows; by default what the MACs of trials that have ended tell of a timeout.
+        `deadlines`: what time allows; by default what the MACs of trials that have ended tell of a timeout. `memory`:
+        what past searches say of the space.
         """
         self.spec = spec
         self.study = study
@@ -83,8 +86,12 @@ class Searcher:
         # Refused suggestions cost nothing, and do not count as trials.
         self._launched = len(counted)
         self._costs = costs or Costs(spec, teacher)
-        self._surrogates = [Surrogate(self.space) for _ in self._error_names]
+        # Pasts tell of one error: of two that of the first.
+        self._surrogates = [Surrogate(self.space, None if at else memory) for at in range(len(self._error_names))]
         self._before = Known(self._ln_costs, self._ln_macs, self._feasible)
+        self._memory = memory
+        if memory:
+            say(str(memory))
         self._deadlines = deadlines or Deadlines(spec, None, Foresight(spec, self._macs, trusted=False))
         self._halted = ""
         self.ended_by = ""
@@ -269,6 +276,8 @@ class Searcher:
             number, config = self.study.ask(self.space, sampler, known)
             if self.spec.search.stop and self._gain is not None:
                 self.study.set_gain(number, self._gain)
+            if self._memory:
+                self.study.set_taus(number, self._memory.taus)
             cause = self._refusal(number, config)
         return number, config, cause or self._charged_too_much(number, config)
 
@@ -286,7 +295,8 @@ class Searcher:
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
         # As many trials as there are lanes begin before anything is known of any of them.
-        if self._launched >= max(START_TRIALS, self.spec.workers.fewest_lanes):
+        begun = self._launched >= max(START_TRIALS, self.spec.workers.fewest_lanes)
+        if begun or self._knows_from_pasts():
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):
@@ -295,6 +305,16 @@ class Searcher:
             return stratified(self.space, self._ln_costs, self._feasible, seed)
         self._gain = found.gain
         return found.config
+
+    def _knows_from_pasts(self) -> bool:
+        """Whether past searches have ranked the first trials of this one so well that no more need be spread."""
+        if self._memory is None:
+            return False
+        seen = self._observations()[0]
+        ended = [(one.config, one.ended) for one in seen if one.ended is not None]
+        self._memory.fit([config for config, _ in ended], np.array([ln_error for _, ln_error in ended]))
+        # The model is fitted last: where no past is believed, it must be that of a search without pasts.
+        return self._memory.proved and self._surrogates[0].fit(seen) and self._surrogates[0].guided
 
     def _stands_still(self) -> str:
         """Why the front is taken to stand still: what the last suggestions promised. Empty if it moves, or may."""

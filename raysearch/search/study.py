@@ -2,8 +2,9 @@
 
 Beside its parameters, an Optuna trial carries these attributes: `config`, `cost`, `state` (ours, not Optuna's),
 `rung:<updates>` (the metrics at that rung), `metrics` (those of the last rung), `error`, `cause`, `attempts`,
-`overrides` (settings that a retry changed), `trained_by` (whose student it has) and `gain` (what it promised when it
-was suggested). A trial without `state` is running, or was interrupted.
+`overrides` (settings that a retry changed), `trained_by` (whose student it has), `gain` (what it promised when it was
+suggested) and `taus` (how past searches ranked the trials before it). A trial without `state` is running, or was
+interrupted.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ REPEATS = "repeats"
 """What a trial knows by this name is the number of the trial that it repeats."""
 TRUST = "trust"
 """What a study knows by this name is how far its models of size and latency are off."""
+PASTS = "pasts"
+"""What a study knows by this name is what it keeps of the past searches that it learns from, each packed."""
 HISTORY = "history"
 """What a study knows by this name is how its document changed, which it has from its first change on."""
 AGAIN = "@"
@@ -195,6 +198,15 @@ class Study:
     def set_gain(self, number: int, gain: float) -> None:
         """Keeps by what share the hypervolume was expected to grow when a trial was suggested."""
         self._write(number, "gain", gain)
+
+    def set_taus(self, number: int, taus: list[float]) -> None:
+        """Keeps how each past search that is learned from ranked the trials before this one. NaN is not known."""
+        self._write(number, "taus", [None if math.isnan(tau) else tau for tau in taus])
+
+    def taus(self) -> list[float]:
+        """How each past search that is learned from ranks the trials of this one, as known last. Empty without any."""
+        known = [frozen.user_attrs["taus"] for frozen in self._begun() if "taus" in frozen.user_attrs]
+        return [math.nan if tau is None else tau for tau in known[-1]] if known else []
 
     def gains(self) -> list[float | None]:
         """For each trial that was not refused, by what share the hypervolume was expected to grow; None if unknown."""

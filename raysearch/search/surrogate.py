@@ -12,10 +12,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_solve
+from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
@@ -92,13 +94,30 @@ def _ordered(choices: Sequence[object]) -> bool:
     return len(choices) > 2 and all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
 
 
+class Guess(Protocol):
+    """A first guess of ln errors, which may be wrong: the process models what is left of it."""
+
+    def fit(self, configs: Sequence[Config], ln_errors_N: Array) -> bool:
+        """Judges and scales the guess by what was observed. Returns False if it is worth nothing."""
+
+    def predict(self, configs: Sequence[Config]) -> Array:
+        """The guessed ln errors."""
+
+    @property
+    def best(self) -> Sequence[Config]:
+        """Configurations that are guessed to be good for their cost."""
+
+
 class Surrogate:
     """Predicts the ln of one error. It is made once for a search, and fitted before each suggestion."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, guess: Guess | None = None) -> None:
+        """`guess`: what is known before anything is observed. It takes part while it explains what is observed."""
         self._encode = Encoding(space)
-        self._kernel = None
-        self._fitted_on = 0
+        self._guess = guess
+        self._plain, self._guided = _Process(), _Process()
+        self.guided = False
+        """Whether the guess took part in the last fit."""
 
     def fit(self, observations: Sequence[Observation]) -> bool:
         """Takes in what is known. Returns False while that is too little to model."""
@@ -107,12 +126,49 @@ class Surrogate:
             return False
         targets_N, variance_N = expected_ends(seen)
         seen, targets_N, variance_N = _newest(seen, targets_N, variance_N)
-        x_NF = self._encode([o.config for o in seen])
+        configs = [o.config for o in seen]
+        x_NF = self._encode(configs)
+        self._process = self._plain
+        self._plain.fit(x_NF, targets_N, variance_N)
+        self.guided = False
+        if self._guess and self._guess.fit(configs, targets_N):
+            self._guided.fit(x_NF, targets_N - self._guess.predict(configs), variance_N)
+            self.guided = self._guided.fits_better_than(self._plain)
+            self._process = self._guided if self.guided else self._plain
+        return True
+
+    @property
+    def known(self) -> Sequence[Config]:
+        """Configurations that are good by the guess, if it takes part."""
+        return self._guess.best if self._guess and self.guided else ()
+
+    def _guessed(self, configs: Sequence[Config]) -> Array:
+        return self._guess.predict(configs) if self._guess and self.guided else np.zeros(len(configs))
+
+    def believe(self, pending: Sequence[Config]) -> Array:
+        """Takes pending trials as if they had ended where they are expected to. Returns their expected ln errors."""
+        mean_P = self._process.believe(self._encode(pending))
+        return mean_P + self._guessed(pending)
+
+    def predict(self, configs: Sequence[Config]) -> tuple[Array, Array]:
+        """Mean and standard deviation of the ln error that training would end with, without the noise of one run."""
+        mean_P, sd_P = self._process.predict(self._encode(configs))
+        return mean_P + self._guessed(configs), sd_P
+
+
+class _Process:
+    """A Gaussian process on numbers of any scale. What it has learned of its kernel lasts from fit to fit."""
+
+    def __init__(self) -> None:
+        self._kernel = None
+        self._fitted_on = 0
+
+    def fit(self, x_NF: Array, targets_N: Array, variance_N: Array) -> None:
         self._mean, self._scale = float(targets_N.mean()), float(targets_N.std()) or 1.0
         y_N = (targets_N - self._mean) / self._scale
         # The kernel is searched for only when the data has grown by a quarter: that is most of the time of a fit.
-        grown = len(seen) >= 1.25 * self._fitted_on or self._kernel is None
-        self._process = GaussianProcessRegressor(
+        grown = len(x_NF) >= 1.25 * self._fitted_on or self._kernel is None
+        self._regressor = GaussianProcessRegressor(
             self._kernel or _kernel(x_NF.shape[1]),
             alpha=variance_N / self._scale**2,
             optimizer="fmin_l_bfgs_b" if grown else None,
@@ -120,28 +176,38 @@ class Surrogate:
         with warnings.catch_warnings():
             # scikit-learn warns of a length scale at its bound, but that is what the bounds are for.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._process.fit(x_NF, y_N)
+            self._regressor.fit(x_NF, y_N)
         if grown:
-            self._kernel, self._fitted_on = self._process.kernel_, len(seen)
+            self._kernel, self._fitted_on = self._regressor.kernel_, len(x_NF)
         self._x_NF, self._y_N, self._alpha_N = x_NF, y_N, variance_N / self._scale**2
-        return True
 
-    def believe(self, pending: Sequence[Config]) -> Array:
-        """Takes pending trials as if they had ended where they are expected to. Returns their expected ln errors."""
-        mean_P, _ = self.predict(pending)
-        x_NF = np.concatenate([self._x_NF, self._encode(pending)])
+    def believe(self, x_PF: Array) -> Array:
+        mean_P, _ = self.predict(x_PF)
+        x_NF = np.concatenate([self._x_NF, x_PF])
         y_N = np.concatenate([self._y_N, (mean_P - self._mean) / self._scale])
-        alpha_N = np.concatenate([self._alpha_N, np.full(len(pending), NOISE**2 / self._scale**2)])
-        self._process = GaussianProcessRegressor(self._process.kernel_, alpha=alpha_N, optimizer=None).fit(x_NF, y_N)
+        alpha_N = np.concatenate([self._alpha_N, np.full(len(x_PF), NOISE**2 / self._scale**2)])
+        kernel = self._regressor.kernel_
+        self._regressor = GaussianProcessRegressor(kernel, alpha=alpha_N, optimizer=None).fit(x_NF, y_N)
         return mean_P
 
-    def predict(self, configs: Sequence[Config]) -> tuple[Array, Array]:
-        """Mean and standard deviation of the ln error that training would end with, without the noise of one run."""
+    def predict(self, x_PF: Array) -> tuple[Array, Array]:
         # The process predicts runs. Their noise is taken off, since the front wants the configuration, not one run.
-        mean_P, sd_P = self._process.predict(self._encode(configs), return_std=True)
-        white = float(self._process.kernel_.k2.noise_level)
+        mean_P, sd_P = self._regressor.predict(x_PF, return_std=True)
+        white = float(self._regressor.kernel_.k2.noise_level)
         sd_P = np.sqrt(np.maximum(sd_P**2 - white, 1e-8))
         return mean_P * self._scale + self._mean, sd_P * self._scale
+
+    @property
+    def left_out(self) -> float:
+        """ln density of the observations, each predicted from all others."""
+        inverse_NN = cho_solve((self._regressor.L_, True), np.eye(len(self._y_N)))
+        variance_N = 1 / np.diag(inverse_NN)
+        off_N = inverse_NN @ self._y_N * variance_N
+        return float(norm.logpdf(off_N * self._scale, scale=np.sqrt(variance_N) * self._scale).sum())
+
+    def fits_better_than(self, other: _Process) -> bool:
+        """Whether it predicts observations better that it has not seen."""
+        return self.left_out > other.left_out
 
 
 def _kernel(features: int) -> object:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,27 @@ class SyntheticTable:
         if dies_at < 1:
             return Row(config, points, diverged_s=START_S + dies_at * budget_s)
         return Row(config, points, truth=truth)
+
+    def drifted(self, seed: int) -> SyntheticTable:
+        """The table of a related search: of another corpus or budget, by nearly the same laws."""
+        found, rng = copy(self), np.random.default_rng(seed)
+        found._floor, found._scale = (
+            self._floor * math.exp(rng.normal(0, 0.2)),
+            self._scale * math.exp(rng.normal(0, 0.2)),
+        )
+        found._power = self._power + rng.normal(0, 0.03)
+        found._method = {name: bias + rng.normal(0, 0.04) for name, bias in self._method.items()}
+        found._front_end = {name: bias + rng.normal(0, 0.04) for name, bias in self._front_end.items()}
+        found._best_lr, found._best_clusters = (
+            self._best_lr + rng.normal(0, 0.2),
+            self._best_clusters + rng.normal(0, 0.3),
+        )
+        found._best_mask, found._best_aspect = (
+            self._best_mask + rng.normal(0, 0.1),
+            self._best_aspect + rng.normal(0, 0.2),
+        )
+        found._wave_K = self._wave_K + rng.normal(0, 1.0, 4)
+        return found
 
     def _made_up_seconds(self, config: Config) -> float:
         """Seconds of a whole trial: a fixed share for teacher and data, and the rest by the student's MACs."""

@@ -14,6 +14,7 @@ from optuna.storages import InMemoryStorage
 
 from raysearch.front.objective import errors_of
 from raysearch.lanes.source import Suggestion
+from raysearch.search.memory.memory import Memory
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.search.timing.deadlines import Deadlines
@@ -70,11 +71,13 @@ def searcher_on(
     trials: int = ENDLESS,
     *,
     deadlines: Callable[[Spec], Deadlines] | None = None,
+    memory: Memory | None = None,
     **more: Any,
 ) -> Searcher:
     """The real searcher, on a study that is kept in memory.
 
     `more` are other settings of the group `search`. `deadlines` makes those of the search from its document.
+    `memory` is what past searches say of the space.
     """
     search = table.spec.search.model_copy(
         update={"sampler": sampler, "scheduler": scheduler, "seed": seed, "trials": trials, **more}
@@ -82,7 +85,9 @@ def searcher_on(
     spec = table.spec.model_copy(update={"search": search}).with_lanes(workers)
     study = Study.create(InMemoryStorage(), spec.name, spec.objectives, {})
     found = deadlines(spec) if deadlines else None
-    return Searcher(spec, study, table.teacher, trials=trials, say=_mute, costs=table.costs, deadlines=found)
+    return Searcher(
+        spec, study, table.teacher, trials=trials, say=_mute, costs=table.costs, deadlines=found, memory=memory
+    )
 
 
 def simulate(

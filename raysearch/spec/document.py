@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from raysearch.corpora.settings import CorpusSettings
 from raysearch.encoder.config import AnyConfig
@@ -45,7 +46,7 @@ LATER_OF_TASKS = {
 """Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
 they are no part of a digest, and documents from before keep theirs."""
 
-LATER_OF_SEARCH = ("budget", "stop", "repeats", "timeout")
+LATER_OF_SEARCH = ("budget", "stop", "repeats", "timeout", "learn_from")
 """Settings of the search that documents have got since. Left out, they are no part of a digest either."""
 
 LATER_GROUPS = ("supernet", "deploy")
@@ -59,6 +60,18 @@ def _macs_and_error(given: dict[str, Any]) -> list[str]:
     """The objectives of a document that names none: MACs, and the error of its task, of several the first one's."""
     tasks = given["task"] if isinstance(given["task"], list) else [given["task"]]
     return ["macs", *(task.metric for task in tasks[:1])]
+
+
+def _from_anywhere(source: str) -> str:
+    """A file or folder with an absolute path, since a search is resumed from other folders. Names and URIs stay."""
+    if not source.strip():
+        raise ValueError("empty; expected a file written by raysearch record, or a search by its name, folder or URI")
+    is_path = "://" not in source and ("/" in source or source.startswith("~") or source.endswith(".json.gz"))
+    return str(Path(source).expanduser().absolute()) if is_path else source
+
+
+PastSource = Annotated[str, AfterValidator(_from_anywhere)]
+"""Where a past search is: a file, a folder, a name or a URI."""
 
 
 class MethodChoice(Settings):
@@ -123,6 +136,10 @@ class SearchSettings(Settings):
     """
     start: list[dict[str, Value]] = Field([], max_length=10_000)
     """Configurations to try first, as dotted keys. Keys that one of them leaves out are drawn."""
+    learn_from: list[PastSource] | None = Field(None, min_length=1, max_length=100)
+    """Past searches that the model of the error learns from: files written by `raysearch record`, names of searches in
+    the same storage, their folders, or URIs of either. One that misleads counts nothing. It needs the sampler `ehvi`.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +152,14 @@ class SearchSettings(Settings):
     def _model_for_stop(self) -> SearchSettings:
         if self.stop and self.sampler not in ("auto", "ehvi"):
             raise ValueError(f"stop: with sampler {self.sampler}; expected sampler ehvi or auto, which knows the gain")
+        return self
+
+    @model_validator(mode="after")
+    def _model_for_pasts(self) -> SearchSettings:
+        if self.learn_from and self.sampler not in ("auto", "ehvi"):
+            raise ValueError(
+                f"learn_from: with sampler {self.sampler}; expected sampler ehvi or auto, which has a model"
+            )
         return self
 
     @field_validator("rungs")

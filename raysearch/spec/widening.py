@@ -12,7 +12,14 @@ from raysearch.spec.space import Distribution, Value, has_setting
 
 FREE = (
     *("workers.", "notices", "search.trials", "search.budget", "search.stop", "search.repeats", "search.timeout"),
-    *("search.start", "search.sampler", "search.scheduler", "search.keep_features_gb", "search.updates_of"),
+    *(
+        "search.start",
+        "search.learn_from",
+        "search.sampler",
+        "search.scheduler",
+        "search.keep_features_gb",
+        "search.updates_of",
+    ),
 )
 """Beginnings of the keys that decide nothing about what a configuration comes to. They may change in any way."""
 WIDENED = ("space", "method", "constraints.")

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from raysearch.files.digest import content_digest
+from raysearch.files.secrets import masked
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import COSTS, header, interval, value
@@ -55,6 +56,8 @@ def search_tags(state: SearchState) -> dict[str, str]:
         tags.VERSIONS: json.dumps(dict(state.versions), sort_keys=True),
         tags.NOTE: _clipped(f"{markdown_table(state.document)}\n\n{MACS_NOTE}"),
     }
+    if learned := state.spec.get("search", {}).get("learn_from"):
+        found[tags.LEARNED] = _clipped(", ".join(map(masked, learned)))
     if state.token:
         found[tags.TOKEN] = state.token
     commit = state.git_commit

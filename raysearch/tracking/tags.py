@@ -22,6 +22,8 @@ SPEC_HASH = "raysearch.spec_hash"
 """Only a search's own run, the parent of its trials' runs, carries the digest of its document."""
 TOKEN = "raysearch.token"
 """What tells a search from others of its name: its folder holds it too."""
+LEARNED = "raysearch.learn_from"
+"""Past searches that the search learns from, as its document names them."""
 OBJECTIVES, FOLDER, SEED = "raysearch.objectives", "raysearch.folder", "raysearch.seed"
 VERSIONS, GIT_SHA = "raysearch.versions", "raysearch.git_sha"
 

@@ -13,6 +13,7 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
 from raysearch.front.trials import TrialRecord
+from raysearch.search.memory.pasts import learns_from
 from raysearch.search.timing.budget import in_its_unit
 from raysearch.search.watching.standing import Standing
 from raysearch.spec.budget import EACH, ENDLESS, WORDS
@@ -92,6 +93,8 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
     for name, trust in status.get("foreseen", {}).items():
         shapes, error = counted(trust["shapes"], "measured shape"), trust["median_error"]
         lines.append(f"{name} of others is foreseen from {shapes}; median error {error:.1%}, each left out once")
+    if status.get("learns_from"):
+        lines.append(learns_from(status["learns_from"]))
     lines += ["front:", *(f"  {_point(point)}" for point in status["front"])]
     steps = status["hypervolume_history"]
     lines += ["hypervolume:", *(f"  after {duration(at):>7}  {volume:.0f}" for at, volume in steps)]
