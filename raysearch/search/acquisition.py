@@ -18,6 +18,7 @@ from typing import NamedTuple
 import moocore
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec.space import Config, Distribution, Space, Value
