@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from raysearch.exported.latency import Load
 from raysearch.exported.settings import Precision
 from raysearch.front.trials import Cost, TrialRecord
 from raysearch.storage.folder import SearchFolder
+from raysearch.tasks.settings import PhonemesSettings, SpeakerSettings
 from tests.encoder.small_encoders import small
 
 
@@ -60,3 +62,12 @@ def test_what_the_search_has_measured_is_not_measured_again(
 
 class Exported(Exception):
     """An export was asked for."""
+
+
+def test_export_has_the_head_of_the_error_that_was_asked_for(search: SearchFolder) -> None:
+    both = search.spec().model_copy(
+        update={"task": [PhonemesSettings(), SpeakerSettings()], "objectives": ["macs", "eer", "per"]}
+    )
+    folder = SimpleNamespace(spec=lambda: both)
+    tasks = [MeasuredExports(folder, ["fp32"], Load(), print, asked)._task for asked in (None, "per", "eer", "macs")]
+    assert tasks == ["speaker", "phonemes", "speaker", "speaker"], "the first error of the search stands for the others"
