@@ -47,7 +47,7 @@ def test_digest_tells_all_that_is_in_the_file_apart() -> None:
     assert shape_digest(STUDENT, fitted(HEAD, STUDENT), "fp32") == known
     assert shape_digest(STUDENT, HEAD, "int8") != known
     assert shape_digest(STUDENT, HEAD.model_copy(update={"symbols": ["AA", "B", "KK"]}), "fp32") != known
-    assert shape_digest(STUDENT.model_copy(update={"norm": "pre"}), HEAD, "fp32") != known
+    assert shape_digest(STUDENT.model_copy(update={"norm": "post"}), HEAD, "fp32") != known
 
 
 def test_disturbed_runs_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysearch.encoder.config import Blocks, ConvConfig, EncoderConfig, LogMel, Waveform
@@ -57,6 +57,7 @@ def test_rates_of_a_law_are_found_from_few_shapes() -> None:
 
 
 @given(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=12))
+@settings(deadline=None)
 def test_what_is_foreseen_is_positive_whatever_was_measured(measured: list[float]) -> None:
     shapes = [size_features(one, "int8") for one in drawn(len(measured))]
     model = ChargeModel(MB_OF)
