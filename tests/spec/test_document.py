@@ -319,6 +319,6 @@ def test_paths_among_a_method_s_settings_count_from_where_the_command_runs(
 def test_unknown_key_is_refused_with_every_key_there_is(tmp_path: Path) -> None:
     assert refusal(write(tmp_path, studnt={})) == (
         "studnt: unknown key; expected one of name, corpus, teacher, task, method, space, constraints, objectives, "
-        "search, workers, device, notices, student, targets, prediction, distillation, ctc, pruning, supernet, adapter, "
-        "backend, verification, augmentation, training, deploy (did you mean student?)"
+        "search, workers, device, notices, student, targets, prediction, distillation, ctc, pruning, supernet, "
+        "adapter, backend, verification, augmentation, training, deploy (did you mean student?)"
     )
