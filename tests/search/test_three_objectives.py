@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raysearch.front.document import document as build_document
-from raysearch.search.costs import reference_point
+from raysearch.search.costs import Costs, reference_point
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.spec.document import Spec
@@ -39,7 +39,9 @@ def run(searcher: Searcher, until: int | None = None) -> None:
 
 def front_of(searcher: Searcher) -> set[int]:
     spec, study = searcher.spec, searcher.study
-    return set(build_document(spec.name, spec.objectives, study.records(), reference_point(spec, TEACHER)).front)
+    return set(
+        build_document(spec.name, spec.objectives, study.records(), reference_point(spec, Costs(spec, TEACHER))).front
+    )
 
 
 @pytest.mark.parametrize("objectives", OBJECTIVES, ids="-".join)
@@ -136,7 +138,9 @@ def test_members_run_again_under_other_seeds(start: Callable[..., Searcher]) -> 
 
 
 def test_reference_point_has_a_number_for_each() -> None:
-    macs, per, eer = reference_point(three(["macs", "per", "eer"]), TEACHER)
-    params = reference_point(three(["macs", "params", "per"]), TEACHER)[1]
+    spec = three(["macs", "per", "eer"])
+    macs, per, eer = reference_point(spec, Costs(spec, TEACHER))
+    spec = three(["macs", "params", "per"])
+    params = reference_point(spec, Costs(spec, TEACHER))[1]
     assert (per, eer) == (100.0, 100.0)
     assert macs > params > 0
