@@ -21,7 +21,7 @@ from tests.search.fake_search import ROOT, drive, make_search
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
-TRIALS, UPDATES = 3, 150
+TRIALS, UPDATES = 8, 150
 NOTICE_S = 120
 """Seconds that a drained node has left."""
 
