@@ -314,7 +314,7 @@ def main() -> None:
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
     for name, schema in SCHEMAS.items():
-        (FOLDER.parents[1] / name).write_text(json.dumps(schema(), indent=1) + "\n", encoding="utf-8")
+        (FOLDER.parents[1] / name).write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
