@@ -89,6 +89,7 @@ def test_wheel_holds_all_that_is_ours_and_nothing_else(wheel: ZipFile) -> None:
         for pattern in (
             "raysearch/**/*.py",
             "raysearch/front/*.csv",
+            "raysearch/front/pages/*.html",
             "mlflow_server/**/*.py",
             "mlflow_server/static/**/*",
         )

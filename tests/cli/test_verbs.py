@@ -56,7 +56,7 @@ OF_A_SEARCH: dict[str, tuple[list[str], str, dict[str, Any]]] = {
         "pick",
         {"max_macs": [9.0], "max_error": {"per": 20.0}, "precision": ["int8"], "knee": False},
     ),
-    "export": (["n", "3", "-o", "out", "--format", "pt2"], "export", {"formats": ["pt2"], "precision": "fp32"}),
+    "export": (["n", "3", "-o", "out", "--format", "pt2"], "export", {"formats": ["pt2"], "precision": ()}),
     "reproduce": (["n", "3"], "reproduce", {}),
     "sync": (["n"], "sync", {}),
 }

@@ -38,7 +38,7 @@ KNOWS_WAV2VEC2 = find_spec("onnx_asr.models.wav2vec2") is not None
 
 def written(name: str, recogniser: Recogniser, folder: Path, precision: Precision = "fp32") -> Path:
     torch.set_num_threads(1)
-    LAYOUTS[name].check_order(recogniser, ["onnx"], name)
+    LAYOUTS[name].check_order(recogniser, ["onnx"], [precision], name)
     LAYOUTS[name].write(Order(recogniser, folder, ["onnx"], [precision], lambda line: None))
     return folder / onnx_name(precision)
 
@@ -98,7 +98,7 @@ def test_front_ends_that_are_named_after_sherpa_are_what_it_computes(name: str) 
 def test_what_sherpa_cannot_express_is_refused(made: Callable, front_end: FrontEnd, fault: str) -> None:
     recogniser = made(front_end) if made is speaker_model else made(front_end, PHONES)
     with pytest.raises(InputError, match=fault):
-        LAYOUTS["sherpa"].check_order(recogniser, ["onnx"], "sherpa")
+        LAYOUTS["sherpa"].check_order(recogniser, ["onnx"], ["fp32"], "sherpa")
 
 
 @pytest.mark.parametrize("symbol", ["</s>", "a b", "▁a", ""])
@@ -115,7 +115,7 @@ def test_speaker_model_is_refused_by_onnx_asr() -> None:
 
 def test_other_formats_are_refused() -> None:
     with pytest.raises(InputError, match="--format: pt2; expected onnx with --layout sherpa"):
-        LAYOUTS["sherpa"].check_order(reader(LogMel(**BINS), PHONES), ["pt2"], "sherpa")
+        LAYOUTS["sherpa"].check_order(reader(LogMel(**BINS), PHONES), ["pt2"], [], "sherpa")
 
 
 @pytest.mark.parametrize("front_end", [LogMel(**BINS), pytest.param(Waveform(**SAMPLES), marks=pytest.mark.slow)])

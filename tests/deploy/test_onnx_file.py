@@ -22,6 +22,7 @@ from raysearch.errors import InputError
 from raysearch.exported.onnx_cost import graph_macs
 from raysearch.exported.onnx_file import layout, to_onnx, trace, write_onnx
 from raysearch.exported.runners import run_checkpoint
+from raysearch.exported.settings import DeploySettings
 from raysearch.exported.speech_model import Recogniser
 from raysearch.tasks.ctc.recognition import logits
 from raysearch.tasks.ctc.tokens import CtcHead
@@ -139,9 +140,11 @@ def test_traced_program_of_a_recurrent_head_is_refused_before_anything_is_writte
 ) -> None:
     recogniser = superb("characters", Encoder(small()).eval())
     monkeypatch.setattr(export, "_task", lambda folder, asked: AsrSettings(head="superb"))
-    monkeypatch.setattr(export, "find_trial", lambda folder, number: SimpleNamespace(number=number))
+    monkeypatch.setattr(export, "find_trial", lambda folder, number: SimpleNamespace(number=number, config={}))
     monkeypatch.setattr(Recogniser, "of_trial", lambda trial, task: recogniser)
-    folder = SimpleNamespace(trial=lambda number: tmp_path)
+    folder = SimpleNamespace(
+        trial=lambda number: tmp_path, spec=lambda: SimpleNamespace(deploy_of=lambda config: DeploySettings())
+    )
     with pytest.raises(InputError, match="--format: pt2; expected onnx or safetensors"):
-        export.export_trial(folder, 0, tmp_path / "out", formats=("onnx", "pt2"))
+        export.export_trial(folder, 0, tmp_path / "out", formats=("onnx", "pt2"), precisions=["fp32"])
     assert not (tmp_path / "out").exists()

@@ -32,7 +32,7 @@ def test_search_has_front_marks_intervals_and_settings(search):
     by_number = {trial["number"]: trial for trial in search["trials"]}
     assert by_number[4]["mark"] == "firmly dominated"
     assert by_number[0]["error"]["wer"] == {"value": 40.0, "low": 38.0, "high": 42.0, "test": None}
-    assert by_number[0]["cost"] == dict(zip(COSTS, (40.0, 2.0, None), strict=True))
+    assert by_number[0]["cost"] == dict(zip(COSTS, (40.0, 2.0, None, None), strict=True))
     assert by_number[1]["config"]["student.depth"] == 2
     assert search["knee"] in search["front"]
 
