@@ -37,7 +37,8 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-        cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0}))
+        # Ray's own clean-up at exit could be set up in the main thread alone, and a node is to start in another one.
+        cluster = patiently(lambda: Cluster(True, head_node_args={"num_cpus": 0}, shutdown_at_exit=False))
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield cluster
         ray.shutdown()
