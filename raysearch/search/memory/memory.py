@@ -29,6 +29,9 @@ FEWEST = 4
 """Least complete trials of a past search from which anything can be learned."""
 FEWEST_OWN = 3
 """Least observations of this search by which a past can be judged."""
+BEYOND = 2.0
+"""Standard deviations of what chance would give that are taken off a past's tau. With one of them, pasts that rank hardly
+better than by chance cost time."""
 PROVED = 0.5
 """Kendall's tau with which a past has proved itself before the trials that begin a search have all ended."""
 SHRINK = 2.0
@@ -71,7 +74,7 @@ class Memory:
         said = [model(configs) for model in self._models]
         taus = [float(kendalltau(guess_N, ln_errors_N).statistic) for guess_N in said]
         self.taus = [tau if math.isfinite(tau) else 0.0 for tau in taus]  # where all are alike, nothing has an order
-        self._weights = np.maximum(np.array(self.taus) - chance(len(configs)), 0.0)
+        self._weights = np.maximum(np.array(self.taus) - BEYOND * chance(len(configs)), 0.0)
         if not self._weights.any():
             return False
         guess_N = self._mixed(said)
