@@ -30,8 +30,8 @@ FEWEST = 4
 FEWEST_OWN = 3
 """Least observations of this search by which a past can be judged."""
 BEYOND = 2.0
-"""Standard deviations of what chance would give that are taken off a past's tau. With one of them, pasts that rank hardly
-better than by chance cost time."""
+"""Standard deviations of what chance would give that are taken off a past's tau. With one of them, pasts that rank
+hardly better than by chance cost time."""
 PROVED = 0.5
 """Kendall's tau with which a past has proved itself before the trials that begin a search have all ended."""
 SHRINK = 2.0
