@@ -1,6 +1,6 @@
 """Latency of shapes by the model and by the clock, and what a second run says of the same shapes.
 
-    python benchmarks/latency_model.py search_spaces/latency-an4.yaml --shapes 30 --store /tmp/bench
+    python benchmarks/latency_model.py search_spaces/latency-an4.yaml --shapes 30
 
 Shapes are drawn from the document's space. Each is foreseen by a model that was fitted on all before it, and then
 measured. Needs the corpus for the head's symbols; no teacher is trained. With `--again` all are measured once more.
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=30)
     parser.add_argument("--fitted", type=int, default=9, help="Shapes that are measured before the model is asked.")
     parser.add_argument("--again", action="store_true")
-    parser.add_argument("--store", type=Path, default=Path("/tmp/latency-model"))
+    parser.add_argument("--store", type=Path, default=Path("searches/latency-model"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     given.store.mkdir(parents=True, exist_ok=True)
