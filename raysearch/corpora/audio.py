@@ -31,6 +31,7 @@ CACHE_NAME = "verdicts-3.json"
 """File of verdicts in a folder of ours. It gets a new number when recordings are looked at in another way."""
 AAC = (".m4a", ".mp4", ".aac")
 """Suffixes of AAC files, which libsndfile cannot read. VoxCeleb2 is published in this format."""
+_SILENT = "silent"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Verdict:
     """Why the file cannot be used. None if it can be."""
     digest: str = ""
     """Hash of the samples, by which equal recordings are found under different names."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether the file decodes, and nothing is in it but one level."""
+        return self.fault is not None and self.fault.startswith(_SILENT)
 
 
 def decode(file: Path | BinaryIO, start: int = 0, samples: int = -1) -> np.ndarray:
@@ -158,7 +164,7 @@ def _verdict_on(path: Path) -> Verdict:
     # A microphone that is broken may give another level than zero.
     if (audio_S == audio_S[0]).all():
         level = "zero" if audio_S[0] == 0 else "the same"
-        return Verdict(len(audio_S), f"silent: every sample is {level}")
+        return Verdict(len(audio_S), f"{_SILENT}: every sample is {level}")
     return Verdict(len(audio_S), None, hashlib.md5(audio_S.tobytes(), usedforsecurity=False).hexdigest())
 
 

@@ -240,6 +240,17 @@ class SpeechCommandsSettings(ReadingSettings):
     """Folder that holds a folder for each word, `validation_list.txt` and `testing_list.txt`."""
 
 
+class TwelveCommandsSettings(ReadingSettings):
+    """Speech Commands in the twelve classes that SUPERB tells apart: ten words, any other word, and silence."""
+
+    kind: Literal["speech-commands-12"] = "speech-commands-12"
+    root: LocalPath
+    """Folder that holds a folder for each word, `_background_noise_`, `validation_list.txt` and `testing_list.txt`."""
+    test_root: LocalPath | None = None
+    """Folder of the test set that is published beside the corpus, with a folder for each class. By default test is what
+    `testing_list.txt` names, in the same twelve classes."""
+
+
 class CommonVoiceSettings(ReadingSettings):
     """One language of Common Voice. Clips at another rate than 16 kHz need `raysearch corpus prepare` first."""
 
@@ -269,6 +280,7 @@ CorpusSettings = Annotated[
     | IntentsSettings
     | SlurpSettings
     | SpeechCommandsSettings
+    | TwelveCommandsSettings
     | CommonVoiceSettings
     | SeveralSettings,
     Field(discriminator="kind"),

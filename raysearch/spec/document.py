@@ -42,6 +42,7 @@ LATER_OF_TASKS = {
     "segments": 0,
     "head": "linear",
     "loss": "aam",
+    "balanced": False,
 }
 """Settings that tasks have got since digests of documents were kept, with the values at which they do nothing. So set,
 they are no part of a digest, and documents from before keep theirs."""

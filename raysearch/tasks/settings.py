@@ -185,6 +185,8 @@ class ClassificationSettings(FieldSettings):
     metric: ClassVar[str] = "error"
     labels: float = Field(1.0, gt=0, le=1)
     """Share of the training split's labels that is used. Each class gives that share, and at least one cut."""
+    balanced: bool = False
+    """Whether all classes count the same while a head learns, however many cuts they have. Errors count each cut."""
 
 
 class IntentSettings(FieldSettings):

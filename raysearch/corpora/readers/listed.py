@@ -35,6 +35,10 @@ class Row:
     """Further facts that the list gives: `label`, or `intent` and `slots`."""
     fault: str | None = None
     """Why the row cannot be used, as far as the list shows it."""
+    stretch: tuple[int, int] | None = None
+    """First sample and number of samples, where the row is a stretch of its recording and not all of it."""
+    silence: bool = False
+    """Whether the row may be silent, because silence is what it is an example of."""
 
 
 def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: Path | None) -> Corpus:
@@ -49,7 +53,8 @@ def read_rows(name: str, rows: Sequence[Row], settings: ReadingSettings, cache: 
         cuts, faults, seen = [], [], set()
         for row in (row for row in rows if row.split == split):
             verdict = verdicts[row.path]
-            reason = row.fault or verdict.fault or ("listed twice" if row.id in seen else None)
+            heard = None if row.silence and verdict.silent else verdict.fault
+            reason = row.fault or heard or ("listed twice" if row.id in seen else None)
             if not reason and row.text is not None and not words_of(row.text):
                 reason = EMPTY
             if reason:
@@ -92,13 +97,16 @@ def values_of(cuts: Iterable[MonoCut], key: str) -> list[str]:
 
 
 def _refuse_shared(name: str, rows: Sequence[Row], verdicts: Mapping[Path, Verdict]) -> None:
-    """Refuses a recording in two splits, even under two names: a student would have learned by heart what test asks."""
-    found: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
+    """Refuses a recording in two splits, even under two names: a student would have learned by heart what test asks.
+
+    Two stretches of one recording are not the same.
+    """
+    found: dict[str, dict[tuple[str, tuple[int, int] | None], str]] = {split: {} for split in SPLITS}
     for row in rows:
         # A file that does not decode has no digest, so its path stands for it.
-        found[row.split][verdicts[row.path].digest or str(row.path)] = row.id
+        found[row.split][verdicts[row.path].digest or str(row.path), row.stretch] = row.id
     for one, other in combinations(SPLITS, 2):
-        if both := sorted(found[one].keys() & found[other].keys()):
+        if both := sorted(found[one].keys() & found[other].keys(), key=str):
             first = f"{found[one][both[0]]} = {found[other][both[0]]}"
             raise InputError(
                 f"corpus {name}: {counted(len(both), 'recording')} both in {one} and in {other}; expected each in one "
@@ -107,7 +115,8 @@ def _refuse_shared(name: str, rows: Sequence[Row], verdicts: Mapping[Path, Verdi
 
 
 def _cut(row: Row, samples: int) -> MonoCut:
-    seconds = samples / SAMPLE_RATE_HZ
+    first, own = row.stretch or (0, samples)
+    seconds = own / SAMPLE_RATE_HZ
     supervision = SupervisionSegment(
         id=row.id,
         recording_id=row.id,
@@ -119,6 +128,17 @@ def _cut(row: Row, samples: int) -> MonoCut:
     )
     source = AudioSource(type="file", channels=[0], source=str(row.path))
     recording = Recording(
-        id=row.id, sources=[source], sampling_rate=SAMPLE_RATE_HZ, num_samples=samples, duration=seconds
+        id=row.id,
+        sources=[source],
+        sampling_rate=SAMPLE_RATE_HZ,
+        num_samples=samples,
+        duration=samples / SAMPLE_RATE_HZ,
     )
-    return MonoCut(id=row.id, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording)
+    return MonoCut(
+        id=row.id,
+        start=first / SAMPLE_RATE_HZ,
+        duration=seconds,
+        channel=0,
+        supervisions=[supervision],
+        recording=recording,
+    )

@@ -15,6 +15,7 @@ READERS = {
     "voxceleb": "raysearch.corpora.readers.voxceleb:read_voxceleb",
     "slurp": "raysearch.corpora.readers.intents:read_slurp",
     "speech-commands": "raysearch.corpora.readers.speech_commands:read_speech_commands",
+    "speech-commands-12": "raysearch.corpora.readers.speech_commands:read_twelve_commands",
     "commonvoice": "raysearch.corpora.readers.commonvoice:read_commonvoice",
     "labelled": "raysearch.corpora.readers.labelled:read_labelled",
     "intents": "raysearch.corpora.readers.intents:read_intents",

@@ -27,6 +27,10 @@ class Classification(FieldTask):
     def values(self, cut: MonoCut) -> Values | None:
         return label_values(cut)
 
+    @property
+    def balanced(self) -> bool:
+        return self.settings.balanced
+
     def used(self, cuts: list[MonoCut], values: Mapping[str, Values], seed: int) -> list[MonoCut]:
         """The cuts whose labels are used: the share `labels` of each class, rounded up.
 

@@ -6,6 +6,7 @@ X inputs of the last linear layer, U units of SUPERB's head.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -141,13 +142,17 @@ class FieldLearner:
         pooling: str,
         segments: int,
         units: int | None = None,
+        *,
+        balanced: bool = False,
     ) -> None:
         """Remembers what the head is to read. `values` holds each field's value, by the id of the cut. `units` are
-        those of SUPERB's head; a linear head has none.
+        those of SUPERB's head; a linear head has none. With `balanced` all values of a field weigh the same in the
+        whole of the cuts, however many cuts have them.
         """
         self.fields = fields
         self._wanted = {cut: fields.encode(own) for cut, own in values.items()}
         self._shape = (pooling, segments, units)
+        self._weights = self._even_weights() if balanced else [None] * len(fields.sizes)
 
     def head(self, layers: int, width: int) -> FieldHead:
         return build_field_head(layers, width, self.fields.sizes, *self._shape)
@@ -158,8 +163,26 @@ class FieldLearner:
     def loss(self, head: nn.Module, x_LND: Tensor, frames: Sequence[int], cuts: Sequence[MonoCut]) -> Tensor:
         logits_BV = head(x_LND, frames).float()
         wanted_BF = torch.tensor([self._wanted[cut.id] for cut in cuts], device=logits_BV.device)
+        by_field = zip(logits_BV.split(self.fields.sizes, -1), wanted_BF.unbind(1), self._weights, strict=True)
         losses = [
-            F.cross_entropy(logits, wanted_B, ignore_index=UNKNOWN, reduction="sum")
-            for logits, wanted_B in zip(logits_BV.split(self.fields.sizes, -1), wanted_BF.unbind(1), strict=True)
+            F.cross_entropy(
+                logits,
+                wanted_B,
+                weight=None if weights is None else weights.to(logits),
+                ignore_index=UNKNOWN,
+                reduction="sum",
+            )
+            for logits, wanted_B, weights in by_field
         ]
         return torch.stack(losses).sum()
+
+    def _even_weights(self) -> list[Tensor | None]:
+        """The weights of the values of each field. Their mean over the cuts is 1."""
+        by_field = zip(*self._wanted.values(), strict=True)
+        counts = [Counter(value for value in wanted if value != UNKNOWN) for wanted in by_field]
+        return [
+            torch.tensor(
+                [count.total() / (len(count) * count[value]) if count[value] else 0.0 for value in range(size)]
+            )
+            for count, size in zip(counts, self.fields.sizes, strict=True)
+        ]

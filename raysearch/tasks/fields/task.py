@@ -133,6 +133,11 @@ class FieldTask:
         """The value of each field of a cut. None if the cut has no label."""
         raise NotImplementedError
 
+    @property
+    def balanced(self) -> bool:
+        """Whether all values of a field count the same while a head learns."""
+        return False
+
     def figures(self, readings: Sequence[FieldReadings], seed: int) -> dict[str, Score]:
         """The figures that are reported beside the error. There is one reading for each joined corpus."""
         raise NotImplementedError
@@ -211,7 +216,7 @@ class FieldTask:
         if head is None:
             return self._learner(values)
         assert isinstance(head.config, FieldHeadConfig)
-        return FieldLearner(_fields(head.config), values, *self._shape)
+        return FieldLearner(_fields(head.config), values, *self._shape, balanced=self.balanced)
 
     def suits(self, head: ChosenHead, corpus: Corpus) -> bool:
         """Whether a head is the task's own on this corpus: it decides the same fields among the same values."""
@@ -228,7 +233,8 @@ class FieldTask:
         return part
 
     def _learner(self, values: Mapping[str, Values]) -> FieldLearner:
-        return FieldLearner(Fields.from_values(values.values()), values, *self._shape)
+        fields = Fields.from_values(values.values())
+        return FieldLearner(fields, values, *self._shape, balanced=self.balanced)
 
     @property
     def _shape(self) -> tuple[Literal["attention", "mean+max"], int, int | None]:
