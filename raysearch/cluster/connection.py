@@ -46,6 +46,16 @@ STARTS = 3
 SLOW = "timed out during startup"
 """What the message of an error says if Ray was too slow to start, as opposed to unable."""
 
+QUIET_TUNE = {
+    # Trials write their own curves: Tune need not log each result to CSV, JSON and TensorBoard as well.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Tune would catch Ctrl-C to save its own state. It must reach us: the state worth keeping is the study.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Seconds from one saving of that state to the next. It takes the longer the more trials there are.
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
+}
+"""Variables by which Tune leaves undone what is done here, or what nobody reads."""
+
 
 @contextmanager
 def connected(address: str | None) -> Iterator[bool]:
@@ -54,10 +64,8 @@ def connected(address: str | None) -> Iterator[bool]:
     Yields whether the Ray is our own: nobody adds nodes to that one later.
     Raises: WorkError if a Ray of our own does not start, or would let others in.
     """
-    # Trials write their own curves: Tune need not log each result to CSV, JSON and TensorBoard as well.
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # Tune would catch Ctrl-C to save its own state. It must reach us: the state worth keeping is the study.
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    for name, value in QUIET_TUNE.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     if address is not None or os.environ.get("RAY_ADDRESS"):
         _init(address=address, log_to_driver=False, logging_level="ERROR")

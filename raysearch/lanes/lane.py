@@ -197,7 +197,8 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         return {"number": self._number, "report": report, "done": done}
 
     def cleanup(self) -> None:
-        self._send(None)  # no order: the workers' loop ends
+        # Nobody waits for the delivery: if the mailbox is gone, so are the workers.
+        self._mailbox.end.remote()
         self._workers.join(timeout=10)
         ray.kill(self._mailbox)
 
@@ -215,15 +216,10 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._waiting = False
         self._request(config["suggestion"])
 
-    def _send(self, message: Any) -> None:
-        # Nobody waits for the delivery: if the mailbox is gone, waiting for the answer will show it.
-        self._mailbox.put.remote("down", message)
-
     def _request(self, message: Any) -> None:
         """Sends a message that the workers answer with a report."""
-        self._send(message)
         # The answer is fetched before Tune wants it: the report of a short trial is here by then.
-        self._answer = self._mailbox.get.remote("up")
+        self._answer = self._mailbox.ask.remote(message)
 
     def _receive(self) -> dict[str, Any]:
         sign, heard_s = None, time.monotonic()

@@ -241,6 +241,8 @@ def run_lanes(
         run_config=tune.RunConfig(
             storage_path=setup.ray_storage,
             name=f"lanes-{os.urandom(4).hex()}",
+            # A lane has nothing to save, and to be asked for it takes as long as a report.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
             progress_reporter=_Silence() if in_notebook() else None,
         ),

@@ -181,15 +181,16 @@ class _Post:
         context = train.get_context()
         self.first = context.get_world_rank() == 0
         self._alone = context.get_world_size() == 1
+        self._next = mailbox.first.remote() if self.first else None
 
     def receive(self) -> Any:
-        message = ray.get(self._mailbox.get.remote("down")) if self.first else None
+        message = ray.get(self._next) if self.first else None
         return message if self._alone else broadcast_from_rank_zero(message)
 
     def send(self, message: dict[str, Any]) -> None:
         if self.first:
-            # Nobody waits for the delivery: the worker waits for the lane's answer next.
-            self._mailbox.put.remote("up", message)
+            # The lane's answer, which is received next, is on its way as soon as there is one.
+            self._next = self._mailbox.answer.remote(message)
 
 
 def _failure(err: Exception) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def read_status(folder: SearchFolder) -> dict[str, Any]:
     pasts = [Past.unpack(packed) for packed in study.about.get(PASTS, ())]
     return shown | {
         "changes": [{"trial": one["trial"], "changes": one["changes"]} for one in study.history],
-        "learns_from": pasts_standing(pasts, study.taus()),
+        "learns_from": pasts_standing(pasts, study.taus(), study.judged_on),
     }
 
 

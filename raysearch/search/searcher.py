@@ -277,7 +277,7 @@ class Searcher:
             if self.spec.search.stop and self._gain is not None:
                 self.study.set_gain(number, self._gain)
             if self._memory:
-                self.study.set_taus(number, self._memory.taus)
+                self.study.set_taus(number, self._memory.taus, self._memory.judged_on)
             cause = self._refusal(number, config)
         return number, config, cause or self._charged_too_much(number, config)
 

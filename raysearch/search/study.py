@@ -3,8 +3,8 @@
 Beside its parameters, an Optuna trial carries these attributes: `config`, `cost`, `state` (ours, not Optuna's),
 `rung:<updates>` (the metrics at that rung), `metrics` (those of the last rung), `error`, `cause`, `attempts`,
 `overrides` (settings that a retry changed), `trained_by` (whose student it has), `gain` (what it promised when it was
-suggested) and `taus` (how past searches ranked the trials before it). A trial without `state` is running, or was
-interrupted.
+suggested), `taus` (how past searches ranked the trials before it) and `judged_on` (how many those were). A trial
+without `state` is running, or was interrupted.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ PASTS = "pasts"
 """What a study knows by this name is what it keeps of the past searches that it learns from, each packed."""
 HISTORY = "history"
 """What a study knows by this name is how its document changed, which it has from its first change on."""
+JUDGED_ON = "judged_on"
+"""What a trial knows by this name is how many trials its `taus` are of."""
 AGAIN = "@"
 """Stands in the name of a parameter between its key and how often its choices or its range have become more."""
 FEWEST_JUDGED = 8
@@ -199,14 +201,21 @@ class Study:
         """Keeps by what share the hypervolume was expected to grow when a trial was suggested."""
         self._write(number, "gain", gain)
 
-    def set_taus(self, number: int, taus: list[float]) -> None:
-        """Keeps how each past search that is learned from ranked the trials before this one. NaN is not known."""
+    def set_taus(self, number: int, taus: list[float], judged_on: int) -> None:
+        """Keeps how each past search that is learned from ranked so many trials before this one. NaN is not known."""
         self._write(number, "taus", [None if math.isnan(tau) else tau for tau in taus])
+        self._write(number, JUDGED_ON, judged_on)
 
     def taus(self) -> list[float]:
         """How each past search that is learned from ranks the trials of this one, as known last. Empty without any."""
         known = [frozen.user_attrs["taus"] for frozen in self._begun() if "taus" in frozen.user_attrs]
         return [math.nan if tau is None else tau for tau in known[-1]] if known else []
+
+    @property
+    def judged_on(self) -> int:
+        """How many trials those taus are of. Earlier versions did not keep it: 0."""
+        known = [int(frozen.user_attrs.get(JUDGED_ON, 0)) for frozen in self._begun() if "taus" in frozen.user_attrs]
+        return known[-1] if known else 0
 
     def gains(self) -> list[float | None]:
         """For each trial that was not refused, by what share the hypervolume was expected to grow; None if unknown."""

@@ -160,9 +160,8 @@ def test_time_of_a_trial_counts_earlier_attempts_and_ends_with_the_trial() -> No
 def test_lane_sends_one_message_for_each_report(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
     lane = Lane.__new__(Lane)
-    monkeypatch.setattr(Lane, "_send", lambda self, message: sent.append(message))
     monkeypatch.setattr(Lane, "_receive", lambda self: {"final": False})
-    lane._mailbox = SimpleNamespace(get=SimpleNamespace(remote=lambda way: None))
+    lane._mailbox = SimpleNamespace(ask=SimpleNamespace(remote=sent.append))
     lane._begin({"patience_s": 1.0, "hard_limit_s": None, "suggestion": order(1)})
     lane.step()
     lane.reset_config({"patience_s": 1.0, "hard_limit_s": 9.0, "suggestion": order(2)})

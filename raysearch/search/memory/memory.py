@@ -18,7 +18,7 @@ from scipy.stats import kendalltau, norm, rankdata
 
 from raysearch.errors import InputError, counted
 from raysearch.front.objective import axes
-from raysearch.search.memory.pasts import Past, Tried, judged_by, learns_from, standing
+from raysearch.search.memory.pasts import FEWEST_OWN, Past, Tried, judged_by, learns_from, standing, weight
 from raysearch.search.study import PASTS, Study
 from raysearch.search.surrogate import Observation, Surrogate
 from raysearch.spec.document import Spec
@@ -27,11 +27,6 @@ from raysearch.spec.space import Config, Distribution, Space, Value
 Array = NDArray[np.float64]
 FEWEST = 4
 """Least complete trials of a past search from which anything can be learned."""
-FEWEST_OWN = 3
-"""Least observations of this search by which a past can be judged."""
-BEYOND = 2.0
-"""Standard deviations of what chance would give that are taken off a past's tau. With one of them, pasts that rank
-hardly better than by chance cost time."""
 PROVED = 0.5
 """Kendall's tau with which a past has proved itself before the trials that begin a search have all ended."""
 SHRINK = 2.0
@@ -56,11 +51,13 @@ class Memory:
                 raise InputError(f"search.learn_from[{position}]: {past.name}: {err}") from err
         self.taus = [math.nan] * len(pasts)
         """Kendall's tau between what each past says and the errors of this search. NaN while there are too few."""
+        self.judged_on = 0
+        """Observations of this search by which the pasts were judged last."""
         self._weights = np.zeros(len(pasts))
         self._middle = self._offset = self._slope = 0.0
 
     def __str__(self) -> str:
-        return learns_from(standing(self.pasts, self.taus))
+        return learns_from(standing(self.pasts, self.taus, self.judged_on))
 
     @property
     def proved(self) -> bool:
@@ -74,7 +71,8 @@ class Memory:
         said = [model(configs) for model in self._models]
         taus = [float(kendalltau(guess_N, ln_errors_N).statistic) for guess_N in said]
         self.taus = [tau if math.isfinite(tau) else 0.0 for tau in taus]  # where all are alike, nothing has an order
-        self._weights = np.maximum(np.array(self.taus) - BEYOND * chance(len(configs)), 0.0)
+        self.judged_on = len(configs)
+        self._weights = np.array([weight(tau, self.judged_on) for tau in self.taus])
         if not self._weights.any():
             return False
         guess_N = self._mixed(said)
@@ -105,11 +103,6 @@ class Memory:
         packed = [past.packed() for past in self.pasts]
         if study.about.get(PASTS) != packed:
             study.note(PASTS, packed)
-
-
-def chance(count: int) -> float:
-    """Standard deviation of Kendall's tau between so many numbers and an order that has nothing to do with them."""
-    return math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
 
 
 class _Model:

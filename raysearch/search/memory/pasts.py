@@ -17,6 +17,12 @@ from raysearch.front.objective import value as objective_value
 from raysearch.front.record import Record
 from raysearch.spec.space import Config
 
+FEWEST_OWN = 3
+"""Least observations of a search by which a past can be judged."""
+BEYOND = 2.0
+"""Standard deviations of what chance would give that are taken off a past's tau. With one of them, pasts that rank
+hardly better than by chance cost time."""
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -82,11 +88,30 @@ def judged_by(spec: Mapping[str, Any], error: str) -> str:
     return f"{error} of {kinds[0]}" if error == "error" and kinds else error
 
 
-def standing(pasts: Sequence[Past], taus: Sequence[float]) -> list[dict[str, Any]]:
-    """What a search learns from, as `status --json` prints it. `taus` say how each past ranks its trials, if known."""
+def weight(tau: float, count: int) -> float:
+    """What a past counts that ranks so many trials by this tau: what exceeds chance twice over."""
+    return max(0.0, tau - BEYOND * chance(count))
+
+
+def chance(count: int) -> float:
+    """Standard deviation of Kendall's tau between so many numbers and an order that has nothing to do with them."""
+    return math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
+
+
+def standing(pasts: Sequence[Past], taus: Sequence[float], judged_on: int) -> list[dict[str, Any]]:
+    """What a search learns from, as `status --json` prints it.
+
+    `taus` say how each past ranks so many trials of the search, if that is known. Studies of earlier versions do not
+    say how many: 0.
+    """
     known = [*taus, *[math.nan] * len(pasts)][: len(pasts)]
     return [
-        {"name": past.name, "trials": past.complete, "tau": None if math.isnan(tau) else tau}
+        {
+            "name": past.name,
+            "trials": past.complete,
+            "tau": None if math.isnan(tau) else tau,
+            "weight": None if math.isnan(tau) or judged_on < FEWEST_OWN else weight(tau, judged_on),
+        }
         for past, tau in zip(pasts, known, strict=True)
     ]
 
@@ -96,7 +121,8 @@ def learns_from(standing: Sequence[Mapping[str, Any]]) -> str:
     each = []
     for one in standing:
         words = [] if one["tau"] is None else [f"tau {one['tau']:.2f}"]
-        words += ["counts nothing"] if words and one["tau"] <= 0 else []
+        counts = one["tau"] if one["weight"] is None else one["weight"]
+        words += ["counts nothing"] if words and counts <= 0 else []
         each.append(f"{one['name']} ({', '.join([*words, counted(one['trials'], 'trial')])})")
     return f"learns from {'1 search' if len(each) == 1 else f'{len(each)} searches'}: {', '.join(each)}"
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from raysearch.errors import InputError
-from raysearch.search.memory.memory import Memory, chance, translated
-from raysearch.search.memory.pasts import Past
+from raysearch.search.memory.memory import Memory, translated
+from raysearch.search.memory.pasts import Past, chance
 from raysearch.search.searcher import Searcher
 from raysearch.search.study import Study
 from raysearch.search.surrogate import Observation, Surrogate
@@ -95,6 +95,7 @@ def test_past_that_ranks_no_better_than_by_chance_counts_nothing() -> None:
     # Four of six pairs are in order: a tau of 1/3, which chance exceeds.
     assert not memory.fit(ordered, np.array([2.0, 1.0, 4.0, 3.0]))
     assert memory.taus == [pytest.approx(1 / 3)]
+    assert str(memory) == "learns from 1 search: past (tau 0.33, counts nothing, 20 trials)"
 
 
 def test_taus_are_unknown_before_three_trials() -> None:
@@ -164,6 +165,8 @@ def test_same_seed_and_pasts_give_the_same_search_after_an_interruption(
     assert len(whole) == len(halves) == 12
     assert Study.open(study_storage, "whole").taus()[0] > 0.5
     assert Study.open(study_storage, "whole").taus()[1] < 0
+    # Nothing was known before the last trial of that which came after it.
+    assert Study.open(study_storage, "whole").judged_on == 11
 
 
 @pytest.mark.parametrize(
