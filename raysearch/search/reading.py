@@ -86,6 +86,7 @@ def read_state(folder: SearchFolder) -> SearchState:
         seed=about["seed"],
         folder=folder.path,
         curves=folder.curve,
+        shared_curves=folder.shared_curve,
         importances=study.importances,
         finished=ended >= _asked(folder, study) or (standing.state == "done" and bool(standing.reason)),
         abandoned=standing.state if standing.state in ("interrupted", "failed") else "",
