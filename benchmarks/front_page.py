@@ -117,6 +117,7 @@ def made_up(trials: int) -> SearchState:
         seed=0,
         folder=Path("searches/made-up"),
         curves=lambda number: [{"step": step, "seconds": step / 10, "metrics": line} for step in range(50, 151, 50)],
+        shared_curves=lambda digest: [],
         importances=dict,
         finished=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite, nan
 from pathlib import Path
 from typing import Annotated
 
@@ -76,17 +77,49 @@ def front(
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help=A_SEARCH)],
     seeds: Annotated[bool, typer.Option("--seeds", help="They differ in their seed: means of each setting.")] = False,
+    seconds: Annotated[
+        bool,
+        typer.Option("--seconds", help="Hypervolume against core-seconds, with those of trainings that trials share."),
+    ] = False,
+    at: Annotated[
+        str | None, typer.Option(metavar="S,S,...", help="Core-seconds to look at, such as 1800,3600,7200.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Write a picture of them, with the spread over seeds.", callback=in_a_folder)
+    ] = None,
     wide: Wide = False,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Fronts of several searches beside each other."""
+    """Fronts of several searches beside each other.
+
+    With --seconds, searches whose names differ in the number at their end, as star-0 and star-1, are one search under
+    several seeds.
+    """
     quiet_blas()
-    found = raysearch.compare(names, seeds=seeds, storage=storage)
+    if seconds and seeds:
+        raise InputError("--seconds, --seeds: both; expected one of them")
+    if (at or png) and not seconds:
+        raise InputError("--at, --png: without --seconds; expected both")
+    found = raysearch.compare(names, seeds=seeds, at=_numbers(at) if seconds else None, storage=storage)
+    if png:
+        found.draw(png)
+        say(f"written: {png}")
     if as_json:
         print_json([row.model_dump(mode="json") for row in found.rows])
     else:
         print(found.table(line_width(wide=wide)))
+
+
+def _numbers(text: str | None) -> list[float]:
+    """The numbers above 0 of a text such as `1800,3600`. Raises: InputError."""
+    try:
+        found = [float(one) for one in text.split(",")] if text else []
+    except ValueError:
+        found = [nan]
+    if not all(isfinite(one) and one > 0 for one in found):
+        raise InputError(f"--at: {text}; expected numbers above 0 with commas between them, such as 1800,3600")
+    return found
 
 
 def claim(

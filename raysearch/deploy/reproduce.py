@@ -22,7 +22,7 @@ from raysearch.storage.folder import SearchFolder
 from raysearch.storage.provenance import git_commit, hardware, versions
 from raysearch.training.monitoring.meter import TIMINGS
 
-OF_THE_MACHINE = (*TIMINGS, "cost/seconds", "system/gpu_memory_gb")
+OF_THE_MACHINE = (*TIMINGS, "cost/seconds", "cost/cpu_seconds", "system/gpu_memory_gb")
 """Metrics that are expected to differ from machine to machine, and are not compared."""
 
 

@@ -68,7 +68,7 @@ class ComparedSearch(Outcome):
     reference_point: list[float]
     """The common reference point: in each objective the largest of the searches' own."""
     hours: float
-    """Trial-hours spent, from `cost/seconds`; 0 where that was not recorded."""
+    """Hours spent on trials, from `cost/seconds`, and on what they share; 0 where that was not recorded."""
     best: list[BestWithinBudget]
     """The best trial under each budget, for each pair of a cost and an error that are objectives. The budgets are the
     same for all searches."""
@@ -79,13 +79,7 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
 
     Raises: InputError if their objectives differ: volumes in different units do not compare.
     """
-    objectives = documents[0].objectives
-    for document in documents:
-        if document.objectives != objectives:
-            raise InputError(
-                f"{document.name}: objectives: {document.objectives}; expected {objectives} as in {documents[0].name}"
-            )
-    reference_point = np.max([document.reference_point for document in documents], axis=0).tolist()
+    objectives, reference_point = documents[0].objectives, common_reference(documents)
     # Trials of two searches may have the same number, so members are told apart by identity.
     joint = {id(m) for m in Front.of([m for d in documents for m in d.members()], objectives).members}
     budgets = _budgets(documents)
@@ -98,7 +92,7 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
             joint_front_size=sum(id(member) in joint for member in document.members()),
             hypervolume=Front.of(document.trials, objectives).hypervolume(reference_point),
             reference_point=reference_point,
-            hours=sum(filter(isfinite, (trial.metrics.get("cost/seconds", 0.0) for trial in document.trials))) / 3600,
+            hours=_hours(document),
             best=[
                 _best_within(document, budget, None if document is documents[0] else first)
                 for budget, first in zip(budgets, firsts, strict=True)
@@ -106,6 +100,11 @@ def compare_searches(documents: Sequence[SearchDocument]) -> list[ComparedSearch
         )
         for document in documents
     ]
+
+
+def _hours(document: SearchDocument) -> float:
+    of_trials = (trial.metrics.get("cost/seconds", 0.0) for trial in document.trials)
+    return sum(filter(isfinite, (*of_trials, *(one.seconds for one in document.shared)))) / 3600
 
 
 def compare_table(documents: Sequence[SearchDocument], width: int | None = None) -> str:
@@ -116,10 +115,10 @@ def compare_table(documents: Sequence[SearchDocument], width: int | None = None)
         Column("trials", [str(row.trials) for row in rows]),
         Column("front", [str(row.front_size) for row in rows]),
         Column("on joint front", [str(row.joint_front_size) for row in rows], spare=15),
-        Column("hypervolume", [_volume(row.hypervolume) for row in rows]),
+        Column("hypervolume", [volume_text(row.hypervolume) for row in rows]),
     ]
     if any(row.hours for row in rows):
-        per_hour = [_volume(row.hypervolume / row.hours) if row.hours else "-" for row in rows]
+        per_hour = [volume_text(row.hypervolume / row.hours) if row.hours else "-" for row in rows]
         columns.append(Column("hours", [f"{row.hours:.2f}" for row in rows], spare=20))
         columns.append(Column("volume an hour", per_hour, spare=20))
     for index, best in enumerate(rows[0].best):
@@ -127,14 +126,34 @@ def compare_table(documents: Sequence[SearchDocument], width: int | None = None)
         # The first budgets are the smallest, and the last one shows the best of all.
         spare = len(rows[0].best) - 1 - index
         columns.append(Column(title, [_best_text(row.best[index]) for row in rows], spare=spare))
-    point = zip(rows[0].reference_point, documents[0].objectives, strict=True)
-    reference = ", ".join(f"{bound:g} {unit(objective)}" for bound, objective in point)
+    reference = reference_text(rows[0].reference_point, documents[0].objectives)
     notes = [ALIKE_NOTE] if any("~" in cell for column in columns for cell in column.cells) else []
     return "\n".join([*fitted(columns, width), f"Hypervolume at ({reference})", *notes])
 
 
-def _volume(volume: float) -> str:
-    """Four digits, or all of those before the point, in groups of three."""
+def common_reference(documents: Sequence[SearchDocument]) -> list[float]:
+    """The reference point at which all searches are compared: in each objective the largest of their own.
+
+    Raises: InputError if their objectives differ: volumes in different units do not compare.
+    """
+    objectives = documents[0].objectives
+    for document in documents:
+        if document.objectives != objectives:
+            raise InputError(
+                f"{document.name}: objectives: {document.objectives}; expected {objectives} as in {documents[0].name}"
+            )
+    found: list[float] = np.max([document.reference_point for document in documents], axis=0).tolist()
+    return found
+
+
+def reference_text(reference_point: Sequence[float], objectives: Sequence[str]) -> str:
+    """A reference point in words, such as `400 GMAC, 100 % WER`."""
+    point = zip(reference_point, objectives, strict=True)
+    return ", ".join(f"{bound:g} {unit(objective)}" for bound, objective in point)
+
+
+def volume_text(volume: float) -> str:
+    """A hypervolume in four digits, or all of those before the point, in groups of three."""
     return f"{volume:,.0f}" if volume >= 1000 else f"{volume:.4g}"
 
 
@@ -149,12 +168,12 @@ def _budgets(documents: Sequence[SearchDocument]) -> list[Budget]:
         costs = [value(member, cost) for member in members]
         # The first number is left out: it is the cost of the cheapest member, which alone would be within it.
         spread = np.geomspace(min(costs), max(costs), BUDGETS + 1)[1:]
-        bounds = sorted({_round_up(budget) for budget in spread})
+        bounds = sorted({round_up(budget) for budget in spread})
         found += [Budget(cost, error, bound) for error in errors_of(objectives) for bound in bounds]
     return found
 
 
-def _round_up(number: float) -> float:
+def round_up(number: float) -> float:
     """Rounds up to two digits. The member whose cost the number was stays within the rounded budget."""
     unit_of_two = 10.0 ** (np.floor(np.log10(number)) - 1)
     # Without the small subtraction, a number that has two digits already could be raised by an error of rounding.

@@ -12,7 +12,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from raysearch.front.front import Front, Marked, is_judged
 from raysearch.front.objective import Objective
-from raysearch.front.trials import TeacherPoint, TrialRecord
+from raysearch.front.trials import SharedTraining, TeacherPoint, TrialRecord
 from raysearch.settings import Outcome
 
 
@@ -33,6 +33,8 @@ class SearchDocument(Outcome):
     """One number for each objective. A trial beyond it in any objective adds nothing to the hypervolume."""
     teacher: TeacherPoint | None = None
     """The teacher's cost and errors; None if its errors were not measured."""
+    shared: list[SharedTraining] = []
+    """Trainings that were done once for all trials of a method. Seconds of trials do not contain theirs."""
     marks: dict[int, Marked] = {}
     """How each complete trial stands to the front, and whether pairs of cuts or intervals said so. Empty in documents
     of earlier versions."""
@@ -80,11 +82,12 @@ def document(
     reference_point: Sequence[float],
     teacher: TeacherPoint | None = None,
     *,
+    shared: Sequence[SharedTraining] = (),
     driven: bool = True,
 ) -> SearchDocument:
     """Makes the document of a search: finds the front of its complete trials, its marks and its hypervolume.
 
-    `driven` says whether a driver lives.
+    `shared` are the trainings that trials share. `driven` says whether a driver lives.
     """
     front = Front.of(trials, objectives)
     return SearchDocument(
@@ -95,6 +98,7 @@ def document(
         hypervolume=front.hypervolume(reference_point),
         reference_point=list(reference_point),
         teacher=teacher,
+        shared=list(shared),
         marks=front.marks(),
         driven=driven,
     )

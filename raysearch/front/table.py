@@ -12,7 +12,7 @@ from typing import Any
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import Mark
 from raysearch.front.objective import COSTS, header, interval, unit, value
-from raysearch.front.trials import TrialRecord
+from raysearch.front.trials import SharedTraining, TrialRecord
 
 STATES = ("complete", "stopped", "infeasible", "failed", "running", "interrupted")
 SEPARATOR = "  "
@@ -64,9 +64,17 @@ def markdown_table(document: SearchDocument, *, every: bool = False) -> str:
 
 
 def _notes(document: SearchDocument) -> list[str]:
-    """What `~` means, and by which rule it was found."""
+    """What `~` means and by which rule it was found, and what was trained before the trials."""
     rules = {marked.by for marked in document.marked().values() if marked.mark is Mark.FRONT_WITHIN_NOISE}
-    return [note for rule, note in (("pairs", PAIRS_NOTE), ("intervals", NOISE_NOTE)) if rule in rules]
+    noise = [note for rule, note in (("pairs", PAIRS_NOTE), ("intervals", NOISE_NOTE)) if rule in rules]
+    return noise + [f"before the trials: {shared_text(one)}" for one in document.shared]
+
+
+def shared_text(shared: SharedTraining) -> str:
+    """A training that trials share in words, such as `supernet's training, 731 s (1402 core-seconds)`."""
+    if not isfinite(shared.seconds):
+        return f"{shared.method}'s training, of which the seconds were not counted"
+    return f"{shared.method}'s training, {shared.seconds:.0f} s ({shared.cpu_seconds:.0f} core-seconds)"
 
 
 def search_line(document: SearchDocument) -> str:

@@ -79,7 +79,7 @@ class TrialRecord(Outcome):
     """Configuration of the trial: flat dotted keys, `method` among them."""
     metrics: dict[str, Measured] = {}
     """What was measured, under names such as `eval/per`, `eval/per_low`, `eval/per_high`, `test/per`, `train/loss` and
-    `cost/seconds`.
+    `cost/seconds`, of the clock, and `cost/cpu_seconds`, of all cores that the trial's first worker used.
 
     Errors are in percent.
     """
@@ -125,6 +125,19 @@ class TrialRecord(Outcome):
     def method(self) -> str:
         """Name of the trial's method; `-` if its configuration has none."""
         return str(self.config.get("method", "-"))
+
+
+class SharedTraining(Outcome):
+    """A training that was done once for all trials of a method, in this search or in one before it."""
+
+    method: str
+    """Name of the method whose trials share it."""
+    digest: str
+    """Name of its folder in the store."""
+    seconds: Measured = nan
+    """Seconds of the clock that it took, over all attempts. NaN where nobody counted."""
+    cpu_seconds: Measured = nan
+    """Seconds of CPU cores that it took."""
 
 
 class TeacherPoint(Outcome):

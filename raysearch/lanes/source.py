@@ -28,6 +28,8 @@ class Suggestion:
     """Settings that a retry puts in place of the configuration's own, such as half the batch."""
     spent_s: float = 0.0
     """Seconds that earlier attempts at this trial took, up to the last rung that they reached."""
+    cpu_s: float = 0.0
+    """CPU seconds that they took."""
     trained_by: int | None = None
     """Number of the trial whose student this one has, and only judges again. None if it trains its own."""
     limit_s: float | None = None

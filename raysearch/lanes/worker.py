@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from raysearch.teachers.heads import judge_teacher
 from raysearch.teachers.store import prepare_teacher
 from raysearch.training.loop import DivergedError
 from raysearch.training.monitoring.limit import DrainedError, OverTimeError, limited
+from raysearch.training.monitoring.spent import Spent, read_spent
 from raysearch.training.report import REPORT_NAME, Report
 
 
@@ -57,22 +58,22 @@ def serve_lane(config: dict[str, Any]) -> None:
         if _leaves():
             post.send(_failure(DrainedError("its machine goes, before the trial began")))
             return
-        spent_s, began_s = order["spent_s"], time.monotonic()
+        spent, began = Spent(order["spent_s"], order["cpu_s"]), Spent.now()
         answer, owed = GO, True  # a report is owed from the order, or from GO, until it is sent
         try:
             with (
                 board.posting(f"trial {order['number']}") if post.first else nullcontext(),
-                limited(lambda: _is_over(order["limit_s"], spent_s + time.monotonic() - began_s), _leaves),  # noqa: B023
+                limited(lambda: _is_over(order["limit_s"], spent + Spent.now() - began), _leaves),  # noqa: B023
             ):
                 for report in _reports(workplace, order, setup):
-                    spent_s += time.monotonic() - began_s
-                    metrics = {**report.metrics, "cost/seconds": round(spent_s, 3)}
+                    spent += Spent.now() - began
+                    metrics = {**report.metrics, **_metrics(spent)}
                     post.send({"step": report.step, "metrics": metrics, "final": report.final})
                     owed = False
                     if report.final or (answer := post.receive()) != GO:
                         break
                     # A trial is not charged for the time in which it waits for the lane's answer.
-                    owed, began_s = True, time.monotonic()
+                    owed, began = True, Spent.now()
         except Exception as err:  # whatever a method raises ends its trial only, and the lane lives on
             # A trial that has ended already, or was taken away, must not speak in the name of the next.
             if owed:
@@ -82,8 +83,13 @@ def serve_lane(config: dict[str, Any]) -> None:
         order = post.receive() if answer == GO else answer
 
 
-def _is_over(limit_s: float | None, spent_s: float) -> bool:
-    return limit_s is not None and spent_s > limit_s
+def _is_over(limit_s: float | None, spent: Spent) -> bool:
+    return limit_s is not None and spent.seconds > limit_s
+
+
+def _metrics(spent: Spent) -> dict[str, float]:
+    """What a trial has taken so far, as metrics of it."""
+    return {"cost/seconds": round(spent.seconds, 3), "cost/cpu_seconds": round(spent.cpu_seconds, 3)}
 
 
 def _leaves() -> bool:
@@ -105,16 +111,23 @@ def train_teacher(config: dict[str, Any]) -> None:
         judge_teacher(tasks, folder, corpus, store.heads, device, spec.search.seed)
 
 
-def train_shared(config: dict[str, Any]) -> None:
+def train_shared(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Trains what all trials of a method share into the store, unless it is there, for each method of the document.
 
-    It needs no Ray Train, as `train_teacher`.
+    Returns of each training the fields of a `SharedTraining`. It needs no Ray Train, as `train_teacher`.
     """
     setup = config["setup"]
     workplace = _workplace(setup, _own_device(setup))
     with board_of(setup["folder"], setup["uri"]).posting("shared"):
-        for method in workplace.spec.sharing:
-            workplace.prepare(method, Path(setup["folder"]), setup["precision"])
+        prepared = {
+            method: workplace.prepare(method, Path(setup["folder"]), setup["precision"])
+            for method in workplace.spec.sharing
+        }
+    spent = {method: read_spent(folder) for method, folder in prepared.items()}
+    return [
+        {"method": method, "digest": folder.name, **(asdict(took) if (took := spent[method]) else {})}
+        for method, folder in prepared.items()
+    ]
 
 
 def _own_device(setup: dict[str, Any]) -> torch.device:

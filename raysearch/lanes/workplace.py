@@ -207,14 +207,16 @@ class Workplace:
         assert report is not None
         yield report
 
-    def prepare(self, method: str, folder: Path, precision: str = "fp32") -> None:
+    def prepare(self, method: str, folder: Path, precision: str = "fp32") -> Path:
         """Trains what all trials of a method share, unless it is in the store. It is one of `spec.sharing`.
 
-        Nothing is written into `folder`, which stands for that of a trial.
+        Nothing is written into `folder`, which stands for that of a trial. Returns the folder in the store.
         """
         # Whichever trial asks, it is the same.
         config = Space([method], self.spec.space).draw(np.random.default_rng(self.spec.search.seed))
-        load_method(method).prepare(self._trial(0, config, self.spec.search.seed, folder, precision))  # type: ignore[attr-defined]
+        trial = self._trial(0, config, self.spec.search.seed, folder, precision)
+        prepared: Path = load_method(method).prepare(trial)  # type: ignore[attr-defined]
+        return prepared
 
     def _trial(self, number: int, config: Config, seed: int, folder: Path, precision: str) -> Trial[Any]:
         return Trial(

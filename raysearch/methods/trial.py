@@ -96,8 +96,10 @@ class Trial(Generic[S]):
 
         `what` says all that decides it, beside teacher, corpus, seed and precision. `train` is given a trial of its
         own: a folder, the search's seed, the updates as its only rung, and nothing that judges. If it is killed, a
-        later call gives it the same folder. Of several processes one trains, and the others wait for it.
+        later call gives it the same folder. Of several processes one trains, and the others wait for it. What the
+        training took, over all attempts, lies in the folder (see `read_spent`).
         """
+        from raysearch.training.monitoring.spent import spending
         from raysearch.training.process import alone
         from raysearch.training.recipe import not_evaluated
 
@@ -105,7 +107,7 @@ class Trial(Generic[S]):
 
         def within(folder: Path) -> None:
             own = replace(self, folder=folder, seed=self.search_seed, rungs=(updates,), evaluate=not_evaluated)
-            with alone():
+            with alone(), spending(folder):
                 train(own)
 
         trainings = self.trainings or FolderStore(self.folder / "trainings")

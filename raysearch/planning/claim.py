@@ -17,7 +17,7 @@ from scipy.stats import t as student_t
 from raysearch.errors import InputError, quoted
 from raysearch.front.document import SearchDocument
 from raysearch.front.objective import axes, header, value
-from raysearch.front.seeds import LEVEL, SPLIT_NAMES, MeanOverSeeds
+from raysearch.front.seeds.means import LEVEL, SPLIT_NAMES, MeanOverSeeds
 from raysearch.front.table import Column, plain, setting_text, varying_settings
 from raysearch.front.trials import Measured, TrialRecord
 from raysearch.settings import Outcome

@@ -14,11 +14,11 @@ from raysearch.files.whole import whole_file, write_whole
 from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
 from raysearch.front.record import Record
-from raysearch.front.trials import Cost, TeacherPoint, TrialRecord
+from raysearch.front.trials import Cost, SharedTraining, TeacherPoint, TrialRecord
 from raysearch.search.memory.pasts import Past
 from raysearch.search.memory.pasts import standing as pasts_standing
 from raysearch.search.repeats import over_seeds
-from raysearch.search.study import PASTS, TRUST, Study
+from raysearch.search.study import PASTS, SHARED, TRUST, Study
 from raysearch.search.watching.standing import Standing, read_standing
 from raysearch.search.watching.status import search_status
 from raysearch.storage.folder import SearchFolder
@@ -86,6 +86,7 @@ def read_state(folder: SearchFolder) -> SearchState:
         seed=about["seed"],
         folder=folder.path,
         curves=folder.curve,
+        shared_curves=folder.shared_curve,
         importances=study.importances,
         finished=ended >= _asked(folder, study) or (standing.state == "done" and bool(standing.reason)),
         abandoned=standing.state if standing.state in ("interrupted", "failed") else "",
@@ -157,6 +158,7 @@ def _document(folder: SearchFolder, study: Study, trials: Sequence[TrialRecord])
         trials,
         study.about["reference_point"],
         TeacherPoint(cost=Cost(**teacher["cost"]), metrics=teacher["metrics"]),
+        shared=[SharedTraining(**one) for one in study.about.get(SHARED, ())],
         # Of a search in which nothing runs, nobody asks.
         driven=not running or living_driver(study.storage, study.name) is not None,
     )

@@ -11,7 +11,7 @@ from math import hypot, isfinite, nan
 from statistics import fmean, stdev
 
 from raysearch.front.front import Front
-from raysearch.front.seeds import SPLIT_NAMES, MeanOverSeeds
+from raysearch.front.seeds.means import SPLIT_NAMES, MeanOverSeeds
 from raysearch.front.trials import TrialRecord
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -39,7 +39,7 @@ from raysearch.search.memory.memory import Memory
 from raysearch.search.memory.recall import recall
 from raysearch.search.reading import read_document, write_front
 from raysearch.search.searcher import Searcher
-from raysearch.search.study import Study, taken
+from raysearch.search.study import SHARED, Study, taken
 from raysearch.search.timing.budget import Budget
 from raysearch.search.timing.deadlines import Deadlines
 from raysearch.search.timing.foreseeing import Foresee, budget_of, foresight_of, held_by
@@ -66,6 +66,7 @@ from raysearch.teachers.heads import judged_errors
 from raysearch.teachers.shape import known_shape
 from raysearch.teachers.store import find_teacher
 
+T = TypeVar("T")
 SHOWN_CHANGES = 3
 """Keys in which two documents differ that a message names. Documents on other corpora differ in dozens."""
 
@@ -247,7 +248,8 @@ def _run(
                 if memory:
                     memory.keep(study)
                 mirror = start_mirror(folder)
-                _train_shared(setup, known, say, watcher)
+                if known.sharing:
+                    study.note(SHARED, _train_shared(setup, known, say, watcher))
                 foreseen = partial(foresee, known, teacher, corpus, setup) if foresee else None
                 deadlines = Deadlines(known, budget, foresight_of(known, teacher, foreseen, say, watcher))
                 searcher = Searcher(
@@ -397,27 +399,29 @@ def _with_teacher(
     return replace(setup, teacher=str(found)), errors
 
 
-def _train_shared(setup: LaneSetup, spec: Spec, say: Callable[[str], None], watcher: Watcher) -> None:
-    """Trains what all trials of a method share, for each such method, unless it is in the store."""
-    if spec.sharing:
-        say(f"{', '.join(spec.sharing)}: preparing what all trials share (once; later searches take it from the store)")
-        watcher.enter("shared")
-        _train_before(train_shared, setup, spec, say, watcher)
+def _train_shared(setup: LaneSetup, spec: Spec, say: Callable[[str], None], watcher: Watcher) -> list[dict[str, Any]]:
+    """Trains what all trials of a method share, for each such method, unless it is in the store.
+
+    Returns what each training took, also where it was there: the front would not be without it.
+    """
+    say(f"{', '.join(spec.sharing)}: preparing what all trials share (once; later searches take it from the store)")
+    watcher.enter("shared")
+    return _train_before(train_shared, setup, spec, say, watcher)
 
 
 def _train_before(
-    train: Callable[[dict[str, Any]], None],
+    train: Callable[[dict[str, Any]], T],
     setup: LaneSetup,
     spec: Spec,
     say: Callable[[str], None],
     watcher: Watcher,
-) -> None:
+) -> T:
     """Trains what trials wait for. None runs yet: it may use the CPUs of all lanes, as far as one node has them."""
     lanes_cpus = setup.cpus * spec.workers.fewest_lanes * spec.workers.num_workers
     whole = replace(setup, num_workers=1, cpus=max(setup.cpus, min(lanes_cpus, largest_node(setup.use_gpu))))
     with shown(say) as show:
         work = partial(run_alone, train, {"setup": asdict(whole)}, whole)
-        wait_for(work, partial(watcher.tick, show))
+        return wait_for(work, partial(watcher.tick, show))
 
 
 def _study(

@@ -250,8 +250,16 @@ class Searcher:
         # A student that is judged again has the seed that it was trained with.
         seed = derived_seed(self.spec.search.seed, number if trained_by is None else trained_by)
         spent_s = self._spent_s(number)
-        limit_s = self._deadlines.limit_s(config, spent_s)
-        return Suggestion(number, config, seed, record.overrides, spent_s, trained_by, limit_s)
+        return Suggestion(
+            number,
+            config,
+            seed,
+            record.overrides,
+            spent_s,
+            record.metrics.get("cost/cpu_seconds", 0.0),
+            trained_by,
+            self._deadlines.limit_s(config, spent_s),
+        )
 
     def _trained_by(self, record: TrialRecord) -> int | None:
         """Number of a trial whose student this one can have, as the two differ in how it is shipped alone."""

@@ -32,6 +32,7 @@ from raysearch.files.secrets import PRIVATE, masked
 from raysearch.files.whole import whole_file, write_new, write_whole
 from raysearch.storage.stage import STAGE
 from raysearch.targets.store import STORE, Store
+from raysearch.training.monitoring.curve import CURVE_NAME
 
 if TYPE_CHECKING:
     from raysearch.spec.document import Spec
@@ -285,10 +286,13 @@ class SearchFolder:
     def curve(self, number: int) -> list[dict[str, Any]]:
         """Lines of a trial's curve. A line that is just being written is left out."""
         try:
-            lines = (self.trial(number) / "curve.jsonl").read_text().splitlines(keepends=True)
+            return _entries((self.trial(number) / CURVE_NAME).read_text())
         except FileNotFoundError:
             return []
-        return [entry for line in lines if line.endswith("\n") and (entry := _entry(line))]
+
+    def shared_curve(self, digest: str) -> list[dict[str, Any]]:
+        """Lines of the curve of a training that trials share. None is left of one that was removed from the store."""
+        return _entries((self.store.trainings.read(digest, CURVE_NAME) or b"").decode())
 
     def evidence(self, number: int) -> Evidence:
         """The errors of a trial cut by cut, at the last rung at which it was judged. Empty if none were kept."""
@@ -302,6 +306,11 @@ class SearchFolder:
             return ()
         # The clock of a disk may not tick between two writes, but each of them makes a new file.
         return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _entries(text: str) -> list[dict[str, Any]]:
+    lines = text.splitlines(keepends=True)
+    return [entry for line in lines if line.endswith("\n") and (entry := _entry(line))]
 
 
 def _entry(line: str) -> dict[str, Any] | None:

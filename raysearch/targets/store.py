@@ -123,6 +123,12 @@ class FolderStore:
             return None
         return path
 
+    def read(self, digest: str, name: str) -> bytes | None:
+        """A small file of a folder, without fetching or checking the rest. None if there is no such file."""
+        with suppress(FileNotFoundError):
+            return (self.folder / digest / name).read_bytes()
+        return self._remote.read(f"{digest}/{name}") if self._remote else None
+
     def get_or_build(self, digest: str, build: Callable[[Path], None]) -> Path:
         """The folder of a digest. If there is none, `build` fills an empty one, and whoever asks meanwhile waits for
         it.

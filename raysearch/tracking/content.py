@@ -12,8 +12,8 @@ from raysearch.files.secrets import masked
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import COSTS, header, interval, value
-from raysearch.front.table import markdown_table
-from raysearch.front.trials import TrialRecord
+from raysearch.front.table import markdown_table, shared_text
+from raysearch.front.trials import SharedTraining, TrialRecord
 from raysearch.tracking import tags
 from raysearch.tracking.state import SearchState
 
@@ -160,25 +160,61 @@ def trial_points(record: TrialRecord, curve: Sequence[Mapping[str, Any]], kept: 
     but the metrics of a rung are, since they may have been measured anew.
     """
     running = record.state == "running"
-    series: dict[str, dict[int, MetricPoint]] = {}
-    for line in curve:
-        for key, number in line["metrics"].items():
-            # A trial that resumed from a checkpoint repeats steps. The later line counts.
-            series.setdefault(key, {})[int(line["step"])] = MetricPoint(float(number), float(line["seconds"]))
     points: MetricPoints = {
         (key, 0): MetricPoint(cost, 0)
         for key, cost in zip(COST_METRICS, map(record.cost.of, COSTS), strict=True)
         # A search that asks for neither size nor latency knows neither.
         if key in COST_METRICS[:2] or isfinite(cost)
     }
-    for key, line_at in series.items():
-        had = {step for name, step in kept if name == key}
-        points |= {(key, step): line_at[step] for step in thin(sorted(line_at), had, running) - had}
-    last_step, last_s = max(((int(line["step"]), float(line["seconds"])) for line in curve), default=(0, 0.0))
+    points |= _curve_points(curve, kept, running)
+    last_step, last_s = _last(curve)
     if record.rung is not None or not running:
         step = last_step if record.rung is None else record.rung
         points |= {(key, step): MetricPoint(number, last_s) for key, number in record.metrics.items()}
     return points
+
+
+def shared_tags(document: SearchDocument, shared: SharedTraining, parent_id: str) -> dict[str, str]:
+    """Tags of the run of a training that trials share; `parent_id` is the id of the search's own run."""
+    return {
+        tags.SEARCH: document.name,
+        tags.SHARED: shared.digest,
+        tags.METHOD: shared.method,
+        tags.PARENT: parent_id,
+        tags.NOTE: f"{shared_text(shared)}, done once before the trials",
+    }
+
+
+def shared_points(shared: SharedTraining, curve: Sequence[Mapping[str, Any]]) -> MetricPoints:
+    """The curve of a training that trials share, thinned, and what it took at its last step."""
+    last_step, last_s = _last(curve)
+    took = {"cost/seconds": shared.seconds, "cost/cpu_seconds": shared.cpu_seconds}
+    points = {(key, last_step): MetricPoint(number, last_s) for key, number in took.items() if isfinite(number)}
+    return _curve_points(curve, set(), running=False) | points
+
+
+def shared_digest(shared: SharedTraining) -> str:
+    """Digest of all that is known of a training that trials share but its curve."""
+    return content_digest(shared.model_dump_json())
+
+
+def _curve_points(curve: Sequence[Mapping[str, Any]], kept: set[tuple[str, int]], running: bool) -> MetricPoints:
+    """Points of a curve, thinned, without those that are kept already."""
+    series: dict[str, dict[int, MetricPoint]] = {}
+    for line in curve:
+        for key, number in line["metrics"].items():
+            # A training that resumed from a checkpoint repeats steps. The later line counts.
+            series.setdefault(key, {})[int(line["step"])] = MetricPoint(float(number), float(line["seconds"]))
+    points: MetricPoints = {}
+    for key, line_at in series.items():
+        had = {step for name, step in kept if name == key}
+        points |= {(key, step): line_at[step] for step in thin(sorted(line_at), had, running) - had}
+    return points
+
+
+def _last(curve: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
+    """The last step of a curve, and its seconds."""
+    return max(((int(line["step"]), float(line["seconds"])) for line in curve), default=(0, 0.0))
 
 
 def thin(steps: Sequence[int], kept: set[int], running: bool) -> set[int]:

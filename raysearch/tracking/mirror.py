@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, zip_longest
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -29,14 +29,14 @@ from raysearch.errors import counted
 from raysearch.front.plots import draw_html, draw_png
 from raysearch.front.pruned_layers import LAYERS_LEFT_FILE, draw_pruned_layers
 from raysearch.front.settings_page import draw_settings
-from raysearch.front.trials import TrialRecord
+from raysearch.front.trials import SharedTraining, TrialRecord
 from raysearch.tracking import content
 from raysearch.tracking.candidates import Candidates, Written
 from raysearch.tracking.content import MetricPoints
 from raysearch.tracking.database import open_client
 from raysearch.tracking.experiment import open_experiment
 from raysearch.tracking.state import SearchState
-from raysearch.tracking.tags import MIRRORED, PARENT, SPEC_HASH, STUDENT, TRIAL
+from raysearch.tracking.tags import MIRRORED, PARENT, SHARED, SPEC_HASH, STUDENT, TRIAL
 
 METRICS, PARAMS = 800, 100
 """The most metrics and params in one `log_batch`. The server takes 1,000 entities, of which 100 params and 100 tags."""
@@ -144,11 +144,13 @@ class _Sync:
 
     def run(self, artifact_root: str | None, threads: int) -> Synced:
         experiment_id = open_experiment(self.client, self.document.name, artifact_root)
-        found, trials = self._without_twins(self._runs(experiment_id))
+        found, trials, shared = self._without_twins(self._runs(experiment_id))
         tags = content.search_tags(self.state)
         parent = found or self._create(experiment_id, self.document.name, tags, content.start(self.document))
         # This comes first, and alone: if two runs bring a new dataset at once, the server refuses one of them.
         self._log_dataset(parent)
+        for training in self.document.shared:
+            self._sync_shared(experiment_id, parent.id, shared.get(training.digest), training)
         candidates = Candidates(self.client, experiment_id, self.document)
 
         def sync_trial(record: TrialRecord) -> None:
@@ -172,32 +174,45 @@ class _Sync:
             if not (token := page.token):
                 return sorted(runs, key=lambda run: (run.start_ms, run.id))
 
-    def _without_twins(self, runs: list[_Run]) -> tuple[_Run | None, dict[str, _Run]]:
-        """The runs of this search: its own, and those of its trials by number.
+    def _without_twins(self, runs: list[_Run]) -> tuple[_Run | None, dict[str, _Run], dict[str, _Run]]:
+        """The runs of this search: its own, those of its trials by number, and those of trainings that they share.
 
         Where the server answered too late to a creation, the run was created twice. The later one is deleted.
         """
         parents = [r for r in runs if PARENT not in r.tags and r.tags.get(SPEC_HASH) == self.state.spec_hash]
         kept = parents[0] if parents else None
         surplus = parents[1:]
-        trials: dict[str, _Run] = {}
+        below: dict[str, dict[str, _Run]] = {TRIAL: {}, SHARED: {}}
         for run in runs:
             if any(run.tags.get(PARENT) == twin.id for twin in parents[1:]):
                 surplus.append(run)
-            elif kept is not None and run.tags.get(PARENT) == kept.id and TRIAL in run.tags:
-                if run.tags[TRIAL] in trials:
-                    surplus.append(run)
-                else:
-                    trials[run.tags[TRIAL]] = run
+            elif kept is not None and run.tags.get(PARENT) == kept.id:
+                for tag in below.keys() & run.tags.keys():
+                    if below[tag].setdefault(run.tags[tag], run) is not run:
+                        surplus.append(run)
         for run in surplus:
             self.client.delete_run(run.id)
-        return kept, trials
+        return kept, below[TRIAL], below[SHARED]
 
     def _create(self, experiment_id: str, name: str, tags: dict[str, str], start_s: float | None) -> _Run:
         start_ms = round((time.time() if start_s is None else start_s) * 1000)
         run = self.client.create_run(experiment_id, start_time=start_ms, tags=tags, run_name=name)
         self._count(runs=1)
         return _Run.of(run)
+
+    def _sync_shared(self, experiment_id: str, parent_id: str, run: _Run | None, training: SharedTraining) -> None:
+        """Writes the curve of a training that trials share, which is over. It is dated before the first trial."""
+        tags = content.shared_tags(self.document, training, parent_id)
+        start_s, took_s = content.start(self.document), training.seconds if isfinite(training.seconds) else 0.0
+        if run is None:
+            began_s = None if start_s is None else start_s - took_s
+            run = self._create(experiment_id, f"{training.method}-shared", tags, began_s)
+        digest = content.shared_digest(training)
+        if run.tags.get(MIRRORED) != digest:
+            self._log_dataset(run)
+            self._set_status(run, "FINISHED", run.start_ms / 1000 + took_s)
+            points = content.shared_points(training, self.state.shared_curves(training.digest))
+            self._write(run, {**tags, MIRRORED: digest}, points=points)
 
     def _sync_trial(self, experiment_id: str, parent_id: str, run: _Run | None, record: TrialRecord) -> _Run:
         """Writes what a trial's run lacks, and creates the run if there is none."""

@@ -30,6 +30,8 @@ class SearchState:
     """Folder of the search."""
     curves: Callable[[int], list[dict[str, Any]]]
     """Reads the curve of a trial by its number: lines `{"step", "seconds", "metrics"}`, seconds since its start."""
+    shared_curves: Callable[[str], list[dict[str, Any]]]
+    """Reads the curve of a training that trials share, by its digest."""
     importances: Callable[[], Mapping[str, Mapping[str, float]]]
     """Computes, for each objective, the share that each setting has in what makes trials good.
 

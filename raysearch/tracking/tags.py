@@ -35,6 +35,9 @@ MIRRORED = "raysearch.mirrored"
 STUDENT = "raysearch.student"
 """The checkpoint whose files are artifacts of the trial's run."""
 
+SHARED = "raysearch.shared"
+"""On the run of a training that trials share: name of its folder in the store."""
+
 NOTE, PARENT, COMMIT = "mlflow.note.content", "mlflow.parentRunId", "mlflow.source.git.commit"
 EXTERNAL = "mlflow.model.isExternal"
 """On a logged model: MLflow has no file of it that it could load."""

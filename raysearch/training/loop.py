@@ -21,7 +21,7 @@ from raysearch.encoder.checkpoint import load_encoder, save_encoder
 from raysearch.encoder.encoder import Encoder
 from raysearch.errors import WorkError
 from raysearch.training.monitoring.asking import Asking
-from raysearch.training.monitoring.curve import Curve
+from raysearch.training.monitoring.curve import CURVE_NAME, Curve
 from raysearch.training.monitoring.meter import Meter
 from raysearch.training.monitoring.progress import tell
 from raysearch.training.monitoring.spans import span, watch
@@ -56,7 +56,7 @@ def fit(run: Run, recipe: Recipe) -> Iterator[Report]:
     trainer = Trainer(run, recipe.module)
     unread = trainer.resume()
     watch(trainer.student)
-    curve = Curve(run.curve or run.folder / "curve.jsonl")
+    curve = Curve(run.curve or run.folder / CURVE_NAME)
     metrics = curve.keep_to(trainer.step) if rank() == 0 else {}
     if trainer.step in run.rungs:
         yield _report(run, trainer, metrics, recipe)

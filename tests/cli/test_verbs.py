@@ -21,7 +21,7 @@ FUNCTIONS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "search": ([SPEC, "--name", "n", "--trials", "3", "--storage", "here"], "search", HERE | {"address": None}),
     "resume": (["n", "--trials", "3", "--storage", "here"], "resume", HERE | {"trials": 3}),
     "rm": (["n", "--yes", "--storage", "here"], "remove_search", HERE),
-    "compare": (["a", "b", "--seeds", "--storage", "here"], "compare", HERE | {"seeds": True}),
+    "compare": (["a", "b", "--seeds", "--storage", "here"], "compare", HERE | {"seeds": True, "at": None}),
     "verify": (["out", "--storage", "here"], "verify", HERE),
     "transcribe": (["m.onnx", "a.wav", "--threads", "2"], "transcribe", {"threads": 2}),
     "verify-speaker": (["m.onnx", "a.wav", "b.wav", "--threads", "2"], "verify_speaker", {"threads": 2}),

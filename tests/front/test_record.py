@@ -8,6 +8,7 @@ from raysearch.files.gzipped import write_gzip
 from raysearch.front.document import document
 from raysearch.front.front import Front
 from raysearch.front.record import Record, read_record, write_record
+from raysearch.front.trials import SharedTraining
 from tests.front.judged_trials import judged_trial
 from tests.front.made_up_trials import search, trial
 
@@ -46,6 +47,13 @@ def test_record_of_an_earlier_version_has_marks_by_intervals(tmp_path):
     assert read.marks == {}
     assert read.marked() == search(30).marks
     assert {marked.by for marked in read.marked().values()} == {None, "intervals"}
+
+
+def test_record_keeps_what_trials_share(tmp_path):
+    shared = [SharedTraining(method="supernet", digest="ab", seconds=1.5, cpu_seconds=2.5)]
+    made = record().model_copy(update={"document": search(30).model_copy(update={"shared": shared})})
+    write_record(made, tmp_path / "s.json.gz")
+    assert read_record(tmp_path / "s.json.gz").document.shared == shared
 
 
 @pytest.mark.parametrize("content", NO_RECORDS)

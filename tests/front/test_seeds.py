@@ -7,7 +7,7 @@ from scipy.stats import ttest_1samp
 
 from raysearch.errors import InputError
 from raysearch.front.document import document
-from raysearch.front.seeds import average_over_seeds, seeds_table
+from raysearch.front.seeds.means import average_over_seeds, seeds_table
 from tests.front.made_up_trials import trial
 
 DENSE, HALF = {"method": "hjpruning", "ratio": 1.0}, {"method": "hjpruning", "ratio": 0.5}

@@ -16,6 +16,7 @@ from raysearch.lanes import worker
 from raysearch.lanes.lane import Lane, LaneSetup, run_alone, told
 from raysearch.lanes.mailbox import GO
 from raysearch.training.monitoring.limit import OverTimeError
+from raysearch.training.monitoring.spent import Spent
 from raysearch.training.report import Report
 
 INPUT = InputError("corpus.root: /gone: no such folder; expected one that holds train")
@@ -133,7 +134,7 @@ def served(
 
 
 def order(number: int) -> dict[str, Any]:
-    return {"number": number, "spent_s": 0.0, "limit_s": None}
+    return {"number": number, "spent_s": 0.0, "cpu_s": 0.0, "limit_s": None}
 
 
 def test_each_report_has_one_answer_and_the_next_order_ends_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +153,7 @@ def test_trial_that_breaks_says_so_but_not_in_the_name_of_the_next(monkeypatch: 
 
 def test_time_of_a_trial_counts_earlier_attempts_and_ends_with_the_trial() -> None:
     assert not worker._is_over(None, 1e9)
-    assert [worker._is_over(60.0, spent_s) for spent_s in (59.0, 61.0)] == [False, True]
+    assert [worker._is_over(60.0, Spent(spent_s)) for spent_s in (59.0, 61.0)] == [False, True]
     assert worker._cause(OverTimeError("over")) == "timeout"
     assert worker._last_words(OverTimeError("over")) == "over"
 

@@ -95,7 +95,7 @@ def test_whole_slice_of_a_supernet_that_stays_has_the_teachers_own_error(workpla
 def test_search_looks_at_many_slices_and_trains_few(workplace, tones, tmp_path: Path, monkeypatch) -> None:
     place = workplace({})
     spec, teacher = place.spec, place.teacher.encoder.config
-    place.prepare("supernet", tmp_path)
+    assert place.prepare("supernet", tmp_path).name == place.store.trainings.ls()[0]
     assert len(place.store.trainings.ls()) == 1
     trained, update = [], Trainer.update
     monkeypatch.setattr(Trainer, "update", lambda self, batches: (trained.append(self), update(self, batches))[1])

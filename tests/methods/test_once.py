@@ -12,6 +12,7 @@ import torch
 from raysearch.methods.settings import StudentSettings
 from raysearch.methods.trial import Trial
 from raysearch.targets.store import FolderStore
+from raysearch.training.monitoring.spent import read_spent
 
 
 @pytest.fixture
@@ -49,8 +50,12 @@ def train():
 
 
 def test_trials_that_ask_for_the_same_train_once(trial, train) -> None:
-    folders = {trial(number).once("a", 9, train) for number in (1, 2)}
+    first = trial(1).once("a", 9, train)
+    spent = read_spent(first)
+    folders = {first, trial(2).once("a", 9, train)}
     assert train.calls == 1
+    assert spent is not None
+    assert spent == read_spent(first), "what it took is known to whoever finds it"
     assert (folders.pop() / "given").read_text() == "7 (9,) {}"
     assert not folders
 

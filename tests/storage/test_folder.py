@@ -29,6 +29,19 @@ def test_whole_path_of_an_earlier_version_holds_as_long_as_its_folder_is_there(t
     assert folder.tracking == f"sqlite:///{tmp_path / 's' / 'mlflow.db'}"
 
 
+@pytest.mark.parametrize("far", [False, True], ids=["folder", "URI"])
+def test_curve_of_a_training_that_trials_share_is_read_from_the_store(tmp_path: Path, far: bool) -> None:
+    written = tmp_path / "searches/_store/trainings/ab12/curve.jsonl"
+    written.parent.mkdir(parents=True)
+    line = '{"step": 5, "seconds": 1.5, "metrics": {"train/loss": 2.0}}\n'
+    written.write_text(line + line[:9])
+    uri = f"file://{tmp_path / 'searches'}" if far else ""
+    folder = SearchFolder(tmp_path / "copy" if far else tmp_path / "searches", "tiny", uri)
+    assert folder.shared_curve("ab12") == [{"step": 5, "seconds": 1.5, "metrics": {"train/loss": 2.0}}]
+    assert folder.shared_curve("removed") == []
+    assert not (tmp_path / "copy").exists()
+
+
 def test_named_tracking_stays(tmp_path: Path) -> None:
     assert folder_with(tmp_path, "http://mlflow:5000").tracking == "http://mlflow:5000"
 

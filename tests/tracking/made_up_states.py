@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from raysearch.front.document import document
-from raysearch.front.trials import Cost, State, TrialRecord
+from raysearch.front.trials import Cost, SharedTraining, State, TrialRecord
 from raysearch.tracking.state import SearchState
 
 
@@ -30,7 +31,13 @@ def curve(lines: int) -> list[dict[str, Any]]:
     ]
 
 
-def state(records: list[TrialRecord], name: str = "an4", lines: int = 10, **kept: Any) -> SearchState:
+def state(
+    records: list[TrialRecord],
+    name: str = "an4",
+    lines: int = 10,
+    shared: Sequence[SharedTraining] = (),
+    **kept: Any,
+) -> SearchState:
     fields: dict[str, Any] = {
         "spec": {"name": name, "corpus": {"kind": "an4", "root": "/data/an4"}, "objectives": ["macs", "wer"]},
         "spec_hash": "abc123",
@@ -40,6 +47,8 @@ def state(records: list[TrialRecord], name: str = "an4", lines: int = 10, **kept
         "folder": Path("searches") / name,
         "importances": lambda: {"wer": {"student.depth": 0.9, "training.lr": 0.1}},
         "curves": lambda number: curve(lines),
+        "shared_curves": lambda digest: curve(lines),
         "finished": all(r.state != "running" for r in records),
     }
-    return SearchState(document=document(name, ["macs", "wer"], records, [400, 100]), **{**fields, **kept})
+    made = document(name, ["macs", "wer"], records, [400, 100], shared=shared)
+    return SearchState(document=made, **{**fields, **kept})

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from raysearch.files.databases import sqlite_file, sqlite_url
+from raysearch.front.trials import SharedTraining
 from raysearch.tracking.mirror import Mirror, OutOfTimeError, Synced
 from tests.tracking.made_up_states import record, state
 
@@ -94,6 +95,26 @@ def contents(client, name):
 def logged_models(client, name, wanted=None):
     experiment = client.get_experiment_by_name(f"raysearch/{name}")
     return sorted(client.search_logged_models([experiment.experiment_id], wanted), key=lambda model: model.name)
+
+
+def test_training_that_trials_share_has_a_run_of_its_own_beside_them(store, client):
+    supernet = SharedTraining(method="supernet", digest="ab12", seconds=60.0, cpu_seconds=110.0)
+    searched = state([record(0)], "shared", shared=[supernet])
+    with pytest.raises(MlflowException):
+        Mirror(*store, client=Flaky(client, requests=7)).sync(searched)
+    Mirror(*store).sync(searched)
+    experiment = client.get_experiment_by_name("raysearch/shared")
+    runs = client.search_runs([experiment.experiment_id])
+    (run,) = [run for run in runs if "raysearch.shared" in run.data.tags]
+    (trial,) = [run for run in runs if "raysearch.trial" in run.data.tags]
+    assert run.data.tags["mlflow.parentRunId"] == trial.data.tags["mlflow.parentRunId"]
+    assert (run.info.run_name, run.info.status) == ("supernet-shared", "FINISHED")
+    assert run.info.end_time == trial.info.start_time == run.info.start_time + 60_000
+    loss = client.get_metric_history(run.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in loss] == [(10 * n, 1 / n) for n in range(1, 11)]
+    assert loss[0].timestamp == run.info.start_time + 900
+    assert run.data.metrics["cost/cpu_seconds"] == 110.0
+    assert str(Mirror(*store).sync(searched)) == "MLflow has all of the search"
 
 
 def test_front_members_are_logged_models_that_a_question_finds(store, client):

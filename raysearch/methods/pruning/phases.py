@@ -42,6 +42,7 @@ from raysearch.tasks.layers import at_rest
 from raysearch.training.checkpoint import load_weights
 from raysearch.training.loop import fit
 from raysearch.training.loss_module import LossModule
+from raysearch.training.monitoring.curve import CURVE_NAME
 from raysearch.training.precision import autocast
 from raysearch.training.process import rank
 from raysearch.training.recipe import Prepare, Recipe
@@ -159,7 +160,7 @@ class _Phases:
             self.training,
             lr_scales={f"objective.{prefix}": scale for prefix, scale in self.lr_scales.items()},
             groups=(gate_group(pruning, self.end),),
-            curve=trial.folder / "curve.jsonl",
+            curve=trial.folder / CURVE_NAME,
         )
         # The only rung of this phase is its end, where the student is not sliced yet: there is nothing to report.
         for _ in fit(run, Recipe(module, self.batches, _with_step(self.prepare))):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from raysearch.encoder.config import AnyConfig, EncoderConfig
@@ -51,11 +52,11 @@ class Supernet:
         return sub_config(config, SliceSpace(settings.supernet, config).of(settings.student))
 
     @staticmethod
-    def prepare(trial: Trial[SupernetSettings]) -> None:
-        """Trains the supernet, unless it is in the store."""
-        from raysearch.methods.supernet.training import shared_supernet
+    def prepare(trial: Trial[SupernetSettings]) -> Path:
+        """Trains the supernet, unless it is in the store. Returns its folder there."""
+        from raysearch.methods.supernet.training import supernet_folder
 
-        shared_supernet(trial)
+        return supernet_folder(trial)
 
     def run(self, trial: Trial[SupernetSettings]) -> Iterator[Report]:
         """Slices the student out, and trains it further. Reports at each rung."""

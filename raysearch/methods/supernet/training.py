@@ -1,7 +1,7 @@
 """The training of a supernet, which all trials of a search share, and what it leaves for them.
 
 Its folder holds `student/` with the supernet as an encoder, `heads.safetensors`, `curve.jsonl`, and `supernet.json`
-with the symbols that its head reads, its settings and its seconds.
+with the symbols that its head reads and its settings.
 
 Shapes: V symbols, D width.
 """
@@ -73,13 +73,18 @@ class Trained:
         return {self.task: ChosenHead.of_output(heads.task, self.tokens, student.config.depth + 1)}
 
 
-def shared_supernet(trial: Trial[SupernetSettings]) -> Trained:
-    """The supernet of a trial. It is trained now if no trial before has asked for it."""
+def supernet_folder(trial: Trial[SupernetSettings]) -> Path:
+    """The folder of the supernet of a trial. It is trained now if no trial before has asked for it."""
     settings = trial.settings
     read = settings.supernet.read_task(trial.judged)
     asked = [VERSION, settings.supernet.model_dump_json(), settings.distillation.model_dump_json(), read]
-    folder = trial.once("\n".join(asked), settings.supernet.updates, _train)
-    return _load(folder, len(settings.distillation.layers), trial.teacher.encoder.config.width, trial.device)
+    return trial.once("\n".join(asked), settings.supernet.updates, _train)
+
+
+def shared_supernet(trial: Trial[SupernetSettings]) -> Trained:
+    """The supernet of a trial. It is trained now if no trial before has asked for it."""
+    folder, blocks = supernet_folder(trial), len(trial.settings.distillation.layers)
+    return _load(folder, blocks, trial.teacher.encoder.config.width, trial.device)
 
 
 def lesson_batches(
@@ -128,13 +133,11 @@ def _train(trial: Trial[SupernetSettings]) -> None:
         pass
     with whole_file(trial.folder / HEADS_NAME) as part:
         save_file({name: x.detach().cpu().contiguous() for name, x in heads.state_dict().items()}, part)
-    seconds = json.loads((trial.folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()[-1])["seconds"]
     document = {
         "task": objective.task if objective else "",
         "unit": tokens.unit if tokens else "phones",
         "symbols": tokens.symbols if tokens else [],
         "settings": settings.supernet.model_dump(mode="json"),
-        "seconds": seconds,
     }
     write_whole(trial.folder / DOCUMENT_NAME, json.dumps(document))
     checkpoint.remove_all(trial.folder)

@@ -12,7 +12,8 @@ from raysearch.errors import InputError, WorkError, counted
 from raysearch.front.document import SearchDocument
 from raysearch.front.front import hypervolume_history
 from raysearch.front.objective import header, value
-from raysearch.front.trials import TrialRecord
+from raysearch.front.table import shared_text
+from raysearch.front.trials import SharedTraining, TrialRecord
 from raysearch.search.memory.pasts import learns_from
 from raysearch.search.timing.budget import in_its_unit
 from raysearch.search.watching.standing import Standing
@@ -32,7 +33,8 @@ def search_status(
 
     `spent` is what its drivers have spent of a budget, by unit.
 
-    Seconds spent and saved are those of all workers together. Times count from the start of the first trial.
+    Seconds spent and saved are those of all workers together, without trainings that trials share. Times count from the
+    start of the first trial.
     """
     states: dict[str, int] = {}
     for trial in document.trials:
@@ -59,6 +61,7 @@ def search_status(
         ],
         "hypervolume": document.hypervolume,
         "hypervolume_history": _history(document),
+        "shared": [one.model_dump(mode="json") for one in document.shared],
         "worker_seconds": round(spec.workers.num_workers * spent_s, 1),
         "saved_seconds": round(spec.workers.num_workers * _saved_s(ended, spec), 1),
         "left_seconds": left_s,
@@ -82,6 +85,7 @@ def status_lines(status: dict[str, Any], *, long: bool) -> list[str]:
         *([now] if now else []),
         *works,
         f"worker time: {duration(status['worker_seconds'])}, saved by stopping {duration(status['saved_seconds'])}",
+        *(f"before the trials: {shared_text(SharedTraining(**one))}" for one in status["shared"]),
     ]
     if status["budget"]:
         lines.append(_budget_line(status["budget"]))

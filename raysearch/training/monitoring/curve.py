@@ -9,6 +9,9 @@ from typing import Any
 
 from raysearch.files.whole import write_whole
 
+CURVE_NAME = "curve.jsonl"
+"""Name of the file in the folder of a run."""
+
 
 class Curve:
     """The file of a curve. Lines are appended whole. A run that resumes drops a torn last line."""

@@ -89,6 +89,20 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listener = before
 
 
+@contextmanager
+def overheard_by(listener: Listener) -> Iterator[None]:
+    """As `heard_by`, but whoever listens already goes on hearing."""
+    others = _listener
+
+    def both(name: str, done: int, total: int, unit: str, loss: float | None) -> None:
+        listener(name, done, total, unit, loss)
+        if others is not None:
+            others(name, done, total, unit, loss)
+
+    with heard_by(both):
+        yield
+
+
 def duration(seconds: float) -> str:
     """Seconds in the unit that suits them: `40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:

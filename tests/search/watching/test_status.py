@@ -7,7 +7,7 @@ import pytest
 from raysearch.errors import InputError, WorkError
 from raysearch.front.document import SearchDocument
 from raysearch.front.document import document as build_document
-from raysearch.front.trials import Cost, TrialRecord
+from raysearch.front.trials import Cost, SharedTraining, TrialRecord
 from raysearch.search.watching.standing import Standing
 from raysearch.search.watching.status import refuse_empty, search_status, status_lines
 from tests.front.made_up_trials import trial as made_up_trial
@@ -49,6 +49,16 @@ def test_status_counts_time_spent_saved_and_left() -> None:
     assert status["saved_seconds"] == 30.0
     # Three trials of 40 s are left, of which the running one has done 10 s, on two lanes.
     assert status["left_seconds"] == (3 * 40 - 10) / 2
+
+
+def test_status_tells_apart_what_was_trained_before_the_trials() -> None:
+    shared = SharedTraining(method="supernet", digest="ab", seconds=731.0, cpu_seconds=1402.0)
+    document = found().model_copy(update={"shared": [shared]})
+    status = search_status(document, spec_with(), asked=6, standing=RUNS, spent={})
+    assert status["worker_seconds"] == 130.0
+    assert status["shared"][0]["cpu_seconds"] == 1402.0
+    lines = status_lines(status, long=True)
+    assert "before the trials: supernet's training, 731 s (1402 core-seconds)" in lines
 
 
 def test_status_shows_hypervolume_against_time() -> None:
