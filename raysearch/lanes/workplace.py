@@ -217,13 +217,14 @@ class Workplace:
         load_method(method).prepare(self._trial(0, config, self.spec.search.seed, folder, precision))  # type: ignore[attr-defined]
 
     def _trial(self, number: int, config: Config, seed: int, folder: Path, precision: str) -> Trial[Any]:
+        deploy = self.spec.deploy_of(config)
         return Trial(
             number=number,
             settings=self.spec.settings(config),
             corpus=self.corpus,
             teacher=self.teacher,
             label_set=self.label_set,
-            evaluate=partial(self.evaluate, keep=folder, precision=precision, deploy=self.spec.deploy_of(config)),
+            evaluate=partial(self.evaluate, keep=folder, precision=precision, deploy=deploy),
             rungs=self.spec.rung_updates(str(config["method"])),
             folder=folder,
             device=self.device,
@@ -237,4 +238,5 @@ class Workplace:
             trainings=self.store.trainings,
             search_seed=self.spec.search.seed,
             judged=tuple(task.name for task in self.tasks),
+            quantised=deploy.quantised,
         )
