@@ -2,6 +2,9 @@
 
 The scales of the latter come from training speech, and each column of a weight has its own. `int8-static-conv` has such
 scales in convolutions too.
+
+Weights take the whole numbers from -64 to 64 alone. A processor without an instruction for dot products of 8 bits (AVX2
+without VNNI) adds up two products in 16 bits, which overflow with larger ones, and the file would read nonsense there.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ def dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
             target,
             op_types_to_quantize=["MatMul"],
             weight_type=QuantType.QInt8,
+            reduce_range=True,
             nodes_to_exclude=_exact(model),
         )
         return onnx.load(target)
@@ -69,6 +73,7 @@ def static(model: onnx.ModelProto, calibration: Calibration, kinds: Sequence[str
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,
             nodes_to_exclude=_exact(model),
             # What leaves an operation stays in floats: it is added up, or normalised, next.
             extra_options={"OpTypesToExcludeOutputQuantization": list(kinds)},

@@ -219,13 +219,14 @@ class Workplace:
         return prepared
 
     def _trial(self, number: int, config: Config, seed: int, folder: Path, precision: str) -> Trial[Any]:
+        deploy = self.spec.deploy_of(config)
         return Trial(
             number=number,
             settings=self.spec.settings(config),
             corpus=self.corpus,
             teacher=self.teacher,
             label_set=self.label_set,
-            evaluate=partial(self.evaluate, keep=folder, precision=precision, deploy=self.spec.deploy_of(config)),
+            evaluate=partial(self.evaluate, keep=folder, precision=precision, deploy=deploy),
             rungs=self.spec.rung_updates(str(config["method"])),
             folder=folder,
             device=self.device,
@@ -239,4 +240,5 @@ class Workplace:
             trainings=self.store.trainings,
             search_seed=self.spec.search.seed,
             judged=tuple(task.name for task in self.tasks),
+            quantised=deploy.quantised,
         )

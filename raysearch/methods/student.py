@@ -63,7 +63,8 @@ def train_student(
     are those in the module that tasks judge the student by. `more` gives metrics beside its errors.
     """
     batches, settings = batches_for(trial, module, prepare, settings, rows, kept)
-    run = Run(trial.folder, trial.device, trial.seed, trial.precision, trial.rungs, settings)
+    where = (trial.folder, trial.device, trial.seed, trial.precision, trial.rungs)
+    run = Run(*where, settings, quantised=trial.quantised)
     return fit(run, Recipe(module, batches, prepare, trial.evaluate, heads=heads, more=more))
 
 

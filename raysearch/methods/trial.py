@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raysearch.targets.pseudo_labels import PseudoLabels
     from raysearch.targets.settings import PseudoLabelSettings, TargetSettings
     from raysearch.tasks.objective import Objective
+    from raysearch.training.quantised import Quantised
     from raysearch.training.recipe import Evaluate
     from raysearch.training.settings import TrainingSettings
 
@@ -90,6 +91,8 @@ class Trial(Generic[S]):
     """Where trainings are kept that trials share. Without it each trial does its own."""
     search_seed: int = 0
     """Seed of what all trials of the search share."""
+    quantised: Quantised | None = None
+    """The values of the student that have 8 bits in the last updates, if it is trained for such a file."""
 
     def once(self, what: str, updates: int, train: Callable[[Trial[S]], None]) -> Path:
         """The folder of a training that is done once for all trials that ask for the same.
@@ -107,6 +110,7 @@ class Trial(Generic[S]):
 
         def within(folder: Path) -> None:
             own = replace(self, folder=folder, seed=self.search_seed, rungs=(updates,), evaluate=not_evaluated)
+            own = replace(own, quantised=None)  # the files of those who share it may have any precision
             with alone(), spending(folder):
                 train(own)
 

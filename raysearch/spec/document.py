@@ -440,8 +440,8 @@ class Spec(Settings):
             if group not in SHARED_GROUPS and has_setting(method, group):
                 fixed = self.fixed(group).items()
                 nested[group] = {key: value for key, value in fixed if has_setting(method, f"{group}.{key}")}
-        for key, value in self.training_of(config).items():
-            if key != "method":
+        for key, value in config.items():
+            if key != "method" and key.partition(".")[0] not in SHARED_GROUPS:
                 *path, last = key.split(".")
                 at = nested
                 for part in path:
@@ -450,8 +450,14 @@ class Spec(Settings):
         return load_method(method).Settings.checked(nested)
 
     def training_of(self, config: Config) -> Config:
-        """The part of a configuration that decides what is trained."""
-        return {key: value for key, value in config.items() if key.partition(".")[0] not in SHARED_GROUPS}
+        """The part of a configuration that decides what is trained.
+
+        How the student is shipped is part of it where it is trained for that.
+        Raises: InputError that names the key of a wrong setting.
+        """
+        own = {key: value for key, value in config.items() if key.partition(".")[0] not in SHARED_GROUPS}
+        deploy = self.deploy_of(config)
+        return own | ({"deploy.precision": deploy.precision, "deploy.aware": deploy.aware} if deploy.aware else {})
 
     def deploy_of(self, config: Config) -> DeploySettings:
         """How a configuration's student is shipped.

@@ -11,6 +11,7 @@ from math import lcm
 from typing import Any
 
 from raysearch.errors import InputError, clipped, did_you_mean, quoted
+from raysearch.exported.settings import FLOATS
 from raysearch.methods.needs import has_rung_zero
 from raysearch.methods.table import load_method
 from raysearch.spec.document import Spec
@@ -31,6 +32,7 @@ def check(spec: Spec) -> None:
     _check_rungs(spec)
     _check_heads(spec)
     _check_files(spec)
+    _check_aware(spec)
 
 
 def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
@@ -193,6 +195,27 @@ def _check_files(spec: Spec) -> None:
                 raise InputError(f"task.{key}: {given}; expected 0 {why}: a file is judged by plain cosines")
         if task.kind in ("classification", "intent") and spec.corpus.kind == "several":
             raise InputError(f"corpus.kind: several; expected one corpus {why}: a file holds one head of {task.kind}")
+
+
+def _check_aware(spec: Spec) -> None:
+    """Checks that students are trained for 8 bits where their file has them, and that nothing undoes it."""
+    shares, where = _values(spec, "deploy.aware")
+    if not any(shares):
+        return
+    at = shares.index(max(shares))
+    got = f"{where.format(at)}: {shares[at]:g}"
+    searched = spec.space.get("deploy.aware")
+    wanted = searched.when.get("deploy.precision") if searched else None
+    met = _values(spec, "deploy.precision")[0] if wanted is None else wanted if isinstance(wanted, list) else [wanted]
+    if floats := [precision for precision in met if precision in FLOATS]:
+        bits = [precision for precision in met if precision not in FLOATS]
+        asked = f"it to be searched with when: {{deploy.precision: [{', '.join(map(str, bits))}]}}" if bits else "0"
+        raise InputError(f"{got} with deploy.precision = {floats[0]}, which has no 8 bits; expected {asked}")
+    for task in spec.tasks:
+        if getattr(task, "mode", "") == "finetune":
+            raise InputError(f"{got} with task.mode = finetune, which tunes in floats afterwards; expected 0")
+    if spec.search.rungs == [0.0]:
+        raise InputError(f"{got} with search.rungs = [0.0], where nothing is trained; expected 0")
 
 
 def _refuse_unless(fits: bool, where: str, value: Value, expected: str) -> None:

@@ -18,11 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raysearch.encoder.encoder import Encoder
 from raysearch.training import checkpoint
+from raysearch.training.fake_quantised import fake_quantised
 from raysearch.training.loss_module import LossModule, divisors
 from raysearch.training.monitoring.meter import Unread
 from raysearch.training.monitoring.spans import span
 from raysearch.training.precision import autocast
 from raysearch.training.process import generator, synchronise_norms, world_size
+from raysearch.training.quantised import Quantised
 from raysearch.training.schedule import linear
 from raysearch.training.settings import TrainingSettings
 
@@ -67,6 +69,8 @@ class Run:
     """Updates that were done in an earlier run, which this one follows. It counts on from there."""
     curve: Path | None = None
     """File of the curve, if it is not the folder's own. Two runs after one another can share one."""
+    quantised: Quantised | None = None
+    """The values of the student that have 8 bits in the last updates. None leaves it in floats."""
 
     @property
     def budget(self) -> int:
@@ -155,11 +159,18 @@ class Trainer:
         device = self._run.device
         with span("copy"):
             moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in inputs.items()}
-        with span("head and loss"), autocast(device, self._run.precision):
+        with span("head and loss"), autocast(device, self._run.precision), self._of_8_bits():
             loss, metrics = self._module(**moved, counts=counts)
         with span("backward"):
             self._scaler.scale(loss).backward()
         return {"loss": loss.detach(), **metrics}
+
+    def _of_8_bits(self) -> AbstractContextManager[None]:
+        """A context in which the student computes as its file will, if this update is one of those that do."""
+        quantised = self._run.quantised
+        if quantised is None or not quantised.covers(self.step, self._run.budget):
+            return nullcontext()
+        return fake_quantised(self.student, quantised)
 
     def _until_last(self) -> AbstractContextManager[None]:
         """A context in which gradients stay in their process. They are exchanged with those of the last batch."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -317,6 +318,28 @@ def test_student_that_was_trained_is_taken_over_by_trials_that_ship_it_otherwise
     assert [one and one.trained_by for one in found] == [None, one.number, None]
     resumed.complete(again.number, 100, {"eval/per": 51.0})
     assert resumed.study.record(again.number).trained_by == one.number
+
+
+def test_student_that_was_trained_for_8_bits_is_taken_over_by_nobody(start: Start) -> None:
+    points: list[dict[str, Any]] = [
+        {"deploy.precision": "int8", "deploy.aware": 0.3},
+        {"deploy.precision": "fp32"},
+        {"deploy.precision": "int8-static", "deploy.aware": 0.3},
+        {"deploy.precision": "int8", "deploy.aware": 0.0},
+    ]
+    space = {
+        "deploy.precision": {"choice": ["fp32", "int8", "int8-static"]},
+        "deploy.aware": {"choice": [0.0, 0.3], "when": {"deploy.precision": ["int8", "int8-static"]}},
+    }
+    search = {"trials": 4, "updates": 100, "sampler": "random", "start": points}
+    searcher = start(spec_with(space=space, search=search))
+    found = []
+    for _ in points:
+        suggestion = searcher.suggest()
+        assert suggestion
+        searcher.complete(suggestion.number, 100, {"eval/per": 50.0})
+        found.append(suggestion.trained_by)
+    assert found == [None, None, None, 1]
 
 
 def test_student_that_was_stopped_is_taken_over_by_nobody(start: Start) -> None:

@@ -12,6 +12,7 @@ from raysearch.files.digest import document_digest
 from raysearch.spec.document import LATER_GROUPS, LATER_LIMITS, LATER_OF_SEARCH, LATER_OF_TASKS
 from raysearch.spec.loading import differences, load_spec
 from raysearch.storage.folder import Links, SearchFolder
+from raysearch.training.quantised import Quantised
 
 GOOD: dict[str, Any] = {
     "name": "tiny",
@@ -260,6 +261,71 @@ def test_deployment_is_of_every_method_and_reaches_none(tmp_path: Path) -> None:
     assert drawn.deploy_of({"method": SMOOTHED, "deploy.precision": "fp16"}).precision == "fp16"
     assert set(drawn.search_space.draw(np.random.default_rng(0))) == {"method", "deploy.precision"}
     assert fixed.settings({**config, "deploy.precision": "fp16"}) == load_spec(write(tmp_path)).settings(config)
+
+
+def test_training_for_8_bits_belongs_to_a_precision(tmp_path: Path) -> None:
+    searched = {"deploy.precision": {"choice": ["fp32", "int8", "int8-static"]}}
+    searched |= {"deploy.aware": {"choice": [0.0, 0.3], "when": {"deploy.precision": ["int8", "int8-static"]}}}
+    spec = load_spec(write(tmp_path, space=searched))
+    fp32, int8, aware, static = (
+        {"method": "dicehubert", "deploy.precision": precision, **more}
+        for precision, more in (
+            ("fp32", {}),
+            ("int8", {"deploy.aware": 0.0}),
+            ("int8", {"deploy.aware": 0.3}),
+            ("int8-static", {"deploy.aware": 0.3}),
+        )
+    )
+    assert spec.training_of(fp32) == spec.training_of(int8) == {"method": "dicehubert"}
+    assert spec.training_of(int8) != spec.training_of(aware) != spec.training_of(static)
+    assert spec.deploy_of(int8).quantised is None
+    assert spec.deploy_of(aware).quantised == Quantised(0.3, static=False, convolutions=False)
+    fixed = load_spec(write(tmp_path, deploy={"precision": "int8-static-conv", "aware": 0.3}))
+    assert fixed.deploy_of({}).quantised == Quantised(0.3, static=True, convolutions=True)
+    assert fixed.settings({"method": "dicehubert"}) == load_spec(write(tmp_path)).settings({"method": "dicehubert"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"deploy": {"aware": 0.3}},
+            "deploy.aware: 0.3 with deploy.precision = fp32, which has no 8 bits; expected 0",
+        ),
+        (
+            {"deploy": {"aware": 0.3}, "space": {"deploy.precision": {"choice": ["int8", "fp16", "int8-static"]}}},
+            "deploy.aware: 0.3 with deploy.precision = fp16, which has no 8 bits; expected it to be searched with "
+            "when: {deploy.precision: [int8, int8-static]}",
+        ),
+        (
+            {
+                "space": {
+                    "deploy.precision": {"choice": ["int8", "fp32"]},
+                    "deploy.aware": {"float": [0, 0.5], "when": {"deploy.precision": "fp32"}},
+                }
+            },
+            "space.deploy.aware: 0.5 with deploy.precision = fp32, which has no 8 bits; expected 0",
+        ),
+        (
+            {"deploy": {"precision": "int8", "aware": 0.3}, "task": {"kind": "phonemes", "mode": "finetune"}},
+            "deploy.aware: 0.3 with task.mode = finetune, which tunes in floats afterwards; expected 0",
+        ),
+        ({"deploy": {"precision": "int8", "aware": 1.5}}, "deploy.aware: 1.5; expected less than or equal to 1"),
+        (
+            {
+                "method": "supernet",
+                "deploy": {"precision": "int8", "aware": 0.3},
+                "space": {},
+                "search": {"rungs": [0.0]},
+            },
+            "deploy.aware: 0.3 with search.rungs = [0.0], where nothing is trained; expected 0",
+        ),
+    ],
+)
+def test_training_for_8_bits_that_a_file_has_not_is_refused(
+    tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    assert refusal(write(tmp_path, **changes)) == expected
 
 
 def test_resolved_document_loads_to_the_same_spec(tmp_path: Path) -> None:

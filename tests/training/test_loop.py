@@ -18,6 +18,7 @@ from raysearch.training.loss_module import LossModule
 from raysearch.training.monitoring.limit import DrainedError, OverTimeError, limited
 from raysearch.training.monitoring.meter import TIMINGS
 from raysearch.training.monitoring.progress import heard_by
+from raysearch.training.quantised import Quantised
 from raysearch.training.recipe import Recipe
 from raysearch.training.settings import TrainingSettings
 from raysearch.training.trainer import Run
@@ -76,9 +77,10 @@ def train(
     precision="fp32",
     scales=None,
     accumulate=1,
+    quantised=None,
 ):
     settings = TrainingSettings(lr=1e-3, checkpoint_updates=updates, accumulate=accumulate)
-    run = Run(folder, torch.device("cpu"), 7, precision, rungs, settings, scales or {})
+    run = Run(folder, torch.device("cpu"), 7, precision, rungs, settings, scales or {}, quantised=quantised)
     recipe = Recipe(
         Reconstruction(),
         NoiseBatches(broken_at, poisoned_at),
@@ -258,3 +260,25 @@ def test_fit_tells_how_far_it_is_and_the_last_loss_of_the_curve(tmp_path):
     assert [told[:4] for told in heard] == [("training", done, 3, "updates") for done in range(3)]
     assert heard[0][4] is None
     assert heard[2][4] == curve(tmp_path)[1]["metrics"]["train/loss"]
+
+
+@pytest.mark.parametrize(("share", "first"), [(0.0, 8), (0.5, 4), (0.625, 3), (1.0, 0)])
+def test_fit_with_a_last_share_of_8_bits_then_it_begins_with_that_update(tmp_path, share, first):
+    def students(name, quantised):
+        seen = []
+        rungs = tuple(range(1, 9))
+        list(train(tmp_path / name, rungs, quantised=quantised, evaluate=lambda one, *_: seen.append(one) or {}))
+        return [student.projection.weight for student in seen]
+
+    floats, bits = students("floats", None), students("bits", Quantised(share, static=True, convolutions=True))
+    assert [torch.equal(one, other) for one, other in zip(floats, bits, strict=True)] == [n < first for n in range(8)]
+
+
+@pytest.mark.parametrize("broken_at", [3, 5, 7])
+def test_fit_with_a_last_share_of_8_bits_that_died_then_the_same_bit_for_bit(tmp_path, broken_at):
+    quantised = Quantised(0.5, static=False, convolutions=False)
+    list(train(tmp_path / "whole", quantised=quantised))
+    with pytest.raises(KeyboardInterrupt):
+        list(train(tmp_path / "parts", broken_at=broken_at, quantised=quantised))
+    list(train(tmp_path / "parts", quantised=quantised))
+    assert_same(tmp_path / "whole", tmp_path / "parts")

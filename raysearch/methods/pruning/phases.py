@@ -203,6 +203,7 @@ class _Phases:
             training.model_copy(update={"lr": training.lr * self.pruning.recovery_lr}),
             lr_scales=self.lr_scales,
             start=self.end,
+            quantised=trial.quantised,
         )
         told = trial.folder / SLICE_NAME
         metrics = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}

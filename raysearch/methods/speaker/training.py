@@ -64,6 +64,7 @@ def train_speaker_student(trial: Trial[FinetuneSettings], steps: Steps, more: Mo
         training,
         groups=groups(module, settings, steps),
         schedule=steps.backend_rate,
+        quantised=trial.quantised,
     )
     prepare = ImitationBatches(teacher, steps, trial.device, trial.precision)
     return fit(run, Recipe(module, crops, prepare, trial.evaluate, {"speaker": module.backend}, more))
