@@ -2,7 +2,8 @@
 
 A cut is a lhotse `MonoCut` with one 16 kHz mono recording and one supervision. The supervision holds `text` (upper-case
 words, may be None) and `speaker`. Its `custom` holds what else the corpus knows: `phones` (list of str), `intent`,
-`slots`, `label`. In a corpus that was joined from several, `custom` also holds `corpus`, the name of the cut's own one.
+`slots`, `label`, `marked` (words with the marks of slots among them). In a corpus that was joined from several,
+`custom` also holds `corpus`, the name of the cut's own one.
 """
 
 from __future__ import annotations

@@ -232,6 +232,29 @@ class SlurpSettings(ReadingSettings):
     """Folder of the recordings. By default it is `audio/slurp_real` in root."""
 
 
+class SplitSpeakers(Settings):
+    """Speakers of each split of Audio SNIPS, by default those of SUPERB."""
+
+    train: list[str] = Field(
+        ["Ivy", "Joanna", "Joey", "Justin", "Kendra", "Kimberly", "Matthew", "Salli"], min_length=1
+    )
+    """Speakers to train on."""
+    dev: list[str] = Field(["Aditi", "Amy", "Geraint", "Nicole"], min_length=1)
+    """Speakers that choose: rungs and fronts use the errors on them."""
+    test: list[str] = Field(["Brian", "Emma", "Raveena", "Russell"], min_length=1)
+    """Speakers that are reported on and choose nothing."""
+
+
+class AudioSnipsSettings(ReadingSettings):
+    """Audio SNIPS as s3prl lays it out: requests with their slots, spoken by synthetic voices."""
+
+    kind: Literal["audio-snips"] = "audio-snips"
+    root: LocalPath
+    """Folder that holds `all.iob.snips.txt` and the folders `train`, `valid` and `test`."""
+    speakers: SplitSpeakers = SplitSpeakers()
+    """Speakers of each split. Recordings of others are left out."""
+
+
 class SpeechCommandsSettings(ReadingSettings):
     """Speech Commands as its archive unpacks."""
 
@@ -279,6 +302,7 @@ CorpusSettings = Annotated[
     | LabelledSettings
     | IntentsSettings
     | SlurpSettings
+    | AudioSnipsSettings
     | SpeechCommandsSettings
     | TwelveCommandsSettings
     | CommonVoiceSettings

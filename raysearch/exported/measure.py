@@ -18,6 +18,7 @@ from raysearch.errors import InputError
 from raysearch.evidence.kept import judged_pairs
 from raysearch.settings import Outcome
 from raysearch.tasks.ctc.recognition import Reading
+from raysearch.tasks.ctc.slot_filling import slot_score
 from raysearch.tasks.ctc.tokens import Unit, is_labelled, reference
 from raysearch.tasks.fields.classification import Classification
 from raysearch.tasks.fields.fields import Fields, Values, label_values, request_values
@@ -144,8 +145,14 @@ def _reading_error(
             reading.references.append(expected)
             reading.hypotheses.append(got)
     scored = {name: one for name, one in sorted(groups.items()) if len(one.references) >= LEAST_CUTS}
-    by_gender = {name: one.score("items", seed) for name, one in scored.items() if any(one.references)}
-    return whole.score("items", seed), by_gender
+    score = slot_score if unit == "slots" else _item_score
+    by_gender = {name: score(one, seed) for name, one in scored.items() if any(one.references)}
+    return score(whole, seed), by_gender
+
+
+def _item_score(reading: Reading, seed: int) -> Score:
+    """The error rate of phones or words."""
+    return reading.score("items", seed)
 
 
 def _field_error(hear: Hear, layout: Layout, corpus: Corpus, cuts: Sequence[Any], seed: int) -> Score:
@@ -193,6 +200,8 @@ def _pairs(corpus: Corpus, split: str) -> Sequence[Pair]:
 
 
 def _unit(layout: Layout) -> Unit:
+    if layout.unit == "slots":
+        return "slots"
     return "phones" if layout.unit == "phones" else "characters"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from raysearch.corpora.corpus import Corpus
 
-Need = Literal["speakers", "labels", "phones", "characters", "symbols"]
+Need = Literal["speakers", "labels", "phones", "characters", "slots", "symbols"]
 SYMBOLS: tuple[Need, ...] = ("phones", "characters", "symbols")
 """Needs of a method that reads what was said. `symbols` are phones, or characters if some cut has no phones."""
 
@@ -75,4 +75,5 @@ _HAS: dict[Need, Callable[[MonoCut], bool]] = {
     "labels": lambda cut: _custom(cut, "label") is not None,
     "phones": lambda cut: _custom(cut, "phones") is not None,
     "characters": lambda cut: cut.supervisions[0].text is not None,
+    "slots": lambda cut: _custom(cut, "marked") is not None,
 }

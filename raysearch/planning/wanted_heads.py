@@ -9,7 +9,14 @@ from raysearch.methods.pruning.settings import HJPruningSettings
 from raysearch.spec.document import Spec
 from raysearch.spec.space import Config
 from raysearch.tasks.head import DOCUMENT_NAME
-from raysearch.tasks.settings import AsrSettings, ClassificationSettings, HeadSettings, IntentSettings, PhonemesSettings
+from raysearch.tasks.settings import (
+    AsrSettings,
+    ClassificationSettings,
+    HeadSettings,
+    IntentSettings,
+    PhonemesSettings,
+    SlotsSettings,
+)
 from raysearch.teachers.settings import TrainedTeacher
 
 
@@ -26,7 +33,8 @@ def wanted_head(spec: Spec, config: Config) -> HeadSettings | None:
     fields = [task for task in spec.tasks if isinstance(task, ClassificationSettings | IntentSettings)]
     phones = [task for task in spec.tasks if isinstance(task, PhonemesSettings) and unit != "characters"]
     words = [task for task in spec.tasks if isinstance(task, AsrSettings) and unit != "phones"]
-    reading = sorted([*phones, *words], key=spec.tasks.index)
+    slots = [task for task in spec.tasks if isinstance(task, SlotsSettings) and unit == "auto"]
+    reading = sorted([*phones, *words, *slots], key=spec.tasks.index)
     task = next(iter([*fields, *reading]), None)
     return None if task is None or _has_own_head(spec, task) else task
 

@@ -37,7 +37,7 @@ class CtcHeadConfig(Settings):
 
     kind: Literal["ctc"] = "ctc"
     unit: Unit
-    """What a symbol is: a phone or a character."""
+    """What a symbol is: a phone, a character, or a character or the mark of a slot."""
     symbols: list[str]
     """The symbols. Symbol i has token i + 1, because token 0 is the blank."""
     reads: Literal["layers", "output"] = "layers"
@@ -58,7 +58,7 @@ class CtcHeadConfig(Settings):
     @property
     def superb(self) -> SuperbHead | None:
         """What SUPERB's head costs. None of a linear head."""
-        task = "asr" if self.unit == "characters" else "phonemes"
+        task = {"characters": "asr", "phones": "phonemes", "slots": "slots"}[self.unit]
         return None if self.units is None else SuperbHead(task, self.width, self.units, self.tokens.count)
 
     def build(self) -> AnyCtcHead:

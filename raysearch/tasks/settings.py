@@ -86,6 +86,17 @@ class AsrSettings(CtcSettings):
     number is the default."""
 
 
+class SlotsSettings(CtcSettings):
+    """Recognition of words and of the slots among them, as the corpus has them in `custom.marked`: a slot's name stands
+    in angle brackets before and behind its words."""
+
+    kind: Literal["slots"] = "slots"
+    metric: ClassVar[str] = "error"
+    head_width: Width = 1024
+    """Units of SUPERB's head: of its linear layer, and of each of its two LSTM layers in each direction. Its published
+    number is the default."""
+
+
 class PhonemesSettings(CtcSettings):
     """Recognition of phones, as the corpus lists them in `custom.phones`."""
 
@@ -202,6 +213,6 @@ class IntentSettings(FieldSettings):
 
 
 TaskSettings = Annotated[
-    AsrSettings | PhonemesSettings | SpeakerSettings | ClassificationSettings | IntentSettings,
+    AsrSettings | PhonemesSettings | SlotsSettings | SpeakerSettings | ClassificationSettings | IntentSettings,
     Field(discriminator="kind"),
 ]

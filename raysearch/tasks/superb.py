@@ -1,6 +1,7 @@
 """SUPERB's heads without torch: what is published of them, and their cost in closed form.
 
-All read a learned average of the hidden states. The one for words is recurrent, and the others are two linear layers.
+All read a learned average of the hidden states. Those for words and for slots are recurrent, and the others are two
+linear layers.
 
 Source: SUPERB (Yang et al., Interspeech 2021), and the configurations of s3prl at commit ec8064b, which are named at
 each figure.
@@ -26,10 +27,13 @@ Source: `specaug` of asr/config.yaml."""
 CHANNEL_MASKS, CHANNEL_SPAN = 4, 50 / 768
 """Spans of channels that are masked, and below which share of the channels each is wide. Source: as above, where it is
 50 channels, of which HuBERT Base has 768."""
-OUTPUTS = {"asr": 32, "phonemes": 74, "classification": 12, "intent": 24}
+OUTPUTS = {"asr": 32, "phonemes": 74, "classification": 12, "intent": 24, "slots": 109}
 """Outputs of the published heads, by our name of the task. Here they are those of the corpus. Source: char.dict with
-four special tokens, vocab/phoneme.txt with three, the classes of speech_commands, and three slots of Fluent Speech
-Commands."""
+four special tokens, vocab/phoneme.txt with three, the classes of speech_commands, three slots of Fluent Speech
+Commands, and vocab/character.txt with three special tokens and two marks for each of Audio SNIPS's 39 kinds of
+slots."""
+RECURRENT = ("asr", "slots")
+"""Tasks whose head is recurrent."""
 
 
 def superb_head_of(task: TaskSettings, encoder: AnyConfig) -> SuperbHead | None:
@@ -54,7 +58,7 @@ class SuperbHead:
     """SUPERB's head for a task, as far as its cost goes."""
 
     task: str
-    """The task: `asr`, `phonemes`, `classification` or `intent`."""
+    """The task: `asr`, `phonemes`, `classification`, `intent` or `slots`."""
     width: int
     """Width of the encoder."""
     units: int
@@ -65,7 +69,7 @@ class SuperbHead:
     def macs(self, frames: Sequence[int]) -> int:
         """MACs on utterances of so many frames each. The average over layers is free, as sums are everywhere."""
         spoken = [count for count in frames if count > 0]
-        if self.task == "asr":
+        if self.task in RECURRENT:
             return sum(spoken) * (self.width * self.units + self._recurrent + DIRECTIONS * self.units * self.outputs)
         linear = self.units * (self.width + self.outputs)
         return linear * (sum(spoken) if self.task == "phonemes" else len(spoken))
@@ -73,7 +77,7 @@ class SuperbHead:
     def params(self, layers: int) -> int:
         """Parameters of the head on an encoder with so many hidden states."""
         entry = layers + (self.width + 1) * self.units
-        if self.task != "asr":
+        if self.task not in RECURRENT:
             return entry + (self.units + 1) * self.outputs
         biases = LSTM_LAYERS * DIRECTIONS * LSTM_GATES * 2 * self.units
         return entry + self._recurrent + biases + (DIRECTIONS * self.units + 1) * self.outputs

@@ -31,6 +31,7 @@ UNSHIPPED = "_fp32"
 TASKS = {
     "asr": "raysearch.tasks.ctc.asr:Asr",
     "phonemes": "raysearch.tasks.ctc.phonemes:Phonemes",
+    "slots": "raysearch.tasks.ctc.slot_filling:SlotFilling",
     "speaker": "raysearch.tasks.speaker.task:Speaker",
     "classification": "raysearch.tasks.fields.classification:Classification",
     "intent": "raysearch.tasks.fields.intent:Intent",

@@ -16,6 +16,7 @@ from raysearch.corpora.readers.speech_commands import read_speech_commands
 from raysearch.corpora.readers.table import read_corpus
 from raysearch.corpora.settings import CommonVoiceSettings, ManifestSettings, SpeechCommandsSettings, SplitManifests
 from raysearch.errors import InputError
+from tests.corpora.readers.test_audio_snips import audio_snips
 from tests.corpora.readers.test_speech_commands import twelve_commands
 from tests.corpora.speech_trees import noise, write_corpus, write_flac
 
@@ -96,6 +97,7 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "an4": write_corpus,
     "voxceleb": voxceleb,
     "slurp": slurp,
+    "audio-snips": audio_snips,
     "speech-commands": speech_commands,
     "speech-commands-12": twelve_commands,
     "commonvoice": common_voice,

@@ -112,7 +112,7 @@ def superb(unit: str, encoder: Encoder) -> Recogniser:
     return Recogniser(encoder, ChosenHead(config, head, None))
 
 
-@pytest.mark.parametrize("unit", ["characters", "phones"])
+@pytest.mark.parametrize("unit", ["characters", "phones", "slots"])
 def test_head_of_superb_as_a_file_then_it_reads_recordings_together_as_alone(unit: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -132,7 +132,7 @@ def test_head_of_superb_as_a_file_then_it_reads_recordings_together_as_alone(uni
                 expected_TV = logits(recogniser.head.module, x_LTD, [x_LTD.shape[1]]).log_softmax(-1).numpy()
             np.testing.assert_allclose(log_probs_BTV[row][: frames_B[row]], expected_TV, atol=most, rtol=0)
     assert graph_macs(model, 16_000).head == recogniser.head.config.superb.macs([frames(encoder.config, 16_000)])
-    assert recogniser.recurrent == (unit == "characters")
+    assert recogniser.recurrent == (unit != "phones")
 
 
 def test_traced_program_of_a_recurrent_head_is_refused_before_anything_is_written(

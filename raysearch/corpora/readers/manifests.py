@@ -150,7 +150,7 @@ def _supervision(document: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(text := document.get("text"), str | None):
         raise ValueError(f"text: {clipped(json.dumps(text))}; expected a text")
     found: dict[str, Any] = {"speaker": _text("speaker", document["speaker"])} if "speaker" in document else {}
-    custom |= {key: _text(key, custom[key]) for key in ("label", "intent") if custom.get(key) is not None}
+    custom |= {key: _text(key, custom[key]) for key in ("label", "intent", "marked") if custom.get(key) is not None}
     if isinstance(slots := custom.get("slots"), dict):
         custom["slots"] = {key: _text(f"slots.{key}", value) for key, value in slots.items()}
     return {**document, **found, **({"custom": custom} if custom else {})}

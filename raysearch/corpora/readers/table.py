@@ -16,6 +16,7 @@ READERS = {
     "slurp": "raysearch.corpora.readers.intents:read_slurp",
     "speech-commands": "raysearch.corpora.readers.speech_commands:read_speech_commands",
     "speech-commands-12": "raysearch.corpora.readers.speech_commands:read_twelve_commands",
+    "audio-snips": "raysearch.corpora.readers.audio_snips:read_audio_snips",
     "commonvoice": "raysearch.corpora.readers.commonvoice:read_commonvoice",
     "labelled": "raysearch.corpora.readers.labelled:read_labelled",
     "intents": "raysearch.corpora.readers.intents:read_intents",

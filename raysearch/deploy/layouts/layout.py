@@ -83,7 +83,7 @@ def token_lines(meaning: Layout) -> str:
     Raises: InputError if a symbol of the model would not be read back as it was written.
     """
     for symbol in meaning.symbols:
-        spoken = symbol != " " or meaning.unit == "characters"
+        spoken = symbol != " " or meaning.unit != "phones"
         if symbol in RESERVED or WORD_START in symbol or not spoken or (symbol != " " and symbol.split() != [symbol]):
             raise InputError(f"head.json: symbols: {symbol!r}; expected none that a file of tokens cannot hold")
     names = [BLANK_NAME, *(_written(symbol, meaning) for symbol in meaning.symbols)]

@@ -21,6 +21,7 @@ README_NAME = "README.md"
 PIPELINES = {
     "asr": "automatic-speech-recognition",
     "phonemes": "automatic-speech-recognition",
+    "slots": "automatic-speech-recognition",
     "classification": "audio-classification",
     "intent": "audio-classification",
     "speaker": "audio-classification",

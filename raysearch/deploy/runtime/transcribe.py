@@ -45,10 +45,11 @@ class Layout:
     """What a model's inputs and outputs mean. It is kept in the metadata of the ONNX file."""
 
     unit: str
-    """`phones` or `characters` where each frame is read; `fields` where a recording as a whole is read, as its label or
-    its intent and slots; `speaker` where a recording gives one embedding of length 1."""
+    """`phones`, `characters` or `slots` where each frame is read; `fields` where a recording as a whole is read, as its
+    label or its intent and slots; `speaker` where a recording gives one embedding of length 1."""
     symbols: tuple[str, ...]
-    """Phones or characters that the model can emit. Symbol i has token i + 1; token 0 is the blank of CTC."""
+    """Phones, or characters and marks of slots, that the model can emit. Symbol i has token i + 1; token 0 is the blank
+    of CTC."""
     hop_samples: int
     """Samples from one frame to the next."""
     min_samples: int

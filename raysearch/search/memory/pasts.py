@@ -84,7 +84,7 @@ class Past:
 def judged_by(spec: Mapping[str, Any], error: str) -> str:
     """The error of a document, and the kind of its task where several tasks have an error of that name."""
     tasks = spec["task"] if isinstance(spec["task"], list) else [spec["task"]]
-    kinds = [task["kind"] for task in tasks if task["kind"] in ("classification", "intent")]
+    kinds = [task["kind"] for task in tasks if task["kind"] in ("classification", "intent", "slots")]
     return f"{error} of {kinds[0]}" if error == "error" and kinds else error
 
 

@@ -56,7 +56,8 @@ class Spoken(NamedTuple):
 
 def _line(where: str, unit: Unit, encoder: AnyConfig, crowded: list[Spoken], total: int) -> str:
     cut, needed = crowded[0]
+    symbols = "characters and marks" if unit == "slots" else unit
     return (
-        f"{where}: {len(crowded):,} of {total:,} transcripts have more {unit} than frames ({encoder.frame_hz:g} Hz), "
-        f"first {cut.id}: {needed} in {frames(encoder, cut.num_samples)}"
+        f"{where}: {len(crowded):,} of {total:,} transcripts have more {symbols} than frames "
+        f"({encoder.frame_hz:g} Hz), first {cut.id}: {needed} in {frames(encoder, cut.num_samples)}"
     )

@@ -138,9 +138,9 @@ class CtcTask:
     metric: ClassVar[str]
     """Name of the error in reports."""
     unit: ClassVar[Unit]
-    """What the head reads: `characters` or `phones`."""
+    """What the head reads."""
     item: ClassVar[str]
-    """What the error rate counts: `words` or `phones`."""
+    """What the cuts that are read must have, for messages, and what an error rate counts: `words` or `phones`."""
 
     def __init__(self, settings: CtcSettings) -> None:
         self.settings = settings
@@ -161,7 +161,7 @@ class CtcTask:
         learner = CtcLearner(tokens, train, self._units)
         trained = learn(encoder, train, learner, self.settings, corpus.audio, device, seed, precision)
         readings = read(trained, tokens, dev, corpus.audio, device, precision)
-        scores = {lr: reading.score(self.item, seed) for lr, reading in readings.items()}
+        scores = {lr: self.score(reading, seed) for lr, reading in readings.items()}
         # Of rates with the same error the lowest is taken, so that the choice depends on no order.
         best = min(scores, key=lambda lr: (scores[lr].value, lr))
         details = {
@@ -175,7 +175,7 @@ class CtcTask:
             # The other heads never see test, so nothing can be chosen by it.
             chosen = replace(trained, heads={best: trained.heads[best]})
             readings = read(chosen, tokens, held_out, corpus.audio, device, precision)
-            test_score = readings[best].score(self.item, seed)
+            test_score = self.score(readings[best], seed)
         # A probe leaves the student as it is, so only a fine-tuned copy is kept beside the head.
         tuned = trained.encoder if trained.encoder is not encoder else None
         config = learner.config(encoder.config.depth + 1, encoder.config.width)
@@ -200,9 +200,13 @@ class CtcTask:
             split: read(trained, tokens, self._labelled(corpus, split), corpus.audio, device, precision)[0.0]
             for split in (["dev", "test"] if test else ["dev"])
         }
-        scores = {split: reading.score(self.item, seed) for split, reading in readings.items()}
+        scores = {split: self.score(reading, seed) for split, reading in readings.items()}
         details = _details(readings["dev"], encoder, corpus, train, tokens)
         return Evaluated(scores["dev"], scores.get("test"), details, replace(head, tuned=None))
+
+    def score(self, reading: Reading, seed: int) -> Score:
+        """The error of what was read."""
+        return reading.score(self.item, seed)
 
     def new_head(self, corpus: Corpus, encoder: AnyConfig) -> ChosenHead:
         """A head that has learned nothing yet, for the symbols of the training split."""

@@ -1,4 +1,4 @@
-"""SUPERB's heads for CTC: two linear layers for phones, and a recurrent network for characters.
+"""SUPERB's heads for CTC: two linear layers for phones, and a recurrent network for characters, also with slots.
 
 Frames are read as the encoder gives them. Of an encoder with 25 frames a second the heads see half as many as of one
 with 50, and masked spans last twice as long.
@@ -113,5 +113,5 @@ def _spans(places: int, real_B: Tensor, count: int, longest: float) -> Tensor:
 
 def superb_head(unit: Unit, layers: int, width: int, symbols: int, units: int) -> ProjectedHead | RecurrentHead:
     """A new head of SUPERB for this unit. Its weights are drawn from torch's global generator."""
-    kind = RecurrentHead if unit == "characters" else ProjectedHead
+    kind = ProjectedHead if unit == "phones" else RecurrentHead
     return kind(layers, width, symbols, units)

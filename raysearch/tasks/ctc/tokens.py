@@ -8,10 +8,11 @@ Source: Graves et al., ICML 2006.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lhotse.cut import MonoCut
@@ -23,7 +24,12 @@ from raysearch.encoder.config import AnyConfig
 from raysearch.encoder.frames import frames
 from raysearch.errors import InputError
 
-Unit = Literal["phones", "characters"]
+Unit = Literal["phones", "characters", "slots"]
+"""What a symbol is: a phone, a character, or a character or the mark of a slot."""
+MARK = re.compile("<[^>]*>")
+"""Where a slot begins or ends among words: `<artist>` or `</artist>`."""
+_SYMBOL = re.compile(f"{MARK.pattern}|.")
+_KEYS: dict[Unit, str] = {"phones": "custom.phones", "characters": "text", "slots": "custom.marked"}
 BLANK = 0
 """The token that means: no symbol."""
 BOUNDARY = " "
@@ -31,23 +37,26 @@ BOUNDARY = " "
 
 
 def reference(cut: MonoCut, unit: Unit) -> list[str]:
-    """What was said in a cut, as a list of what the error rate counts: phones, or words where the unit is characters.
+    """What was said in a cut, as a list of phones, or of words, to which the marks of slots stick where slots are read.
 
     Raises: InputError if the cut has no such label.
     """
-    if not is_labelled(cut, unit):
-        key = "custom.phones" if unit == "phones" else "text"
-        raise InputError(f"cut {cut.id}: {key}: nothing; expected what was said")
-    supervision = cut.supervisions[0]
-    return list(supervision.custom["phones"] if unit == "phones" else supervision.text.split())
+    said = _said(cut, unit)
+    if said is None:
+        raise InputError(f"cut {cut.id}: {_KEYS[unit]}: nothing; expected what was said")
+    return list(said if unit == "phones" else said.split())
 
 
 def is_labelled(cut: MonoCut, unit: Unit) -> bool:
-    """Whether it is known what was said in the cut, in phones or in characters."""
+    """Whether it is known what was said in the cut, in this unit."""
+    return _said(cut, unit) is not None
+
+
+def _said(cut: MonoCut, unit: Unit) -> Any:
     supervision = cut.supervisions[0]
-    if unit == "phones":
-        return (supervision.custom or {}).get("phones") is not None
-    return supervision.text is not None
+    if unit == "characters":
+        return supervision.text
+    return (supervision.custom or {}).get("phones" if unit == "phones" else "marked")
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,6 @@ class Tokens:
     """The symbols that a head can emit. Symbol i has token i + 1, because token 0 is the blank."""
 
     unit: Unit
-    """What a symbol is: a phone or a character."""
     symbols: tuple[str, ...]
 
     @classmethod
@@ -85,6 +93,8 @@ class Tokens:
 def spelled(cut: MonoCut, unit: Unit) -> list[str]:
     """The symbols of what was said in a cut. Raises: InputError as `reference`."""
     items = reference(cut, unit)
+    if unit == "slots":
+        return _SYMBOL.findall(BOUNDARY.join(items))
     return items if unit == "phones" else list(BOUNDARY.join(items))
 
 
