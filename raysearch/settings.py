@@ -199,7 +199,8 @@ def _dotted(location: Location, model: type[BaseModel]) -> str:
 
 def _keys(location: Location, schema: Any, definitions: Mapping[str, Any]) -> list[int | str] | None:
     """What of a location is a key or a place in a list; None if the schema has no such location."""
-    if not location:
+    # Of a mapping pydantic names a wrong key, and then says that it means the key, not what stands under it.
+    if not location or location == ("[key]",):
         return []
     here, rest = location[0], location[1:]
     while schema["type"] == "definition-ref" or "schema" in schema:

@@ -16,7 +16,7 @@ from raysearch.front.document import SearchDocument
 from raysearch.front.drawing import round_ticks
 from raysearch.front.front import is_judged
 from raysearch.front.objective import axes, header, value
-from raysearch.front.table import setting_text, varying_settings
+from raysearch.front.table import setting_text, short_name, varying_settings
 from raysearch.front.trials import TrialRecord
 
 MOST_TICKS = 8
@@ -108,7 +108,7 @@ def _setting(trial: TrialRecord, key: str) -> Any:
 
 def _setting_axis(key: str, settings: Sequence[Any]) -> Axis:
     known = [setting for setting in settings if setting is not None]
-    label = key.rpartition(".")[2]
+    label = short_name(key)
     if known and all(isinstance(one, Real) and not isinstance(one, bool) and isfinite(one) for one in known):
         return _number_axis(key, label, settings)
     texts = [setting_text(setting) for setting in settings]

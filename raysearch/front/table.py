@@ -206,15 +206,21 @@ def decimals(numbers: Iterable[float], digits: int) -> int:
 def _settings(document: SearchDocument, members: Sequence[TrialRecord]) -> list[Column]:
     keys = [key for key in varying_settings(document.trials) if any(key in member.config for member in members)]
     # A column is called by the last part of its key, unless two keys end alike.
-    short = Counter(key.rpartition(".")[2] for key in keys)
+    short = Counter(map(short_name, keys))
     return [
         Column(
-            name if short[name := key.rpartition(".")[2]] == 1 else key,
+            name if short[name := short_name(key)] == 1 else key,
             [setting_text(member.config.get(key)) for member in members],
             spare=2,
         )
         for key in keys
     ]
+
+
+def short_name(key: str) -> str:
+    """The last part of a setting's key, such as `depth`; of one block's setting the last two, such as `heads.2`."""
+    parts = key.split(".")
+    return ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
 
 
 def _measured(objective: str, members: Sequence[TrialRecord]) -> list[Column]:

@@ -445,7 +445,9 @@ class Spec(Settings):
                 *path, last = key.split(".")
                 at = nested
                 for part in path:
-                    at = at.setdefault(part, {})
+                    # A copy: what is fixed of some blocks belongs to the document, and others are put beside it.
+                    at[part] = dict(at.get(part) or {})
+                    at = at[part]
                 at[last] = value
         return load_method(method).Settings.checked(nested)
 

@@ -39,8 +39,12 @@ def check_keys(space: Mapping[str, Distribution], methods: list[str]) -> None:
     """Checks the keys of a space and of its conditions. Raises: InputError for one that none of the methods has."""
     known = sorted({key for method in methods for key in setting_keys(method)})
     for key, distribution in space.items():
+        if (whole := key.rpartition(".")[0]) in space:
+            raise InputError(
+                f"space.{clipped(key)}: searched for all blocks as well, as {whole}; expected one of the two"
+            )
         for wanted in (key, *distribution.when):
-            if wanted != "method" and wanted not in known:
+            if wanted != "method" and not any(has_setting(method, wanted) for method in methods):
                 where = f"space.{clipped(key)}" if wanted == key else f"space.{key}.when.{clipped(wanted)}"
                 raise InputError(
                     f"{where}: unknown key; expected a setting of {' or '.join(methods)}{did_you_mean(wanted, known)}"
@@ -56,8 +60,15 @@ def _check_groups(spec: Spec) -> None:
                 known = [name for method in spec.methods for name in _fields(method, group)]
                 expected = f"one of {', '.join(dict.fromkeys(known)) or 'none'}{did_you_mean(key, known)}"
                 raise InputError(f"{clipped(dotted)}: unknown key; expected {expected}")
-            if dotted in spec.space:
-                raise InputError(f"{dotted}: fixed here and searched under space; expected one of the two")
+            value = spec.fixed(group)[key]
+            blocks = [f"{dotted}.{block}" for block in value] if isinstance(value, Mapping) else []
+            of_blocks = (
+                [] if isinstance(value, Mapping) else [one for one in spec.space if one.startswith(f"{dotted}.")]
+            )
+            for searched in (dotted, *blocks, *of_blocks):
+                if searched in spec.space:
+                    at = dotted if searched in of_blocks else searched
+                    raise InputError(f"{at}: fixed here and searched under space; expected one of the two")
 
 
 def _fields(method: str, group: str) -> list[str]:
@@ -123,7 +134,8 @@ def _values(spec: Spec, key: str) -> tuple[list[Any], str]:
     if key in spec.space:
         distribution = spec.space[key]
         return distribution.values(), f"space.{key}.choice[{{}}]" if distribution.choice else f"space.{key}"
-    values = {spec.unsearched(method, key) for method in spec.methods if has_setting(method, key)}
+    found = [spec.unsearched(method, key) for method in spec.methods if has_setting(method, key)]
+    values = {one for value in found for one in (value.values() if isinstance(value, Mapping) else [value])}
     return list(values - {None}), key  # None follows from other settings
 
 

@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from raysearch.encoder.config import AnyConfig
 from raysearch.methods.table import METHODS, load_method
 from raysearch.spec.document import COST_OBJECTIVES, ERROR_OBJECTIVES, Spec
-from raysearch.spec.space import SHARED_GROUPS, Distribution, setting_keys
+from raysearch.spec.space import SHARED_GROUPS, Distribution, block_keys, setting_keys
 
 Schema = dict[str, Any]
 
@@ -94,6 +94,9 @@ def _tighten(spec: Schema, definitions: dict[str, Schema], meanings: dict[str, s
         key: {"$ref": "#/$defs/Distribution", **({"description": meanings[key]} if key in meanings else {})}
         for key in keys
     }
+    of_blocks = "|".join(key.replace(".", r"\.") for method in METHODS for key in block_keys(method))
+    each_block = rf"^({of_blocks})\.[1-9][0-9]{{0,3}}$"
+    fields["space"]["patternProperties"] = {each_block: {"$ref": "#/$defs/Distribution"}}
     fields["objectives"] |= {
         "items": {"enum": [*COST_OBJECTIVES, *ERROR_OBJECTIVES]},
         "minItems": 2,
@@ -114,6 +117,7 @@ def _tighten(spec: Schema, definitions: dict[str, Schema], meanings: dict[str, s
     del spec["additionalProperties"]
     foreign = [ELSEWHERE, {"type": "object", "properties": {"choice": {"contains": ELSEWHERE}}}]
     own = {group: {"propertyNames": {"enum": list(one["properties"])}} for group, one in fields.items() if _open(one)}
+    own["space"] = {"propertyNames": {"anyOf": [own["space"]["propertyNames"], {"pattern": each_block}]}}
     spec["if"] = {"properties": {"method": {"anyOf": foreign}}}
     spec["else"] = {"propertyNames": {"enum": list(fields)}, "properties": own}
 

@@ -6,9 +6,10 @@ others there are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
@@ -25,6 +26,8 @@ Real = Annotated[float, Field(ge=-1e100, le=1e100)]
 """A number of which the difference to any other is finite."""
 Config = dict[str, Value]
 """A configuration: one point of the space, as dotted keys with their values, `method` among them."""
+BLOCK = re.compile(r"[1-9]\d{0,3}")
+"""Number of a block as it stands in a key such as `student.heads.2`, counted from 1."""
 SHARED_GROUPS: dict[str, type[Settings]] = {"deploy": DeploySettings}
 """Groups of settings that every method has, with their models. No method is given them, since none reads them."""
 
@@ -161,12 +164,31 @@ def has_setting(method: str, key: str) -> bool:
     if group in SHARED_GROUPS:
         return not name or name in SHARED_GROUPS[group].model_fields
     model: type[BaseModel] | None = load_method(method).Settings
+    annotation: Any = None
     for name in key.split("."):
+        if _per_block(annotation):
+            # What a block has holds nothing further.
+            model, annotation = None, None
+            if not BLOCK.fullmatch(name):
+                return False
+            continue
         if model is None or name not in model.model_fields:
             return False
         annotation = model.model_fields[name].annotation
         model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
     return True
+
+
+def _per_block(annotation: Any) -> bool:
+    """Whether a setting may have a value for each of some blocks, as a mapping by their numbers."""
+    return any(
+        get_origin(one) is dict and int in get_args(get_args(one)[0]) for one in (annotation, *get_args(annotation))
+    )
+
+
+def block_keys(method: str) -> list[str]:
+    """Dotted keys of a method's settings that may be followed by the number of a block, as `student.heads.2`."""
+    return [key for key in setting_keys(method) if has_setting(method, f"{key}.1")]
 
 
 def setting_keys(method: str) -> list[str]:

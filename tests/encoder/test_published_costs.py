@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.encoder.cost import macs_superb, params
+from raysearch.encoder.cost import SUPERB_SAMPLES, macs_superb, params
 from raysearch.encoder.document import read_config
+from raysearch.encoder.frames import frames
 from raysearch.front.published import published_points
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +23,7 @@ WITH_HEADS = {"MaskHuBERT", "ARMHuBERT", "ARMHuBERT-S", "ARMwavLM-S"}
 OF_MORE_THAN_THE_ENCODER = {"wav2vec 2.0 Large", "wav2vec 2.0 Base", "LightHuBERT stage 1", "FitHuBERT", *WITH_HEADS}
 FRAMES, TEACHER = 11_223, 768
 """Frames at 50 Hz of SUPERB's 32 recordings, and the width of HuBERT Base."""
+FRAMES_OF = [frames(read_config(ROOT / "encoders/hubert-base.yaml"), samples) for samples in SUPERB_SAMPLES]
 
 
 def test_every_published_model_is_costed_or_named() -> None:
@@ -74,6 +76,36 @@ def test_parameters_of_fithubert_in_print_are_those_with_what_spreads_its_frames
     config = read_config(ROOT / "encoders/fithubert.yaml")
     spreading, head = (2 * config.width + 1) * config.width, (config.width + 1) * TEACHER
     assert round((params(config) + 2 * spreading + head) / 1e6, 2) == POINTS["FitHuBERT"].params_m
+
+
+@pytest.mark.parametrize(
+    ("name", "dropout"),
+    [("HuBERT Base", True), ("wav2vec 2.0 Base", True), ("HuBERT Large", False), ("wav2vec 2.0 Large", True)],
+)
+def test_macs_in_print_are_those_with_what_torchs_attention_adds_to_its_products(name: str, dropout: bool) -> None:
+    """As SUPERB's profiler counts it: biases and the scale of queries; of each map a mask, a softmax and dropout."""
+    config = read_config(ROOT / f"encoders/{ROWS[name][0]}.yaml")
+    maps = sum(block.heads for block in config.block_list) * sum(count**2 for count in FRAMES_OF)
+    more = 4 * config.depth * FRAMES * config.width + (3 + dropout) * maps
+    assert round((macs_superb(config) + more) / 1e9) == POINTS[name].macs_g
+    if name == "HuBERT Base":
+        # What the profiler has printed for each eight of its recordings.
+        assert f"{(macs_superb(config) + more) / 1e9:.2f}" == "1669.16"
+
+
+def test_macs_of_lighthubert_in_print_are_those_with_a_head_and_an_even_number_of_frames() -> None:
+    config = read_config(ROOT / "encoders/hubert-12x384.yaml")
+    (block, *_), width = config.block_list, config.width
+
+    def blocks(count: int) -> int:
+        return config.depth * count * (4 * width**2 + 2 * width * block.ffn + 2 * count * width)
+
+    odd = [count for count in FRAMES_OF if count % 2]
+    padded = sum(blocks(count + 1) - blocks(count) for count in odd)
+    head = FRAMES * width * TEACHER
+    assert len(odd) == 13
+    assert [f"{more / 1e9:.2f}" for more in (head, padded)] == ["3.31", "0.37"]
+    assert (macs_superb(config) + head + padded) / 1e9 == pytest.approx(POINTS["LightHuBERT small"].macs_g, rel=0.0001)
 
 
 def difference(ours: float, printed: float) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from raysearch.errors import InputError
 from raysearch.spec.faults import check_keys
-from raysearch.spec.space import Distribution, Space, has_setting
+from raysearch.spec.space import Distribution, Space, block_keys, has_setting
 
 
 def distribution(**given_fields: object) -> Distribution:
@@ -83,3 +83,11 @@ def test_has_setting_knows_groups_and_fields() -> None:
     assert has_setting("dicehubert", "student.depth")
     assert has_setting("dicehubert", "student")
     assert not has_setting("distilhubert", "targets.clusters")
+
+
+def test_has_setting_knows_numbers_of_blocks_where_a_setting_takes_them() -> None:
+    assert has_setting("supernet", "student.ffn_ratio.12")
+    assert block_keys("supernet") == ["student.heads", "student.ffn_ratio"]
+    assert block_keys("dicehubert") == []
+    for key in ("student.ffn_ratio.0", "student.ffn_ratio.x", "student.ffn_ratio.1.2", "student.depth.1"):
+        assert not has_setting("supernet", key)

@@ -14,7 +14,7 @@ from typing import Any
 from raysearch.errors import InputError
 from raysearch.front.document import SearchDocument
 from raysearch.front.objective import axes, header, value
-from raysearch.front.table import Column, fitted, setting_text, varying_settings
+from raysearch.front.table import Column, fitted, setting_text, short_name, varying_settings
 from raysearch.front.trials import Cost, Measured, TrialRecord
 from raysearch.settings import Outcome
 
@@ -97,7 +97,7 @@ def seeds_table(documents: Sequence[SearchDocument], width: int | None = None) -
     if len({row.config.get("method") for row in rows}) > 1:
         keys.insert(0, "method")
     columns = [
-        Column(key.rpartition(".")[2], [setting_text(row.config.get(key)) for row in rows], spare=key != "method")
+        Column(short_name(key), [setting_text(row.config.get(key)) for row in rows], spare=key != "method")
         for key in keys
     ]
     columns.append(Column("MACs G", [f"{row.cost.macs_g:.2f}" for row in rows]))

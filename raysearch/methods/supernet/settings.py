@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,11 @@ from raysearch.methods.features.settings import DistillationSettings
 from raysearch.methods.settings import StudentSettings
 from raysearch.settings import Depth, Settings, Updates, Width
 from raysearch.training.settings import TrainingSettings
+
+Ratio = Annotated[float, Field(gt=0, le=64)]
+"""Units of a sub-layer, as a multiple of width."""
+Block = Annotated[int, Field(ge=1, le=1_000)]
+"""Number of a block, counted from 1."""
 
 
 class SliceSettings(Settings):
@@ -21,10 +26,12 @@ class SliceSettings(Settings):
     """Number of transformer blocks. By default all; `supernet.blocks` says which of them fewer are."""
     width: Width | None = None
     """Width of the transformer. By default that of the whole."""
-    heads: Width | None = None
-    """Attention heads of each block, as wide as in the whole. By default as many as the width has its share of."""
-    ffn_ratio: float | None = Field(None, gt=0, le=64)
-    """Hidden units of the feed-forward sub-layer, as a multiple of width. By default as in the whole."""
+    heads: Width | dict[Block, Width] | None = None
+    """Attention heads of each block, as wide as in the whole: one number for all, or `{2: 3, 4: 1}` for blocks by their
+    number in the supernet. By default as many as the width has its share of."""
+    ffn_ratio: Ratio | dict[Block, Ratio] | None = None
+    """Hidden units of the feed-forward sub-layer, as a multiple of width: one number for all, or `{2: 1.0, 4: 3.0}` for
+    blocks by their number in the supernet. By default as in the whole."""
     channels: Width | None = None
     """Channels of every convolution of the front end that has more. By default all."""
 
@@ -36,7 +43,7 @@ class SmallestSettings(Settings):
     """Number of transformer blocks."""
     width: Width | None = None
     """Width of the transformer. By default about a quarter of that of the whole."""
-    ffn_ratio: float = Field(1.0, gt=0, le=64)
+    ffn_ratio: Ratio = 1.0
     """Hidden units of the feed-forward sub-layer, as a multiple of width. It is at most that of the whole."""
     channels: Width | None = None
     """Channels of every convolution of the front end that has more. By default about a quarter of the most."""
@@ -56,6 +63,9 @@ class SharedSettings(TrainingSettings):
     small sub-networks begin with them."""
     blocks: Literal["first", "spread"] = "spread"
     """Which blocks a sub-network with fewer of them has: the first ones, or ones spread evenly, such as every other."""
+    shapes: Literal["uniform", "per-block"] = "uniform"
+    """Whether all blocks of a sub-network have as many heads and feed-forward units, or each its own. Slices with
+    `student.heads` or `student.ffn_ratio` of single blocks want `per-block`."""
     updates: Updates = 2000
     """Updates of the supernet. Each trains several sub-networks on the same batch."""
     drawn: int = Field(2, ge=0, le=100)
@@ -65,6 +75,12 @@ class SharedSettings(TrainingSettings):
     task_weight: float = Field(1.0, ge=0)
     """Weight of the loss of reading what was said, where the search judges that by CTC. With 0 the supernet has no head
     for it."""
+
+    @property
+    def identity(self) -> str:
+        """A text that is the same for equal settings, and in which those that were added later stand only if set."""
+        later = {"shapes"} if self.shapes == "uniform" else set()
+        return self.model_dump_json(exclude=later)
 
     def read_task(self, judged: Sequence[str]) -> str:
         """The judged task that the supernet has a head for, which is the first one by CTC. Empty if it has no head.

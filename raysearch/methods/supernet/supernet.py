@@ -32,7 +32,7 @@ class Supernet:
     process; share a head for tasks that are not read by CTC.
     Source: Cai et al., Once-for-All, ICLR 2020; Wang et al., LightHuBERT, Interspeech 2022 (sub-networks that learn a
     teacher's hidden states). Deviations: each size is drawn for itself, not in stages from large to small; sizes are
-    the same in all blocks; no input is masked.
+    the same in all blocks unless `supernet.shapes` says otherwise; no input is masked.
     """
 
     name: ClassVar[str] = "supernet"

@@ -77,7 +77,7 @@ def supernet_folder(trial: Trial[SupernetSettings]) -> Path:
     """The folder of the supernet of a trial. It is trained now if no trial before has asked for it."""
     settings = trial.settings
     read = settings.supernet.read_task(trial.judged)
-    asked = [VERSION, settings.supernet.model_dump_json(), settings.distillation.model_dump_json(), read]
+    asked = [VERSION, settings.supernet.identity, settings.distillation.model_dump_json(), read]
     return trial.once("\n".join(asked), settings.supernet.updates, _train)
 
 

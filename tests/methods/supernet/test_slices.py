@@ -13,6 +13,7 @@ from raysearch.errors import InputError
 from raysearch.methods.supernet.settings import SharedSettings, SliceSettings, SupernetSettings
 from raysearch.methods.supernet.slices import SliceSpace
 from raysearch.methods.supernet.supernet import Supernet
+from raysearch.spec.loading import parse_spec
 
 TEACHER = EncoderConfig(
     front_end=LogMel(channels=[256, 256]), width=256, blocks=Blocks(count=6, heads=4, head_width=64, ffn=1024)
@@ -30,6 +31,11 @@ def asked(**student: Any) -> SliceSettings:
 
 def test_slice_that_asks_for_nothing_is_the_whole() -> None:
     assert space().of(asked()) == whole(TEACHER)
+
+
+def test_single_blocks_have_their_own_heads_and_units_by_their_number_in_the_supernet() -> None:
+    found = space(shapes="per-block").of(asked(depth=3, heads={1: 3, 2: 1, 5: 4}, ffn_ratio={3: 1.5}))
+    assert found == SubNetwork((0, 2, 4), 256, (3, 4, 4), (1024, 384, 1024), (256, 256))
 
 
 def test_sizes_that_are_left_out_follow_the_width() -> None:
@@ -62,6 +68,49 @@ def test_drawn_sub_networks_lie_between_the_smallest_and_the_whole() -> None:
     assert found.smallest == SubNetwork((0, 3), 64, (1, 1), (64, 64), (32, 32))
 
 
+def test_drawn_sub_networks_differ_per_block_where_that_is_asked_for() -> None:
+    drawn = [space(shapes="per-block").drawn(np.random.default_rng(seed)) for seed in range(300)]
+    for one in drawn:
+        sub_config(TEACHER, one)
+        assert all(1 <= heads <= 4 for heads in one.heads)
+        assert all(one.width <= ffn <= 4 * one.width for ffn in one.ffn)
+    deep = [one for one in drawn if len(one.blocks) == 6]
+    assert all(len(set(one.ffn)) > 1 for one in deep)
+    assert {one.heads[3] for one in deep} == {1, 2, 3, 4}
+    uniform = [space().drawn(np.random.default_rng(seed)) for seed in range(50)]
+    assert all(len(set(one.heads)) == len(set(one.ffn)) == 1 for one in uniform)
+
+
+def test_document_searches_single_blocks() -> None:
+    document = {
+        "name": "x",
+        "corpus": {"kind": "synthetic"},
+        "task": {"kind": "phonemes"},
+        "method": "supernet",
+        "teacher": {"source": "train", "depth": 6, "width": 256, "heads": 4, "channels": 256},
+        "supernet": {"smallest": SMALLEST, "shapes": "per-block"},
+        "student": {"ffn_ratio": {2: 1.5}},
+        "distillation": {"layers": [6]},
+        "space": {"student.ffn_ratio.1": {"choice": [1.0, 2.0]}, "student.heads.6": {"int": [1, 3]}},
+    }
+    spec = parse_spec(document, where="x")
+    configs = [spec.search_space.draw(np.random.default_rng(seed)) for seed in range(20)]
+    for config in configs:
+        blocks = spec.student_config(config, TEACHER).block_list
+        first = round(256 * config["student.ffn_ratio.1"])
+        assert [block.ffn for block in blocks] == [first, 384, 1024, 1024, 1024, 1024]
+        assert [block.heads for block in blocks] == [4, 4, 4, 4, 4, config["student.heads.6"]]
+    assert {(one["student.ffn_ratio.1"], one["student.heads.6"]) for one in configs} == {
+        (ratio, heads) for ratio in (1.0, 2.0) for heads in (1, 2, 3)
+    }
+    assert spec.student == {"ffn_ratio": {2: 1.5}}, "the document stays as it is"
+
+
+def test_supernets_of_earlier_versions_keep_their_place_in_the_store() -> None:
+    assert "shapes" not in SharedSettings().identity
+    assert "per-block" in SharedSettings(shapes="per-block").identity
+
+
 @pytest.mark.parametrize(
     ("student", "line"),
     [
@@ -71,6 +120,9 @@ def test_drawn_sub_networks_lie_between_the_smallest_and_the_whole() -> None:
         ({"width": 72}, "student.width: 72; expected a multiple of 16 from 64 to 256, as the supernet has them"),
         ({"width": 48}, "student.width: 48; expected a multiple of 16 from 64 to 256, as the supernet has them"),
         ({"heads": 5}, "student.heads: 5; expected 1 to 4, as the supernet has them"),
+        ({"heads": {2: 5}}, "student.heads.2: 5; expected 1 to 4, as the supernet has them"),
+        ({"heads": {7: 1}}, "student.heads.7: no such block; expected 1 to 6"),
+        ({"ffn_ratio": {1: 0.5}}, "student.ffn_ratio.1: 0.5; expected 1 to 4, as the supernet has them"),
         ({"channels": 16}, "student.channels: 16; expected 32 to 256, as the supernet has them"),
         ({"ffn_ratio": 4.5}, "student.ffn_ratio: 4.5; expected 1 to 4, as the supernet has them"),
         ({"ffn_ratio": 0.5}, "student.ffn_ratio: 0.5; expected 1 to 4, as the supernet has them"),
@@ -78,10 +130,24 @@ def test_drawn_sub_networks_lie_between_the_smallest_and_the_whole() -> None:
     ids=str,
 )
 def test_slice_that_the_supernet_cannot_give_is_refused(student: dict[str, Any], line: str) -> None:
-    document = {"student": student, "supernet": {"smallest": SMALLEST}, "distillation": {"layers": [6]}}
+    shared = {"smallest": SMALLEST, "shapes": "per-block"}
+    document = {"student": student, "supernet": shared, "distillation": {"layers": [6]}}
     with pytest.raises(InputError) as refused:
         Supernet.student(SupernetSettings.model_validate(document), TEACHER)
     assert str(refused.value) == line
+
+
+def test_slice_whose_blocks_differ_is_refused_where_no_such_sub_network_was_trained() -> None:
+    with pytest.raises(InputError) as refused:
+        space().of(asked(heads={1: 2}))
+    assert str(refused.value) == (
+        "student.heads: of single blocks; expected one number for all, or supernet.shapes: per-block"
+    )
+
+
+def test_wrong_number_of_a_block_is_named_as_it_is_written() -> None:
+    with pytest.raises(InputError, match=r"^student\.heads\.a: 'a'; expected a valid integer"):
+        SupernetSettings.checked({"student": {"heads": {"a": 1}}})
 
 
 @pytest.mark.parametrize(
