@@ -1,6 +1,6 @@
 """What files of 8 bits lose, and what they are worth at equal megabytes and at equal milliseconds, over seeds.
 
-    python benchmarks/int8_sizes.py results/size-int8-*.json.gz [--times FILE] [--split test] [--json]
+    python benchmarks/int8_sizes.py [results/size-int8-*.json.gz] [--times FILE] [--split test] [--json]
 
 The records are of one space and of several seeds. Each file of 8 bits stands beside the fp32 file of the same student,
 beside the smallest fp32 file that is at least as large, and beside the line between the two fp32 files around its size.
@@ -40,6 +40,7 @@ from raysearch.spec.loading import parse_spec
 from raysearch.tasks.table import load_task
 from raysearch.teachers.shape import known_shape
 
+ROOT = Path(__file__).parent.parent
 ROUNDS = 2
 """How often each file is timed."""
 
@@ -207,7 +208,7 @@ def table(rows: Sequence[Mapping[str, Any]], charges: Sequence[str]) -> Iterator
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("records", nargs="+", type=Path)
+    parser.add_argument("records", nargs="*", type=Path, default=sorted(ROOT.glob("results/size-int8-*.json.gz")))
     parser.add_argument("--times", type=Path)
     parser.add_argument("--split", choices=["dev", "test"], default="dev")
     parser.add_argument("--json", action="store_true")
