@@ -1,12 +1,15 @@
 """Measures how much sooner our searcher gets where random search ends, and how far it gets in equal time.
 
-    python benchmarks/search_efficiency.py --seeds 20 [--json]
+    python benchmarks/search_efficiency.py --seeds 20 [--workers 1 4 16 64] [--racers ours random ...]
+                                           [--slow-seeds 2] [--slow-workers 4 16] [--rows FILE] [--json]
 
-It replays synthetic tables, a new one for each seed, and every recorded table in `benchmarks/tables`. Our searcher is
-compared with its peers: random search, TPE through Ray's own `OptunaSearch`, and NSGA-II with a population of 20. The
-peers run every trial to its end and are told of complete trials only. Time is summed over workers and counted in
-trials: one trial is the seconds that a mean random configuration takes in full. `final_hypervolume` is a share of the
-best that is known of the table.
+It replays synthetic tables, a new one for each seed, and every recorded table in `benchmarks/tables`. Our searcher
+races with those of `racers.py`. Those that think for seconds before each trial get fewer seeds, and numbers of workers
+of their own. Time is summed over workers and counted in trials: one trial is the seconds that a mean random
+configuration takes in full. `final_hypervolume` is a share of the best that is known of the table.
+
+Races in FILE are not run again, and are shown with the others. So racers whose packages clash can run one after the
+other, each in its environment.
 """
 
 from __future__ import annotations
@@ -14,18 +17,21 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from ray.tune.search.optuna import OptunaSearch
+from racers import DRIVERS, SLOW, missing
 from scipy.stats import mannwhitneyu
 
 from raysearch.lanes.source import Suggestion
@@ -33,94 +39,27 @@ from raysearch.search.costs import Costs
 from raysearch.simulation.made_up import SyntheticTable, oracle_points, synthetic_table
 from raysearch.simulation.recorded import RecordedTable, Table, read_table
 from raysearch.simulation.simulation import Driver, history, ln_cost_hypervolume, searcher_on, simulate, time_to
-from raysearch.spec.space import Config
 
 TRIALS = 60
 """Budget of a search, in mean random trials."""
-WORKERS = (1, 4, 16)
+WORKERS = (1, 4, 16, 64)
+FAST = ("ours", "random", "tpe", "nsga2")
 RECORDED = Path(__file__).parent / "tables"
-
-
-class Peer:
-    """A search with an Optuna sampler, which is told of complete trials only."""
-
-    def __init__(self, table: Table, sampler: optuna.samplers.BaseSampler) -> None:
-        self._table = table
-        self._space = table.spec.search_space
-        self._error = next(o for o in table.spec.objectives if o not in ("macs", "params"))
-        self._study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
-        self._trials: dict[int, tuple[optuna.Trial, float]] = {}
-
-    def suggest(self) -> Suggestion:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trial = self._study.ask()
-            config = self._space.suggest(trial)
-        self._trials[trial.number] = trial, self._table.costs(config).macs_g
-        return Suggestion(trial.number, config, seed=trial.number)
-
-    def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
-        return True
-
-    def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        trial, macs_g = self._trials[number]
-        self._study.tell(trial, [macs_g, metrics[f"eval/{self._error}"]])
-
-    def fail(self, number: int, cause: str, error: str) -> None:
-        self._study.tell(self._trials[number][0], state=optuna.trial.TrialState.FAIL)
-
-
-class RayTpe:
-    """A search with Ray's `OptunaSearch` and the sampler that it chooses itself for two objectives: TPE."""
-
-    def __init__(self, table: Table, seed: int) -> None:
-        self._table = table
-        self._error = next(o for o in table.spec.objectives if o not in ("macs", "params"))
-        self._search = OptunaSearch(self._ask, metric=["macs", "error"], mode=["min", "min"], seed=seed)
-        self._configs: list[Config] = []
-
-    def _ask(self, trial: Any) -> None:
-        self._configs.append(self._table.spec.search_space.suggest(trial))
-
-    def suggest(self) -> Suggestion:
-        number = len(self._configs)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._search.suggest(str(number))
-        return Suggestion(number, self._configs[number], seed=number)
-
-    def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
-        return True
-
-    def complete(self, number: int, updates: int, metrics: dict[str, float]) -> None:
-        macs_g = self._table.costs(self._configs[number]).macs_g
-        self._search.on_trial_complete(str(number), {"macs": macs_g, "error": metrics[f"eval/{self._error}"]})
-
-    def fail(self, number: int, cause: str, error: str) -> None:
-        self._search.on_trial_complete(str(number), error=True)
 
 
 class Timed:
     """A driver that times the suggestions of another one."""
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+        self.driver = driver
         self.ask_s: list[float] = []
         self.observe, self.complete, self.fail = driver.observe, driver.complete, driver.fail
 
     def suggest(self) -> Suggestion | None:
         began_s = time.process_time()
-        suggestion = self._driver.suggest()
+        suggestion = self.driver.suggest()
         self.ask_s.append(time.process_time() - began_s)
         return suggestion
-
-
-DRIVERS: dict[str, Callable[[Table, int, int], Driver]] = {
-    "ours": lambda table, workers, seed: searcher_on(table, "ehvi", "pareto-asha", workers, seed),
-    "random": lambda table, workers, seed: Peer(table, optuna.samplers.RandomSampler(seed=seed)),
-    "tpe": lambda table, workers, seed: RayTpe(table, seed),
-    "nsga2": lambda table, workers, seed: Peer(table, optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
-}
 
 
 def unit_s(table: Table, draws: int = 200) -> float:
@@ -140,71 +79,87 @@ def best_known(table: Table) -> float:
     return ln_cost_hypervolume(points, table.reference_point)
 
 
-@dataclass
-class Runs:
-    """How the drivers did on one kind of table, by number of workers and name of the driver."""
+@dataclass(frozen=True)
+class Race:
+    """Which race it is: one racer on one table."""
 
-    times: dict[tuple[int, str], list[float]] = field(default_factory=dict)
-    """Trials until the hypervolume with which random search ends, one for each seed."""
-    finals: dict[tuple[int, str], list[float]] = field(default_factory=dict)
-    """Hypervolume at the end, as a share of the best known."""
-    quarters: dict[tuple[int, str], list[float]] = field(default_factory=dict)
-    """Hypervolume after a quarter of the budget."""
-    halves: dict[tuple[int, str], list[float]] = field(default_factory=dict)
-    """Hypervolume after half of the budget."""
-    ask_s: list[float] = field(default_factory=list)
-    """CPU seconds of our suggestions near the end of a search."""
-
-    def add(self, other: Runs) -> None:
-        for figure in ("times", "finals", "quarters", "halves"):
-            for key, values in getattr(other, figure).items():
-                getattr(self, figure).setdefault(key, []).extend(values)
-        self.ask_s += other.ask_s
+    table: str
+    seed: int
+    workers: int
+    racer: str
 
 
-def replayed(table: Table, seed: int) -> Runs:
-    """Runs every driver on one table, with each number of workers."""
-    found, unit, best = Runs(), unit_s(table), best_known(table)
-    for workers in WORKERS:
-        paths = {}
-        for name, make in DRIVERS.items():
-            driver = Timed(make(table, workers, seed))
-            ended = simulate(table, driver, workers=workers, seed=seed, budget_s=TRIALS * unit)
-            paths[name] = history(ended, workers, table.reference_point)
-            if name == "ours":
-                # Near the end, where the surrogate has most to learn from and is slowest.
-                found.ask_s += driver.ask_s[TRIALS - 10 : TRIALS + 10]
-        wanted = paths["random"][-1][1]
-        for name, path in paths.items():
-            for share, volumes in ((0.25, found.quarters), (0.5, found.halves), (1.0, found.finals)):
-                reached = [volume for spent_s, volume in path if spent_s <= share * TRIALS * unit]
-                volumes[workers, name] = [reached[-1] / best if reached else 0.0]
-            # A driver that never gets there is said to need the whole budget, which is in its favour.
-            found.times[workers, name] = [min(time_to(path, wanted) / unit, float(TRIALS))]
-    return found
+def table_of(name: str, seed: int) -> Table:
+    """The synthetic table of a seed, or a recorded one."""
+    return synthetic_table(seed) if name == "synthetic" else read_table(RECORDED / f"{name}.jsonl.gz")
 
 
-def of_seed(seed: int) -> dict[str, Runs]:
-    """The runs by table: the synthetic one of this seed, and each recorded one."""
+@cache
+def scales(name: str, seed: int) -> tuple[float, float]:
+    """Seconds of a mean random trial, and the best hypervolume that is known of the table."""
+    table = table_of(name, seed if name == "synthetic" else 0)
+    return unit_s(table), best_known(table)
+
+
+def raced(race: Race) -> dict[str, Any]:
+    """One race: the hypervolumes that it reached, as shares of the best, each with the trials that it took."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    tables: dict[str, Table] = {"synthetic": synthetic_table(seed)}
-    tables |= {path.stem: read_table(path) for path in sorted(RECORDED.glob("*.gz"))}
-    return {name: replayed(table, seed) for name, table in tables.items()}
+    table, (unit, best) = table_of(race.table, race.seed), scales(race.table, race.seed)
+    driver = Timed(DRIVERS[race.racer](table, race.workers, race.seed))
+    on = getattr(driver.driver, "table", table)
+    ended = simulate(on, driver, workers=race.workers, seed=race.seed, budget_s=TRIALS * unit)
+    path = history(ended, race.workers, table.reference_point)
+    steps = [(spent_s / unit, volume / best) for spent_s, volume in path]
+    grown = [step for at, step in enumerate(steps) if not at or step[1] > steps[at - 1][1]]
+    # Near the end, where a model has most to learn from and is slowest.
+    return {**asdict(race), "path": grown, "ask_s": statistics.median(driver.ask_s[TRIALS - 10 : TRIALS + 10] or [0.0])}
 
 
-def run(seeds: int) -> dict[str, Any]:
-    by_table: dict[str, Runs] = {}
+def run(races: list[Race], kept: Path | None, processes: int | None) -> list[dict[str, Any]]:
+    """These races and all that are kept. Those that are kept already are not run again."""
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept and kept.exists() else []
+    done = {Race(**{key: row[key] for key in Race.__annotations__}) for row in rows}
     # Fresh processes, since forked ones would share the threads of the linear algebra.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        for found in pool.map(of_seed, range(seeds)):
-            for name, runs in found.items():
-                by_table.setdefault(name, Runs()).add(runs)
-    every = Runs()
-    for runs in by_table.values():
-        every.add(runs)
-    tables = {name: _document(runs) for name, runs in by_table.items()}
-    return {"seeds": seeds, "budget_trials": TRIALS, **_document(every), "tables": tables, **refusals()}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for race in as_completed([pool.submit(raced, race) for race in races if race not in done]):
+            rows.append(race.result())
+            if kept:
+                with kept.open("a") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
+    return rows
+
+
+def figures(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What is read from each race: the time to random's end of the same race, and the hypervolume on the way."""
+    random = {(row["table"], row["seed"], row["workers"]): row["path"] for row in rows if row["racer"] == "random"}
+    for row in rows:
+        path = [tuple(step) for step in row["path"]]
+        wanted = max((volume for _, volume in random[row["table"], row["seed"], row["workers"]]), default=0.0)
+        reached = {
+            share: max((volume for spent, volume in path if spent <= share * TRIALS), default=0.0)
+            for share in (0.25, 0.5, 1.0)
+        }
+        yield {
+            **row,
+            # A racer that never gets there is said to need the whole budget, which is in its favour.
+            "time": min(time_to(path, wanted), float(TRIALS)),
+            "quarter": reached[0.25],
+            "half": reached[0.5],
+            "end": reached[1.0],
+        }
+
+
+def report(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """All figures, over all tables and for each."""
+    found = list(figures(rows))
+    tables = {name: _document([row for row in found if row["table"] == name]) for name in _names(found, "table")}
+    seeds = len({row["seed"] for row in found})
+    return {"seeds": seeds, "budget_trials": TRIALS, **_document(found), "tables": tables, **refusals()}
+
+
+def _names(rows: list[dict[str, Any]], key: str) -> list[Any]:
+    return list(dict.fromkeys(row[key] for row in rows))
 
 
 def refusals() -> dict[str, Any]:
@@ -225,44 +180,69 @@ def refusals() -> dict[str, Any]:
     return {"refused": refused, "refusal_ms": round(1000 * spent_s / (refused + 20), 2)}
 
 
-def _document(runs: Runs) -> dict[str, Any]:
+def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def values(key: str, workers: int, racer: str) -> dict[tuple[str, int], float]:
+        own = [row for row in rows if (row["workers"], row["racer"]) == (workers, racer)]
+        return {(row["table"], row["seed"]): row[key] for row in own}
+
     def by_workers(figure: Callable[[int, str], Any]) -> dict[str, dict[str, Any]]:
-        return {str(workers): {name: figure(workers, name) for name in DRIVERS} for workers in WORKERS}
+        return {
+            str(workers): {racer: figure(workers, racer) for racer in DRIVERS if values("time", workers, racer)}
+            for workers in sorted(_names(rows, "workers"))
+        }
 
-    def quartiles(values: list[float]) -> list[float]:
-        return [round(float(q), 4) for q in np.quantile(values, [0.25, 0.75])]
+    def median(key: str, digits: int) -> dict[str, dict[str, float]]:
+        return by_workers(lambda w, n: round(statistics.median(values(key, w, n).values()), digits))
 
-    def p_value(of: Any, workers: int, name: str, alternative: str) -> float | None:
-        if name == "ours":
-            return None
-        return float(mannwhitneyu(of[workers, "ours"], of[workers, name], alternative=alternative).pvalue)
+    def quartiles(key: str) -> dict[str, dict[str, list[float]]]:
+        return by_workers(
+            lambda w, n: [round(float(q), 4) for q in np.quantile([*values(key, w, n).values()], [0.25, 0.75])]
+        )
 
-    times, finals = runs.times, runs.finals
+    def p_value(key: str, alternative: str) -> dict[str, dict[str, float | None]]:
+        def of(workers: int, racer: str) -> float | None:
+            ours, other = values(key, workers, "ours"), values(key, workers, racer)
+            both = ours.keys() & other.keys()
+            if racer == "ours" or not both:
+                return None
+            pairs = [ours[race] for race in both], [other[race] for race in both]
+            return float(mannwhitneyu(*pairs, alternative=alternative).pvalue)
+
+        return by_workers(of)
+
+    asked = [row["ask_s"] for row in rows if row["racer"] == "ours"]
     return {
-        "time_to_random_final": by_workers(lambda w, n: round(statistics.median(times[w, n]), 2)),
-        "final_hypervolume": by_workers(lambda w, n: round(statistics.median(finals[w, n]), 4)),
-        "hypervolume_at_25": by_workers(lambda w, n: round(statistics.median(runs.quarters[w, n]), 4)),
-        "hypervolume_at_50": by_workers(lambda w, n: round(statistics.median(runs.halves[w, n]), 4)),
-        "time_quartiles": by_workers(lambda w, n: quartiles(times[w, n])),
-        "hypervolume_quartiles": by_workers(lambda w, n: quartiles(finals[w, n])),
-        "time_p": by_workers(lambda w, n: p_value(times, w, n, "less")),
-        "hypervolume_p": by_workers(lambda w, n: p_value(finals, w, n, "greater")),
-        "ask_ms": round(1000 * statistics.median(runs.ask_s), 1),
+        "time_to_random_final": median("time", 2),
+        "final_hypervolume": median("end", 4),
+        "hypervolume_at_25": median("quarter", 4),
+        "hypervolume_at_50": median("half", 4),
+        "time_quartiles": quartiles("time"),
+        "hypervolume_quartiles": quartiles("end"),
+        "time_p": p_value("time", "less"),
+        "hypervolume_p": p_value("end", "greater"),
+        "races": by_workers(lambda w, n: len(values("time", w, n))),
+        "ask_s": by_workers(lambda w, n: _median_ask(rows, w, n)),
+        "ask_ms": round(1000 * statistics.median(asked), 1) if asked else None,
     }
+
+
+def _median_ask(rows: list[dict[str, Any]], workers: int, racer: str) -> float:
+    asked = [row["ask_s"] for row in rows if (row["workers"], row["racer"]) == (workers, racer)]
+    return round(statistics.median(asked), 3)
 
 
 def show(found: dict[str, Any]) -> None:
     print(f"{found['seeds']} seeds, {found['budget_trials']} trials' worth of seconds; medians [quartiles]")
-    for table, figures in found["tables"].items():
+    for table, shown in found["tables"].items():
         print(f"\n{table}")
-        show_table(figures)
+        show_table(shown)
     print(f"\nover budget: {found['refusal_ms']} ms of one CPU a suggestion ({found['refused']} refused)")
 
 
 def show_table(found: dict[str, Any]) -> None:
     print(
-        f"{'workers':>7}  {'':7} {'time to random final':>24}  {'at 25 %':>8}{'at 50 %':>8}  "
-        f"{'final hypervolume':>24}  p (ours sooner, higher)"
+        f"{'workers':>7}  {'':7}{'races':>6} {'time to random final':>24}{'of it':>6}  {'at 25 %':>8}{'at 50 %':>8}  "
+        f"{'final hypervolume':>24} {'s a suggestion':>15}  p (ours sooner, higher)"
     )
     for workers, row in found["time_to_random_final"].items():
         for name, time_ in row.items():
@@ -274,17 +254,42 @@ def show_table(found: dict[str, Any]) -> None:
             times = f"{time_:.1f} [{low:.1f} - {high:.1f}]"
             early = "".join(f"{found[f'hypervolume_at_{share}'][workers][name]:>8.3f}" for share in (25, 50))
             volumes = f"{volume:.3f} [{below:.3f} - {above:.3f}]"
-            print(f"{workers:>7}  {name:7} {times:>24}  {early}  {volumes:>24}  {shown}")
-    print(f"a suggestion of ours near trial {TRIALS}: {found['ask_ms']} ms of one CPU")
+            races, asks = found["races"][workers][name], found["ask_s"][workers][name]
+            print(
+                f"{workers:>7}  {name:7}{races:>6} {times:>24}{time_ / row['random']:>6.2f}  {early}  {volumes:>24} "
+                f"{asks:>15.3f}  {shown}"
+            )
+
+
+def asked_for(args: argparse.Namespace) -> list[Race]:
+    """The races of this call, seed by seed."""
+    tables = args.tables or ["synthetic", *sorted(path.name.partition(".")[0] for path in RECORDED.glob("*.gz"))]
+    races = []
+    for seed, table, workers, racer in product(range(args.seeds), tables, args.workers, args.racers):
+        slow = racer in SLOW
+        if not slow or (seed < args.slow_seeds and workers in args.slow_workers):
+            races.append(Race(table, seed, workers, racer))
+    return races
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS))
+    parser.add_argument("--racers", nargs="+", choices=list(DRIVERS), default=list(FAST))
+    parser.add_argument("--tables", nargs="+", help="`synthetic` and names of recorded tables; by default all")
+    parser.add_argument("--slow-seeds", type=int, default=2, help="seeds of racers that think for seconds")
+    parser.add_argument("--slow-workers", type=int, nargs="+", default=list(WORKERS))
+    parser.add_argument("--processes", type=int, help="races at once; by default one for each core")
+    parser.add_argument("--rows", type=Path, help="file in which races are kept as they end")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found = run(args.seeds)
+    if absent := missing(args.racers):
+        needed = ", ".join(f"{name} (pip install {package})" for name, package in absent.items())
+        print(f"racers that are not here, and are left out: {needed}", file=sys.stderr)
+    # All others are measured by where random search ends.
+    args.racers = list(dict.fromkeys(["random", *(racer for racer in args.racers if racer not in absent)]))
+    found = report(run(asked_for(args), args.rows, args.processes))
     if args.json:
         print(json.dumps(found))
     else:

@@ -9,6 +9,7 @@ last.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from raysearch.files.whole import PART
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
+PACKED = b"\x1f\x8b"
+"""The bytes with which what gzip has packed begins."""
 DATABASES = ("postgresql", "mysql", "sqlite", "mssql", "oracle", "redis")
 """Schemes of URLs that name the database of a study, not a folder."""
 
@@ -49,20 +52,21 @@ class Remote:
     def read(self, name: str) -> bytes | None:
         """Content of a file; None if there is no such file."""
         try:
-            with self._files.open_input_stream(self._path(name)) as file:
+            # By itself, pyarrow unpacks what is called `.gz`, and packs it when it is written.
+            with self._files.open_input_stream(self._path(name), compression=None) as file:
                 content: bytes = file.read()
-                return content
         except FileNotFoundError:
             return None
+        return _packed_once(content) if name.endswith(".gz") else content
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file, and the folders above it where they are needed."""
         path = self._path(name)
         try:
-            stream = self._files.open_output_stream(path)
+            stream = self._files.open_output_stream(path, compression=None)
         except FileNotFoundError:  # a file system needs the folder first; an object store has none, so it is tried last
             self._files.create_dir(path.rpartition("/")[0], recursive=True)
-            stream = self._files.open_output_stream(path)
+            stream = self._files.open_output_stream(path, compression=None)
         with stream as file:
             file.write(content)
 
@@ -116,6 +120,15 @@ class Remote:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
+
+
+def _packed_once(content: bytes) -> bytes:
+    """The content of a file called `.gz`. Earlier versions packed it a second time, and such files are still read."""
+    try:
+        begins = zlib.decompressobj(wbits=31).decompress(content, len(PACKED))
+        return zlib.decompress(content, wbits=31) if begins == PACKED else content
+    except zlib.error:  # it was not packed, or is damaged, of which whoever asked for it knows more
+        return content
 
 
 def _by_fsspec(uri: str, cause: Exception) -> tuple[FileSystem, str]:

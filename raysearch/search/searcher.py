@@ -265,6 +265,8 @@ class Searcher:
         """Number of a trial whose student this one can have, as the two differ in how it is shipped alone."""
         if record.trained_by is not None or record.repeats is not None or record.rung is not None:
             return record.trained_by
+        if not self.space.draws_shared:
+            return None
         wanted = self.spec.training_of(dict(record.config))
         last = self.spec.rung_updates(record.method)[-1]
         for other in self.study.records():

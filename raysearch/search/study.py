@@ -67,6 +67,7 @@ class Study:
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
         self._ids: dict[int, int] = {}
+        self._ended: dict[int, TrialRecord] = {}
         self.history: list[dict[str, Any]] = list(self.about.get(HISTORY, []))
         """What was changed of the document since the search began: for each time the number of the first trial that it
         holds for (`trial`), what was changed (`changes`), the values that settings had in earlier trials which are
@@ -151,6 +152,7 @@ class Study:
         self._study.set_user_attr(key, value)
         if key == HISTORY:
             self.history = list(value)
+            self._ended.clear()
 
     @property
     def _names(self) -> dict[str, str]:
@@ -320,9 +322,19 @@ class Study:
         return found
 
     def _record(self, frozen: FrozenTrial) -> TrialRecord:
-        """The trial, with the values of settings that were fixed when it ran and are searched now."""
-        record = _record(frozen)
-        later = [entry["held"] for entry in self.history if frozen.number < entry["trial"]]
+        """The trial, with the values of settings that were fixed when it ran and are searched now.
+
+        One that has ended does not change any more. It is made once: a suggestion looks at all of them.
+        """
+        if frozen.number in self._ended:
+            return self._ended[frozen.number]
+        record = self._widened(_record(frozen))
+        if frozen.state.is_finished():
+            self._ended[frozen.number] = record
+        return record
+
+    def _widened(self, record: TrialRecord) -> TrialRecord:
+        later = [entry["held"] for entry in self.history if record.number < entry["trial"]]
         # Of several values of one setting the one that it had first is that of the trial.
         fixed = {key: value for held in reversed(later) for key, value in held.get(record.method, {}).items()}
         return record.model_copy(update={"config": {**record.config, **fixed}}) if fixed else record

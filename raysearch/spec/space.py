@@ -97,6 +97,8 @@ class Space:
         self.distributions = dict(distributions)
         self._method = Distribution(choice=list(methods))
         self._order = list(self._sorted())
+        self.draws_shared = any(key.partition(".")[0] in SHARED_GROUPS for key in self.distributions)
+        """Whether it draws settings that decide nothing about training, so that trials may have one student."""
 
     def _sorted(self) -> Iterator[str]:
         placed = {"method"}

@@ -1,5 +1,6 @@
 """Folders behind URIs: S3 on a local stand-in, fsspec's memory, and files."""
 
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,25 @@ def test_folder_there_and_back_is_the_same(uri: str, tmp_path: Path) -> None:
     assert remote.pull("a/b", tmp_path / "back")
     assert (tmp_path / "back/deep/three").read_text() == "333"
     assert not remote.pull("a/none", tmp_path / "none")
+
+
+def test_packed_file_has_the_bytes_that_were_written(uri: str, tmp_path: Path) -> None:
+    """A file called `.gz` was packed again on its way, and unpacked when somebody else had put it there."""
+    packed = gzip.compress(b'{"wer": 8.5}', mtime=0)
+    remote = Remote(uri)
+    remote.write("a/evidence.json.gz", packed)
+    assert remote.files("a") == {"evidence.json.gz": len(packed)}
+    assert remote.read("a/evidence.json.gz") == packed
+    remote.write("a/old.json.gz", gzip.compress(packed, mtime=0))
+    assert remote.read("a/old.json.gz") == packed
+    remote.write("a/plain.gz", b"not packed at all")
+    assert remote.read("a/plain.gz") == b"not packed at all"
+
+
+def test_packed_file_that_others_put_there_is_read_as_it_is(tmp_path: Path) -> None:
+    packed = gzip.compress(b'{"wer": 8.5}', mtime=0)
+    (tmp_path / "evidence.json.gz").write_bytes(packed)
+    assert Remote(f"file://{tmp_path}").read("evidence.json.gz") == packed
 
 
 def test_push_again_removes_what_is_gone_and_writes_what_changed(uri: str, tmp_path: Path) -> None:

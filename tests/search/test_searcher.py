@@ -34,6 +34,20 @@ def test_search_never_runs_a_configuration_twice(start: Start) -> None:
     assert len(configs) == len(set(configs)) == 40
 
 
+def test_random_suggestion_looks_at_no_other_trial(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take longer with every trial that there is."""
+    searcher = start(spec_with(search={"trials": 8, "updates": 100, "sampler": "random"}))
+    monkeypatch.setattr(Study, "records", lambda self: pytest.fail("all trials were looked at"))
+    assert searcher.suggest()
+
+
+def test_ended_trial_is_made_into_a_record_once(start: Start) -> None:
+    searcher = start(spec_with())
+    run(searcher)
+    first, again = searcher.study.records(), searcher.study.records()
+    assert all(one is other for one, other in zip(first, again, strict=True))
+
+
 def test_space_that_is_used_up_ends_the_search_with_a_reason(start: Start) -> None:
     space = {"student.depth": {"int": [1, 2]}}
     searcher = start(spec_with(space=space, search={"trials": 5, "sampler": "random"}))
