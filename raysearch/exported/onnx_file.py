@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from raysearch.deploy.runtime.transcribe import METADATA_KEY, Layout
 from raysearch.exported.both_ways import TRANSLATIONS
-from raysearch.exported.onnx_cost import UNCOUNTED, in_module
+from raysearch.exported.onnx_cost import PLACES, UNCOUNTED, in_module
 from raysearch.exported.quantised import Calibration, dynamic, quiet, static
 from raysearch.exported.settings import Precision
 from raysearch.exported.speech_model import Recogniser
@@ -87,6 +87,10 @@ def to_onnx(
         )
     assert exported is not None
     model: onnx.ModelProto = exported.model_proto
+    for node in model.graph.node:
+        kept = [entry for entry in node.metadata_props if entry.key in PLACES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
     return model
 
 

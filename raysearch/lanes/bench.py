@@ -94,10 +94,11 @@ class RayBench:
 
     def _build(self, student: AnyConfig, precision: Precision, folder: Path) -> None:
         content: bytes = self._got(self._writer.write.remote(student, self._head, precision))
-        charge = {"size_mb": len(content) / 1e6}
+        charge, node = {"size_mb": len(content) / 1e6}, None
         if (device := self._device) is not None:
             timed = self._timer.time.remote(content, device.load, device.repeats, device.resource is None)
-            latency: Latency = self._got(timed)
+            latency: Latency
+            latency, node = self._got(timed)
             assert latency.p5_ms is not None
             charge |= {"latency_ms": latency.median_ms, "low_ms": latency.p5_ms, "high_ms": latency.p95_ms}
             if latency.disturbed:
@@ -111,6 +112,7 @@ class RayBench:
             "encoder": student.model_dump(mode="json"),
             "precision": precision,
             "charge": charge,
+            "node": node,
         }
         (folder / FILE).write_text(json.dumps(found, indent=2), encoding="utf-8")
 
@@ -143,8 +145,9 @@ class _Writer:
 class _Timer:
     """Runs files on the device, which needs no torch."""
 
-    def time(self, content: bytes, load: Load, repeats: int, pinned: bool) -> Latency:
-        return file_latency(content, load, repeats, pinned=pinned)
+    def time(self, content: bytes, load: Load, repeats: int, pinned: bool) -> tuple[Latency, str]:
+        """The latency, and the id of the node that it was measured on."""
+        return file_latency(content, load, repeats, pinned=pinned), ray.get_runtime_context().get_node_id()
 
 
 def _where(device: DeviceSettings | None) -> dict[str, Any]:

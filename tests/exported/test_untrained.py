@@ -35,6 +35,12 @@ def test_untrained_file_has_the_bytes_of_a_trained_one(precision, tmp_path: Path
     assert content != file.read_bytes()
 
 
+def test_file_does_not_tell_what_its_process_made_before() -> None:
+    before = untrained_file(STUDENT, HEAD, "fp32")
+    assert before == untrained_file(STUDENT, HEAD, "fp32")
+    assert b"in forward" not in before, "lines of code, in frames that are counted"
+
+
 def test_a_new_norm_does_not_make_the_file_smaller() -> None:
     """The exporter writes equal tensors once: those of norms, as they are built, would be one."""
     weights = [tensor for name, tensor in untrained(STUDENT, HEAD).encoder.state_dict().items() if "norm" in name]

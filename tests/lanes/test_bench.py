@@ -47,6 +47,7 @@ def test_shapes_are_measured_once_on_the_node_with_the_resource(phone: Any, tmp_
     kept = json.loads((store.shapes.folder / digest / "charge.json").read_text())
     assert kept["where"]["resource"] == "phone"
     assert "processor" not in kept["where"]
+    assert kept["node"] == phone.nodes()[0]["NodeID"]
     assert [(encoder, precision) for encoder, precision, _ in bench.known()] == [(student(16), "fp32")]
     sizes = RayBench(store, HEAD, None, said.append)
     assert list(sizes.known()) == []
