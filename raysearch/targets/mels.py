@@ -1,6 +1,7 @@
 """Log-mel bins of the training cuts, computed once, for students that read nothing else of the audio.
 
-On a CPU they are bit for bit what the student's front end computes from the same cut, alone or in a batch.
+On a CPU they are what the student's front end computes from the same cut, alone or in a batch: bit for bit, or to
+rounding where the processor multiplies a batch in another order than a cut alone.
 Shapes: T frames of a cut, N frames of all cuts, M mel bins.
 """
 

@@ -38,6 +38,7 @@ from raysearch.tasks.settings import (
     ClassificationSettings,
     IntentSettings,
     PhonemesSettings,
+    SlotsSettings,
     SpeakerSettings,
 )
 from raysearch.tasks.table import TASKS, evaluate_all, load_task
@@ -87,6 +88,7 @@ JUDGED = {
     "phonemes": PhonemesSettings(**PROBE),
     "phonemes tuned": PhonemesSettings(**PROBE, mode="finetune"),
     "intent": IntentSettings(**PROBE),
+    "slots": SlotsSettings(**PROBE),
     "classification": ClassificationSettings(**PROBE),
     "classification tuned": ClassificationSettings(**PROBE, mode="finetune", speed=0.1),
     "classification tuned conv": ClassificationSettings(**PROBE, mode="finetune"),
@@ -243,7 +245,8 @@ def corpus(tones):
     asked = requests(tones).splits
     for split, cuts in tones.splits.items():
         for cut, request in zip(cuts, asked[split], strict=True):
-            request.supervisions[0].custom["phones"] = cut.supervisions[0].custom["phones"]
+            phones = cut.supervisions[0].custom["phones"]
+            request.supervisions[0].custom |= {"phones": phones, "marked": f"<drink>{phones[0]}</drink>"}
     return replace(tones, splits=asked)
 
 

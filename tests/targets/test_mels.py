@@ -37,7 +37,8 @@ def test_batches_of_bins_then_the_hidden_states_of_batches_of_audio(tones, store
         one, other = encoder(audio.audio_BS, audio.samples_B), encoder(bins.audio_BS, bins.samples_B)
         valid_BT = torch.arange(one.output_BTD.shape[1]) < one.frames_B[:, None]
         assert torch.equal(one.frames_B, other.frames_B)
-        assert torch.equal(one.output_BTD[valid_BT], other.output_BTD[valid_BT])
+        # Some processors multiply a batch and a cut alone in another order, and so round otherwise.
+        torch.testing.assert_close(one.output_BTD[valid_BT], other.output_BTD[valid_BT], rtol=0, atol=1e-4)
 
 
 def test_bins_are_computed_once_for_a_corpus_and_a_number_of_bins(tones, store, monkeypatch):

@@ -5,10 +5,12 @@ A search that is resumed finds them in its study, wherever the files have gone s
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from raysearch.errors import InputError
+from raysearch.files.gzipped import unpacked
 from raysearch.files.remote import Remote
 from raysearch.files.secrets import masked
 from raysearch.front.record import SUFFIX, Record, read_record
@@ -62,10 +64,9 @@ def _record(source: str, here: SearchFolder) -> Record:
 def _remote_record(place: str, name: str) -> Record:
     where, expected = f"{masked(place)}/{name}", "a file written by: raysearch record"
     try:
-        # The library that reads it unpacks what is called `.gz`.
         content = Remote(place).read(name)
         if content is not None:
-            return Record.checked_json(content)
-    except (InputError, OSError) as err:
+            return Record.checked_json(unpacked(content))
+    except (InputError, OSError, EOFError, ValueError, zlib.error) as err:
         raise InputError(f"{where}: {err}; expected {expected}") from err
     raise InputError(f"{where}: no such file; expected {expected}")
