@@ -34,7 +34,7 @@ from raysearch.exported.settings import DeploySettings
 from raysearch.exported.untrained import untrained
 from raysearch.front.objective import axes, value
 from raysearch.front.record import Record, read_record
-from raysearch.front.seeds import MeanOverSeeds
+from raysearch.front.seeds.means import MeanOverSeeds
 from raysearch.front.trials import TrialRecord
 from raysearch.spec.loading import parse_spec
 from raysearch.tasks.table import load_task
