@@ -189,7 +189,8 @@ def _steps(document: SearchDocument, reference_point: Sequence[float], measure: 
     ended.sort(key=lambda trial: (trial.ended_s or 0.0, trial.number))  # as in the history of the hypervolume
     history = hypervolume_history(ended, document.objectives, reference_point)
     shared = sum(getattr(one, measure) for one in document.shared)
-    each = [trial.metrics.get(f"cost/{measure}", 0.0) for trial in ended]
+    # One that died before its first report, or has a number that is none, took nothing that is known.
+    each = [seconds if isfinite(seconds := trial.metrics.get(f"cost/{measure}", 0.0)) else 0.0 for trial in ended]
     return Steps(np.cumsum([shared, *each]), np.array([0.0, *(one.hypervolume for one in history)]))
 
 
