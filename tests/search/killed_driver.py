@@ -83,7 +83,7 @@ def _die_after(lines: int) -> None:
     sys.settrace(count)
 
 
-def _in_a_fork(work: Callable[[], None]) -> bool:
+def in_a_fork(work: Callable[[], None]) -> bool:
     """Whether the work was done. False if its process was killed."""
     if pid := os.fork():
         status = os.waitpid(pid, 0)[1]
@@ -110,7 +110,7 @@ if __name__ == "__main__":
         with TemporaryDirectory() as folder:
             drive(f"sqlite:///{folder}/studies.db", "first")
     for _ in range(lives):
-        killed += not _in_a_fork(lambda: _killed_drive(storage, int(rng.integers(1, LONGEST))))
+        killed += not in_a_fork(lambda: _killed_drive(storage, int(rng.integers(1, LONGEST))))
     for name in ("killed", "whole"):
-        assert _in_a_fork(lambda name=name: drive(storage, name))
+        assert in_a_fork(lambda name=name: drive(storage, name))
     print(json.dumps({"lives": killed} | {name: outcome(storage, name) for name in ("killed", "whole")}))

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +27,7 @@ from raysearch.spec.loading import parse_spec
 from raysearch.storage.folder import SearchFolder
 from raysearch.training.trainer import Trainer
 from tests.search.fake_search import _manifests
+from tests.search.killed_driver import in_a_fork
 from tests.search.lanes_here import leave_ray_out, run_file
 
 UPDATES, TRIALS = 12, 10
@@ -108,20 +108,6 @@ def _die_in_update(number: int) -> None:
     Trainer.update = dying  # type: ignore[method-assign]
 
 
-def _in_a_fork(work: Callable[[], None]) -> bool:
-    """Whether the work was done. False if its process was killed."""
-    if pid := os.fork():
-        status = os.waitpid(pid, 0)[1]
-        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-        return not os.WIFSIGNALED(status)
-    try:
-        work()
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        os._exit(1)
-    os._exit(0)
-
-
 def _killed_drive(root: Path, number: int) -> None:
     _die_in_update(number)
     drive(root)
@@ -133,8 +119,8 @@ if __name__ == "__main__":
     document(place)
     # The first life ends in the supernet's training between two checkpoints, the second again there, the third in a
     # trial's training.
-    alive = [_in_a_fork(lambda at=at: _killed_drive(place / "killed", at)) for at in (5, 3, 11)]
+    alive = [in_a_fork(lambda at=at: _killed_drive(place / "killed", at)) for at in (5, 3, 11)]
     for name in ("killed", "whole"):
-        assert _in_a_fork(lambda name=name: drive(place / name))
+        assert in_a_fork(lambda name=name: drive(place / name))
     folders = {name: SearchFolder(place / name, "sliced") for name in ("killed", "whole")}
     print(json.dumps({"alive": alive, **{name: outcome(folder) for name, folder in folders.items()}}))
