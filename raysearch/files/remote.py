@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError
+from raysearch.files.gzipped import unpacked
 from raysearch.files.secrets import masked
 from raysearch.files.whole import PART
 
@@ -126,8 +127,9 @@ def _packed_once(content: bytes) -> bytes:
     """The content of a file called `.gz`. Earlier versions packed it a second time, and such files are still read."""
     try:
         begins = zlib.decompressobj(wbits=31).decompress(content, len(PACKED))
-        return zlib.decompress(content, wbits=31) if begins == PACKED else content
-    except zlib.error:  # it was not packed, or is damaged, of which whoever asked for it knows more
+        return unpacked(content) if begins == PACKED else content
+    except (OSError, EOFError, ValueError, zlib.error):
+        # It was not packed, or is damaged, of which whoever asked for it knows more.
         return content
 
 
