@@ -20,6 +20,9 @@ from raysearch.exported.speech_model import Recogniser
 from raysearch.files.digest import document_digest
 from raysearch.tasks.head import ChosenHead, HeadConfig
 
+WRITTEN = 2
+"""How files are written. It gets a new number when the same shape becomes a file of another size or speed."""
+
 
 def fitted(head: HeadConfig, encoder: AnyConfig) -> HeadConfig:
     """The same head for an encoder of another shape."""
@@ -28,7 +31,7 @@ def fitted(head: HeadConfig, encoder: AnyConfig) -> HeadConfig:
 
 def shape_digest(encoder: AnyConfig, head: HeadConfig, precision: Precision) -> str:
     """The digest of all that decides what is in the file: the encoder, the head with its symbols, and the precision."""
-    parts = [encoder.model_dump(mode="json"), fitted(head, encoder).model_dump(mode="json"), precision]
+    parts = [WRITTEN, encoder.model_dump(mode="json"), fitted(head, encoder).model_dump(mode="json"), precision]
     return document_digest(parts)
 
 
