@@ -44,9 +44,10 @@ class Board:
     def posting(self, place: str) -> Iterator[None]:
         """A context in which the work of this process is posted at a place. At the end the place is free."""
         watch, ended, key = Watch(), threading.Event(), f"{self._prefix}{place}"
+        posted: Step | None = None
 
         def post() -> None:
-            posted = None
+            nonlocal posted
             while not ended.wait(POST_S):
                 if watch.step is not None and watch.step != posted:
                     posted = watch.step
@@ -64,8 +65,9 @@ class Board:
         finally:
             ended.set()
             thread.join(timeout=POST_S)
-            with contextlib.suppress(Exception):
-                internal_kv._internal_kv_del(key, namespace=NAMESPACE)
+            if posted is not None:  # short works are over before they are posted
+                with contextlib.suppress(Exception):
+                    internal_kv._internal_kv_del(key, namespace=NAMESPACE)
 
 
 def board_of(folder: str, uri: str) -> Board:

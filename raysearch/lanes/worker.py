@@ -6,8 +6,10 @@ Ray. It keeps corpus and teacher in memory from one trial to the next, and label
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -27,6 +29,7 @@ from raysearch.files.disk import full_disk
 from raysearch.files.remote import Remote
 from raysearch.lanes.board import board_of
 from raysearch.lanes.flights import one_at_a_time
+from raysearch.lanes.lane import NOTICE_S
 from raysearch.lanes.mailbox import GO
 from raysearch.lanes.places import Places
 from raysearch.lanes.source import DRAINED
@@ -49,13 +52,13 @@ def serve_lane(config: dict[str, Any]) -> None:
     """
     setup = config["setup"]
     workplace = _workplace(setup, get_device())
-    post = _Post(config["mailbox"])
+    post, machines = _Post(config["mailbox"]), _Machines()
     board = board_of(setup["folder"], setup["uri"])
     if post.first:
         Places(setup["folder"]).keep(config["mailbox_name"])
     order = post.receive()
     while order is not None:
-        if _leaves():
+        if machines.go():
             post.send(_failure(DrainedError("its machine goes, before the trial began")))
             return
         spent, began = Spent(order["spent_s"], order["cpu_s"]), Spent.now()
@@ -63,7 +66,7 @@ def serve_lane(config: dict[str, Any]) -> None:
         try:
             with (
                 board.posting(f"trial {order['number']}") if post.first else nullcontext(),
-                limited(lambda: _is_over(order["limit_s"], spent + Spent.now() - began), _leaves),  # noqa: B023
+                limited(lambda: _is_over(order["limit_s"], spent + Spent.now() - began), machines.go),  # noqa: B023
             ):
                 for report in _reports(workplace, order, setup):
                     spent += Spent.now() - began
@@ -92,9 +95,21 @@ def _metrics(spent: Spent) -> dict[str, float]:
     return {"cost/seconds": round(spent.seconds, 3), "cost/cpu_seconds": round(spent.cpu_seconds, 3)}
 
 
-def _leaves() -> bool:
-    """Whether a machine of this lane's workers is about to go. All of them must ask, and all get one answer."""
-    return train.get_preemption_info() is not None
+class _Machines:
+    """Says whether a machine of this lane's workers is about to go. All of them must ask, and all get one answer."""
+
+    def __init__(self) -> None:
+        self._alone = train.get_context().get_world_size() == 1
+        self._asked_s = -math.inf
+        self._go = False
+
+    def go(self) -> bool:
+        # Each question waits for another process, and Ray Train itself looks no more often than this. Workers that are
+        # several must ask equally often, which their clocks do not promise.
+        if not self._alone or time.monotonic() - self._asked_s >= NOTICE_S:
+            self._asked_s = time.monotonic()
+            self._go = train.get_preemption_info() is not None
+        return self._go
 
 
 def train_teacher(config: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,11 +73,9 @@ class Study:
         holds for (`trial`), what was changed (`changes`), the values that settings had in earlier trials which are
         searched since (`held`), the keys that got more choices or a wider range (`rechosen`), and the document
         (`spec`)."""
-        storage = study._storage
-        self.together = storage.together if isinstance(storage, Journal) else nullcontext
-        """A context in which all that is written is written as one, where the storage can do that."""
         self.guard: Callable[[], None] = lambda: None
         """Called before each write. It raises if this driver no longer holds the search's lease."""
+        self._within = False
 
     @classmethod
     def create(cls, storage: str | BaseStorage, name: str, objectives: list[str], about: dict[str, Any]) -> Study:
@@ -101,6 +99,26 @@ class Study:
             for key in about:
                 if key not in known:
                     self._study.set_user_attr(key, about[key])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A context in which all that is written is written as one, where the storage can do that."""
+        storage = self._study._storage
+        if self._within or not isinstance(storage, Journal):
+            yield
+            return
+        with storage.together():
+            # Nobody else can write a journal until the end, and so nobody can take the lease either.
+            self.guard()
+            self._within = True
+            try:
+                yield
+            finally:
+                self._within = False
+
+    def _guard(self) -> None:
+        if not self._within:
+            self.guard()
 
     @property
     def is_whole(self) -> bool:
@@ -148,7 +166,7 @@ class Study:
 
     def note(self, key: str, value: Any) -> None:
         """Keeps one more fact about the search as a whole."""
-        self.guard()
+        self._guard()
         self._study.set_user_attr(key, value)
         if key == HISTORY:
             self.history = list(value)
@@ -167,7 +185,7 @@ class Study:
         self, space: Space, sampler: optuna.samplers.BaseSampler, known: Config | None = None
     ) -> tuple[int, Config]:
         """Makes a new trial. Returns its number and configuration. `known` fixes some or all of its values."""
-        self.guard()
+        self._guard()
         self._study.sampler = sampler
         if known:
             names = self._names
@@ -261,7 +279,7 @@ class Study:
         values = None
         if record.state == "complete":
             values = [objective_value(record, objective) for objective in self.objectives]
-        self.guard()
+        self._guard()
         self._study.tell(number, values=values, state=_OPTUNA_STATE[record.state], skip_if_finished=True)
 
     def settle(self) -> list[tuple[int, Config]]:
@@ -346,7 +364,7 @@ class Study:
                 yield frozen
 
     def _write(self, number: int, key: str, value: Any) -> None:
-        self.guard()
+        self._guard()
         self._study._storage.set_trial_user_attr(self._id(number), key, value)
 
     def _id(self, number: int) -> int:

@@ -112,6 +112,8 @@ class _File(JournalFileBackend):
 
     def _entries(self, log_number_from: int) -> Iterator[Entry]:
         """Entries of the file. Raises: WorkError if it is damaged, which a writer that died cannot have done."""
+        if self._ends_before(log_number_from):
+            return
         expected = "expected a study.journal that was not changed by others: put back a copy of it"
         try:
             for entry in super().read_logs(log_number_from):
@@ -124,4 +126,9 @@ class _File(JournalFileBackend):
     def _count(self) -> int:
         """Entries of the file."""
         known = len(self._log_number_offset) - 1
-        return known + sum(1 for _ in super().read_logs(known))
+        return known if self._ends_before(known) else known + sum(1 for _ in super().read_logs(known))
+
+    def _ends_before(self, log_number: int) -> bool:
+        """Whether the file is known to end where an entry of this number would begin: most looks at it find nothing."""
+        begin = self._log_number_offset.get(log_number)
+        return begin is not None and begin == self._path.stat().st_size
