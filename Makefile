@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 search: install
 	$(BIN)/raysearch search search_spaces/quickstart.yaml --name $(NAME)
 
-# As many processes as there are cores, at most four: each takes more than a gigabyte of memory. A file stays in one
+# One process more than there are cores, at most four: each takes more than a gigabyte of memory. A file stays in one
 # process, so that what its tests share is made once; so do some folders, which tests/conftest.py names.
 test: install
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

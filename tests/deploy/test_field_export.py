@@ -83,7 +83,10 @@ def tone(file: Path, seconds: float, hz: float, noise: np.random.Generator) -> P
     return file
 
 
-@pytest.mark.parametrize(("model", "task"), [("labels", "classification"), ("slots", "intent")])
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [pytest.param("labels", "classification", marks=pytest.mark.slow), ("slots", "intent")],
+)
 def test_exported_fields_are_their_checkpoint(model, task, corpus, request) -> None:
     out = request.getfixturevalue(model).parent
     assert_ships_its_checkpoint(out, corpus, task, "error", "error of 8 dev cuts")

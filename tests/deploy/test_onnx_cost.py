@@ -33,7 +33,9 @@ def test_graph_macs_equal_the_closed_form(front_end) -> None:
     assert_counted(EncoderConfig(front_end=front_end, width=16, position_conv=position_conv, blocks=UNEQUAL))
 
 
-@pytest.mark.parametrize("repeated", [None, False, True])
+@pytest.mark.parametrize(
+    "repeated", [pytest.param(None, marks=pytest.mark.slow), pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_graph_macs_of_reused_maps_and_fewer_frames_equal_the_closed_form(repeated) -> None:
     assert_counted(thin("post", repeated))
 

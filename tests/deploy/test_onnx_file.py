@@ -81,7 +81,10 @@ def whisper(what: str) -> Encoder:
     return smaller.eval()
 
 
-@pytest.mark.parametrize("what", [pytest.param("whole", marks=pytest.mark.slow), "sliced", "sub-network"])
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param("whole", marks=pytest.mark.slow), pytest.param("sliced", marks=pytest.mark.slow), "sub-network"],
+)
 def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(what: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     encoder = whisper(what)
@@ -112,7 +115,10 @@ def superb(unit: str, encoder: Encoder) -> Recogniser:
     return Recogniser(encoder, ChosenHead(config, head, None))
 
 
-@pytest.mark.parametrize("unit", ["characters", "phones", "slots"])
+@pytest.mark.parametrize(
+    "unit",
+    ["characters", pytest.param("phones", marks=pytest.mark.slow), pytest.param("slots", marks=pytest.mark.slow)],
+)
 def test_head_of_superb_as_a_file_then_it_reads_recordings_together_as_alone(unit: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)

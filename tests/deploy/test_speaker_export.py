@@ -71,6 +71,7 @@ def shipped(out: Path, front_end: str, backend: BackendSettings) -> Path:
     return out / onnx_name("fp32")
 
 
+@pytest.mark.slow
 def test_x_vector_as_a_file_gives_what_the_checkpoint_gives(tmp_path: Path) -> None:
     backend = BackendSettings(kind="xvector", channels=16, embedding=8, layers="sum")
     file = shipped(tmp_path, "logmel", backend)

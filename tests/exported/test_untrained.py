@@ -17,7 +17,10 @@ HEAD = CtcHeadConfig(unit="phones", symbols=["AA", "B", "K"], layers=1, width=1)
 STUDENT = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5, front_end="logmel-25hz").encoder()
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int8-static-conv"])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param("fp32", marks=pytest.mark.slow), pytest.param("int8", marks=pytest.mark.slow), "int8-static-conv"],
+)
 def test_untrained_file_has_the_bytes_of_a_trained_one(precision, tmp_path: Path) -> None:
     drawn = untrained(STUDENT, HEAD)
     with torch.no_grad():

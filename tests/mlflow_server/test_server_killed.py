@@ -16,6 +16,12 @@ STATES = [
     [record(0), record(1, "running", rung=50, wer=60.0), record(2, "stopped")],
     [record(0), record(1), record(2, "stopped"), record(3)],
 ]
+SHOTS = [
+    pytest.param("start", 3, marks=pytest.mark.slow),
+    ("middle", 9),
+    pytest.param("end", 12, marks=pytest.mark.slow),
+]
+"""At which state the server dies, and at which of the requests since."""
 
 
 class Killer:
@@ -67,7 +73,7 @@ def contents(server, name):
     )
 
 
-@pytest.mark.parametrize(("phase", "requests"), [("start", 3), ("middle", 9), ("end", 12)])
+@pytest.mark.parametrize(("phase", "requests"), SHOTS)
 def test_search_whose_server_was_killed_is_whole_and_nothing_is_twice(mortal, phase, requests):
     name, dies_at = f"killed-{phase}", ("start", "middle", "end").index(phase)
     for number, records in enumerate(STATES):

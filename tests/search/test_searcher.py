@@ -48,7 +48,8 @@ def test_ended_trial_is_made_into_a_record_once(start: Start) -> None:
     assert all(one is other for one, other in zip(first, again, strict=True))
 
 
-def test_space_that_is_used_up_ends_the_search_with_a_reason(start: Start) -> None:
+def test_space_that_is_used_up_ends_the_search_with_a_reason(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysearch.search.searcher.MAX_REFUSED", 40)
     space = {"student.depth": {"int": [1, 2]}}
     searcher = start(spec_with(space=space, search={"trials": 5, "sampler": "random"}))
     first, second = searcher.suggest(), searcher.suggest()
