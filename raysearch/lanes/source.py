@@ -39,6 +39,10 @@ class Suggestion:
 class Source(Protocol):
     """The part of a searcher that lanes use."""
 
+    @property
+    def ahead(self) -> bool:
+        """Whether the next trial may be suggested before it is to run: what runs now would change nothing about it."""
+
     def suggest(self) -> Suggestion | None:
         """The next trial to run. None if there is nothing more to suggest."""
 

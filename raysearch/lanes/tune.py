@@ -22,6 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 from ray.widgets.util import in_notebook
 
+from raysearch.errors import WorkError
 from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.places import Places
@@ -94,6 +95,9 @@ class _Run:
         self._longest_s = 0.0
         self._ends_s: dict[int, float] = {}
         self._drained: set[int] = set()
+        self._next: Suggestion | None = None
+        """The trial that was suggested ahead and begins once there is room."""
+        self._looks_ahead = True
         self.over = False
         """Whether nobody waits any more: then nothing is suggested or taken in."""
 
@@ -103,8 +107,10 @@ class _Run:
         return object, ()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        full = len(self._running) >= self._room()
-        suggestion = None if self.over or full else self._source.suggest()
+        if len(self._running) >= self._room() and not self.over:
+            self._look_ahead()
+            return None
+        suggestion, self._next = (None if self.over else self._next or self._source.suggest()), None
         if suggestion is None:
             # A running trial may still be lost and come back as a retry, so the search ends only when none runs.
             # To None, Tune answers by asking again later.
@@ -116,6 +122,15 @@ class _Run:
         hard_limit_s = _hard_limit_s(suggestion)
         self._ends_s[suggestion.number] = time.monotonic() + (hard_limit_s or math.inf)
         return {"suggestion": asdict(suggestion), "patience_s": patience_s, "hard_limit_s": hard_limit_s}
+
+    def _look_ahead(self) -> None:
+        """Chooses the next trial while all lanes are busy and this process has time, if no result decides about it."""
+        if self._next is None and self._looks_ahead and self._source.ahead:
+            try:
+                self._next = self._source.suggest()
+            except WorkError:
+                # There is nothing left to suggest. It is told when a lane is free: what runs should end.
+                self._looks_ahead = False
 
     def observe(self, result: dict[str, Any]) -> bool:
         if self.over:

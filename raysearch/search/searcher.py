@@ -139,6 +139,18 @@ class Searcher:
             f"holds no more than {self._launched} feasible trials near what was asked; all finished trials are kept"
         )
 
+    @property
+    def ahead(self) -> bool:
+        """Whether the next trial may be chosen while others run: neither results nor time left decide about it."""
+        blind = self._sampler == "random" or (self._sampler == "ehvi" and self._memory is None and self._spreads)
+        decided = self._deadlines or self.spec.search.stop or self.space.draws_shared
+        return bool(blind and not decided and not self._again and self._launched < self.trials)
+
+    @property
+    def _spreads(self) -> bool:
+        """Whether trials are still spread over the costs: as many as there are lanes begin before any has ended."""
+        return self._launched < max(START_TRIALS, self.spec.workers.fewest_lanes)
+
     def _look_ahead(self) -> None:
         """Ends the search if not even a short trial would end within its budget, or its front stands still."""
         if self._deadlines:
@@ -304,9 +316,7 @@ class Searcher:
         """A configuration: at first one that spreads trials over the costs, later one that the front gains from."""
         seed = derived_seed(self.spec.search.seed, asked)
         found = None
-        # As many trials as there are lanes begin before anything is known of any of them.
-        begun = self._launched >= max(START_TRIALS, self.spec.workers.fewest_lanes)
-        if begun or self._knows_from_pasts():
+        if not self._spreads or self._knows_from_pasts():
             rng = np.random.default_rng(seed)
             # The matrices are small. More threads would only wait for each other and for those of the trials.
             with ONE_THREAD.limit(limits=1):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ray.train import PreemptionError, PreemptionInfo
 
+from raysearch.errors import WorkError
 from raysearch.lanes import lane
 from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.source import Suggestion
@@ -54,8 +55,14 @@ def test_workers_that_ended_otherwise_are_lost(monkeypatch: pytest.MonkeyPatch) 
         waiting_lane(RuntimeError("segfault"), monkeypatch)._receive()
 
 
+def _setup(folder: Path) -> LaneSetup:
+    return LaneSetup("", str(folder), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+
+
 class Heard:
     """A source of one trial, which keeps what it hears of its failure."""
+
+    ahead = False
 
     def __init__(self) -> None:
         self.failures: list[tuple[Any, ...]] = []
@@ -71,9 +78,8 @@ class Heard:
 def test_lane_that_is_lost_while_nothing_can_be_written_met_a_full_disk(
     full: bool, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
     source = Heard()
-    run = _Run(source, setup, lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
+    run = _Run(source, _setup(tmp_path), lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
     run.suggest("a")
 
     def sync(descriptor: int) -> None:
@@ -88,7 +94,7 @@ def test_lane_that_is_lost_while_nothing_can_be_written_met_a_full_disk(
 def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_timed_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+    setup = _setup(tmp_path)
     source, now_s = Heard(), [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now_s[0])
     run = _Run(source, setup, lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
@@ -107,7 +113,7 @@ def test_trial_of_a_drained_lane_is_not_lost_though_tune_hears_of_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The workers say that their machine goes, and then the lane ends itself, so that Tune makes another one."""
-    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+    setup = _setup(tmp_path)
     source, heard = Heard(), []
     run = _Run(source, setup, lambda: 1, lambda *event: heard.append(event))  # type: ignore[arg-type]
     run.suggest("a")
@@ -137,9 +143,9 @@ def test_workers_whose_machine_was_taken_before_they_could_say_so_are_drained_to
 
 
 def test_no_more_trials_are_asked_for_than_there_is_room_for(tmp_path: Path) -> None:
-    setup = LaneSetup("", str(tmp_path), "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32")
+    setup = _setup(tmp_path)
     numbers, room = count(), [2]
-    source = SimpleNamespace(suggest=lambda: Suggestion(next(numbers), {}, seed=0), fail=lambda *_: None)
+    source = SimpleNamespace(ahead=False, suggest=lambda: Suggestion(next(numbers), {}, seed=0), fail=lambda *_: None)
     run = _Run(source, setup, lambda: room[0], lambda event, number: None)  # type: ignore[arg-type]
     asked = [run.suggest(name) for name in "abc"]
     assert [each is None for each in asked] == [False, False, True]
@@ -165,3 +171,39 @@ def test_slow_trial_is_waited_for_while_it_says_how_far_it_is(monkeypatch: pytes
     with pytest.raises(RuntimeError, match="no sign of life for 60 s"):
         made._receive()
     assert now_s[0] == pytest.approx(9 * 50 + 60, abs=25)
+
+
+class Few:
+    """A source of so many trials, about which nothing that runs decides."""
+
+    ahead = True
+
+    def __init__(self, trials: int) -> None:
+        self.numbers = iter(range(trials))
+        self.asked = 0
+
+    def suggest(self) -> Suggestion:
+        self.asked += 1
+        number = next(self.numbers, None)
+        if number is None:
+            raise WorkError("nothing is left")
+        return Suggestion(number, {"method": "fake"}, seed=0)
+
+    def complete(self, *told: Any) -> None:
+        pass
+
+
+def test_next_trial_is_chosen_while_the_lane_is_busy_and_an_end_of_the_space_is_told_later(tmp_path: Path) -> None:
+    source = Few(2)
+    run = _Run(source, _setup(tmp_path), lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
+    ended = {"report": {"final": True, "step": 1, "metrics": {}}}
+    first = run.suggest("a")
+    assert [run.suggest("b"), run.suggest("b"), source.asked] == [None, None, 2]
+    run.end("a", ended, error=False)
+    second = run.suggest("b")
+    assert [config["suggestion"]["number"] for config in (first, second)] == [0, 1]  # type: ignore[index]
+    assert source.asked == 2
+    assert [run.suggest("c"), run.suggest("c"), source.asked] == [None, None, 3]
+    run.end("b", ended, error=False)
+    with pytest.raises(WorkError, match="nothing is left"):
+        run.suggest("c")

@@ -1,6 +1,7 @@
 """The searcher against its promises: nothing lost, nothing told twice, nothing over budget, the same again."""
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,31 @@ def test_random_suggestion_looks_at_no_other_trial(start: Start, monkeypatch: py
     assert searcher.suggest()
 
 
+@pytest.mark.parametrize("sampler", ["random", "ehvi"])
+def test_trial_that_is_chosen_ahead_is_the_one_that_would_be_chosen_later(start: Start, sampler: str) -> None:
+    def configs(name: str, *, ahead: bool) -> list[dict[str, Any]]:
+        spec = spec_with(search={"trials": 9, "updates": 100, "sampler": sampler})
+        searcher = start(spec.model_copy(update={"name": name}))
+        waiting = [searcher.suggest()]
+        while (suggestion := waiting.pop(0)) is not None:
+            looks_ahead = ahead and searcher.ahead
+            waiting += [searcher.suggest()] if looks_ahead else []
+            searcher.complete(suggestion.number, 100, {"eval/per": error_of(suggestion.config)})
+            waiting += [] if looks_ahead else [searcher.suggest()]
+        return [dict(record.config) for record in searcher.study.records()]
+
+    assert configs("ahead", ahead=True) == configs("later", ahead=False)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [{"sampler": "tpe"}, {"timeout": {"seconds": 60}}, {"stop": {"gain": 0.01}}],
+    ids=lambda search: next(iter(search)),
+)
+def test_trial_about_which_results_or_time_decide_is_not_chosen_ahead(start: Start, search: dict[str, Any]) -> None:
+    assert not start(spec_with(search={"trials": 9, "updates": 100, **search})).ahead
+
+
 def test_ended_trial_is_made_into_a_record_once(start: Start) -> None:
     searcher = start(spec_with())
     run(searcher)
@@ -49,7 +75,7 @@ def test_ended_trial_is_made_into_a_record_once(start: Start) -> None:
 
 
 def test_space_that_is_used_up_ends_the_search_with_a_reason(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raysearch.search.searcher.MAX_REFUSED", 40)
+    monkeypatch.setattr(sys.modules[Searcher.__module__], "MAX_REFUSED", 40)
     space = {"student.depth": {"int": [1, 2]}}
     searcher = start(spec_with(space=space, search={"trials": 5, "sampler": "random"}))
     first, second = searcher.suggest(), searcher.suggest()
