@@ -26,6 +26,9 @@ from raysearch.spec.space import Config, Distribution, Space, Value
 Array = NDArray[np.float64]
 RANDOM, MUTANTS = 300, 200
 """Candidates for a proposal: how many are drawn from the space, and how many are changed from members of the front."""
+THRIFT = 0.5
+"""The gain of a trial is divided by its MACs to this power: of two trials with one gain the cheaper is worth more, but
+cheapness alone is no gain."""
 BEYOND = 0.25
 """About this share of the trials lies beyond the reference in some error."""
 
@@ -81,10 +84,9 @@ def propose(
     reference_M = _reference(done_PM, costs_PC)
     mean_PE, sd_PE = np.moveaxis(np.array([one.predict(candidates) for one in surrogates]), (0, 1), (2, 0))
     gain_P = expected_gain(costs_PC, mean_PE, sd_PE, boxes(done_PM, reference_M))
-    # The gain is divided by the root of the cost: of two trials with one gain the cheaper is worth more, but cheapness
-    # alone is no gain. The cost is in MACs: with measured seconds the same seed would suggest other trials another day.
+    # The cost is in MACs: with measured seconds the same seed would suggest other trials another day.
     macs_P = np.array([known.ln_macs(config) for config in candidates])
-    best = candidates[int(np.argmax(gain_P * np.exp(-0.5 * macs_P)))]
+    best = candidates[int(np.argmax(gain_P * np.exp(-THRIFT * macs_P)))]
     return Proposal(best, float(gain_P.max()) / max(moocore.hypervolume(done_PM, ref=reference_M), 1e-12))
 
 
