@@ -13,7 +13,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from raysearch.errors import InputError, WorkError
 from raysearch.lanes import worker
-from raysearch.lanes.lane import Lane, LaneSetup, run_alone, told
+from raysearch.lanes.lane import NOTICE_S, Lane, LaneSetup, run_alone, told
 from raysearch.lanes.mailbox import GO
 from raysearch.training.monitoring.limit import OverTimeError
 from raysearch.training.monitoring.spent import Spent
@@ -125,7 +125,7 @@ def served(
         "board_of": lambda *_: SimpleNamespace(posting=posting),
         "Places": lambda _: SimpleNamespace(keep=lambda mailbox: None),
         "_reports": reports,
-        "_leaves": lambda: False,
+        "_Machines": lambda: SimpleNamespace(go=lambda: False),
     }.items():
         monkeypatch.setattr(worker, name, stands)
     worker.serve_lane({"setup": {"folder": "", "uri": ""}, "mailbox": None, "mailbox_name": ""})
@@ -149,6 +149,27 @@ def test_trial_that_breaks_says_so_but_not_in_the_name_of_the_next(monkeypatch: 
     assert served(monkeypatch, taken_away, broken=1) == [("1", 0), ("2", 0), ("2", 9)]
     ended = [order(1), GO, order(2), None]
     assert served(monkeypatch, ended, broken=1, whole=True) == [("1", 0), ("1", 9), ("2", 0)]
+
+
+@pytest.mark.parametrize(("workers", "questions"), [(1, 2), (2, 4)])
+def test_worker_that_is_alone_asks_no_more_often_than_ray_looks(
+    monkeypatch: pytest.MonkeyPatch, workers: int, questions: int
+) -> None:
+    asked_s: list[float] = []
+    now_s = [0.0]
+
+    def info() -> object:
+        asked_s.append(now_s[0])
+        return object() if now_s[0] >= NOTICE_S else None
+
+    context = SimpleNamespace(get_world_size=lambda: workers)
+    monkeypatch.setattr(worker, "train", SimpleNamespace(get_context=lambda: context, get_preemption_info=info))
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now_s[0])
+    machines, found = worker._Machines(), []
+    for now_s[0] in (0.0, 0.1, 0.9 * NOTICE_S, 1.1 * NOTICE_S):
+        found.append(machines.go())
+    assert found == [False, False, False, True]
+    assert len(asked_s) == questions
 
 
 def test_time_of_a_trial_counts_earlier_attempts_and_ends_with_the_trial() -> None:
