@@ -143,10 +143,10 @@ class Searcher:
     def ahead(self) -> bool:
         """Whether the next trial may be chosen while others run: neither results nor time left decide about it."""
         blind = self._sampler == "random" or (self._sampler == "ehvi" and self._memory is None and self._spreads)
-        decided = self._deadlines or self.spec.search.stop or self.space.draws_shared
+        if self._deadlines or self.spec.search.stop or self.space.draws_shared or self._again:
+            return False
         # What a device charges is measured when a trial is chosen, and a trial that runs would disturb that.
-        decided = decided or self.spec.charges
-        return bool(blind and not decided and not self._again and self._launched < self.trials)
+        return blind and not self.spec.charges and self._launched < self.trials
 
     @property
     def _spreads(self) -> bool:
