@@ -34,16 +34,16 @@ from raysearch.files.disk import full_disk
 from raysearch.lanes.board import board_of
 from raysearch.lanes.mailbox import GO, Mailbox
 from raysearch.lanes.places import NAMESPACE
-from raysearch.lanes.source import DRAINED
+from raysearch.lanes.source import DRAINED, NOTICE_S
 from raysearch.training.monitoring.limit import DrainedError
 
 T = TypeVar("T")
 POLL_S = 2.0
 """Seconds after which a lane that waits for a report looks whether its workers still live."""
 
-NOTICED, NOTICE_S = "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", 1.0
-"""The variable that says after how many seconds Ray Train looks again whether a machine of its workers is to go, and so
-many. It takes them from the process that starts the workers."""
+NOTICED = "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"
+"""The variable that says after how many seconds Ray Train looks again whether a machine of its workers is to go. It
+takes them from the process that starts the workers."""
 LEAVING_S = 10.0
 """Seconds that workers of a lane have to end in, once they have said that their machine goes."""
 

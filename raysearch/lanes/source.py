@@ -13,6 +13,9 @@ from raysearch.spec.space import Config
 DRAINED = "drained"
 """The cause of a trial that was taken from a machine which is about to go. It runs again, and is not charged for it."""
 
+NOTICE_S = 1.0
+"""Seconds after which it is looked again whether a machine is about to go."""
+
 
 @dataclass(frozen=True)
 class Suggestion:

@@ -29,10 +29,9 @@ from raysearch.files.disk import full_disk
 from raysearch.files.remote import Remote
 from raysearch.lanes.board import board_of
 from raysearch.lanes.flights import one_at_a_time
-from raysearch.lanes.lane import NOTICE_S
 from raysearch.lanes.mailbox import GO
 from raysearch.lanes.places import Places
-from raysearch.lanes.source import DRAINED
+from raysearch.lanes.source import DRAINED, NOTICE_S
 from raysearch.lanes.workplace import Workplace
 from raysearch.spec.loading import parse_spec
 from raysearch.targets.store import STORE, Store

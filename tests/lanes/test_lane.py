@@ -13,8 +13,9 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from raysearch.errors import InputError, WorkError
 from raysearch.lanes import worker
-from raysearch.lanes.lane import NOTICE_S, Lane, LaneSetup, run_alone, told
+from raysearch.lanes.lane import Lane, LaneSetup, run_alone, told
 from raysearch.lanes.mailbox import GO
+from raysearch.lanes.source import NOTICE_S
 from raysearch.training.monitoring.limit import OverTimeError
 from raysearch.training.monitoring.spent import Spent
 from raysearch.training.report import Report
