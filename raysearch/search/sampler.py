@@ -20,7 +20,7 @@ from raysearch.spec.space import Config, Space
 
 START_DRAWS = 64
 """Configurations that are drawn to find one near a wanted cost."""
-THRIFT = 2.0
+CHEAPER = 2.0
 """Wanted ln costs of first trials are drawn from their range by this power of an even draw: half of them lie in its
 lowest quarter. What is learned of the other settings from cheap trials is as good, and many lanes begin all their first
 trials before anything is known."""
@@ -70,7 +70,7 @@ def stratified(
         return space.draw(rng)
     costs_PC = np.array([ln_costs(config) for config in drawn])
     low_C, high_C = costs_PC.min(axis=0), costs_PC.max(axis=0)
-    wanted_C = low_C + (high_C - low_C) * rng.uniform(size=len(low_C)) ** THRIFT
+    wanted_C = low_C + (high_C - low_C) * rng.uniform(size=len(low_C)) ** CHEAPER
     # Two costs count alike, whatever their ranges are.
     away_PC = np.abs(costs_PC - wanted_C) / np.maximum(high_C - low_C, 1e-9)
     return drawn[int(away_PC.max(axis=1).argmin())]
