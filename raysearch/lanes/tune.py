@@ -157,17 +157,23 @@ class _Run:
             self._source.fail(number, DRAINED, "its machine goes")
             self._heard(DRAINED, number)
             return
-        if error and is_full(self._folder):
-            self._source.fail(number, "disk", f"disk full while writing below {self._folder}")
-        elif error and time.monotonic() >= self._ends_s[number]:
-            self._source.fail(number, "timeout", "it took far longer than it may; its workers were ended")
-        elif error:
-            self._source.fail(number, "lost", "its workers were lost too often")
-        elif report.get("cause"):
-            self._source.fail(number, report["cause"], report["error"])
+        cause, why = self._broken(number) if error else (report.get("cause"), report.get("error", ""))
+        if cause == "disk":
+            # Nothing begins before there is room. A trial that was chosen ahead waits in the study for the resume.
+            self._next, self._looks_ahead = None, False
+        if cause:
+            self._source.fail(number, cause, why)
         elif report.get("final"):
             self._source.complete(number, report["step"], report["metrics"])
         self._heard("end", number)
+
+    def _broken(self, number: int) -> tuple[str, str]:
+        """Why a trial's lane is lost, which could not say so itself."""
+        if is_full(self._folder):
+            return "disk", f"disk full while writing below {self._folder}"
+        if time.monotonic() >= self._ends_s[number]:
+            return "timeout", "it took far longer than it may; its workers were ended"
+        return "lost", "its workers were lost too often"
 
 
 def _hard_limit_s(suggestion: Suggestion) -> float | None:

@@ -91,6 +91,31 @@ def test_lane_that_is_lost_while_nothing_can_be_written_met_a_full_disk(
     assert [told[:2] for told in source.failures] == [(0, cause)]
 
 
+def test_after_a_full_disk_a_trial_that_was_chosen_ahead_does_not_begin(tmp_path: Path) -> None:
+    class Halting(Heard):
+        """Suggests trial after trial, ahead too, until one met a full disk."""
+
+        ahead = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.numbers = count()
+
+        def suggest(self) -> Suggestion:
+            if self.failures:
+                raise WorkError("disk full")
+            return Suggestion(next(self.numbers), {"method": "fake"}, seed=0)
+
+    source = Halting()
+    run = _Run(source, _setup(tmp_path), lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
+    run.suggest("a")
+    assert run.suggest("b") is None
+    assert next(source.numbers) == 2, "trial 1 is chosen while trial 0 runs"
+    run.end("a", {"report": {"cause": "disk", "error": "disk full", "step": 1, "metrics": {}}}, error=False)
+    with pytest.raises(WorkError, match="disk full"):
+        run.suggest("b")
+
+
 def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_timed_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
