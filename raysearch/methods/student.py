@@ -56,15 +56,17 @@ def train_student(
     kept: KeptFeatures | None = None,
     heads: Mapping[str, Any] | None = None,
     more: More = nothing_more,
+    lr_scales: Mapping[str, float] | None = None,
 ) -> Iterator[Report]:
     """Trains `module` on the corpus's training split. `fit` describes the reports, resuming and errors.
 
     Batches are made of audio, or of `rows` where these are given, with the hidden states in `kept` beside them. `heads`
-    are those in the module that tasks judge the student by. `more` gives metrics beside its errors.
+    are those in the module that tasks judge the student by. `more` gives metrics beside its errors. `lr_scales` are as
+    those of `Run`.
     """
     batches, settings = batches_for(trial, module, prepare, settings, rows, kept)
     where = (trial.folder, trial.device, trial.seed, trial.precision, trial.rungs)
-    run = Run(*where, settings, quantised=trial.quantised)
+    run = Run(*where, settings, lr_scales=lr_scales or {}, quantised=trial.quantised)
     return fit(run, Recipe(module, batches, prepare, trial.evaluate, heads=heads, more=more))
 
 

@@ -76,10 +76,14 @@ class SharedSettings(TrainingSettings):
     """Weight of the loss of reading what was said, where the search judges that by CTC. With 0 the supernet has no head
     for it."""
 
+    head_lr: float | None = Field(None, gt=0)
+    """Peak learning rate of that head. By default `lr` where it begins as the teacher's own, and 0.01 where it starts
+    from nothing."""
+
     @property
     def identity(self) -> str:
         """A text that is the same for equal settings, and in which those that were added later stand only if set."""
-        later = {"shapes"} if self.shapes == "uniform" else set()
+        later = {name for name, unset in (("shapes", "uniform"), ("head_lr", None)) if getattr(self, name) == unset}
         return self.model_dump_json(exclude=later)
 
     def read_task(self, judged: Sequence[str]) -> str:

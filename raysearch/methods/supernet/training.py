@@ -43,6 +43,11 @@ from raysearch.training.recipe import Prepare
 from raysearch.training.settings import TrainingSettings
 
 HEADS_NAME, DOCUMENT_NAME = "heads.safetensors", "supernet.json"
+HEAD = "heads.task."
+"""Beginning of the names of the weights that read for the task."""
+NEW_HEAD_LR = 1e-2
+"""Peak learning rate of a head that starts from nothing, as the heads of teachers and of pruned students have it. With
+the rate of a copied teacher it would say nothing but blanks for hundreds of updates."""
 VERSION = "1"
 """Part of the key of every supernet. It changes when the same settings would be trained in another way."""
 KEPT_IN_MEMORY = 2
@@ -124,12 +129,13 @@ def _train(trial: Trial[SupernetSettings]) -> None:
     objective = objective_of(trial)
     tokens = _tokens(objective)
     heads = Heads(encoder.config, len(settings.distillation.layers), teacher.width, tokens.count if tokens else None)
-    if objective and heads.task is not None:
-        _take_over(heads.task, objective.head, trial)
+    known = objective and heads.task is not None and _take_over(heads.task, objective.head, trial)
     module = Sandwich(Supernet(encoder), heads, settings, reading_of(objective))
     prepare, beside = lesson_batches(trial, encoder, settings.supernet)
     prepare = with_sub_networks(prepare, space, settings.supernet.drawn, trial.seed)
-    for _ in train_student(trial, module, prepare, settings.supernet, **beside):
+    shared = settings.supernet
+    head_lr = shared.head_lr or (shared.lr if known else NEW_HEAD_LR)
+    for _ in train_student(trial, module, prepare, shared, lr_scales={HEAD: head_lr / shared.lr}, **beside):
         pass
     with whole_file(trial.folder / HEADS_NAME) as part:
         save_file({name: x.detach().cpu().contiguous() for name, x in heads.state_dict().items()}, part)
@@ -163,14 +169,19 @@ def _tokens(objective: Objective | None) -> Tokens | None:
 
 
 @torch.no_grad()
-def _take_over(task: OutputHead, found: ChosenHead, trial: Trial[SupernetSettings]) -> None:
-    """Begins as the teacher's own head, where the supernet begins as the teacher and that head reads its output."""
-    if trial.settings.supernet.start == "teacher" and isinstance(found.module, OutputHead):
-        weight_VD = found.module.weight
-        if trial.settings.supernet.sort == "magnitude":
-            weight_VD = weight_VD[:, width_order(trial.teacher.encoder)]
-        task.weight.copy_(weight_VD)
-        task.bias.copy_(found.module.bias)
+def _take_over(task: OutputHead, found: ChosenHead, trial: Trial[SupernetSettings]) -> bool:
+    """Begins as the teacher's own head, where the supernet begins as the teacher and that head reads its output.
+
+    Returns whether it does.
+    """
+    if trial.settings.supernet.start != "teacher" or not isinstance(found.module, OutputHead):
+        return False
+    weight_VD = found.module.weight
+    if trial.settings.supernet.sort == "magnitude":
+        weight_VD = weight_VD[:, width_order(trial.teacher.encoder)]
+    task.weight.copy_(weight_VD)
+    task.bias.copy_(found.module.bias)
+    return True
 
 
 @lru_cache(maxsize=KEPT_IN_MEMORY)

@@ -108,6 +108,8 @@ def test_document_searches_single_blocks() -> None:
 
 def test_supernets_of_earlier_versions_keep_their_place_in_the_store() -> None:
     assert "shapes" not in SharedSettings().identity
+    assert "head_lr" not in SharedSettings().identity
+    assert "head_lr" in SharedSettings(head_lr=1e-3).identity
     assert "per-block" in SharedSettings(shapes="per-block").identity
 
 

@@ -192,6 +192,13 @@ def test_search_that_judges_nothing_by_ctc_has_no_head(trial) -> None:
     assert "train/read" not in last.metrics
 
 
+@pytest.mark.parametrize(("head_lr", "learns"), [({}, True), ({"head_lr": 1e-12}, False)])
+def test_head_that_starts_from_nothing_has_a_rate_of_its_own(trial, head_lr: dict[str, float], learns: bool) -> None:
+    one = trial(supernet={"lr": 1e-12, "weight_decay": 0.0, **head_lr})
+    Supernet.prepare(one)
+    assert bool(weights_of(one.trainings)["task.weight"].norm() > 1e-3) is learns
+
+
 @pytest.mark.parametrize("labelled", [1, -1], ids=["one labelled", "one unlabelled"])
 def test_cuts_without_a_transcript_teach_the_features_alone(trial, tones, labelled: int) -> None:
     train = list(tones.splits["train"])
