@@ -1,4 +1,4 @@
-"""A search on a cluster of three raylets, sent with `ray job submit`: a node dies and another joins while it runs."""
+"""A search on a cluster of three raylets, sent with `ray job submit`: a node dies, another joins, its driver's goes."""
 
 import json
 import os
@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from ray.core.generated import autoscaler_pb2
 from ray.util.state import list_actors
-from tenacity import Retrying, stop_after_attempt
+from tenacity import Retrying, stop_after_attempt, wait_fixed
 
 from raysearch.search.study import Study
 from raysearch.storage.folder import SearchFolder
@@ -25,6 +27,8 @@ CHECKOUT = Path(__file__).parents[2]
 AN4 = CHECKOUT.parent / "shared/data/asr/an4"
 TRIALS = 5
 LIMIT_S = 300.0
+NOTICE_S = 15.0
+"""Seconds between the notice that a node goes and its end."""
 SHORT = [
     *("teacher.depth=3", "teacher.width=128", "teacher.updates=150", "search.updates=100"),
     *("space.student.front_end={choice: [logmel-25hz]}", "space.student.channels={choice: [64, 128]}"),
@@ -76,22 +80,33 @@ def trials_ended(folder: SearchFolder) -> int:
     return sum(record.state == "complete" for record in records)
 
 
-def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_path: Path) -> None:
-    first, second = (patiently(lambda: cluster.add_node(num_cpus=1)) for _ in range(2))
+def the_search(storage: Path) -> list[str]:
     corpus = [f"corpus.root={AN4}"] if AN4.exists() else ["corpus={kind: synthetic}"]
     settings = [word for change in [*corpus, *SHORT] for word in ("--set", change)]
     search = ["search", "search_spaces/dicehubert-an4.yaml", "--name", "three", "--trials", str(TRIALS), *settings]
-    entry = [sys.executable, "-m", "raysearch.cli", *search, "--storage", str(tmp_path), "--json"]
+    return [*search, "--storage", str(storage), "--json"]
+
+
+def submitted(cluster: Cluster, verb: list[str], log: Path, *options: str) -> subprocess.Popen[bytes]:
+    """A job that runs a verb of raysearch, and `ray job submit`, which waits for its end."""
     ray_command = str(Path(sys.executable).parent / "ray")
     address = f"http://{cluster.head_node.webui_url}"
     # No working directory is sent along: raylets of one machine share the folder it is unpacked in, and one that dies
     # removes it under the others.
     environment = json.dumps({"env_vars": {"PYTHONPATH": str(CHECKOUT)}})
-    there = ["bash", "-c", f"cd {CHECKOUT} && exec {shlex.join(entry)}"]
-    submit = [ray_command, "job", "submit", "--address", address, "--runtime-env-json", environment, "--", *there]
-    log = tmp_path / "job.log"
+    entry = shlex.join([sys.executable, "-m", "raysearch.cli", *verb])
+    there = ["bash", "-c", f"cd {CHECKOUT} && exec {entry}"]
+    where = ["--address", address, "--runtime-env-json", environment, *options]
     with log.open("w") as out:
-        job = subprocess.Popen(submit, cwd=CHECKOUT, stdout=out, stderr=out)
+        return subprocess.Popen(
+            [ray_command, "job", "submit", *where, "--", *there], cwd=CHECKOUT, stdout=out, stderr=out
+        )
+
+
+def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_path: Path) -> None:
+    first, second = (patiently(lambda: cluster.add_node(num_cpus=1)) for _ in range(2))
+    log = tmp_path / "job.log"
+    job = submitted(cluster, the_search(tmp_path), log)
     folder = SearchFolder(tmp_path, "three")
     working = {first.node_id, second.node_id}
     until(lambda: nodes_of_lanes() == working, "a lane on each node", job, log)
@@ -112,3 +127,39 @@ def test_search_survives_a_lost_node_and_uses_a_new_one(cluster: Cluster, tmp_pa
     assert states.count("complete") == TRIALS
     assert "running" not in states
     assert max(lost.values()) >= 1, "the lost node's trial ran again under its number"
+
+
+def test_driver_on_a_drained_node_ends_with_it_and_a_resume_elsewhere_finishes(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    spot = patiently(lambda: cluster.add_node(num_cpus=1, resources={"spot": 1}))
+    patiently(lambda: cluster.add_node(num_cpus=1))
+    log = tmp_path / "job.log"
+    job = submitted(cluster, the_search(tmp_path), log, "--entrypoint-resources", json.dumps({"spot": 0.1}))
+    folder = SearchFolder(tmp_path, "three")
+    until(lambda: trials_ended(folder) >= 1, "a trial complete", job, log)
+    ends_s = time.time() + NOTICE_S
+    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    gcs = ray._raylet.GcsClient(address=cluster.address)
+    assert gcs.drain_node(spot.node_id, reason, "taken back", int(1000 * ends_s))[0]
+    time.sleep(NOTICE_S)
+    cluster.remove_node(spot, allow_graceful=False)
+    # With a real machine its processes go. What sent the job has lost it then, and says nothing of its end.
+    for process in psutil.process_iter(["cmdline"]):
+        if str(tmp_path) in (process.info["cmdline"] or []) and process.pid != job.pid:
+            process.kill()
+    job.wait(timeout=LIMIT_S)
+    before = {r.number: r for r in Study.open(folder.study_storage(), "three").records()}
+    ended = [number for number, record in before.items() if record.state == "complete"]
+    assert len(ended) < TRIALS, "the search ended before the node went"
+
+    def resumed() -> None:
+        again = submitted(cluster, ["resume", "three", "--storage", str(tmp_path), "--json"], log)
+        assert again.wait(timeout=LIMIT_S) == 0, log.read_text()[-2000:]
+
+    # The driver that went may hold the search for some seconds yet.
+    Retrying(stop=stop_after_attempt(6), wait=wait_fixed(15), reraise=True)(resumed)
+    after = {r.number: r for r in Study.open(folder.study_storage(), "three").records()}
+    print(json.dumps({"complete when the driver's node went": ended, "states": [r.state for r in after.values()]}))
+    assert [record.state for record in after.values()] == ["complete"] * TRIALS
+    assert [after[number].metrics for number in ended] == [before[number].metrics for number in ended]
