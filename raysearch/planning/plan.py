@@ -34,7 +34,7 @@ from raysearch.spec.space import Config
 from raysearch.targets.kept_features import features_bytes, kept_grid
 from raysearch.targets.kept_layer import Grid
 from raysearch.targets.store import Store
-from raysearch.tasks.layers import KEEP_BYTES, states_bytes
+from raysearch.tasks.layers import FILE_BYTES, states_bytes
 from raysearch.teachers.settings import TrainedTeacher
 
 DRAWN = 200
@@ -98,8 +98,8 @@ class Planner:
     def _judging(self, encoder: AnyConfig, tasks: Sequence[Any], held_out_h: float) -> tuple[float, int]:
         """MACs and updates of judging an encoder on tasks, by so many hours of audio that is held out.
 
-        It encodes that audio, and what each task's head learns from: once where its hidden states fit into memory, and
-        else anew for each batch. Then come the head's own updates, of which SUPERB's heads make work that counts.
+        It encodes that audio, and what each task's head learns from: once where its hidden states can be kept, and else
+        anew for each batch. Then come the head's own updates, of which SUPERB's heads make work that counts.
         """
         passes_s, updates, head_macs = 3600 * held_out_h, 0, 0.0
         for task in tasks:
@@ -107,7 +107,7 @@ class Planner:
             batch_s = getattr(task, "batch_s", None) or task.batch * task.crop_s
             if getattr(task, "mode", "probe") == "finetune":
                 passes_s += TRAINING_PASSES * task.updates * batch_s
-            elif states_bytes(encoder, round(3600 * self.hours.train * SAMPLE_RATE_HZ)) <= KEEP_BYTES:
+            elif states_bytes(encoder, round(3600 * self.hours.train * SAMPLE_RATE_HZ)) <= FILE_BYTES:
                 passes_s += min(3600 * self.hours.train, task.updates * batch_s)
             else:
                 passes_s += task.updates * batch_s

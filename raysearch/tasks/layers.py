@@ -5,10 +5,13 @@ Shapes: L layers (the front end's output and each block's), B cuts, S samples, T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from shutil import disk_usage
+from tempfile import TemporaryFile, gettempdir
 
+import numpy as np
 import torch
 from lhotse.cut import MonoCut
 from torch import Tensor, nn
@@ -23,8 +26,9 @@ from raysearch.tasks.ctc.tokens import OutputHead
 from raysearch.training.monitoring.progress import counted
 from raysearch.training.precision import autocast
 
-KEEP_BYTES = 1 << 30
-"""Hidden states of a split are kept in memory up to this size, and computed anew for each batch above it."""
+MEMORY_BYTES, FILE_BYTES = 1 << 30, 16 << 30
+"""Hidden states of a split are kept in memory up to the first size, and in a file up to the second if that takes at
+most half of the free disk. Above that they are computed anew for each batch."""
 ENCODE_BATCH_S = 60.0
 """Seconds of audio that pass the encoder at once where no gradients are needed."""
 
@@ -103,15 +107,17 @@ class FrozenLayers:
         device: torch.device,
         precision: str = "fp32",
         *,
-        keep_bytes: int = KEEP_BYTES,
+        memory_bytes: int = MEMORY_BYTES,
+        file_bytes: int = FILE_BYTES,
     ) -> None:
         self._encode = partial(encode, encoder, store=store, device=device, precision=precision)
         self._device = device
         self._kept: dict[str, Tensor] = {}
-        if sum(states_bytes(encoder.config, cut.num_samples) for cut in cuts) <= keep_bytes:
+        size = sum(states_bytes(encoder.config, cut.num_samples) for cut in cuts)
+        if size <= max(memory_bytes, min(file_bytes, disk_usage(gettempdir()).free // 2)):
             # A device has less memory than its host, and the student needs it.
-            encoded = counted(self._encode(cuts), "encoding", len(cuts))
-            self._kept = {cut.id: x_LTD.cpu() for cut, x_LTD in encoded}
+            encoded = ((cut.id, x_LTD.cpu()) for cut, x_LTD in counted(self._encode(cuts), "encoding", len(cuts)))
+            self._kept = dict(encoded) if size <= memory_bytes else _in_a_file(encoded)
 
     def of(self, cuts: Sequence[MonoCut]) -> list[Tensor]:
         """One `x_LTD` for each cut, in the order of the cuts."""
@@ -119,6 +125,19 @@ class FrozenLayers:
         if not found:
             found = {cut.id: x_LTD for cut, x_LTD in self._encode(cuts)}
         return [found[cut.id].to(self._device).float() for cut in cuts]
+
+
+def _in_a_file(encoded: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """The same states by cut, in a file that nobody else sees and that is gone once they are."""
+    places: dict[str, tuple[int, torch.Size]] = {}
+    with TemporaryFile() as file:
+        for name, x_LTD in encoded:
+            places[name] = file.tell() // x_LTD.element_size(), x_LTD.shape
+            file.write(x_LTD.contiguous().numpy().data)
+        file.flush()
+        # Copied on writing: torch takes no array that may not be written.
+        mapped = torch.from_numpy(np.memmap(file, dtype=np.float16, mode="c"))
+    return {name: mapped[at : at + shape.numel()].view(shape) for name, (at, shape) in places.items()}
 
 
 def states_bytes(config: AnyConfig, samples: int) -> int:

@@ -1,3 +1,6 @@
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -6,20 +9,37 @@ from raysearch.corpora.corpus import Corpus
 from raysearch.encoder.config import Blocks, EncoderConfig, PositionConv, Waveform
 from raysearch.encoder.encoder import Encoder
 from raysearch.methods.settings import StudentSettings
+from raysearch.tasks import layers
 from raysearch.tasks.layers import FrozenLayers
 
 CPU = torch.device("cpu")
 
 
-def test_layers_kept_or_recomputed_are_equal(encoder, corpus: Corpus) -> None:
+def test_layers_in_memory_in_a_file_or_recomputed_are_equal(
+    encoder, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cuts = list(corpus.splits["train"])
     kept = FrozenLayers(encoder, cuts, AudioStore(), CPU)
-    recomputed = FrozenLayers(encoder, cuts, AudioStore(), CPU, keep_bytes=0)
+    filed = FrozenLayers(encoder, cuts, AudioStore(), CPU, memory_bytes=0)
+    recomputed = FrozenLayers(encoder, cuts, AudioStore(), CPU, memory_bytes=0, file_bytes=0)
+    monkeypatch.setattr(layers, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    without_room = FrozenLayers(encoder, cuts, AudioStore(), CPU, memory_bytes=0)
     asked = [cuts[5], cuts[2], cuts[17]]
-    encoder.seen.clear()
-    for a_LTD, b_LTD in zip(kept.of(asked), recomputed.of(asked), strict=True):
-        torch.testing.assert_close(a_LTD, b_LTD)
-    assert len(encoder.seen) == 3
+    expected = kept.of(asked)
+    for other, passes in ((filed, 0), (recomputed, 3), (without_room, 3)):
+        encoder.seen.clear()
+        for a_LTD, b_LTD in zip(expected, other.of(asked), strict=True):
+            torch.testing.assert_close(a_LTD, b_LTD)
+        assert len(encoder.seen) == passes
+
+
+def test_file_of_layers_has_no_name(encoder, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "files").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "files"))
+    cuts = list(corpus.splits["dev"])
+    filed = FrozenLayers(encoder, cuts, AudioStore(), CPU, memory_bytes=0)
+    assert not list((tmp_path / "files").iterdir())
+    assert len(filed.of(cuts)) == len(cuts)
 
 
 def test_layers_are_normalised_and_unpadded(encoder, corpus: Corpus) -> None:
