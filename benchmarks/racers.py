@@ -26,9 +26,6 @@ from raysearch.spec.space import Config, Distribution, Value
 OVER = "over"
 """What an Optuna trial knows by this name is by how much it is over the limit of MACs."""
 
-OWN = 1_000_000
-"""NePS's names of trials begin with a number. Those that it has not asked for begin here."""
-
 
 class Peer:
     """A search with an Optuna sampler, which is told of complete trials only."""
@@ -153,8 +150,7 @@ class Moasha:
         np.random.seed(seed)
         (self._error,) = errors_of(table.spec.objectives)
         most = max(1, round(1 / table.spec.search.rungs[0]))
-        self._settings, self._rng = _all_settings(table), np.random.default_rng(seed)
-        settings = {key: _for_neps(one) for key, one in self._settings.items()}
+        settings = {key: _for_neps(one) for key, one in _all_settings(table).items()}
         space = SearchSpace({**settings, "budget": HPOInteger(1, most, is_fidelity=True)})
         self._search = neps.AskAndTell(neps.algorithms.moasha(space, eta=3))
         self._most, self._spec = most, table.spec
@@ -164,28 +160,18 @@ class Moasha:
 
     def suggest(self) -> Suggestion:
         while True:
-            name, values = self._ask()
+            asked = self._search.ask()
+            values = dict(asked.config)
             share = values.pop("budget") / self._most
             config = _config_of(self.table, values)
             known = self._whole.get(repr(config))
             if known is None:
                 break
             # A pruned student is judged at the end alone, so that it was whole when it was to be compared.
-            self._search.tell(name, {"objective_to_minimize": known})
+            self._search.tell(asked.metadata.id, {"objective_to_minimize": known})
         number = len(self._ids)
-        self._ids[number] = name, share, config
+        self._ids[number] = asked.metadata.id, share, config
         return Suggestion(number, config, seed=number)
-
-    def _ask(self) -> tuple[str, dict[str, Any]]:
-        """The name of NePS's next trial, and its settings with the budget."""
-        try:
-            asked = self._search.ask()
-        except ValueError:
-            # NePS 0.17 fails where it would compare trials of which none has ended. New ones are drawn evenly and begin
-            # at the lowest rung, and so does this one. NePS hears of it when it ends.
-            values = {key: one.draw(self._rng) for key, one in self._settings.items()}
-            return f"{OWN + len(self._ids)}_0", {**values, "budget": 1}
-        return asked.metadata.id, dict(asked.config)
 
     def observe(self, number: int, updates: int, metrics: dict[str, float]) -> bool:
         _, share, config = self._ids[number]
@@ -201,21 +187,14 @@ class Moasha:
 
     def fail(self, number: int, cause: str, error: str) -> None:
         name, _, config = self._ids[number]
-        self._whole[repr(config)] = self._told(name, config, 100.0)
+        worst = [self.table.costs(config).macs_g, 100.0]
+        self._whole[repr(config)] = worst
+        self._search.tell(name, {"objective_to_minimize": worst})
 
     def _tell(self, number: int, metrics: dict[str, float]) -> list[float]:
         name, _, config = self._ids[number]
-        return self._told(name, config, metrics[f"eval/{self._error}"])
-
-    def _told(self, name: str, config: Config, error: float) -> list[float]:
-        found = [self.table.costs(config).macs_g, error]
-        result = {"objective_to_minimize": found}
-        if int(name.partition("_")[0]) < OWN:
-            self._search.tell(name, result)
-        else:
-            # Settings that do not matter to the method have values for NePS all the same.
-            rest = {key: one.draw(self._rng) for key, one in self._settings.items() if key not in config}
-            self._search.tell_custom(config_id=name, config={**rest, **config, "budget": 1}, result=result)
+        found = [self.table.costs(config).macs_g, metrics[f"eval/{self._error}"]]
+        self._search.tell(name, {"objective_to_minimize": found})
         return found
 
 
@@ -285,6 +264,8 @@ NEEDS = {"gp": ("torch", "torch"), "moasha": ("neps", "neural-pipeline-search"),
 """The module that a racer needs beside those of raysearch, and the package that has it."""
 SLOW = ("gp", "ax")
 """Racers that think for seconds before each trial."""
+ALONE = ("moasha",)
+"""Racers for one worker: NePS 0.17 fails when it is asked while all the trials that it would compare still run."""
 
 
 def missing(names: list[str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from racers import DRIVERS, SLOW, missing
+from racers import ALONE, DRIVERS, SLOW, missing
 from scipy.stats import mannwhitneyu
 
 from raysearch.lanes.source import Suggestion
@@ -266,8 +266,8 @@ def asked_for(args: argparse.Namespace) -> list[Race]:
     tables = args.tables or ["synthetic", *sorted(path.name.partition(".")[0] for path in RECORDED.glob("*.gz"))]
     races = []
     for seed, table, workers, racer in product(range(args.seeds), tables, args.workers, args.racers):
-        slow = racer in SLOW
-        if not slow or (seed < args.slow_seeds and workers in args.slow_workers):
+        slow_too = racer not in SLOW or (seed < args.slow_seeds and workers in args.slow_workers)
+        if slow_too and (racer not in ALONE or workers == 1):
             races.append(Race(table, seed, workers, racer))
     return races
 
