@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ def one_hot(centres_KD: np.ndarray, around: int) -> Callable[[np.ndarray], Tenso
     return tell
 
 
-def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yields a row for each thing that is told, seed by seed."""
     corpus = read_corpus(An4Settings(root=args.corpus), args.store / "corpora")
     imported = prepare_teacher(
         ReadyTeacher(source=f"hf:{args.teacher}"), corpus, FolderStore(args.store / "teachers"), CPU
@@ -101,16 +102,14 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     for _ in encode(features, list(corpus.splits["train"]), corpus.audio, CPU):
         pass
     train_ND = block.states_ND
-    rows = []
     for seed in args.seeds:
-        rows.append({"told": "features", "clusters": None, "around": 0, "seed": seed, **errors(features, corpus, seed)})
+        yield {"told": "features", "clusters": None, "around": 0, "seed": seed, **errors(features, corpus, seed)}
         for clusters in args.clusters:
             centres_KD = fit_clusters(train_ND, clusters, seed)
             for around in sorted({0, args.around}):
                 told = Told(block, clusters * (2 * around + 1), one_hot(centres_KD, around))
                 found = errors(told, corpus, seed)
-                rows.append({"told": "labels", "clusters": clusters, "around": around, "seed": seed, **found})
-    return rows
+                yield {"told": "labels", "clusters": clusters, "around": around, "seed": seed, **found}
 
 
 def errors(told: Told, corpus: Corpus, seed: int) -> dict[str, float]:
@@ -131,15 +130,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    rows = measure(args)
     if args.json:
-        print(json.dumps(rows))
+        print(json.dumps([*measure(args)]))
         return
     print(f"{'told':>10}{'clusters':>10}{'around':>8}{'seed':>6}{'dev PER %':>11}{'test PER %':>12}{'rate':>8}")
-    for row in rows:
+    for row in measure(args):
         print(
             f"{row['told']:>10}{row['clusters'] or '-':>10}{row['around']:>8}{row['seed']:>6}{row['dev_per']:>11.1f}"
-            f"{row['test_per']:>12.1f}{row['lr']:>8g}"
+            f"{row['test_per']:>12.1f}{row['lr']:>8g}",
+            flush=True,
         )
 
 

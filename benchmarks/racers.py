@@ -62,7 +62,7 @@ def gaussian(table: Table, seed: int) -> Peer:
     """A search with Optuna's GPSampler, which is given the limit of MACs as a constraint where there is one."""
     limited = table.spec.constraints.macs_g is not None
     over = (lambda trial: (trial.user_attrs[OVER],)) if limited else None
-    return Peer(table, optuna.samplers.GPSampler(seed=seed, constraints_func=over))
+    return Peer(table, optuna.samplers.GPSampler(seed=seed, constraints_func=over, warn_independent_sampling=False))
 
 
 class RayTpe:
