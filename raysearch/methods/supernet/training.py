@@ -46,8 +46,7 @@ HEADS_NAME, DOCUMENT_NAME = "heads.safetensors", "supernet.json"
 HEAD = "heads.task."
 """Beginning of the names of the weights that read for the task."""
 NEW_HEAD_LR = 1e-2
-"""Peak learning rate of a head that starts from nothing, as the heads of teachers and of pruned students have it. With
-the rate of a copied teacher it would say nothing but blanks for hundreds of updates."""
+"""Peak learning rate of a head that starts from nothing, as the heads of teachers and of pruned students have it."""
 VERSION = "1"
 """Part of the key of every supernet. It changes when the same settings would be trained in another way."""
 KEPT_IN_MEMORY = 2
