@@ -119,7 +119,7 @@ def test_errors_are_kept_cut_by_cut_of_the_file_and_of_the_student(judged: Searc
     assert not {"checkpoints"} & {path.name for path in folder.iterdir()} or number == 0
 
 
-@pytest.mark.parametrize("number", range(len(PRECISIONS)))
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow), *range(2, len(PRECISIONS))])
 def test_file_that_is_shipped_has_the_error_that_was_recorded(judged: SearchFolder, number: int) -> None:
     (row,) = MeasuredExports(judged, [], Load(seconds=1.0), lambda _: None).measure(number).measured
     assert row.file == onnx_name(PRECISIONS[number])
