@@ -1,9 +1,9 @@
 """Writes lists of pairs for speaker verification, for searches that train on no speaker of AN4.
 
-    python benchmarks/held_out_speakers.py ../shared/data/asr/an4 --out searches/an4-held-out [--dev 30] [--seed 0]
+    python benchmarks/held_out_speakers.py ../shared/data/asr/an4 --out searches/an4-held-out
 
-AN4's own lists have 8 dev and 10 test speakers, so that intervals over speakers are wide. Here `--dev` of all 72, drawn
-at random, are in `dev.txt`, and the others in `test.txt`. Of each speaker there are as many pairs of one voice as of
+AN4's own lists have 8 dev and 10 test speakers, so that intervals over speakers are wide. Here 30 of all 72, drawn at
+random, are in `dev.txt`, and the others in `test.txt`. Of each speaker there are as many pairs of one voice as of
 two. `search_spaces/whisper-speakers-arms.yaml` reads them.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+DEV, SEED = 30, 0
 SAME = 40
 """Pairs of one voice for each speaker, and as many of two."""
 
@@ -45,13 +46,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("corpus", type=Path, help="folder of AN4")
     parser.add_argument("--out", type=Path, required=True, help="folder for dev.txt and test.txt")
-    parser.add_argument("--dev", type=int, default=30, help="speakers in dev.txt")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    found, rng = speakers(args.corpus), np.random.default_rng(args.seed)
+    found, rng = speakers(args.corpus), np.random.default_rng(SEED)
     order = [[*found][at] for at in rng.permutation(len(found))]
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, chosen in (("dev", order[: args.dev]), ("test", order[args.dev :])):
+    for name, chosen in (("dev", order[:DEV]), ("test", order[DEV:])):
         lines = pairs({speaker: found[speaker] for speaker in chosen}, rng)
         (args.out / f"{name}.txt").write_text("\n".join(lines) + "\n")
         print(f"{args.out / name}.txt: {len(chosen)} speakers, {len(lines)} pairs")

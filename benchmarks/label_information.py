@@ -1,11 +1,11 @@
 """Measures what a teacher's labels still say of the phones, beside the hidden states from which they were made.
 
-    python benchmarks/label_information.py [--block 4] [--clusters 100 500] [--around 4] [--seeds 0 1 2] [--json]
+    python benchmarks/label_information.py [--block 4] [--clusters 100 500] [--seeds 0 1 2] [--json]
 
 A student that learns labels is told for each frame the nearest of K centres, and one that learns features is told the
 hidden state itself. Here the same linear head as for students reads both directly, at a student's 25 frames a second:
-the states of one block of Whisper base, and its labels as vectors of zeros and a one, alone or with those of some
-frames on each side. So no student stands between what is taught and what is read. Seeds draw clusters and batches.
+the states of one block of Whisper base, and its labels as vectors of zeros and a one. So no student stands between
+what is taught and what is read. Seeds draw clusters and batches.
 """
 
 from __future__ import annotations
@@ -78,13 +78,11 @@ class Block:
         return np.concatenate([x_TD for rows in self._known.values() for x_TD in rows])
 
 
-def one_hot(centres_KD: np.ndarray, around: int) -> Callable[[np.ndarray], Tensor]:
-    """What tells the label of each frame, and those of so many frames on each side."""
+def one_hot(centres_KD: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+    """What tells the label of each frame."""
 
     def tell(x_TD: np.ndarray) -> Tensor:
-        ones_TK = F.one_hot(torch.from_numpy(assign(x_TD, centres_KD)).long(), len(centres_KD)).float()
-        padded = F.pad(ones_TK, (0, 0, around, around))
-        return torch.cat([padded[at : at + len(ones_TK)] for at in range(2 * around + 1)], dim=1)
+        return F.one_hot(torch.from_numpy(assign(x_TD, centres_KD)).long(), len(centres_KD)).float()
 
     return tell
 
@@ -103,13 +101,10 @@ def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         pass
     train_ND = block.states_ND
     for seed in args.seeds:
-        yield {"told": "features", "clusters": None, "around": 0, "seed": seed, **errors(features, corpus, seed)}
+        yield {"told": "features", "clusters": None, "seed": seed, **errors(features, corpus, seed)}
         for clusters in args.clusters:
-            centres_KD = fit_clusters(train_ND, clusters, seed)
-            for around in sorted({0, args.around}):
-                told = Told(block, clusters * (2 * around + 1), one_hot(centres_KD, around))
-                found = errors(told, corpus, seed)
-                yield {"told": "labels", "clusters": clusters, "around": around, "seed": seed, **found}
+            told = Told(block, clusters, one_hot(fit_clusters(train_ND, clusters, seed)))
+            yield {"told": "labels", "clusters": clusters, "seed": seed, **errors(told, corpus, seed)}
 
 
 def errors(told: Told, corpus: Corpus, seed: int) -> dict[str, float]:
@@ -126,17 +121,16 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("searches/_store"))
     parser.add_argument("--block", type=int, default=4)
     parser.add_argument("--clusters", type=int, nargs="+", default=[100, 500])
-    parser.add_argument("--around", type=int, default=4, help="frames on each side whose labels are told too")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.json:
         print(json.dumps([*measure(args)]))
         return
-    print(f"{'told':>10}{'clusters':>10}{'around':>8}{'seed':>6}{'dev PER %':>11}{'test PER %':>12}{'rate':>8}")
+    print(f"{'told':>10}{'clusters':>10}{'seed':>6}{'dev PER %':>11}{'test PER %':>12}{'rate':>8}")
     for row in measure(args):
         print(
-            f"{row['told']:>10}{row['clusters'] or '-':>10}{row['around']:>8}{row['seed']:>6}{row['dev_per']:>11.1f}"
+            f"{row['told']:>10}{row['clusters'] or '-':>10}{row['seed']:>6}{row['dev_per']:>11.1f}"
             f"{row['test_per']:>12.1f}{row['lr']:>8g}",
             flush=True,
         )

@@ -114,10 +114,11 @@ class FrozenLayers:
         self._device = device
         self._kept: dict[str, Tensor] = {}
         size = sum(states_bytes(encoder.config, cut.num_samples) for cut in cuts)
-        if size <= max(memory_bytes, min(file_bytes, disk_usage(gettempdir()).free // 2)):
+        in_memory = size <= memory_bytes
+        if in_memory or size <= min(file_bytes, disk_usage(gettempdir()).free // 2):
             # A device has less memory than its host, and the student needs it.
             encoded = ((cut.id, x_LTD.cpu()) for cut, x_LTD in counted(self._encode(cuts), "encoding", len(cuts)))
-            self._kept = dict(encoded) if size <= memory_bytes else _in_a_file(encoded)
+            self._kept = dict(encoded) if in_memory else _in_a_file(encoded)
 
     def of(self, cuts: Sequence[MonoCut]) -> list[Tensor]:
         """One `x_LTD` for each cut, in the order of the cuts."""
