@@ -33,7 +33,7 @@ from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import full_disk
 from raysearch.lanes.board import board_of
 from raysearch.lanes.mailbox import GO, Mailbox
-from raysearch.lanes.places import NAMESPACE
+from raysearch.lanes.places import NAMESPACE, Places
 from raysearch.lanes.source import DRAINED, NOTICE_S
 from raysearch.training.monitoring.limit import DrainedError
 
@@ -46,6 +46,10 @@ NOTICED = "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"
 takes them from the process that starts the workers."""
 LEAVING_S = 10.0
 """Seconds that workers of a lane have to end in, once they have said that their machine goes."""
+ENDING_S = 10.0
+"""Seconds that they have once there are no more orders for them."""
+IDLE_S = 20.0
+"""Seconds without a trial after which a lane ends its workers."""
 
 
 @dataclass(frozen=True)
@@ -153,26 +157,75 @@ def _last_line(failure: Exception) -> str:
     return str(failure).strip().splitlines()[-1]
 
 
+class _Workers:
+    """The workers of a lane from their start to their end, and the mailbox through which the lane speaks with them."""
+
+    def __init__(self, setup: LaneSetup) -> None:
+        self._name = f"mailbox-{os.urandom(8).hex()}"
+        named = {"num_cpus": 0, "name": self._name, "namespace": NAMESPACE}
+        self._mailbox: Any = ray.remote(**named)(Mailbox).remote()
+        self._places = Places(setup.folder)
+        self.ended: BaseException | None = None
+        """Why they ended."""
+        self.over = False
+        """Whether they were told that there are no more orders."""
+        self._thread = threading.Thread(target=self._keep, args=(setup,), daemon=True)
+        self._thread.start()
+
+    def ask(self, message: Any) -> Any:
+        """Sends a message, and gives Ray's reference to the report that will answer it."""
+        return self._mailbox.ask.remote(message)
+
+    @property
+    def have_a_place(self) -> bool:
+        """Whether the cluster had room for them. Until then they wait for a node, however long that takes."""
+        return self._places.has(self._name)
+
+    def end(self) -> None:
+        if self.over:
+            return
+        self.over = True
+        # Nobody waits for the delivery: if the mailbox is gone, so are the workers.
+        self._mailbox.end.remote()
+        self.join(ENDING_S)
+        ray.kill(self._mailbox)
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def _keep(self, setup: LaneSetup) -> None:
+        try:
+            config = {"mailbox": self._mailbox, "mailbox_name": self._name, "setup": asdict(setup)}
+            train_on_workers(_serve_lane, config, setup)
+            self.ended = RuntimeError("without a word")
+        # Whatever it was, the trial must hear that its workers are gone: this thread has nobody else to tell.
+        except BaseException as err:
+            self.ended = err
+
+
 class Lane(tune.Trainable):  # type: ignore[misc]
     """One lane as Tune sees it: an actor for one trial, which `reset_config` gives the next trial when that one ends.
 
-    Its workers wait at each report for one message: GO if the trial goes on, or else the next order.
+    Its workers wait at each report for one message: GO if the trial goes on, or else the next order. A lane that has no
+    trial for a while ends its workers: on a cluster with fewer places than lanes, a trial of another lane may wait for
+    their place.
     """
 
     _ends_s = math.inf
+    _waiting = False
+    """Whether the workers wait for what is said to their last report."""
     _left = False
     """Whether the workers have left their machine. Then the lane is of no use any more."""
+    _idle_s = math.inf
+    """When its last trial ended. Infinite while one runs."""
 
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
-        self._mailbox_name = f"mailbox-{os.urandom(8).hex()}"
-        named = {"num_cpus": 0, "name": self._mailbox_name, "namespace": NAMESPACE}
-        self._mailbox: Any = ray.remote(**named)(Mailbox).remote()
+        self._setup = setup
         self._board = board_of(setup.folder, setup.uri)
-        self._waiting = False
-        self._records = setup.ray_storage
-        self._ended: BaseException | None = None
-        self._workers = threading.Thread(target=self._keep_workers, args=(setup,), daemon=True)
-        self._workers.start()
+        self._workers = _Workers(setup)
+        self._turn = threading.Lock()
+        """Held by whoever starts or ends workers: the clock of an idle lane runs in a thread of its own."""
+        threading.Thread(target=self._watch, daemon=True).start()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -186,7 +239,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         to go, the report before that says so.
         """
         if self._left:
-            self._workers.join(timeout=LEAVING_S)
+            self._workers.join(LEAVING_S)
             raise RuntimeError("the machine of the lane's workers goes")
         if self._waiting:
             self._request(GO)
@@ -194,13 +247,13 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._left = report.get("cause") == DRAINED
         done = bool(report.get("final") or report.get("cause")) and not self._left
         self._waiting = not done
+        if done:
+            self._idle_s = time.monotonic()
         return {"number": self._number, "report": report, "done": done}
 
     def cleanup(self) -> None:
-        # Nobody waits for the delivery: if the mailbox is gone, so are the workers.
-        self._mailbox.end.remote()
-        self._workers.join(timeout=10)
-        ray.kill(self._mailbox)
+        with self._turn:
+            self._workers.end()
 
     # Tune asks for both of these. Trials keep their checkpoints in the search's folder, so a lane has nothing to save.
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
@@ -211,49 +264,59 @@ class Lane(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._patience_s = config["patience_s"]
-        self._ends_s = time.monotonic() + (config["hard_limit_s"] or math.inf)
+        self._limit_s = config["hard_limit_s"] or math.inf
+        self._ends_s = time.monotonic() + self._limit_s
         self._number = config["suggestion"]["number"]
         self._waiting = False
+        with self._turn:
+            self._idle_s = math.inf
+            if self._workers.over:
+                self._workers = _Workers(self._setup)
         self._request(config["suggestion"])
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(POLL_S)
+            self._rest_if_idle()
+
+    def _rest_if_idle(self) -> None:
+        with self._turn:
+            if time.monotonic() - self._idle_s >= IDLE_S:
+                self._workers.end()
 
     def _request(self, message: Any) -> None:
         """Sends a message that the workers answer with a report."""
         # The answer is fetched before Tune wants it: the report of a short trial is here by then.
-        self._answer = self._mailbox.ask.remote(message)
+        self._answer = self._workers.ask(message)
 
     def _receive(self) -> dict[str, Any]:
-        sign, heard_s = None, time.monotonic()
-        while time.monotonic() < min(heard_s + self._patience_s, self._ends_s):
+        workers, sign, heard_s = self._workers, None, time.monotonic()
+        while True:
             ready, _ = ray.wait([self._answer], timeout=POLL_S)
             if ready:
                 report: dict[str, Any] = ray.get(self._answer)
                 return report
-            if isinstance(self._ended, InputError):
+            if isinstance(workers.ended, InputError):
                 # New workers would find the same input.
-                return {"cause": "input", "error": str(self._ended), "metrics": {}}
-            if isinstance(self._ended, DrainedError):
-                return {"cause": DRAINED, "error": str(self._ended), "metrics": {}}
-            if self._ended is not None:
+                return {"cause": "input", "error": str(workers.ended), "metrics": {}}
+            if isinstance(workers.ended, DrainedError):
+                return {"cause": DRAINED, "error": str(workers.ended), "metrics": {}}
+            if workers.ended is not None:
                 # Ray's own records lie on the disk of the trials: if it is full, a new lane would end as this one did.
-                if full := full_disk(self._ended, f"Ray's records in {self._records}"):
+                if full := full_disk(workers.ended, f"Ray's records in {self._setup.ray_storage}"):
                     return {"cause": "disk", "error": full, "metrics": {}}
-                raise RuntimeError(f"the lane's workers ended: {self._ended}")
+                raise RuntimeError(f"the lane's workers ended: {workers.ended}")
             # A slow trial says how far it is, however long it takes to its report.
             if (posted := self._board.step(f"trial {self._number}")) != sign:
                 sign, heard_s = posted, time.monotonic()
-        # Tune replaces a lane that raises, and its workers with it.
-        if time.monotonic() >= self._ends_s:
-            raise RuntimeError(f"trial {self._number} took far longer than it may, and its workers do not end it")
-        raise RuntimeError(f"no sign of life for {self._patience_s:.0f} s: the lane's workers hang")
-
-    def _keep_workers(self, setup: LaneSetup) -> None:
-        try:
-            config = {"mailbox": self._mailbox, "mailbox_name": self._mailbox_name, "setup": asdict(setup)}
-            train_on_workers(_serve_lane, config, setup)
-            self._ended = RuntimeError("without a word")
-        # Whatever it was, the trial must hear that its workers are gone: this thread has nobody else to tell.
-        except BaseException as err:
-            self._ended = err
+            hangs, too_long = time.monotonic() - heard_s >= self._patience_s, time.monotonic() >= self._ends_s
+            if (hangs or too_long) and not workers.have_a_place:
+                heard_s, self._ends_s = time.monotonic(), time.monotonic() + self._limit_s
+            # Tune replaces a lane that raises, and its workers with it.
+            elif too_long:
+                raise RuntimeError(f"trial {self._number} took far longer than it may, and its workers do not end it")
+            elif hangs:
+                raise RuntimeError(f"no sign of life for {self._patience_s:.0f} s: the lane's workers hang")
 
 
 def _serve_lane(config: dict[str, Any]) -> None:

@@ -27,6 +27,10 @@ class Places:
         if place is not None:
             self._put(mailbox, place.id.hex())
 
+    def has(self, mailbox: str) -> bool:
+        """Whether workers of the lane that has the mailbox of this name have a place."""
+        return bool(internal_kv._internal_kv_exists(self._prefix + mailbox, namespace=NAMESPACE))
+
     def give_back(self) -> None:
         """Gives back the places of the lanes that have died, so that other workers find room there."""
         for key in internal_kv._internal_kv_list(self._prefix, namespace=NAMESPACE):

@@ -50,11 +50,11 @@ def serve_lane(config: dict[str, Any]) -> None:
     Of several workers only the one of rank 0 reads the mailbox and writes to it; the others hear from it.
     """
     setup = config["setup"]
-    workplace = _workplace(setup, get_device())
     post, machines = _Post(config["mailbox"]), _Machines()
-    board = board_of(setup["folder"], setup["uri"])
     if post.first:
         Places(setup["folder"]).keep(config["mailbox_name"])
+    workplace = _workplace(setup, get_device())
+    board = board_of(setup["folder"], setup["uri"])
     order = post.receive()
     while order is not None:
         if machines.go():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from raysearch.errors import InputError, WorkError
 from raysearch.lanes import worker
-from raysearch.lanes.lane import Lane, LaneSetup, run_alone, told
+from raysearch.lanes.lane import IDLE_S, Lane, LaneSetup, run_alone, told
 from raysearch.lanes.mailbox import GO
 from raysearch.lanes.source import NOTICE_S
 from raysearch.training.monitoring.limit import OverTimeError
@@ -78,7 +79,7 @@ def test_what_ended_a_process_alone_is_told_as_of_workers(
 def test_trial_whose_workers_ended_by_wrong_input_fails_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not lost: other workers would find the same input, so that five attempts would change nothing."""
     lane = Lane.__new__(Lane)
-    lane._ended, lane._patience_s, lane._answer = INPUT, 60.0, None
+    lane._workers, lane._patience_s, lane._answer = SimpleNamespace(ended=INPUT), 60.0, None  # type: ignore[assignment]
     monkeypatch.setattr("ray.wait", lambda answers, timeout: ([], answers))
     assert lane._receive() == {"cause": "input", "error": str(INPUT), "metrics": {}}
 
@@ -184,10 +185,54 @@ def test_lane_sends_one_message_for_each_report(monkeypatch: pytest.MonkeyPatch)
     sent: list[Any] = []
     lane = Lane.__new__(Lane)
     monkeypatch.setattr(Lane, "_receive", lambda self: {"final": False})
-    lane._mailbox = SimpleNamespace(ask=SimpleNamespace(remote=sent.append))
+    lane._workers, lane._turn = SimpleNamespace(ask=sent.append, over=False), Lock()  # type: ignore[assignment]
     lane._begin({"patience_s": 1.0, "hard_limit_s": None, "suggestion": order(1)})
     lane.step()
     lane.reset_config({"patience_s": 1.0, "hard_limit_s": 9.0, "suggestion": order(2)})
     lane.step()
     lane.step()
     assert sent == [order(1), order(2), GO]
+
+
+def test_idle_lane_ends_its_workers_and_a_trial_that_comes_later_gets_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where lanes are more than places, the trial of another lane may wait for the place of these workers."""
+
+    class Workers:
+        over = False
+
+        def __init__(self, setup: LaneSetup) -> None:
+            self.orders: list[Any] = []
+            made.append(self)
+
+        def ask(self, message: Any) -> None:
+            self.orders.append(message)
+
+        def end(self) -> None:
+            self.over = True
+
+    made: list[Workers] = []
+    now_s = [0.0]
+    monkeypatch.setattr("raysearch.lanes.lane._Workers", Workers)
+    monkeypatch.setattr("raysearch.lanes.lane.board_of", lambda *_: None)
+    monkeypatch.setattr("raysearch.lanes.lane.threading.Thread.start", lambda _: None)
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr(Lane, "_receive", lambda self: {"final": True})
+    lane = Lane.__new__(Lane)
+    trials = [{"patience_s": 1.0, "hard_limit_s": None, "suggestion": order(number)} for number in range(3)]
+    lane.setup(trials[0], LaneSetup("", "", "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32"))
+
+    def rests_after(seconds: float) -> bool:
+        now_s[0] += seconds
+        lane._rest_if_idle()
+        return made[-1].over
+
+    assert not rests_after(10 * IDLE_S), "a long trial is no idle lane"
+    lane.step()
+    assert not rests_after(0.5 * IDLE_S)
+    lane.reset_config(trials[1])
+    assert not rests_after(0.6 * IDLE_S), "the next trial came in time"
+    lane.step()
+    assert rests_after(IDLE_S)
+    lane.reset_config(trials[2])
+    assert [workers.orders for workers in made] == [[order(0), order(1)], [order(2)]]
+    assert not made[-1].over

@@ -2,8 +2,8 @@
 
 import errno
 import logging
+import math
 import os
-import threading
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +36,10 @@ def waiting_lane(ended: Exception | None, monkeypatch: pytest.MonkeyPatch) -> La
     """A lane that waits for a report of workers which have ended."""
     monkeypatch.setattr(lane.ray, "wait", lambda answers, timeout: ([], answers))
     made = object.__new__(Lane)
-    made._ended, made._records, made._patience_s, made._answer = ended, "/s/fake/.ray", 60.0, object()
+    made._workers = SimpleNamespace(ended=ended, have_a_place=True)  # type: ignore[assignment]
+    made._setup, made._number, made._answer = _setup(Path("/s/fake")), 0, object()
+    made._patience_s, made._limit_s = 60.0, math.inf
+    made._board = SimpleNamespace(step=lambda place: None)  # type: ignore[assignment]
     return made
 
 
@@ -126,7 +129,7 @@ def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_tim
     asked = run.suggest("a")
     assert isinstance(asked, dict)
     made = waiting_lane(None, monkeypatch)
-    made._number, made._ends_s = 0, 1000.0 + asked["hard_limit_s"]
+    made._ends_s = 1000.0 + asked["hard_limit_s"]
     now_s[0] += asked["hard_limit_s"]
     with pytest.raises(RuntimeError, match="trial 0 took far longer than it may"):
         made._receive()
@@ -143,8 +146,8 @@ def test_trial_of_a_drained_lane_is_not_lost_though_tune_hears_of_an_error(
     run = _Run(source, setup, lambda: 1, lambda *event: heard.append(event))  # type: ignore[arg-type]
     run.suggest("a")
     made = object.__new__(Lane)
-    made._number, made._waiting, made._workers = 0, False, threading.Thread()
-    made._workers.start()
+    made._number, made._waiting = 0, False
+    made._workers = SimpleNamespace(join=lambda timeout_s: None)  # type: ignore[assignment]
     monkeypatch.setattr(Lane, "_receive", lambda lane: {"cause": "drained", "error": "it goes", "metrics": {}})
     told = made.step()
     assert not told["done"]
@@ -196,6 +199,29 @@ def test_slow_trial_is_waited_for_while_it_says_how_far_it_is(monkeypatch: pytes
     with pytest.raises(RuntimeError, match="no sign of life for 60 s"):
         made._receive()
     assert now_s[0] == pytest.approx(9 * 50 + 60, abs=25)
+
+
+def test_workers_that_have_no_place_on_the_cluster_yet_do_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that an autoscaler is to start, or that other jobs use, may take longer than any patience."""
+    made, now_s = waiting_lane(None, monkeypatch), [0.0]
+
+    class Waiting:
+        ended = None
+
+        @property
+        def have_a_place(self) -> bool:
+            return now_s[0] > 1000.0
+
+    def wait(answers: Any, timeout: float) -> Any:
+        now_s[0] += 25.0
+        return [], answers
+
+    monkeypatch.setattr(lane.ray, "wait", wait)
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    made._workers = Waiting()  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="no sign of life for 60 s"):
+        made._receive()
+    assert now_s[0] == pytest.approx(1000 + 60, abs=50)
 
 
 class Few:
