@@ -25,7 +25,7 @@ from ray.widgets.util import in_notebook
 from raysearch.errors import WorkError
 from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
-from raysearch.lanes.places import Places
+from raysearch.lanes.places import Places, remove_orphans
 from raysearch.lanes.room import Room
 from raysearch.lanes.source import DRAINED, Source, Suggestion
 from raysearch.lanes.waiting import wait_for
@@ -36,6 +36,8 @@ of life.
 """
 SWEEP_S = 5.0
 """Seconds between two looks at what lanes that died have left behind."""
+SWEEPS = 6
+"""Every so many looks it is seen to what whole drivers have left behind, for which all jobs of the cluster are read."""
 HARD_LIMIT, HARD_LIMIT_MORE_S = 1.5, 120.0
 """A trial ends itself when its time is over, at its next line of the curve. Whoever does not, because it hangs or is
 being judged, is ended with its workers after so many times its limit and so many seconds more."""
@@ -220,17 +222,20 @@ class _Silence(tune.ProgressReporter):
 
 
 def _sweeping(tick: Callable[[], None], places: Places) -> Callable[[], None]:
-    """A tick that also gives back, every few seconds, what lanes that died had reserved."""
-    swept_s = time.monotonic()
+    """A tick that also gives back, every few seconds, what lanes and drivers that died had reserved."""
+    swept_s, sweeps = time.monotonic(), 0
 
     def both() -> None:
-        nonlocal swept_s
+        nonlocal swept_s, sweeps
         tick()
         if time.monotonic() - swept_s >= SWEEP_S:
             swept_s = time.monotonic()
             # If Ray itself is gone, the next tick says so.
             with contextlib.suppress(Exception):
                 places.give_back()
+                if sweeps % SWEEPS == 0:
+                    remove_orphans()
+            sweeps += 1
 
     return both
 
