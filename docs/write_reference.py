@@ -58,7 +58,8 @@ An encoder document describes an encoder. `raysearch cost` reads one, and every 
 """
 VERBS = """\
 A verb is the word after `raysearch`. `raysearch VERB --help` prints what stands here. The exit code is 0 when the work
-is done, 1 when it failed, and 2 when the input is wrong: then one line on stderr says where and why.
+is done, 1 when it failed, and 2 when the input is wrong: then one line on stderr says where and why. It is 130 after
+Ctrl-C and 143 after SIGTERM.
 """
 
 
