@@ -21,6 +21,7 @@ import ray
 from ray._private import ray_constants
 
 from raysearch.cluster import sweeper
+from raysearch.cluster.orphans import remove_orphans
 from raysearch.errors import CutOffError, Interrupted, WorkError
 
 APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
@@ -70,6 +71,8 @@ def connected(address: str | None) -> Iterator[bool]:
     if address is not None or os.environ.get("RAY_ADDRESS"):
         _init(address=address, log_to_driver=False, logging_level="ERROR")
         try:
+            # A driver of this search whose node died may have left behind what the teacher, or a lane, would wait for.
+            remove_orphans()
             yield False
         finally:
             ray.shutdown()

@@ -26,6 +26,7 @@ from ray.train import (
     ScalingConfig,
     TrainingFailedError,
     WorkerGroupError,
+    get_context,
 )
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
@@ -50,6 +51,8 @@ ENDING_S = 10.0
 """Seconds that they have once there are no more orders for them."""
 IDLE_S = 20.0
 """Seconds without a trial after which a lane ends its workers."""
+RUNG_IDLE_S = 60.0
+"""Seconds after a report before a trial's last until it does so: whether the trial goes on is not known to it."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ class _Workers:
         self._name = f"mailbox-{os.urandom(8).hex()}"
         named = {"num_cpus": 0, "name": self._name, "namespace": NAMESPACE}
         self._mailbox: Any = ray.remote(**named)(Mailbox).remote()
-        self._places = Places(setup.folder)
+        self._places, self._placed = Places(setup.folder), False
         self.ended: BaseException | None = None
         """Why they ended."""
         self.over = False
@@ -179,7 +182,8 @@ class _Workers:
     @property
     def have_a_place(self) -> bool:
         """Whether the cluster had room for them. Until then they wait for a node, however long that takes."""
-        return self._places.has(self._name)
+        self._placed = self._placed or self._places.has(self._name)
+        return self._placed
 
     def end(self) -> None:
         if self.over:
@@ -216,8 +220,10 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     """Whether the workers wait for what is said to their last report."""
     _left = False
     """Whether the workers have left their machine. Then the lane is of no use any more."""
-    _idle_s = math.inf
-    """When its last trial ended. Infinite while one runs."""
+    _rests_s = math.inf
+    """When it ends its workers, if nothing comes before."""
+    _waited_s = 0.0
+    """Seconds before the last report in which its workers had no place on the cluster."""
 
     def setup(self, config: dict[str, Any], setup: LaneSetup) -> None:
         self._setup = setup
@@ -235,21 +241,19 @@ class Lane(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Waits for the next report of the current trial.
 
-        Raises: RuntimeError if the lane or its workers are lost, so that Tune replaces them. If their machine is about
-        to go, the report before that says so.
+        Raises: RuntimeError if the lane or its workers are lost, so that Tune replaces them. If the lane knows why, the
+        report before that says so, and that it `leaves`.
         """
         if self._left:
             self._workers.join(LEAVING_S)
-            raise RuntimeError("the machine of the lane's workers goes")
-        if self._waiting:
-            self._request(GO)
-        report = self._receive()
-        self._left = report.get("cause") == DRAINED
+            raise RuntimeError("the lane's workers left")
+        report = self._next_report()
+        self._left = bool(report.get("leaves"))
         done = bool(report.get("final") or report.get("cause")) and not self._left
         self._waiting = not done
-        if done:
-            self._idle_s = time.monotonic()
-        return {"number": self._number, "report": report, "done": done}
+        # A trial that is stopped after this report is not heard of again.
+        self._rests_s = time.monotonic() + (IDLE_S if done else RUNG_IDLE_S)
+        return {"number": self._number, "report": report, "done": done, "waited_s": self._waited_s}
 
     def cleanup(self) -> None:
         with self._turn:
@@ -269,7 +273,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         self._number = config["suggestion"]["number"]
         self._waiting = False
         with self._turn:
-            self._idle_s = math.inf
+            self._rests_s = math.inf
             if self._workers.over:
                 self._workers = _Workers(self._setup)
         self._request(config["suggestion"])
@@ -281,7 +285,7 @@ class Lane(tune.Trainable):  # type: ignore[misc]
 
     def _rest_if_idle(self) -> None:
         with self._turn:
-            if time.monotonic() - self._idle_s >= IDLE_S:
+            if time.monotonic() >= self._rests_s:
                 self._workers.end()
 
     def _request(self, message: Any) -> None:
@@ -289,8 +293,20 @@ class Lane(tune.Trainable):  # type: ignore[misc]
         # The answer is fetched before Tune wants it: the report of a short trial is here by then.
         self._answer = self._workers.ask(message)
 
+    def _next_report(self) -> dict[str, Any]:
+        with self._turn:
+            self._rests_s = math.inf
+            over = self._workers.over
+        if over:  # the driver was slow to say that the trial goes on, which it does elsewhere, from its checkpoint
+            return {"cause": DRAINED, "error": "its workers ended while they waited", "metrics": {}, "leaves": True}
+        if self._waiting:
+            self._request(GO)
+        return self._receive()
+
     def _receive(self) -> dict[str, Any]:
-        workers, sign, heard_s = self._workers, None, time.monotonic()
+        workers, sign = self._workers, None
+        began_s = heard_s = time.monotonic()
+        self._waited_s = 0.0
         while True:
             ready, _ = ray.wait([self._answer], timeout=POLL_S)
             if ready:
@@ -300,26 +316,30 @@ class Lane(tune.Trainable):  # type: ignore[misc]
                 # New workers would find the same input.
                 return {"cause": "input", "error": str(workers.ended), "metrics": {}}
             if isinstance(workers.ended, DrainedError):
-                return {"cause": DRAINED, "error": str(workers.ended), "metrics": {}}
+                return {"cause": DRAINED, "error": str(workers.ended), "metrics": {}, "leaves": True}
             if workers.ended is not None:
                 # Ray's own records lie on the disk of the trials: if it is full, a new lane would end as this one did.
                 if full := full_disk(workers.ended, f"Ray's records in {self._setup.ray_storage}"):
                     return {"cause": "disk", "error": full, "metrics": {}}
                 raise RuntimeError(f"the lane's workers ended: {workers.ended}")
+            if not workers.have_a_place:  # time and patience begin once they have
+                heard_s = time.monotonic()
+                self._waited_s, self._ends_s = heard_s - began_s, heard_s + self._limit_s
+                continue
             # A slow trial says how far it is, however long it takes to its report.
             if (posted := self._board.step(f"trial {self._number}")) != sign:
                 sign, heard_s = posted, time.monotonic()
-            hangs, too_long = time.monotonic() - heard_s >= self._patience_s, time.monotonic() >= self._ends_s
-            if (hangs or too_long) and not workers.have_a_place:
-                heard_s, self._ends_s = time.monotonic(), time.monotonic() + self._limit_s
-            # Tune replaces a lane that raises, and its workers with it.
-            elif too_long:
-                raise RuntimeError(f"trial {self._number} took far longer than it may, and its workers do not end it")
-            elif hangs:
+            if time.monotonic() >= self._ends_s:
+                late = "it took far longer than it may; its workers were ended"
+                return {"cause": "timeout", "error": late, "metrics": {}, "leaves": True}
+            if time.monotonic() - heard_s >= self._patience_s:
+                # Tune replaces a lane that raises, and its workers with it.
                 raise RuntimeError(f"no sign of life for {self._patience_s:.0f} s: the lane's workers hang")
 
 
 def _serve_lane(config: dict[str, Any]) -> None:
+    if get_context().get_world_rank() == 0:
+        Places(config["setup"]["folder"]).keep(config["mailbox_name"])
     # Importing this takes seconds and half a gigabyte, and only the workers need it.
     from raysearch.lanes.worker import serve_lane
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import os
 import time
 from collections.abc import Callable
@@ -22,10 +21,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 from ray.widgets.util import in_notebook
 
+from raysearch.cluster.orphans import remove_orphans
 from raysearch.errors import WorkError
 from raysearch.files.disk import is_full
 from raysearch.lanes.lane import Lane, LaneSetup
-from raysearch.lanes.places import Places, remove_orphans
+from raysearch.lanes.places import Places
 from raysearch.lanes.room import Room
 from raysearch.lanes.source import DRAINED, Source, Suggestion
 from raysearch.lanes.waiting import wait_for
@@ -95,11 +95,12 @@ class _Run:
         self._running: dict[str, Suggestion] = {}
         self._spoke_s: dict[int, float] = {}
         self._longest_s = 0.0
-        self._ends_s: dict[int, float] = {}
-        self._drained: set[int] = set()
+        self._leaving: dict[int, tuple[str, str]] = {}
+        """Why lanes are about to end themselves, by the number of the trial that each has."""
         self._next: Suggestion | None = None
         """The trial that was suggested ahead and begins once there is room."""
-        self._looks_ahead = True
+        self._stuck: WorkError | None = None
+        """Why nothing more can be suggested. It is raised once nothing runs: what runs should end."""
         self.over = False
         """Whether nobody waits any more: then nothing is suggested or taken in."""
 
@@ -112,7 +113,7 @@ class _Run:
         if len(self._running) >= self._room() and not self.over:
             self._look_ahead()
             return None
-        suggestion, self._next = (None if self.over else self._next or self._source.suggest()), None
+        suggestion, self._next = (None if self.over else self._next or self._suggested()), None
         if suggestion is None:
             # A running trial may still be lost and come back as a retry, so the search ends only when none runs.
             # To None, Tune answers by asking again later.
@@ -121,28 +122,34 @@ class _Run:
         self._spoke_s[suggestion.number] = time.monotonic()
         self._heard("start", suggestion.number)
         patience_s = max(self._patience_s, PATIENCE * self._longest_s)
-        hard_limit_s = _hard_limit_s(suggestion)
-        self._ends_s[suggestion.number] = time.monotonic() + (hard_limit_s or math.inf)
-        return {"suggestion": asdict(suggestion), "patience_s": patience_s, "hard_limit_s": hard_limit_s}
+        limit_s = _hard_limit_s(suggestion)
+        return {"suggestion": asdict(suggestion), "patience_s": patience_s, "hard_limit_s": limit_s}
 
     def _look_ahead(self) -> None:
         """Chooses the next trial while all lanes are busy and this process has time, if no result decides about it."""
-        if self._next is None and self._looks_ahead and self._source.ahead:
-            try:
-                self._next = self._source.suggest()
-            except WorkError:
-                # There is nothing left to suggest. It is told when a lane is free: what runs should end.
-                self._looks_ahead = False
+        if self._next is None and self._stuck is None and self._source.ahead:
+            self._next = self._suggested()
+
+    def _suggested(self) -> Suggestion | None:
+        """The source's next trial. Raises: WorkError if nothing is left to suggest, and no trial runs."""
+        try:
+            if self._stuck is None:
+                return self._source.suggest()
+        except WorkError as err:
+            self._stuck = err
+        if self._stuck and not self._running:
+            raise self._stuck
+        return None
 
     def observe(self, result: dict[str, Any]) -> bool:
         if self.over:
             return False
         number, report = result["number"], _unflatten(result)
-        if report.get("cause") == DRAINED:  # the lane ends itself next, and Tune hears of that only as of an error
-            self._drained.add(number)
+        if report.get("leaves"):  # the lane ends itself next, and Tune hears of that only as of an error
+            self._leaving[number] = (report["cause"], report["error"])
             return True
         now_s = time.monotonic()
-        self._longest_s = max(self._longest_s, now_s - self._spoke_s[number])
+        self._longest_s = max(self._longest_s, now_s - self._spoke_s[number] - result["waited_s"])
         self._spoke_s[number] = now_s
         goes_on = self._source.observe(number, report["step"], report["metrics"])
         self._heard("rung" if goes_on else "stop", number)
@@ -154,27 +161,22 @@ class _Run:
             return
         number = suggestion.number
         report = _unflatten(result) if result else {}
-        if number in self._drained:
-            self._drained.discard(number)
-            self._source.fail(number, DRAINED, "its machine goes")
-            self._heard(DRAINED, number)
-            return
-        cause, why = self._broken(number) if error else (report.get("cause"), report.get("error", ""))
+        told = self._broken() if error else (report.get("cause"), report.get("error", ""))
+        cause, why = self._leaving.pop(number, told)
         if cause == "disk":
             # Nothing begins before there is room. A trial that was chosen ahead waits in the study for the resume.
-            self._next, self._looks_ahead = None, False
+            self._next = None
         if cause:
             self._source.fail(number, cause, why)
+            self._stuck = None  # it may be suggested again
         elif report.get("final"):
             self._source.complete(number, report["step"], report["metrics"])
-        self._heard("end", number)
+        self._heard(DRAINED if cause == DRAINED else "end", number)
 
-    def _broken(self, number: int) -> tuple[str, str]:
+    def _broken(self) -> tuple[str, str]:
         """Why a trial's lane is lost, which could not say so itself."""
         if is_full(self._folder):
             return "disk", f"disk full while writing below {self._folder}"
-        if time.monotonic() >= self._ends_s[number]:
-            return "timeout", "it took far longer than it may; its workers were ended"
         return "lost", "its workers were lost too often"
 
 

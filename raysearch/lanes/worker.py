@@ -30,7 +30,6 @@ from raysearch.files.remote import Remote
 from raysearch.lanes.board import board_of
 from raysearch.lanes.flights import one_at_a_time
 from raysearch.lanes.mailbox import GO
-from raysearch.lanes.places import Places
 from raysearch.lanes.source import DRAINED, NOTICE_S
 from raysearch.lanes.workplace import Workplace
 from raysearch.spec.loading import parse_spec
@@ -51,8 +50,6 @@ def serve_lane(config: dict[str, Any]) -> None:
     """
     setup = config["setup"]
     post, machines = _Post(config["mailbox"]), _Machines()
-    if post.first:
-        Places(setup["folder"]).keep(config["mailbox_name"])
     workplace = _workplace(setup, get_device())
     board = board_of(setup["folder"], setup["uri"])
     order = post.receive()

@@ -14,7 +14,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from raysearch.errors import InputError, WorkError
 from raysearch.lanes import worker
-from raysearch.lanes.lane import IDLE_S, Lane, LaneSetup, run_alone, told
+from raysearch.lanes.lane import IDLE_S, RUNG_IDLE_S, Lane, LaneSetup, run_alone, told
 from raysearch.lanes.mailbox import GO
 from raysearch.lanes.source import NOTICE_S
 from raysearch.training.monitoring.limit import OverTimeError
@@ -125,12 +125,11 @@ def served(
         "_workplace": lambda *_: None,
         "get_device": lambda: None,
         "board_of": lambda *_: SimpleNamespace(posting=posting),
-        "Places": lambda _: SimpleNamespace(keep=lambda mailbox: None),
         "_reports": reports,
         "_Machines": lambda: SimpleNamespace(go=lambda: False),
     }.items():
         monkeypatch.setattr(worker, name, stands)
-    worker.serve_lane({"setup": {"folder": "", "uri": ""}, "mailbox": None, "mailbox_name": ""})
+    worker.serve_lane({"setup": {"folder": "", "uri": ""}, "mailbox": None})
     assert post.answers == []
     return [(one.get("cause") or str(one["metrics"]["of"]), one.get("step", -1)) for one in post.sent]
 
@@ -210,13 +209,17 @@ def test_idle_lane_ends_its_workers_and_a_trial_that_comes_later_gets_new_ones(m
         def end(self) -> None:
             self.over = True
 
+        def join(self, timeout_s: float) -> None:
+            pass
+
     made: list[Workers] = []
     now_s = [0.0]
     monkeypatch.setattr("raysearch.lanes.lane._Workers", Workers)
     monkeypatch.setattr("raysearch.lanes.lane.board_of", lambda *_: None)
     monkeypatch.setattr("raysearch.lanes.lane.threading.Thread.start", lambda _: None)
     monkeypatch.setattr("time.monotonic", lambda: now_s[0])
-    monkeypatch.setattr(Lane, "_receive", lambda self: {"final": True})
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(Lane, "_receive", lambda self: reports.pop() if reports else {"final": True})
     lane = Lane.__new__(Lane)
     trials = [{"patience_s": 1.0, "hard_limit_s": None, "suggestion": order(number)} for number in range(3)]
     lane.setup(trials[0], LaneSetup("", "", "", "", num_workers=1, cpus=1, use_gpu=False, precision="fp32"))
@@ -236,3 +239,12 @@ def test_idle_lane_ends_its_workers_and_a_trial_that_comes_later_gets_new_ones(m
     lane.reset_config(trials[2])
     assert [workers.orders for workers in made] == [[order(0), order(1)], [order(2)]]
     assert not made[-1].over
+
+    reports.append({"final": False})
+    lane.step()
+    assert not rests_after(IDLE_S), "the driver has not said yet whether the trial goes on"
+    assert rests_after(RUNG_IDLE_S - IDLE_S), "a trial that was stopped is not heard of again"
+    told = lane.step()
+    assert (told["report"]["cause"], told["done"]) == ("drained", False), "it goes on after all: elsewhere, uncharged"
+    with pytest.raises(RuntimeError, match="left"):
+        lane.step()

@@ -4,6 +4,8 @@ import errno
 import logging
 import math
 import os
+import threading
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,8 +38,10 @@ def waiting_lane(ended: Exception | None, monkeypatch: pytest.MonkeyPatch) -> La
     """A lane that waits for a report of workers which have ended."""
     monkeypatch.setattr(lane.ray, "wait", lambda answers, timeout: ([], answers))
     made = object.__new__(Lane)
-    made._workers = SimpleNamespace(ended=ended, have_a_place=True)  # type: ignore[assignment]
-    made._setup, made._number, made._answer = _setup(Path("/s/fake")), 0, object()
+    made._workers = SimpleNamespace(  # type: ignore[assignment]
+        ended=ended, have_a_place=True, over=False, join=lambda timeout_s: None
+    )
+    made._setup, made._number, made._answer, made._turn = _setup(Path("/s/fake")), 0, object(), threading.Lock()
     made._patience_s, made._limit_s = 60.0, math.inf
     made._board = SimpleNamespace(step=lambda place: None)  # type: ignore[assignment]
     return made
@@ -131,8 +135,11 @@ def test_lane_that_outlives_the_time_of_its_trial_is_ended_and_the_trial_has_tim
     made = waiting_lane(None, monkeypatch)
     made._ends_s = 1000.0 + asked["hard_limit_s"]
     now_s[0] += asked["hard_limit_s"]
-    with pytest.raises(RuntimeError, match="trial 0 took far longer than it may"):
-        made._receive()
+    told = made.step()
+    assert not told["done"]
+    assert run.observe(told)
+    with pytest.raises(RuntimeError, match="left"):
+        made.step()
     run.end("a", None, error=True)
     assert [told[:2] for told in source.failures] == [(0, "timeout")]
 
@@ -146,13 +153,14 @@ def test_trial_of_a_drained_lane_is_not_lost_though_tune_hears_of_an_error(
     run = _Run(source, setup, lambda: 1, lambda *event: heard.append(event))  # type: ignore[arg-type]
     run.suggest("a")
     made = object.__new__(Lane)
-    made._number, made._waiting = 0, False
-    made._workers = SimpleNamespace(join=lambda timeout_s: None)  # type: ignore[assignment]
-    monkeypatch.setattr(Lane, "_receive", lambda lane: {"cause": "drained", "error": "it goes", "metrics": {}})
+    made._number, made._turn = 0, threading.Lock()
+    made._workers = SimpleNamespace(join=lambda timeout_s: None, over=False)  # type: ignore[assignment]
+    gone = {"cause": "drained", "error": "it goes", "metrics": {}, "leaves": True}
+    monkeypatch.setattr(Lane, "_receive", lambda lane: gone)
     told = made.step()
     assert not told["done"]
     assert run.observe(told)
-    with pytest.raises(RuntimeError, match="the machine of the lane's workers goes"):
+    with pytest.raises(RuntimeError, match="the lane's workers left"):
         made.step()
     run.end("a", None, error=True)
     assert [failed[:2] for failed in source.failures] == [(0, "drained")]
@@ -201,12 +209,12 @@ def test_slow_trial_is_waited_for_while_it_says_how_far_it_is(monkeypatch: pytes
     assert now_s[0] == pytest.approx(9 * 50 + 60, abs=25)
 
 
-def test_workers_that_have_no_place_on_the_cluster_yet_do_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_and_patience_begin_once_workers_have_a_place_on_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that an autoscaler is to start, or that other jobs use, may take longer than any patience."""
     made, now_s = waiting_lane(None, monkeypatch), [0.0]
 
     class Waiting:
-        ended = None
+        ended, over = None, False
 
         @property
         def have_a_place(self) -> bool:
@@ -222,6 +230,49 @@ def test_workers_that_have_no_place_on_the_cluster_yet_do_not_hang(monkeypatch: 
     with pytest.raises(RuntimeError, match="no sign of life for 60 s"):
         made._receive()
     assert now_s[0] == pytest.approx(1000 + 60, abs=50)
+    now_s[0], made._limit_s, made._ends_s, made._patience_s = 0.0, 210.0, 210.0, 1e9
+    assert made.step()["report"]["cause"] == "timeout"
+    assert now_s[0] == pytest.approx(1000 + 210, abs=50)
+    assert made._waited_s == pytest.approx(1000, abs=25)
+
+
+def test_wait_for_a_place_does_not_count_as_time_between_two_reports(tmp_path: Path) -> None:
+    """Else workers that hang would be given ten times as long as a node once took to come."""
+    numbers = count()
+    source = SimpleNamespace(
+        ahead=False,
+        suggest=lambda: Suggestion(next(numbers), {}, seed=0),
+        observe=lambda *_: True,
+        complete=lambda *_: 0,
+    )
+    setup = replace(_setup(tmp_path), patience_s=60.0)
+    run = _Run(source, setup, lambda: 1, lambda event, number: None)  # type: ignore[arg-type]
+    run.suggest("a")
+    run._spoke_s[0] -= 10_000.0
+    report = {"step": 1, "metrics": {}}
+    run.observe({"number": 0, "report": report, "waited_s": 9_990.0})
+    run.end("a", {"report": {**report, "final": True}}, error=False)
+    asked = run.suggest("b")
+    assert isinstance(asked, dict)
+    assert asked["patience_s"] == pytest.approx(100.0, abs=5.0)
+
+
+def test_trials_that_run_end_before_it_is_told_that_nothing_is_left_to_suggest(tmp_path: Path) -> None:
+    source = Few(2)
+    source.ahead = False
+    failed: list[int] = []
+    source.fail = lambda number, *_: failed.append(number)  # type: ignore[attr-defined]
+    run = _Run(source, _setup(tmp_path), lambda: 2, lambda event, number: None)  # type: ignore[arg-type]
+    ended = {"report": {"final": True, "step": 1, "metrics": {}}}
+    run.suggest("a")
+    run.suggest("b")
+    run.end("a", ended, error=False)
+    assert [run.suggest("c"), run.suggest("c"), source.asked] == [None, None, 3], "trial 1 still runs"
+    run.end("b", None, error=True)
+    assert failed == [1]
+    with pytest.raises(WorkError, match="nothing is left"):
+        run.suggest("c")
+    assert source.asked == 4, "a trial that was lost might have been suggested again"
 
 
 class Few:
