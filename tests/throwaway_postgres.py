@@ -24,7 +24,8 @@ def throwaway_postgres(*, durable: bool = False) -> Iterator[str]:
         shutil.chown(place, "postgres", "postgres")
     tools = Path(sorted(glob("/usr/lib/postgresql/*/bin"))[-1])
     data = place / "data"
-    options = f"-k {place} -c listen_addresses='' -c fsync={'on' if durable else 'off'}"
+    # Many tests of one process open studies, whose connections last as long as what opened them.
+    options = f"-k {place} -c listen_addresses='' -c max_connections=400 -c fsync={'on' if durable else 'off'}"
     quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **as_user}
     subprocess.run([tools / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], **quiet)
     subprocess.run([tools / "pg_ctl", "-D", data, "-o", options, "-l", place / "log", "-w", "start"], **quiet)

@@ -47,7 +47,7 @@ def written(name: str, recogniser: Recogniser, folder: Path, precision: Precisio
     ("front_end", "symbols", "unit"),
     [
         (LogMel(**BINS), PHONES, "phones"),
-        (LogMel(**BINS, centred=True, range_db=40.0), LETTERS, "characters"),
+        pytest.param(LogMel(**BINS, centred=True, range_db=40.0), LETTERS, "characters", marks=pytest.mark.slow),
         (Waveform(**SAMPLES, normalise=True), LETTERS, "characters"),
     ],
 )

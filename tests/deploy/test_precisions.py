@@ -119,7 +119,7 @@ def test_errors_are_kept_cut_by_cut_of_the_file_and_of_the_student(judged: Searc
     assert not {"checkpoints"} & {path.name for path in folder.iterdir()} or number == 0
 
 
-@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow), *range(2, len(PRECISIONS))])
+@pytest.mark.parametrize("number", [*(pytest.param(other, marks=pytest.mark.slow) for other in (0, 1)), 2])
 def test_file_that_is_shipped_has_the_error_that_was_recorded(judged: SearchFolder, number: int) -> None:
     (row,) = MeasuredExports(judged, [], Load(seconds=1.0), lambda _: None).measure(number).measured
     assert row.file == onnx_name(PRECISIONS[number])
@@ -143,6 +143,7 @@ def test_verdict_compares_with_what_was_recorded(judged: SearchFolder, tmp_path:
         report.write_text(kept)
 
 
+@pytest.mark.slow
 def test_trial_that_was_judged_again_is_reproduced_with_its_training(judged: SearchFolder, tmp_path: Path) -> None:
     found = reproduce(judged, 2, tmp_path / "again")
     assert found.identical, found.text()

@@ -17,9 +17,13 @@ HEAD = CtcHeadConfig(unit="phones", symbols=["AA", "B", "K"], layers=1, width=1)
 STUDENT = StudentSettings(depth=2, width=32, heads=2, channels=16, position_kernel=5, front_end="logmel-25hz").encoder()
 
 
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return untrained_file(STUDENT, HEAD, "fp32")
+
+
 @pytest.mark.parametrize(
-    "precision",
-    [pytest.param("fp32", marks=pytest.mark.slow), pytest.param("int8", marks=pytest.mark.slow), "int8-static-conv"],
+    "precision", ["fp32", *(pytest.param(one, marks=pytest.mark.slow) for one in ("int8", "int8-static-conv"))]
 )
 def test_untrained_file_has_the_bytes_of_a_trained_one(precision, tmp_path: Path) -> None:
     drawn = untrained(STUDENT, HEAD)
@@ -38,10 +42,9 @@ def test_untrained_file_has_the_bytes_of_a_trained_one(precision, tmp_path: Path
     assert content != file.read_bytes()
 
 
-def test_file_does_not_tell_what_its_process_made_before() -> None:
-    before = untrained_file(STUDENT, HEAD, "fp32")
-    assert before == untrained_file(STUDENT, HEAD, "fp32")
-    assert b"in forward" not in before, "lines of code, in frames that are counted"
+def test_file_does_not_tell_what_its_process_made_before(content: bytes) -> None:
+    assert content == untrained_file(STUDENT, HEAD, "fp32")
+    assert b"in forward" not in content, "lines of code, in frames that are counted"
 
 
 def test_a_new_norm_does_not_make_the_file_smaller() -> None:
@@ -75,10 +78,10 @@ def test_what_stays_disturbed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.median_ms, found.disturbed) == (10.0, 1.0)
 
 
-def test_a_file_is_timed_on_one_core_which_is_given_back() -> None:
+def test_a_file_is_timed_on_one_core_which_is_given_back(content: bytes) -> None:
     import os
 
     before = os.sched_getaffinity(0)
-    found = file_latency(untrained_file(STUDENT, HEAD, "fp32"), Load(seconds=1.0), 3, pinned=True)
+    found = file_latency(content, Load(seconds=1.0), 3, pinned=True)
     assert 0 < found.p5_ms <= found.median_ms <= found.p95_ms
     assert os.sched_getaffinity(0) == before

@@ -295,7 +295,9 @@ def test_trial_that_is_left_at_rung_zero_is_complete_there(start: Start) -> None
     assert set(left) & set(document.front), "an untrained model may be on the front"
 
 
-@pytest.mark.parametrize("sampler", ["random", "ehvi", "tpe", "nsga2", "gp"])
+@pytest.mark.parametrize(
+    "sampler", ["random", "ehvi", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tpe", "nsga2", "gp"))]
+)
 def test_search_without_any_training_runs_to_its_end(start: Start, sampler: str) -> None:
     search = {"trials": 12, "rungs": [0], "sampler": sampler, "scheduler": "pareto-asha"}
     searcher = start(spec_with(**READY, space=READY_SPACE, search=search))

@@ -24,7 +24,9 @@ def searcher_on(study: Study, spec: object, trials: int) -> Searcher:
     return Searcher(spec, study, TEACHER, trials=trials, say=lambda _: None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("sampler", ["ehvi", "random", "tpe"])
+@pytest.mark.parametrize(
+    "sampler", ["ehvi", pytest.param("random", marks=pytest.mark.slow), pytest.param("tpe", marks=pytest.mark.slow)]
+)
 def test_wider_space_keeps_every_trial_and_finds_what_was_out_of_range(
     sampler: str, study_storage: str, tmp_path: Path
 ) -> None:
