@@ -25,7 +25,7 @@ class WorkError(Exception):
 
 
 class AwayError(WorkError):
-    """A study's database did not answer in time, or cannot be written. What it holds is safe."""
+    """A study's database, or the store at a URI, did not answer in time, or lets nobody in. What it holds is safe."""
 
 
 def quoted(found: object) -> str:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysearch.errors import InputError
+from raysearch.errors import AwayError, InputError
+from raysearch.files.disk import full_disk
 from raysearch.files.gzipped import unpacked
 from raysearch.files.secrets import masked
 from raysearch.files.whole import PART
@@ -36,7 +38,10 @@ def is_remote(storage: str | None) -> bool:
 
 
 class Remote:
-    """A folder at a URI. Names of what lies below it are paths with slashes, from that folder."""
+    """A folder at a URI. Names of what lies below it are paths with slashes, from that folder.
+
+    Every function raises AwayError if the store does not answer, or lets nobody in.
+    """
 
     def __init__(self, uri: str) -> None:
         """Opens the folder. Raises: InputError if neither library knows such a URI."""
@@ -46,7 +51,8 @@ class Remote:
 
         self.uri = uri.rstrip("/")
         try:
-            self._files, self._root = FileSystem.from_uri(self.uri)
+            with self._asked():  # the region of a bucket may be looked for
+                self._files, self._root = FileSystem.from_uri(self.uri)
         except (ArrowException, ValueError) as err:
             self._files, self._root = _by_fsspec(self.uri, err)
 
@@ -54,7 +60,7 @@ class Remote:
         """Content of a file; None if there is no such file."""
         try:
             # By itself, pyarrow unpacks what is called `.gz`, and packs it when it is written.
-            with self._files.open_input_stream(self._path(name), compression=None) as file:
+            with self._asked(), self._files.open_input_stream(self._path(name), compression=None) as file:
                 content: bytes = file.read()
         except FileNotFoundError:
             return None
@@ -63,13 +69,15 @@ class Remote:
     def write(self, name: str, content: bytes) -> None:
         """Writes a file, and the folders above it where they are needed."""
         path = self._path(name)
-        try:
-            stream = self._files.open_output_stream(path, compression=None)
-        except FileNotFoundError:  # a file system needs the folder first; an object store has none, so it is tried last
-            self._files.create_dir(path.rpartition("/")[0], recursive=True)
-            stream = self._files.open_output_stream(path, compression=None)
-        with stream as file:
-            file.write(content)
+        with self._asked():
+            try:
+                stream = self._files.open_output_stream(path, compression=None)
+            # A file system needs the folder first; an object store has none, so it is tried last.
+            except FileNotFoundError:
+                self._files.create_dir(path.rpartition("/")[0], recursive=True)
+                stream = self._files.open_output_stream(path, compression=None)
+            with stream as file:
+                file.write(content)
 
     def files(self, folder: str) -> dict[str, int]:
         """Size in bytes of each file below a folder, by its name from there."""
@@ -94,7 +102,7 @@ class Remote:
             if size != stat.st_size or written_ns < stat.st_mtime_ns:
                 self.write(f"{folder}/{name}", path.read_bytes())
         for name in there.keys() - here.keys():
-            self._files.delete_file(self._path(f"{folder}/{name}"))
+            self._delete(f"{folder}/{name}")
 
     def pull(self, folder: str, local: Path) -> bool:
         """Copies a remote folder over the local one. Returns False if there is no such folder."""
@@ -108,14 +116,31 @@ class Remote:
     def delete(self, folder: str) -> None:
         """Deletes all files below a folder."""
         for name in self.files(folder):
-            self._files.delete_file(self._path(f"{folder}/{name}"))
+            self._delete(f"{folder}/{name}")
+
+    def _delete(self, name: str) -> None:
+        with self._asked():
+            self._files.delete_file(self._path(name))
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Within it the store is asked for something, and what pyarrow says of its failures becomes an AwayError."""
+        try:
+            yield
+        except OSError as err:
+            # Callers make sense of these two as they are.
+            if isinstance(err, FileNotFoundError) or full_disk(err):
+                raise
+            raise AwayError(f"{masked(self.uri)}: {masked(err)}; what it holds is safe") from err
 
     def _below(self, folder: str) -> Iterator[tuple[str, Any]]:
         from pyarrow.fs import FileSelector, FileType
 
         path = self._path(folder).rstrip("/")
         selector = FileSelector(path, recursive=True, allow_not_found=True)
-        for info in self._files.get_file_info(selector):
+        with self._asked():
+            found = self._files.get_file_info(selector)
+        for info in found:
             if info.type == FileType.File:
                 yield info.path.removeprefix(f"{path}/"), info
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.storage.folder import SearchFolder
 from raysearch.targets.store import FolderStore
 
@@ -110,6 +110,8 @@ def _removed(sizes: dict[T, int], remove: Callable[[T], None], stuck: dict[str, 
     for key, size in sizes.items():
         try:
             remove(key)
+        except AwayError as err:
+            stuck[str(key)] = str(err)
         except OSError as err:
             stuck[str(err.filename or key)] = err.strerror or str(err)
         else:

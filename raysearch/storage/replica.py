@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.storage.folder import SearchFolder
 from raysearch.storage.holder import SILENCE_S, Holder
 from raysearch.storage.stage import STAGE
@@ -80,11 +80,11 @@ class Replica:
                 self.check()
                 self._beat()
                 self._copy()
+            except (AwayError, OSError):
+                continue  # the store cannot be reached now; the next beat may reach it
             except WorkError as err:
                 self._lost = err
                 return
-            except OSError:
-                continue  # the store cannot be reached now; the next beat may reach it
 
     def _driver(self) -> tuple[str, float, str]:
         """Token of the driver that the URI names, Unix time of its last beat, and who it is, if any."""

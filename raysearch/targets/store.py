@@ -234,7 +234,7 @@ class FolderStore:
     def remove(self, name: str) -> None:
         """Removes a folder that `unused` has named, here and at the URI. A build under way is waited for and kept.
 
-        Raises: OSError if it may not be removed.
+        Raises: OSError or AwayError if it may not be removed.
         """
         with self._lock(name.removesuffix(PART)):
             if self._remote:

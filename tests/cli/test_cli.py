@@ -19,6 +19,7 @@ from raysearch.cli import PANELS, app, main
 from raysearch.errors import InputError
 from raysearch.search.study import Study
 from raysearch.storage.folder import Links, SearchFolder
+from tests.away import SAID, memory_is_away
 from tests.search.made_up import ABOUT, spec_with
 
 RECORD = str(Path(__file__).parents[2] / "results/sv.json.gz")
@@ -173,6 +174,17 @@ def test_status_names_what_it_cannot_read_and_shows_the_rest(tmp_path: Path, mon
     assert said[1].startswith(f"cut: not read: {tmp_path}/cut/search.json: damaged; expected the addresses")
     assert len(said) == 2
     assert CliRunner().invoke(app, ["status", "cut", "--storage", str(tmp_path)]).exception is not None
+
+
+def test_searches_at_a_uri_that_does_not_answer_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory_is_away(monkeypatch)
+    monkeypatch.setattr("sys.argv", ["raysearch", "status", "--storage", "memory://u:s3cret@away"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = f"memory://u:***@away: {SAID}; what it holds is safe\n"
+    assert (ended.value.code, capsys.readouterr().err) == (1, said)
 
 
 @pytest.mark.parametrize(

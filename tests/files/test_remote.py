@@ -1,5 +1,6 @@
 """Folders behind URIs: S3 on a local stand-in, fsspec's memory, and files."""
 
+import errno
 import gzip
 import os
 from collections.abc import Iterator
@@ -8,14 +9,15 @@ from uuid import uuid4
 
 import pytest
 
-from raysearch.errors import InputError
+from raysearch.errors import AwayError, InputError
 from raysearch.files.remote import Remote, is_remote
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import parse_spec
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.replica import Replica
 from raysearch.targets.store import FolderStore, Store
-from tests.s3 import s3_bucket
+from tests.away import SAID, memory_is_away
+from tests.s3 import ACCOUNT, s3_bucket
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +196,41 @@ def test_password_of_a_uri_is_not_told() -> None:
     with pytest.raises(InputError, match=r"^nofs://alice:\*\*\*@x: ") as refused:
         Remote("nofs://alice:s3cret@x")
     assert "s3cret" not in str(refused.value)
+
+
+def test_s3_that_does_not_answer_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**ACCOUNT, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(AwayError, match=r"^s3://b/team: .*NETWORK_CONNECTION.*; what it holds is safe$"):
+        Remote("s3://b/team").read("spec.yaml")
+
+
+def test_store_that_goes_away_is_told_by_every_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote, here = Remote("memory://u:s3cret@away"), fill(tmp_path, one="1")
+    memory_is_away(monkeypatch)
+    asked = [
+        *(
+            lambda: remote.read("a"),
+            lambda: remote.write("a", b""),
+            lambda: remote.files(""),
+            lambda: remote.delete(""),
+        ),
+        *(lambda: remote.times_s(""), lambda: remote.push(here, "a"), lambda: remote.pull("a", here)),
+    ]
+    for ask in asked:
+        with pytest.raises(AwayError) as told:
+            ask()
+        assert str(told.value) == f"memory://u:***@away: {SAID}; what it holds is safe"
+
+
+def test_full_disk_at_a_uri_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    remote = Remote("memory://full")
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.open", full)
+    with pytest.raises(OSError, match="No space left"):
+        remote.write("a", b"")
 
 
 def test_store_beside_searches_at_a_uri() -> None:

@@ -16,6 +16,7 @@ from raysearch.search.study import Study
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.garbage import find_garbage, remove_garbage
 from raysearch.targets.label_set import LabelKey, write_label_set
+from tests.away import SAID, memory_is_away
 from tests.search.made_up import spec_with
 
 # MACs, error, state: 0 and 2 are the front, 1 is dominated, 3 was stopped, 4 failed, 5 runs.
@@ -132,3 +133,12 @@ def test_what_may_not_be_removed_is_named_and_not_counted(place: SearchFolder, m
     gone = remove_garbage(place, find_garbage(place, before_s=0.0, ended=ended_off_front))
     assert gone.checkpoints == {("tiny", 1): 100, ("tiny", 4): 100}
     assert gone.stuck == {str(place.root / "tiny/trials/0003/checkpoints"): "Read-only file system"}
+
+
+@pytest.mark.parametrize("place", ["uri"], indirect=True)
+def test_store_that_goes_away_meanwhile_is_named_for_each(place: SearchFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = find_garbage(place, before_s=0.0, ended=ended_off_front)
+    memory_is_away(monkeypatch)
+    gone = remove_garbage(place, found)
+    assert gone.bytes == 0
+    assert all(SAID in why for why in gone.stuck.values())

@@ -27,7 +27,7 @@ from raysearch.corpora.readers.reading import select
 from raysearch.corpora.readers.text import json_lines
 from raysearch.corpora.settings import SPLITS, SharSettings
 from raysearch.encoder.config import SAMPLE_RATE_HZ
-from raysearch.errors import InputError, WorkError, counted
+from raysearch.errors import AwayError, InputError, WorkError, counted
 from raysearch.files.remote import Remote, is_remote
 
 IN_MEMORY = 4
@@ -104,7 +104,7 @@ class Archives:
 def _unpacked(archive: str) -> Iterator[tuple[str, bytes]]:
     try:
         content = _fetch(archive)
-    except OSError as err:
+    except (OSError, AwayError) as err:
         raise WorkError(f"{archive}: {err}; given up after {ATTEMPTS} attempts") from err
     try:
         # Not packed: what is would be unpacked without a bound.
@@ -120,14 +120,14 @@ def _unpacked(archive: str) -> Iterator[tuple[str, bytes]]:
 
 
 @retry(
-    retry=retry_if_exception_type(OSError),
+    retry=retry_if_exception_type((OSError, AwayError)),
     stop=stop_after_attempt(ATTEMPTS),
     wait=wait_exponential(multiplier=1, max=16),
     before_sleep=before_sleep_log(_log, logging.WARNING),
     reraise=True,
 )
 def _fetch(file: str) -> bytes:
-    """The content of a whole file. Raises: OSError if it cannot be read, after several attempts."""
+    """The content of a whole file. Raises: OSError or AwayError if it cannot be read, after several attempts."""
     if not is_remote(file):
         return Path(file).read_bytes()
     folder, _, name = file.rpartition("/")
@@ -169,7 +169,7 @@ def _lines(split: str, manifest: str) -> Iterator[tuple[int, object]]:
     where = f"corpus.splits.{split}: {manifest}"
     try:
         content = _fetch(manifest)
-    except OSError as err:
+    except (OSError, AwayError) as err:
         raise InputError(f"{where}: {err}; expected JSON lines in UTF-8") from err
     return json_lines(content, where)
 

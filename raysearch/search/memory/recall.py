@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from raysearch.errors import InputError
+from raysearch.errors import AwayError, InputError
 from raysearch.files.gzipped import unpacked
 from raysearch.files.remote import Remote
 from raysearch.files.secrets import masked
@@ -67,6 +67,6 @@ def _remote_record(place: str, name: str) -> Record:
         content = Remote(place).read(name)
         if content is not None:
             return Record.checked_json(unpacked(content))
-    except (InputError, OSError, EOFError, ValueError, zlib.error) as err:
+    except (InputError, AwayError, OSError, EOFError, ValueError, zlib.error) as err:
         raise InputError(f"{where}: {err}; expected {expected}") from err
     raise InputError(f"{where}: no such file; expected {expected}")

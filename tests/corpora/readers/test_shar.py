@@ -25,6 +25,7 @@ from raysearch.files.remote import Remote
 from raysearch.methods.table import load_method
 from raysearch.methods.trial import Trial
 from raysearch.training.recipe import not_evaluated
+from tests.away import SAID, memory_is_away
 from tests.s3 import s3_bucket
 
 torch.set_num_threads(1)
@@ -198,6 +199,13 @@ def test_archive_that_cannot_be_had_then_given_up_in_one_line(archives, monkeypa
     (archives / "dev" / "recording.000001.tar").unlink()
     with pytest.raises(WorkError, match=r"recording.000001.tar: .*; given up after 6 attempts"):
         list(evaluation_batches(corpus.splits["dev"], corpus.audio, batch_s=60.0))
+
+
+def test_store_that_is_away_is_asked_several_times(monkeypatch):
+    monkeypatch.setattr(shar._fetch.retry, "sleep", lambda seconds: None)
+    memory_is_away(monkeypatch)
+    with pytest.raises(WorkError, match=rf"^memory://away/a.tar: .*{SAID}.*; given up after 6 attempts"):
+        list(shar._unpacked("memory://away/a.tar"))
 
 
 class Cutting(threading.Thread):

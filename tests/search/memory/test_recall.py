@@ -15,6 +15,7 @@ from raysearch.search.searcher import Searcher
 from raysearch.search.watching.status import status_lines
 from raysearch.spec.loading import parse_spec
 from raysearch.storage.folder import SearchFolder
+from tests.away import SAID, memory_is_away
 from tests.search.made_up import DOCUMENT, TEACHER, run, spec_with
 from tests.search.memory.made_up_pasts import begun, recorded
 
@@ -98,6 +99,14 @@ def test_past_that_cannot_be_used_is_one_line_before_anything_starts(
     assert expected in said
     assert "\n" not in said
     assert not (tmp_path / "searches").exists()
+
+
+def test_record_at_a_uri_that_does_not_answer_is_told_as_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_is_away(monkeypatch)
+    with pytest.raises(InputError, match=rf"^search\.learn_from\[0\]: memory://away/old\.json\.gz: .*{SAID}"):
+        recall(learning("memory://away/old.json.gz"), SearchFolder(tmp_path, "new"))
 
 
 def test_paths_are_absolute_and_names_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
