@@ -86,12 +86,9 @@ def examine(storage: str, corpus: Callable[[], Corpus] | None, *, tracking: str,
         write_note(storage, token, "driver")
         answers = ask_nodes(Question(storage, token, recordings))
         seen = len(read_notes(storage, token)) - 1  # all notes but the driver's own
-    except OSError as err:
-        return [
-            Finding(
-                "storage", False, f"{masked(storage)}: {err.strerror or err}", "give --storage a folder or URI to write"
-            )
-        ]
+    except (OSError, AwayError) as err:
+        found = str(err) if isinstance(err, AwayError) else f"{masked(storage)}: {err.strerror or err}"
+        return [Finding("storage", False, found, "give --storage a folder or URI to write")]
     finally:
         remove_notes(storage, token)
     findings = judge(answers, versions(), storage=masked(storage), seen=seen, recordings=len(recordings))

@@ -12,10 +12,12 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from raysearch.encoder.imports.torchaudio_library import torchaudio_fault
+from raysearch.errors import AwayError
 from raysearch.files.remote import Remote, is_remote
 from raysearch.storage.provenance import versions
 
@@ -68,7 +70,11 @@ def make_report(question: Question, gpus: int) -> NodeReport:
         versions=versions(),
         clock_s=clock_s,
         storage=_storage(question),
-        free_gb={folder: shutil.disk_usage(folder).free / 1e9 for folder in _folders(question.storage)},
+        free_gb={
+            folder: shutil.disk_usage(folder).free / 1e9
+            for folder in _folders(question.storage)
+            if os.path.exists(folder)  # or else the fault of the storage tells of it
+        },
         gpus=found,
         gpu=fault,
         torchaudio=torchaudio_fault(),
@@ -94,9 +100,10 @@ def read_notes(storage: str, token: str) -> set[str]:
 
 
 def remove_notes(storage: str, token: str) -> None:
-    """Removes all notes of this visit."""
+    """Removes all notes of this visit, where the storage can be written."""
     if is_remote(storage):
-        Remote(storage).delete(token)
+        with suppress(OSError, AwayError):
+            Remote(storage).delete(token)
     else:
         shutil.rmtree(Path(storage, token), ignore_errors=True)
 
@@ -106,6 +113,8 @@ def _storage(question: Question) -> str:
     try:
         seen = read_notes(question.storage, question.token)
         write_note(question.storage, question.token, f"node-{os.urandom(4).hex()}")
+    except AwayError as err:
+        return str(err)
     except OSError as err:
         return f"cannot be written: {err.strerror or err}"
     return "" if "driver" in seen else "the driver's file is not there"

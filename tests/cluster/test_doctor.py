@@ -27,6 +27,7 @@ from raysearch.corpora.readers.labelled import read_labelled
 from raysearch.corpora.settings import LabelledSettings
 from raysearch.errors import InputError
 from raysearch.storage.provenance import versions
+from tests.away import SAID, memory_is_away
 
 LINES = {
     "versions": "lhotse 0.0.1, the driver has",
@@ -97,6 +98,19 @@ def test_storage_of_its_own_then_not_shared(storage: str, recording: str, tmp_pa
     (tmp_path / "own").mkdir()
     findings = visit(storage, recording, Question(str(tmp_path / "own"), "visit", [recording]))
     assert_only(findings, "storage", "node-1", "the driver's file is not there", "mounted on every node")
+
+
+def test_storage_that_cannot_be_made_then_told_and_the_rest_too(storage: str, recording: str) -> None:
+    findings = visit(storage, recording, Question(f"{recording}/searches", "visit", [recording]))
+    assert_only(findings, "storage", "node-1", "cannot be written: Not a directory")
+
+
+def test_uri_that_does_not_answer_then_one_finding(recording: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory_is_away(monkeypatch)
+    (finding,) = doctor.examine("memory://u:s3cret@away", None, tracking="", study="")
+    said = f"memory://u:***@away: {SAID}; what it holds is safe"
+    assert finding == Finding("storage", False, said, "give --storage a folder or URI to write")
+    assert make_report(Question("memory://u:s3cret@away", "visit", [recording]), 0).storage == said
 
 
 def test_storage_whose_writes_are_lost_then_not_shared(storage: str, recording: str) -> None:
