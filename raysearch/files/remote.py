@@ -83,9 +83,12 @@ class Remote:
         """Size in bytes of each file below a folder, by its name from there."""
         return {name: info.size for name, info in self._below(folder)}
 
-    def times_s(self, folder: str) -> dict[str, float]:
-        """Unix time in seconds at which each file below a folder was written, by its name from there."""
-        return {name: (info.mtime_ns or 0) / 1e9 for name, info in self._below(folder)}
+    def times_ns(self, folder: str) -> dict[str, int]:
+        """Unix time in nanoseconds at which each file below a folder was written, by its name from there.
+
+        It is 0 where the store does not tell.
+        """
+        return {name: info.mtime_ns or 0 for name, info in self._below(folder)}
 
     def push(self, local: Path, folder: str, skip: tuple[str, ...] = ()) -> None:
         """Makes the remote folder equal to the local one, except for names in `skip` at its top.

@@ -157,7 +157,7 @@ class SearchFolder:
             path, content = self.path / name, remote.read(name)
             # A journal only grows. What this node wrote just before it died may not have been written back, so its copy
             # may be longer than what is at the URI, and then must stay.
-            if content is not None and not (path.exists() and path.read_bytes().startswith(content)):
+            if content is not None and not _holds(path, content):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch(PRIVATE if name == LINKS else 0o666)
                 path.write_bytes(content)
@@ -171,13 +171,23 @@ class SearchFolder:
         self.fetch_trials(lambda name: name.endswith(LIGHT_OF_TRIALS))
 
     def fetch_trials(self, wanted: Callable[[str], bool]) -> None:
-        """Copies those files of the trials at a URI whose name, below `trials/`, is wanted."""
+        """Copies those files of the trials at a URI whose name, below `trials/`, is wanted.
+
+        What is as new here stays: a worker of this node may be writing it, and writes it back when it reports.
+        """
         if (remote := self.remote) is None:
             return
-        for name in filter(wanted, remote.files("trials")):
+        for name, written_ns in remote.times_ns("trials").items():
             path = self.path / "trials" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(remote.read(f"trials/{name}") or b"")
+            if not wanted(name) or _is_as_new(path, written_ns):
+                continue
+            content = remote.read(f"trials/{name}") or b""
+            if not _holds(path, content):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, content)
+            if written_ns:
+                # By the clock of the store it is told apart from what is written there later.
+                os.utime(path, ns=(written_ns, written_ns))
 
     @property
     def exists(self) -> bool:
@@ -306,6 +316,19 @@ class SearchFolder:
             return ()
         # The clock of a disk may not tick between two writes, but each of them makes a new file.
         return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _is_as_new(path: Path, written_ns: int) -> bool:
+    """Whether a file is here that was not written before that Unix time, in nanoseconds. Of 0 it is not known."""
+    try:
+        return 0 < written_ns <= path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file begins with this content. More may have been added to it."""
+    return path.exists() and path.read_bytes().startswith(content)
 
 
 def _entries(text: str) -> list[dict[str, Any]]:

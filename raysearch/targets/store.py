@@ -221,8 +221,8 @@ class FolderStore:
     def used_s(self) -> dict[str, float]:
         """When each complete folder was last used, in Unix time, by digest."""
         if self._remote:
-            times_s = self._remote.times_s("")
-            return {name.partition("/")[0]: time_s for name, time_s in times_s.items() if name.endswith(f"/{_MARKER}")}
+            times_ns = self._remote.times_ns("").items()
+            return {name.partition("/")[0]: time_ns / 1e9 for name, time_ns in times_ns if name.endswith(f"/{_MARKER}")}
         return {marker.parent.name: marker.stat().st_mtime for marker in self.folder.glob(f"*/{_MARKER}")}
 
     def size(self, digest: str) -> int:

@@ -157,6 +157,57 @@ def test_journal_that_was_not_written_back_is_kept(
     assert (folder.path / "study.journal").read_text() == "first\nsecond\n"
 
 
+def test_curve_that_a_worker_of_the_drivers_node_writes_loses_no_line(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec
+) -> None:
+    """Its worker writes into the driver's copy, and writes back only when it reports."""
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    folder = SearchFolder.of(uri, spec.name)
+    here = fill(folder.trial(0), **{"curve.jsonl": "1\n", "evidence.json.gz": "old"})
+    folder.remote.push(here, "trials/0000")
+    with (here / "curve.jsonl").open("a") as curve:
+        curve.write("2\n")
+    folder.fetch_light_of_trials()
+    assert (here / "curve.jsonl").read_text() == "1\n2\n"
+
+
+def test_file_that_is_newer_here_stays_and_one_that_is_newer_there_comes(tmp_path: Path, monkeypatch, spec) -> None:
+    """A worker that resumes drops lines of its curve, and one that judges again replaces the errors of a trial."""
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path / "here"))
+    folder = SearchFolder.of(f"file://{tmp_path / 'far'}", spec.name)
+    here, there = folder.trial(0), tmp_path / "far" / spec.name / "trials/0000"
+    fill(there, **{"curve.jsonl": "1\n2\n", "evidence.json.gz": "old"})
+    folder.fetch_light_of_trials()
+    fill(here, **{"curve.jsonl": "1\n", "evidence.json.gz": "new"})
+    folder.fetch_light_of_trials()
+    assert [(here / name).read_text() for name in ("curve.jsonl", "evidence.json.gz")] == ["1\n", "new"]
+    os.utime(there / "curve.jsonl", (later_s := (here / "curve.jsonl").stat().st_mtime + 1, later_s))
+    folder.fetch_light_of_trials()
+    assert [(here / name).read_text() for name in ("curve.jsonl", "evidence.json.gz")] == ["1\n2\n", "new"]
+
+
+def test_only_what_has_changed_at_the_uri_is_fetched_again(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec
+) -> None:
+    """Beside a thousand trials, the curves of all of them took longer than a driver may be silent."""
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    folder = SearchFolder.of(f"{bucket}/{uuid4().hex}", spec.name)
+    for number in range(3):
+        folder.remote.write(f"trials/{number:04d}/curve.jsonl", b"1\n")
+    fetched, read = [], Remote.read
+    monkeypatch.setattr(Remote, "read", lambda remote, name: fetched.append(name) or read(remote, name))
+    folder.fetch_light_of_trials()
+    assert len(fetched) == 3
+    folder.fetch_light_of_trials()
+    assert len(fetched) == 3
+    long_ago_s = 1e9  # S3 tells whole seconds
+    os.utime(folder.trial(1) / "curve.jsonl", (long_ago_s, long_ago_s))
+    folder.remote.write("trials/0001/curve.jsonl", b"1\n2\n")
+    folder.fetch_light_of_trials()
+    assert fetched[3:] == ["trials/0001/curve.jsonl"]
+    assert (folder.trial(1) / "curve.jsonl").read_text() == "1\n2\n"
+
+
 def test_addresses_that_are_fetched_are_read_by_their_owner_alone(tmp_path: Path, monkeypatch, spec) -> None:
     uri = f"memory://{uuid4().hex}"
     monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path / "here"))
@@ -215,7 +266,7 @@ def test_store_that_goes_away_is_told_by_every_function(tmp_path: Path, monkeypa
             lambda: remote.files(""),
             lambda: remote.delete(""),
         ),
-        *(lambda: remote.times_s(""), lambda: remote.push(here, "a"), lambda: remote.pull("a", here)),
+        *(lambda: remote.times_ns(""), lambda: remote.push(here, "a"), lambda: remote.pull("a", here)),
     ]
     for ask in asked:
         with pytest.raises(AwayError) as told:
