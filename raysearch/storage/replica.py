@@ -35,6 +35,7 @@ class Replica:
         self._clock = clock
         self._token = os.urandom(8).hex()
         self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._pushed: dict[str, int] = {}
         self._lost: WorkError | None = None
 
@@ -44,7 +45,12 @@ class Replica:
             return
         self.refuse()
         self._beat()
-        threading.Thread(target=self._keep, daemon=True).start()
+        # Copying may take long, and whoever does not beat meanwhile counts as dead.
+        self._threads = [
+            threading.Thread(target=self._keep, args=(work,), daemon=True) for work in (self._beat, self._copy)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def refuse(self) -> None:
         """Refuses to go on if the search has a living driver. Raises: InputError if it has one."""
@@ -70,16 +76,17 @@ class Replica:
         if self._remote is None or self._ended.is_set():
             return
         self._ended.set()
+        for thread in self._threads:  # what they write must not come after the last words
+            thread.join()
         if self._driver()[0] == self._token:
             self._copy()
             self._remote.write(DRIVER, b"{}")
 
-    def _keep(self) -> None:
+    def _keep(self, work: Callable[[], None]) -> None:
         while not self._ended.wait(BEAT_S):
             try:
                 self.check()
-                self._beat()
-                self._copy()
+                work()
             except (AwayError, OSError):
                 continue  # the store cannot be reached now; the next beat may reach it
             except WorkError as err:
@@ -101,7 +108,7 @@ class Replica:
         assert self._remote is not None
         for name in KEPT:
             path = self._folder.path / name
-            if path.exists() and path.stat().st_mtime_ns != self._pushed.get(name):
-                self._pushed[name] = path.stat().st_mtime_ns
+            if path.exists() and (written_ns := path.stat().st_mtime_ns) != self._pushed.get(name):
                 self._remote.write(name, path.read_bytes())
+                self._pushed[name] = written_ns
         self._folder.fetch_light_of_trials()

@@ -4,7 +4,9 @@ import errno
 import gzip
 import os
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -13,6 +15,7 @@ from raysearch.errors import AwayError, InputError
 from raysearch.files.remote import Remote, is_remote
 from raysearch.spec.document import Spec
 from raysearch.spec.loading import parse_spec
+from raysearch.storage import replica as replica_file
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.replica import Replica
 from raysearch.targets.store import FolderStore, Store
@@ -231,6 +234,60 @@ def test_driver_that_was_silent_for_long_gives_way_and_is_told(tmp_path: Path, m
     with pytest.raises(Exception, match="another driver took over"):
         old.check()
     new.check()
+
+
+def test_driver_that_copies_for_long_is_heard_of_meanwhile(tmp_path: Path, monkeypatch, spec) -> None:
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(replica_file, "BEAT_S", 0.001)
+    copying, heard, times = Event(), Event(), count()
+
+    def copy(folder: SearchFolder) -> None:
+        copying.set()
+        assert heard.wait(60.0)
+
+    def clock() -> float:
+        if copying.is_set() and next(times) > 10:
+            heard.set()
+        return 1000.0
+
+    monkeypatch.setattr(SearchFolder, "fetch_light_of_trials", copy)
+    replica = Replica(SearchFolder.of(f"memory://{uuid4().hex}", spec.name), clock)
+    replica.begin()
+    assert copying.wait(60.0)
+    assert heard.wait(60.0)
+    replica.end()
+
+
+def test_driver_that_could_not_copy_once_goes_on(tmp_path: Path, monkeypatch, spec) -> None:
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(replica_file, "BEAT_S", 0.001)
+    tried, again = count(), Event()
+
+    def copy(folder: SearchFolder) -> None:
+        if next(tried) == 0:
+            raise AwayError("memory://x: gone")
+        again.set()
+
+    monkeypatch.setattr(SearchFolder, "fetch_light_of_trials", copy)
+    replica = Replica(SearchFolder.of(f"memory://{uuid4().hex}", spec.name))
+    replica.begin()
+    assert again.wait(60.0)
+    replica.held()
+    replica.end()
+
+
+def test_journal_that_could_not_be_copied_is_copied_at_the_end(tmp_path: Path, monkeypatch, spec) -> None:
+    monkeypatch.setenv("RAYSEARCH_CACHE", str(tmp_path))
+    folder = SearchFolder.of(f"memory://{uuid4().hex}", spec.name)
+    replica = Replica(folder)
+    replica.begin()
+    fill(folder.path, **{"study.journal": "first\n"})
+    with monkeypatch.context() as patch:
+        memory_is_away(patch)
+        with pytest.raises(AwayError):
+            replica._copy()
+    replica.end()
+    assert folder.remote.read("study.journal") == b"first\n"
 
 
 def test_databases_are_not_folders() -> None:
