@@ -21,6 +21,9 @@ from raysearch.storage.holder import SILENCE_S, Holder
 
 BEAT_S = 15.0
 """Seconds between two signs of life of a driver."""
+_given_up: set[str] = set()
+"""Names of the leases that this process has released. One stays in the database if that was away then, and a notebook
+lives on: it would be refused by itself."""
 
 
 class Lease:
@@ -41,19 +44,22 @@ class Lease:
         Raises: InputError naming the driver that lives.
         """
         lease = cls(storage, search, clock)
-        lease.beat()
-        dead = []
-        for study_id, holder, silent_s in lease._others():
-            if not holder.is_dead(silent_s):
-                lease.release()
-                raise InputError(
-                    f"{search}: driven by {holder} (last sign of life {silent_s:.0f} s ago); expected no driver: "
-                    f"end that one, or wait: a dead one gives way at once on its own host, elsewhere after "
-                    f"{SILENCE_S:.0f} s of silence"
-                )
-            dead.append(study_id)
-        for study_id in dead:
-            storage.delete_study(study_id)
+        try:
+            lease.beat()
+            dead = []
+            for study_id, holder, silent_s, lives in lease._others():
+                if lives:
+                    raise InputError(
+                        f"{search}: driven by {holder} (last sign of life {silent_s:.0f} s ago); expected no driver: "
+                        f"end that one, or wait: a dead one gives way at once on its own host, elsewhere after "
+                        f"{SILENCE_S:.0f} s of silence"
+                    )
+                dead.append(study_id)
+            for study_id in dead:
+                storage.delete_study(study_id)
+        except BaseException:
+            lease.release()
+            raise
         return lease
 
     def keep(self) -> None:
@@ -74,6 +80,7 @@ class Lease:
 
     def release(self) -> None:
         self._stopped.set()
+        _given_up.add(self._name)
         try:
             self._storage.delete_study(self._id)
         except (KeyError, AwayError):
@@ -88,23 +95,25 @@ class Lease:
             except AwayError:
                 continue  # the database is away: the next beat may reach it
 
-    def _others(self) -> Iterator[tuple[int, Holder, float]]:
-        """Other leases on the search, with the seconds since their last sign of life."""
+    def _others(self) -> Iterator[tuple[int, Holder, float, bool]]:
+        """Other leases on the search, as `_leases` gives them."""
         return (lease for lease in _leases(self._storage, self._search, self._clock()) if lease[0] != self._id)
 
 
 def living_driver(storage: BaseStorage, search: str, clock: Callable[[], float] = time.time) -> Holder | None:
     """The driver that holds the lease on a search and lives; None if there is none. Nothing is changed."""
     leases = _leases(storage, search, clock())
-    return next((holder for _, holder, silent_s in leases if not holder.is_dead(silent_s)), None)
+    return next((holder for _, holder, _, lives in leases if lives), None)
 
 
-def _leases(storage: BaseStorage, search: str, now_s: float) -> Iterator[tuple[int, Holder, float]]:
-    """The id of each lease on the search, its holder, and the seconds since its last sign of life."""
+def _leases(storage: BaseStorage, search: str, now_s: float) -> Iterator[tuple[int, Holder, float, bool]]:
+    """The id of each lease on the search, its holder, the seconds since its last sign of life, and whether it lives."""
     for study in storage.get_all_studies():
         holder = _holder(search, study.study_name)
         if holder is not None:
-            yield study._study_id, holder, now_s - float(study.user_attrs.get("beat_s", holder.since_s))
+            silent_s = now_s - float(study.user_attrs.get("beat_s", holder.since_s))
+            lives = study.study_name not in _given_up and not holder.is_dead(silent_s)
+            yield study._study_id, holder, silent_s, lives
 
 
 def _name(search: str, holder: Holder) -> str:

@@ -9,10 +9,10 @@ import time
 import optuna
 import pytest
 
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.storage import holder
 from raysearch.storage.holder import SILENCE_S
-from raysearch.storage.lease import Lease
+from raysearch.storage.lease import Lease, living_driver
 from raysearch.storage.studies import open_storage
 
 ELSEWHERE = """
@@ -93,6 +93,27 @@ def test_sleeper_elsewhere_is_replaced_after_silence_and_stopped(
         sleeper.check()
     with pytest.raises(KeyError):
         sleeper.beat()
+
+
+def test_lease_that_could_not_be_given_back_is_no_ones_in_the_same_process(
+    study_storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook that resumes its search after the database was away is no second driver."""
+    storage = open_storage(study_storage)
+
+    def away(*given: object) -> None:
+        raise AwayError("the study's database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete_study", away)
+        Lease.take(storage, "tiny").release()
+        patch.setattr(storage, "set_study_user_attr", away)
+        with pytest.raises(AwayError):
+            Lease.take(storage, "tiny")
+    assert len(optuna.get_all_study_names(storage)) == 2
+    assert living_driver(storage, "tiny") is None
+    Lease.take(storage, "tiny").check()
+    assert len(optuna.get_all_study_names(storage)) == 1
 
 
 def test_beat_keeps_a_driver_elsewhere_alive(study_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
