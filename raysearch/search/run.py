@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -208,13 +208,15 @@ def _run(
     wider: Wider | None = None,
 ) -> SearchDocument:
     began_s = time.monotonic()
-    # The lease keeps a second driver from writing the study at the same time.
     mirror, replica = None, Replica(folder)
-    replica.begin()
+    # The lease keeps a second driver from writing the study at the same time. It comes before the name at the URI: a
+    # driver that it refuses must leave the name of the first one there.
+    replica.refuse()
     lease = Lease.take(open_storage(folder.study_storage()), folder.study_name)
-    lease.keep()
     waits = True
     try:
+        lease.keep()
+        replica.begin()
         begun = None
         with suppress(KeyError):
             begun = Study.of(folder)  # a search in another folder may have taken the name while the corpus was read
@@ -293,10 +295,12 @@ def _run(
         waits = False
         raise
     finally:
-        lease.release()
-        replica.end()
-        if mirror is not None:
-            end_mirror(mirror, spec.name, say, waits=waits)
+        # Of these the last one begins, and each is done though another one fails.
+        with ExitStack() as closing:
+            if mirror is not None:
+                closing.callback(end_mirror, mirror, spec.name, say, waits=waits)
+            closing.callback(replica.end)
+            closing.callback(lease.release)
 
 
 def _hold(setup: LaneSetup, budget: Budget | None, say: Callable[[str], None], lanes: int) -> None:

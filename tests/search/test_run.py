@@ -1,13 +1,15 @@
 """A used name: what the second search with it is told. The reference point of a space with impossible corners."""
 
+import json
 from importlib import import_module
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from raysearch.cluster.resources import largest_node
 from raysearch.encoder.cost import macs_superb
-from raysearch.errors import InputError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.search.costs import Costs, reference_point
 from raysearch.search.reading import read_status
 from raysearch.search.run import checked_corpus, claim, resume_search, start_search
@@ -16,6 +18,7 @@ from raysearch.spec.document import Spec
 from raysearch.storage.folder import Links, SearchFolder
 from raysearch.storage.lease import Lease
 from raysearch.storage.removal import remove
+from raysearch.storage.replica import DRIVER, Replica
 from raysearch.storage.studies import TOKEN, open_storage
 from tests.corpora.made_up_corpora import corpus, cut
 from tests.search.made_up import ABOUT, DOCUMENT, TEACHER, spec_with
@@ -28,6 +31,8 @@ def start_again(folder: SearchFolder, spec: Spec) -> str:
 
 
 LINKS = Links(study="", tracking="")
+# The package has a function `search`, which hides the room from a dotted name.
+run_file = import_module("raysearch.search.run")
 
 
 @pytest.fixture
@@ -99,6 +104,50 @@ def test_name_that_a_search_of_another_folder_has_in_the_database_is_refused(tmp
     assert not (tmp_path / "tiny").exists()
 
 
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchFolder:
+    """A search at a URI, whose study is to be made in a database. Its corpus is not read."""
+    monkeypatch.setattr(run_file, "checked_corpus", lambda spec, folder, say: None)
+    folder = SearchFolder(tmp_path / "copy", "tiny", f"memory://{uuid4().hex}")
+    assert folder.create(spec_with(), Links(study=f"sqlite:///{tmp_path / 'studies.db'}", tracking=""))
+    return folder
+
+
+def test_second_driver_that_the_lease_refuses_leaves_the_name_of_the_first(far: SearchFolder) -> None:
+    """The first was silent at the URI for long, but not in the database."""
+    Lease.take(open_storage(far.study_storage()), "tiny")
+    first = json.dumps({"token": "first", "beat_s": 0.0, "who": "the first"}).encode()
+    far.remote.write(DRIVER, first)
+    with pytest.raises(InputError, match="driven by pid"):
+        resume_search(far, trials=None, address=None, say=print)
+    assert far.remote.read(DRIVER) == first
+
+
+def test_driver_whose_database_is_away_at_its_start_refuses_nobody_later(
+    far: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*given: object) -> None:
+        raise AwayError("the study's database is away")
+
+    monkeypatch.setattr(Lease, "take", away)
+    with pytest.raises(WorkError, match="is away; once it answers: raysearch resume tiny"):
+        resume_search(far, trials=None, address=None, say=print)
+    Replica(far).refuse()
+
+
+def test_driver_that_cannot_give_back_its_lease_signs_off_at_the_uri(
+    far: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: object) -> None:
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(run_file, "connected", fails)
+    monkeypatch.setattr(Lease, "release", fails)
+    with pytest.raises(RuntimeError, match="no more"):
+        resume_search(far, trials=None, address=None, say=print)
+    assert far.remote.read(DRIVER) == b"{}"
+
+
 def test_teacher_that_is_not_there_is_said_before_the_corpus_is_read(tmp_path: Path) -> None:
     gone = tmp_path / "nowhere"
     spec = spec_with(teacher={"source": f"hf:{gone}"}, corpus={"kind": "an4", "root": str(tmp_path / "no corpus")})
@@ -141,8 +190,7 @@ def test_more_clusters_than_frames_are_refused_however_they_are_written(
     spec = spec_with(space=space, targets={"clusters": clusters})
     assert spec.settings({"method": "dicehubert", "student.depth": 1, "student.width": 64}).targets.clusters == 500
     spoken = corpus([cut("a", seconds=19.0, text="GO", speaker="x", phones=["G"])])
-    # The package has a function `search`, which hides the room from a dotted name.
-    monkeypatch.setattr(import_module("raysearch.search.run"), "read_corpus", lambda settings, cache: spoken)
+    monkeypatch.setattr(run_file, "read_corpus", lambda settings, cache: spoken)
     with pytest.raises(InputError, match=f"^targets.clusters: {clusters}; expected at most 475, the frames"):
         checked_corpus(spec, SearchFolder(tmp_path, "tiny"), print)
 
