@@ -40,14 +40,16 @@ def remove(folder: SearchFolder) -> Removed:
     storage, study = open_storage(folder.study_storage()), folder.study_name
     # While the lease is held, nobody begins to drive the search.
     lease = Lease.take(storage, study)
-    removed = Removed(folder.name, size(folder), f"{folder.place}/{folder.name}")
-    with suppress(KeyError):  # of a search that never came as far as making it
-        study_id = storage.get_study_id_from_name(study)
-        if owns(folder, storage.get_study_user_attrs(study_id)):
-            storage.delete_study(study_id)
-    # Without this file no verb finds the search any more, even if removing the others stops half-way.
-    folder.abandon()
-    lease.release()
+    try:
+        removed = Removed(folder.name, size(folder), f"{folder.place}/{folder.name}")
+        with suppress(KeyError):  # of a search that never came as far as making it
+            study_id = storage.get_study_id_from_name(study)
+            if owns(folder, storage.get_study_user_attrs(study_id)):
+                storage.delete_study(study_id)
+        # Without this file no verb finds the search any more, even if removing the others stops half-way.
+        folder.abandon()
+    finally:
+        lease.release()
     if folder.uri:
         Remote(folder.uri).delete(folder.name)
     shutil.rmtree(folder.path)

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from raysearch.cli import app
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import AwayError, InputError, WorkError
 from raysearch.search.study import Study
 from raysearch.storage.folder import Links, SearchFolder
-from raysearch.storage.lease import Lease
+from raysearch.storage.lease import Lease, living_driver
 from raysearch.storage.removal import remove
 from raysearch.storage.studies import open_storage
 from tests.search.made_up import ABOUT, spec_with
@@ -77,3 +77,17 @@ def test_nobody_to_ask_and_a_no_then_nothing_is_removed(tmp_path: Path, monkeypa
     monkeypatch.setattr("raysearch.cli.searching.asked", lambda question: True)
     assert rm(tmp_path, "tiny").exit_code == 0
     assert not folder.path.exists()
+
+
+def test_removal_that_fails_gives_its_lease_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = searched(tmp_path)
+
+    def away(folder: SearchFolder) -> int:
+        raise AwayError("s3://b: gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("raysearch.storage.removal.size", away)
+        with pytest.raises(AwayError):
+            remove(folder)
+    assert living_driver(open_storage(folder.study_storage()), "tiny") is None
+    assert folder.exists
