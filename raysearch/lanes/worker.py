@@ -24,7 +24,7 @@ from ray import train
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import get_device
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, WorkError
 from raysearch.files.disk import full_disk
 from raysearch.files.remote import Remote
 from raysearch.lanes.board import board_of
@@ -40,6 +40,7 @@ from raysearch.teachers.store import prepare_teacher
 from raysearch.training.loop import DivergedError
 from raysearch.training.monitoring.limit import DrainedError, OverTimeError, limited
 from raysearch.training.monitoring.spent import Spent, read_spent
+from raysearch.training.process import gathered
 from raysearch.training.report import REPORT_NAME, Report
 
 
@@ -169,13 +170,13 @@ def _reports(workplace: Workplace, order: dict[str, Any], setup: dict[str, Any])
     name = f"trials/{number:04d}"
     folder = Path(setup["folder"], name)
     remote = Remote(f"{setup['uri']}/{Path(setup['folder']).name}") if setup["uri"] else None
-    if remote and remote.files(name):
-        shutil.rmtree(folder, ignore_errors=True)
-        remote.pull(name, folder)
-    if (trained_by := order["trained_by"]) is None:
+    trained_by = None if order["trained_by"] is None else folder.with_name(f"{order['trained_by']:04d}")
+    if remote:
+        _fetch(remote, folder, trained_by)
+    if trained_by is None:
         reports = workplace.run(number, config, order["seed"], folder, setup["precision"])
     else:
-        reports = workplace.judge_again(config, folder, _fetched(remote, setup, trained_by))
+        reports = workplace.judge_again(config, folder, trained_by)
     first = remote is not None and train.get_context().get_world_rank() == 0
     try:
         for report in reports:
@@ -188,13 +189,25 @@ def _reports(workplace: Workplace, order: dict[str, Any], setup: dict[str, Any])
         raise
 
 
-def _fetched(remote: Remote | None, setup: dict[str, Any], number: int) -> Path:
-    """The folder of another trial, which another node may have trained."""
-    name = f"trials/{number:04d}"
-    folder = Path(setup["folder"], name)
-    if remote and not (folder / REPORT_NAME).exists():
-        remote.pull(name, folder)
-    return folder
+def _fetch(remote: Remote, folder: Path, trained_by: Path | None) -> None:
+    """Fetches the folder of a trial, and that of the trial which trained its student, if another node did.
+
+    The first process of each node does so while the others wait: they have these folders in common.
+    Raises: WorkError in all of them if one could not.
+    """
+    failed: dict[str, str] = {}
+    if train.get_context().get_local_rank() == 0:
+        try:
+            if remote.files(f"trials/{folder.name}"):
+                shutil.rmtree(folder, ignore_errors=True)
+                remote.pull(f"trials/{folder.name}", folder)
+            if trained_by and not (trained_by / REPORT_NAME).exists():
+                remote.pull(f"trials/{trained_by.name}", trained_by)
+        except (OSError, WorkError) as err:
+            failed[folder.name] = str(err)
+    # Whoever did not hear of it would begin to train, and wait for a process that does not.
+    if failed := gathered(failed):
+        raise WorkError(f"trial {folder.name}: {'; '.join(failed.values())}")
 
 
 class _Post:
