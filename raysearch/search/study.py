@@ -285,8 +285,10 @@ class Study:
     def settle(self) -> list[tuple[int, Config]]:
         """Finishes what a killed driver left half told. Returns the interrupted trials, which are to run again."""
         interrupted = []
-        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if "state" in frozen.user_attrs:
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+            if "config" not in frozen.user_attrs:
+                self._forget(frozen)
+            elif "state" in frozen.user_attrs:
                 self._tell(frozen.number)
             elif "cost" in frozen.user_attrs:
                 interrupted.append((frozen.number, self._record(frozen).config))
@@ -294,6 +296,17 @@ class Study:
                 # The driver was killed before the trial had a cost, so that nothing was paid for it.
                 self.end(frozen.number, "failed", error="interrupted before it was costed", cause="lost")
         return interrupted
+
+    def _forget(self, frozen: FrozenTrial) -> None:
+        """Ends a trial within whose `ask` the driver was killed. It has no configuration, so it is in no records.
+
+        Optuna would deal out one that still waits in the place of the next.
+        """
+        self._guard()
+        if frozen.state == TrialState.WAITING:
+            # Only from one that began does Optuna accept that it ended.
+            self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
+        self._study.tell(frozen.number, state=TrialState.FAIL, skip_if_finished=True)
 
     @property
     def asked(self) -> int:

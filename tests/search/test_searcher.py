@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from raysearch.errors import WorkError
@@ -111,6 +112,29 @@ def test_start_points_come_first(start: Start) -> None:
     suggestion = searcher.suggest()
     assert suggestion
     assert suggestion.config == {"method": "dicehubert", **point}
+
+
+@pytest.mark.parametrize(("owner", "name"), [(optuna.Study, "ask"), (Study, "_write")], ids=["waits", "has nothing"])
+def test_driver_that_is_killed_while_it_asks_costs_a_number_and_nothing_else(
+    owner: type, name: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a database each of its writes is one of its own: a trial may wait to be asked for, or have no settings."""
+    points = [{"student.depth": 2}, {"student.depth": 5}, {"student.depth": 3}]
+    spec = spec_with(search={"trials": 3, "updates": 100, "start": points})
+
+    def die(*given: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, die)
+        with pytest.raises(KeyboardInterrupt):
+            start(spec).suggest()
+    start(spec)
+    searcher = start(spec)
+    run(searcher)
+    found = [(record.number, record.config["student.depth"], record.state) for record in searcher.study.records()]
+    assert found == [(1, 2, "complete"), (2, 5, "complete"), (3, 3, "complete")]
+    assert all(frozen.state.is_finished() for frozen in searcher.study._study.trials)
 
 
 def test_same_seed_gives_the_same_study(start: Start, tmp_path: Path) -> None:
