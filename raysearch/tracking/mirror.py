@@ -36,7 +36,7 @@ from raysearch.tracking.content import MetricPoints
 from raysearch.tracking.database import open_client
 from raysearch.tracking.experiment import open_experiment
 from raysearch.tracking.state import SearchState
-from raysearch.tracking.tags import MIRRORED, PARENT, SHARED, SPEC_HASH, STUDENT, TRIAL
+from raysearch.tracking.tags import MIRRORED, PARENT, SHARED, SPEC_HASH, STUDENT, TOKEN, TRIAL
 
 METRICS, PARAMS = 800, 100
 """The most metrics and params in one `log_batch`. The server takes 1,000 entities, of which 100 params and 100 tags."""
@@ -179,7 +179,10 @@ class _Sync:
 
         Where the server answered too late to a creation, the run was created twice. The later one is deleted.
         """
-        parents = [r for r in runs if PARENT not in r.tags and r.tags.get(SPEC_HASH) == self.state.spec_hash]
+        same = [r for r in runs if PARENT not in r.tags and r.tags.get(SPEC_HASH) == self.state.spec_hash]
+        # Two searches may have one name and one document. Earlier versions wrote no token, so such a run may be ours.
+        mine = [r for r in same if r.tags.get(TOKEN, "") == self.state.token]
+        parents = mine or [r for r in same if TOKEN not in r.tags]
         kept = parents[0] if parents else None
         surplus = parents[1:]
         below: dict[str, dict[str, _Run]] = {TRIAL: {}, SHARED: {}}

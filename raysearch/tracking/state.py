@@ -19,7 +19,7 @@ class SearchState:
     spec: Mapping[str, Any]
     """The resolved search document."""
     spec_hash: str
-    """Digest of the search document. With the name it says which search this is, so it must never change."""
+    """Digest of the search document. With name and token it says which search this is, so it must never change."""
     versions: Mapping[str, str]
     """Versions of Python and of the libraries that matter, by name."""
     git_commit: str | None

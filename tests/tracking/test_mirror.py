@@ -272,6 +272,31 @@ def test_same_name_with_another_spec_is_another_search(store, client):
     assert len({run.data.tags.get("mlflow.parentRunId") for run in runs}) == 3
 
 
+def parents(client, name):
+    """The searches' own runs by their token, with the numbers of the runs below each."""
+    runs = client.search_runs([client.get_experiment_by_name(f"raysearch/{name}").experiment_id])
+    own = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    below = {run.info.run_id: [] for run in own}
+    for run in runs:
+        if run not in own:
+            below[run.data.tags["mlflow.parentRunId"]].append(run.data.tags["raysearch.trial"])
+    return {run.data.tags.get("raysearch.token", ""): sorted(below[run.info.run_id]) for run in own}
+
+
+def test_same_name_and_spec_in_another_folder_is_another_search(store, client):
+    Mirror(*store).sync(state([record(0)], "both", token="t1"))
+    Mirror(*store).sync(state([record(0), record(1)], "both", token="t2"))
+    assert str(Mirror(*store).sync(state([record(0)], "both", token="t1"))) == "MLflow has all of the search"
+    Mirror(*store).sync(state([record(2)], "both"))
+    assert parents(client, "both") == {"t1": ["0"], "t2": ["0", "1"], "": ["2"]}
+
+
+def test_run_that_an_earlier_version_made_is_gone_on_with(store, client):
+    Mirror(*store).sync(state([record(0)], "older"))
+    Mirror(*store).sync(state([record(0), record(1)], "older", token="t1"))
+    assert parents(client, "older") == {"t1": ["0", "1"]}
+
+
 def test_expired_sync_stops_at_its_next_request(store, client):
     asked = iter([False] * 4 + [True] * 9)
     with pytest.raises(OutOfTimeError):
