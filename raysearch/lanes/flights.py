@@ -12,10 +12,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 BEAT_S = 5.0
 """Seconds between two signs of life of a builder."""
@@ -50,7 +51,7 @@ class Tower:
 def one_at_a_time(name: str) -> Iterator[None]:
     """Waits until no other worker on the cluster is within a block of the same name, then runs the block."""
     builder, done = os.urandom(8).hex(), threading.Event()
-    while not ray.get(_tower().take.remote(name, builder)):
+    while not _may_build(name, builder):
         time.sleep(POLL_S)
 
     def beat() -> None:
@@ -62,7 +63,16 @@ def one_at_a_time(name: str) -> Iterator[None]:
         yield
     finally:
         done.set()
-        ray.get(_tower().release.remote(name, builder))
+        with suppress(RayActorError):  # a tower that died has forgotten who builds
+            ray.get(_tower().release.remote(name, builder))
+
+
+def _may_build(name: str, builder: str) -> bool:
+    """What the tower says. One that has died says nothing, and whoever asks next makes another."""
+    try:
+        return bool(ray.get(_tower().take.remote(name, builder)))
+    except RayActorError:
+        return False
 
 
 def _tower() -> Any:

@@ -1,12 +1,14 @@
 """One builder at a time over all nodes: what the tower says, and two nodes that want the same label set at once."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from raysearch.cluster.connection import connected
-from raysearch.lanes.flights import SILENCE_S, Tower, one_at_a_time
+from raysearch.lanes.flights import SILENCE_S, Tower, _tower, one_at_a_time
 
 
 class Clock:
@@ -56,6 +58,21 @@ def test_worker_in_a_placement_group_builds_where_nobody_has_before() -> None:
             placement_group([{"CPU": 1}]), placement_group_capture_child_tasks=True
         )
         assert ray.get(build.options(scheduling_strategy=group).remote()) == "built"
+
+
+@pytest.mark.ray
+def test_tower_that_is_killed_fails_nobody_who_builds_or_waits() -> None:
+    import ray
+
+    def kill() -> None:
+        os.kill(ray.get(_tower().__ray_call__.remote(lambda tower: os.getpid())), signal.SIGKILL)
+
+    with connected(None):
+        with one_at_a_time("a"):
+            kill()
+        kill()
+        with one_at_a_time("a"):
+            pass
 
 
 @pytest.mark.ray
