@@ -92,8 +92,8 @@ class Lease:
                 self.beat()
             except KeyError:
                 return  # taken over: the next write's `check` says so
-            except AwayError:
-                continue  # the database is away: the next beat may reach it
+            except (AwayError, OSError):
+                continue  # the database is away, or the journal's disk is full: the next beat may reach it
 
     def _others(self) -> Iterator[tuple[int, Holder, float, bool]]:
         """Other leases on the search, as `_leases` gives them."""

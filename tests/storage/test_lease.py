@@ -1,5 +1,6 @@
 """One driver at a time: against living, dead, silent and sleeping ones."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -126,3 +127,19 @@ def test_beat_keeps_a_driver_elsewhere_alive(study_storage: str, monkeypatch: py
     now[0] += SILENCE_S - 1
     with pytest.raises(InputError):
         Lease.take(open_storage(study_storage), "tiny", clock=lambda: now[0])
+
+
+def test_full_disk_is_outlived_by_the_signs_of_life(journal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Lease.take(open_storage(journal), "tiny")
+    beat, beats = held.beat, iter([OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), None])
+
+    def once_full() -> None:
+        if err := next(beats):
+            raise err
+        beat()
+        held.release()
+
+    monkeypatch.setattr("raysearch.storage.lease.BEAT_S", 0.0)
+    monkeypatch.setattr(held, "beat", once_full)
+    held._keep()
+    assert names(journal) == []
