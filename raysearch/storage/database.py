@@ -15,6 +15,7 @@ from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
     InterfaceError,
+    InternalError,
     NoSuchModuleError,
     OperationalError,
     SQLAlchemyError,
@@ -78,7 +79,7 @@ class Database(RDBStorage):
             retry=retry_if_exception(_passes),
             wait=wait_exponential(multiplier=0.05, max=5.0),
             stop=self._patience_ends,
-            before_sleep=self._say,
+            before_sleep=self._before_nap,
             reraise=True,
         )
         try:
@@ -101,7 +102,10 @@ class Database(RDBStorage):
         patience_s = PATIENCE_S if self._answered else LOCKED_S if _is_locked(_cause(state)) else AWAY_S
         return self._gave_up or (state.seconds_since_start or 0.0) > patience_s
 
-    def _say(self, state: RetryCallState) -> None:
+    def _before_nap(self, state: RetryCallState) -> None:
+        if _is_read_only(_cause(state)):
+            # The connections are to a server that is no longer the first. A new one may find the one that is.
+            self.engine.dispose()
         if state.attempt_number == SAID_AT:
             _log.warning("the study's database %s: %s; waiting for it", self.shown, words_of(_cause(state)))
 
@@ -155,7 +159,12 @@ def _passes(err: BaseException) -> bool:
 
 def _is_away(err: BaseException) -> bool:
     gone = isinstance(err, DBAPIError) and err.connection_invalidated
-    return gone or isinstance(err, OperationalError | InterfaceError | PoolTimeoutError)
+    return gone or isinstance(err, OperationalError | InterfaceError | PoolTimeoutError) or _is_read_only(err)
+
+
+def _is_read_only(err: BaseException) -> bool:
+    """Whether another server has taken the place of this one, which may only be read since."""
+    return isinstance(err, InternalError) and "read-only transaction" in str(err.orig)
 
 
 def _is_refusal(err: BaseException) -> bool:

@@ -104,6 +104,22 @@ def test_server_that_goes_and_returns_costs_nothing(empty_postgres: str, monkeyp
     assert [trial.value for trial in Database(empty_postgres).get_all_trials(study._study_id)] == [0.0, 1.0, 2.0]
 
 
+def test_server_that_may_only_be_read_is_waited_for_until_another_one_is_reached(
+    empty_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failover the connections that are open are to a server which refuses to write."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(database, "PATIENCE_S", 5.0)
+    storage = Database(empty_postgres)
+    study = optuna.create_study(storage=storage, study_name="s")
+    storage.engine.dispose()  # the next connection is the only one
+    with storage.engine.connect() as connection:
+        connection.execute(sqlalchemy.text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+        connection.commit()
+    study.set_user_attr("a", 1)
+    assert Database(empty_postgres).get_study_user_attrs(study._study_id) == {"a": 1}
+
+
 def test_server_that_goes_as_it_answers_is_not_told_twice(empty_postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first attempt did the work, and its answer was lost."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
