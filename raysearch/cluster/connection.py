@@ -7,13 +7,15 @@ runs code as its user, so it listens on loopback addresses alone, and answers no
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from tempfile import mkdtemp
 from typing import Any
 
@@ -22,7 +24,7 @@ from ray._private import ray_constants
 
 from raysearch.cluster import sweeper
 from raysearch.cluster.orphans import remove_orphans
-from raysearch.errors import CutOffError, Interrupted, WorkError
+from raysearch.errors import CutOffError, InputError, Interrupted, WorkError
 
 APART = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 """The environment of an embedded Ray. Nobody takes this machine away from it, so nothing has to watch for
@@ -44,6 +46,9 @@ NEEDED = ("gcs_server", "raylet")
 """Processes of an embedded Ray without which nothing works. A driver that asks for them waits for a minute or more."""
 STARTS = 3
 """Attempts to start Ray. It gives a node half a minute, and on a busy machine that may be too short more than once."""
+HOST_AND_PORT = re.compile(r"(ray://)?(?P<host>[^/:]+):(?P<port>\d{1,5})")
+ANSWERS_S = 10.0
+"""Seconds that a cluster has to take a connection."""
 SLOW = "timed out during startup"
 """What the message of an error says if Ray was too slow to start, as opposed to unable."""
 
@@ -63,16 +68,18 @@ def connected(address: str | None) -> Iterator[bool]:
     """Connects to the cluster at `address` or in `RAY_ADDRESS`, or else starts a Ray of our own, until the block ends.
 
     Yields whether the Ray is our own: nobody adds nodes to that one later.
-    Raises: WorkError if a Ray of our own does not start, or would let others in.
+    Raises: InputError if no cluster answers at the address; WorkError if a Ray of our own does not start, or would let
+    others in.
     """
     for name, value in QUIET_TUNE.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     if address is not None or os.environ.get("RAY_ADDRESS"):
-        _init(address=address, log_to_driver=False, logging_level="ERROR")
+        _join(address)
         try:
             # A driver of this search whose node died may have left behind what the teacher, or a lane, would wait for.
-            remove_orphans()
+            with suppress(Exception):  # a Ray client cannot look
+                remove_orphans()
             yield False
         finally:
             ray.shutdown()
@@ -100,6 +107,19 @@ def connected(address: str | None) -> Iterator[bool]:
             ray.shutdown()
             raise
         ray.shutdown()
+
+
+def _join(address: str | None) -> None:
+    """Connects to the cluster at `address` or in `RAY_ADDRESS`. Raises: InputError if none answers there."""
+    there = os.environ["RAY_ADDRESS"] if address is None else address
+    given = f"RAY_ADDRESS: {there}" if address is None else f"--address: {there}"
+    try:
+        if found := HOST_AND_PORT.fullmatch(there):  # Ray itself would try for a quarter of an hour
+            socket.create_connection((found["host"], int(found["port"])), timeout=ANSWERS_S).close()
+        _init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, OverflowError, ValueError) as err:
+        expected = "expected the address of a running cluster, such as 10.0.0.1:6379"
+        raise InputError(f"{given}: {err}; {expected}") from err
 
 
 def check_alive() -> None:

@@ -1,6 +1,7 @@
 """A Ray of our own: beside another one, closed to strangers, and on a machine that is slow to start it."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from ray.train.v2._internal.state.util import is_actor_alive
 from ray.util.state.exception import RayStateApiException
 
 from raysearch.cluster.connection import STARTS, connected
-from raysearch.errors import WorkError
+from raysearch.errors import InputError, WorkError
 
 
 @pytest.mark.parametrize("slow_starts", [STARTS - 1, STARTS])
@@ -50,6 +51,41 @@ def test_ray_that_cannot_start_is_not_tried_again(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(WorkError, match="no space left"), connected(None):
         pass
     assert len(started) == 1
+
+
+def test_address_that_is_none_is_the_users_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = "Invalid address format: foo; expected the address of a running cluster"
+    with pytest.raises(InputError, match=f"^--address: foo: {expected}"), connected("foo"):
+        pass
+    monkeypatch.setenv("RAY_ADDRESS", "foo")
+    with pytest.raises(InputError, match=f"^RAY_ADDRESS: foo: {expected}"), connected(None):
+        pass
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_address_where_nothing_listens_is_told_at_once(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.init", lambda **settings: pytest.fail("Ray itself would try for a quarter of an hour"))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"{scheme}127.0.0.1:{closed.getsockname()[1]}"
+    with (
+        pytest.raises(InputError, match=rf"^--address: {address}: .*refused; expected the address"),
+        connected(address),
+    ):
+        pass
+
+
+def test_address_where_no_ray_answers_is_the_users_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**settings: object) -> None:
+        raise ConnectionError("ray client connection timeout")
+
+    monkeypatch.setattr("ray.init", init)
+    with socket.create_server(("127.0.0.1", 0)) as open_port:
+        address = f"127.0.0.1:{open_port.getsockname()[1]}"
+        with (
+            pytest.raises(InputError, match=f"^--address: {address}: ray client connection timeout"),
+            connected(address),
+        ):
+            pass
 
 
 @pytest.fixture(scope="module")
