@@ -41,6 +41,10 @@ def clipped(text: str) -> str:
     return text if len(text) <= QUOTED else f"{text[: QUOTED - 3]}..."
 
 
+class DiskFullError(WorkError):
+    """A disk is full, so that no more trials begin. What was written is safe."""
+
+
 class CutOffError(WorkError):
     """What this process rests on has died, so that it can only end: asking for anything more would hang."""
 

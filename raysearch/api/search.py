@@ -291,7 +291,7 @@ class Search:
         from raysearch.search.reading import read_state
         from raysearch.tracking.once import sync_once
 
-        return sync_once(self.mirror(tracking), read_state(self.folder), say)
+        return sync_once(self.mirror(tracking), read_state(self.folder), self.folder.sync_command, say)
 
     def _with_students(self) -> SearchFolder:
         """The folder, with the students of all trials where they lie at a URI."""

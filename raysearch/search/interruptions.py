@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from raysearch.errors import AwayError, CutOffError, WorkError
+from raysearch.errors import AwayError, CutOffError, DiskFullError, WorkError
 from raysearch.files.disk import full_disk
 from raysearch.storage.folder import SearchFolder
 
@@ -26,6 +26,8 @@ def told_how_to_go_on(folder: SearchFolder) -> Iterator[None]:
         raise CutOffError(f"{err}; nothing is lost, continue with: {resume}") from err
     except AwayError as err:
         raise WorkError(f"{err}; once it answers: {resume}") from err
+    except DiskFullError as err:
+        raise WorkError(f"{err}; nothing is lost: free some space, then: {resume}") from err
     except Exception as err:
         if full := full_disk(err, f"below {folder.path}"):
             raise WorkError(f"{folder.name}: {full}; nothing is lost: free some space, then: {resume}") from err

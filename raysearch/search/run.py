@@ -298,7 +298,7 @@ def _run(
         # Of these the last one begins, and each is done though another one fails.
         with ExitStack() as closing:
             if mirror is not None:
-                closing.callback(end_mirror, mirror, spec.name, say, waits=waits)
+                closing.callback(end_mirror, mirror, folder, say, waits=waits)
             closing.callback(replica.end)
             closing.callback(lease.release)
 

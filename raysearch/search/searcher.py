@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from raysearch.encoder.config import AnyConfig
-from raysearch.errors import InputError, WorkError
+from raysearch.errors import DiskFullError, InputError, WorkError
 from raysearch.front.objective import costs_of, errors_of
 from raysearch.front.objective import value as objective_value
 from raysearch.front.trials import Cost, TrialRecord
@@ -102,10 +102,10 @@ class Searcher:
     def suggest(self) -> Suggestion | None:
         """The next trial to run. Interrupted trials come first, under their old number.
 
-        Raises: WorkError if nothing feasible is left to suggest, or the disk is full.
+        Raises: WorkError if nothing feasible is left to suggest; DiskFullError.
         """
         if self._halted:
-            raise WorkError(self._halted)
+            raise DiskFullError(self._halted)
         self._look_ahead()
         if self._again:
             number, config = self._again.popleft()
@@ -245,7 +245,7 @@ class Searcher:
         elif cause == "timeout" and (budget := self._deadlines.budget) and budget.left_s == 0:
             self._end("the budget is spent")
         elif cause == "disk":
-            self._halted = f"trial {number}: {error}; free some space, then: raysearch resume {self.spec.name}"
+            self._halted = f"trial {number}: {error}"
         else:
             self.study.end(number, "failed", error=error, cause=cause)
 

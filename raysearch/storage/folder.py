@@ -125,7 +125,15 @@ class SearchFolder:
     @property
     def resume_command(self) -> str:
         """The command that goes on with this search, to be typed where this process runs."""
-        command = f"raysearch resume {self.name}"
+        return self._command("resume")
+
+    @property
+    def sync_command(self) -> str:
+        """The command that sends MLflow what it lacks of this search, to be typed where this process runs."""
+        return self._command("sync")
+
+    def _command(self, verb: str) -> str:
+        command = f"raysearch {verb} {self.name}"
         plain = SearchFolder.of(os.environ.get("RAYSEARCH_STORAGE") or None, self.name)
         if (plain.root, plain.uri) == (self.root, self.uri):
             return command

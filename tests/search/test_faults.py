@@ -106,7 +106,7 @@ def test_objective_that_is_no_number_fails_the_trial(cluster: Cluster, tmp_path:
 
 def test_full_disk_ends_the_search_and_a_resume_finishes(cluster: Cluster, tmp_path: Path, database: str) -> None:
     folder = make_search(tmp_path, {"0": "disk"}, trials=2, lanes=1, database=database)
-    with pytest.raises(WorkError, match=r"trial 0: disk full while writing state.json; .* raysearch resume fake"):
+    with pytest.raises(WorkError, match=r"trial 0: disk full while writing state.json$"):
         drive(folder)
     study = drive(folder)
     assert_whole(study, folder, 2)

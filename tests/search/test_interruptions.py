@@ -58,6 +58,19 @@ def test_disk_that_fills_at_any_write_then_the_resumed_search_is_the_uninterrupt
     assert outcome(journal) == outcome(tmp_path / "whole.journal")
 
 
+def test_disk_of_a_trial_that_is_full_then_the_way_on_is_told(tmp_path: Path) -> None:
+    study = Study.create(str(tmp_path / "study.journal"), SPEC.name, SPEC.objectives, ABOUT)
+    searcher = Searcher(SPEC, study, TEACHER, trials=6, say=lambda _: None)
+    suggestion = searcher.suggest()
+    assert suggestion
+    searcher.fail(suggestion.number, "disk", "disk full while writing state.json")
+    with pytest.raises(WorkError) as ended, told_how_to_go_on(SearchFolder(tmp_path, "tiny")):
+        searcher.suggest()
+    resume = f"raysearch resume tiny --storage {tmp_path}"
+    line = "trial 0: disk full while writing state.json; nothing is lost: free some space, then"
+    assert str(ended.value) == f"{line}: {resume}"
+
+
 def test_database_that_is_away_then_the_way_on_is_told(tmp_path: Path) -> None:
     line = r"the study's database x: gone; once it answers: raysearch resume tiny --storage .*$"
     with pytest.raises(WorkError, match=line), told_how_to_go_on(SearchFolder(tmp_path, "tiny")):

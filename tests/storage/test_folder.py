@@ -51,6 +51,7 @@ def test_resume_command_names_the_storage_only_where_it_must(tmp_path: Path, mon
     monkeypatch.delenv("RAYSEARCH_STORAGE", raising=False)
     assert SearchFolder.of(None, "tiny").resume_command == "raysearch resume tiny"
     assert SearchFolder.of("my runs", "tiny").resume_command == "raysearch resume tiny --storage 'my runs'"
+    assert SearchFolder.of("my runs", "tiny").sync_command == "raysearch sync tiny --storage 'my runs'"
     assert SearchFolder.of("s3://b/runs/", "tiny").resume_command == "raysearch resume tiny --storage s3://b/runs"
     hidden = SearchFolder.of("s3://KEY:s3cret@b/runs", "tiny").resume_command
     assert hidden == "raysearch resume tiny --storage 's3://KEY:***@b/runs'"

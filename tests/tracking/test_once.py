@@ -22,7 +22,12 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def told(uri: str, tmp_path: Path, kind: type[Exception]) -> str:
     said: list[str] = []
     with pytest.raises(kind) as raised:
-        sync_once(Mirror(uri, artifact_root=str(tmp_path)), state([record(0)]), said.append)
+        sync_once(
+            Mirror(uri, artifact_root=str(tmp_path)),
+            state([record(0)]),
+            "raysearch sync an4 --storage runs",
+            said.append,
+        )
     assert said == [f"MLflow at {masked(uri)}: sending what it lacks of an4"]
     return str(raised.value)
 
@@ -30,7 +35,9 @@ def told(uri: str, tmp_path: Path, kind: type[Exception]) -> str:
 def test_dead_server_is_one_line_without_the_password(tmp_path: Path) -> None:
     line = told("http://alice:s3cret@127.0.0.1:9", tmp_path, WorkError)
     assert line.startswith("MLflow at http://alice:***@127.0.0.1:9: ")
-    assert line.endswith("; nothing is lost: the study holds all, send it later with: raysearch sync an4")
+    assert line.endswith(
+        "; nothing is lost: the study holds all, send it later with: raysearch sync an4 --storage runs"
+    )
     assert "s3cret" not in line
     assert "\n" not in line
 

@@ -31,13 +31,15 @@ def start_mirror(folder: SearchFolder) -> subprocess.Popen[bytes]:
         os.close(log)
 
 
-def end_mirror(mirror: subprocess.Popen[bytes], name: str, say: Callable[[str], None], *, waits: bool) -> None:
+def end_mirror(
+    mirror: subprocess.Popen[bytes], folder: SearchFolder, say: Callable[[str], None], *, waits: bool
+) -> None:
     """Asks the mirror for its last pass by closing its input, and `waits` for that or not."""
     assert mirror.stdin is not None
     mirror.stdin.close()
     if not waits:
         return
-    lacks = f"MLflow lacks some of this search; complete it with: raysearch sync {name}"
+    lacks = f"MLflow lacks some of this search; complete it with: {folder.sync_command}"
     try:
         # A dead server must not hold up the end of a search.
         complete = mirror.wait(timeout=120) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raysearch.search.watching.following import start_mirror
+from raysearch.search.watching.following import end_mirror, start_mirror
 from raysearch.storage.folder import SearchFolder
 
 
@@ -28,3 +28,11 @@ def test_log_is_read_by_its_owner_alone_also_where_it_was_not(
     monkeypatch.setattr(subprocess, "Popen", start)
     start_mirror(folder)
     assert modes == [0o600]
+
+
+def test_mirror_that_failed_then_the_command_that_completes_it_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    mirror = subprocess.Popen(["false"], stdin=subprocess.PIPE)
+    end_mirror(mirror, SearchFolder(tmp_path, "tiny"), said.append, waits=True)
+    command = f"raysearch sync tiny --storage {tmp_path}"
+    assert said == [f"MLflow lacks some of this search; complete it with: {command}"]
