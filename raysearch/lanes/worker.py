@@ -231,8 +231,9 @@ class _Post:
 
 
 def _failure(err: Exception) -> dict[str, Any]:
-    """The report of a trial that broke."""
-    return {"cause": _cause(err), "error": _last_words(err), "metrics": {}}
+    """The report of a trial that broke. Where the machine goes, the workers leave with it."""
+    leaves = isinstance(err, DrainedError)
+    return {"cause": _cause(err), "error": _last_words(err), "metrics": {}, "leaves": leaves}
 
 
 def _cause(err: Exception) -> str:

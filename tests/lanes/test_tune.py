@@ -15,10 +15,11 @@ import pytest
 from ray.train import PreemptionError, PreemptionInfo
 
 from raysearch.errors import WorkError
-from raysearch.lanes import lane
+from raysearch.lanes import lane, worker
 from raysearch.lanes.lane import Lane, LaneSetup
 from raysearch.lanes.source import Suggestion
 from raysearch.lanes.tune import _Run, last_line
+from raysearch.training.monitoring.limit import DrainedError
 
 
 def test_lost_lane_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +156,7 @@ def test_trial_of_a_drained_lane_is_not_lost_though_tune_hears_of_an_error(
     made = object.__new__(Lane)
     made._number, made._turn = 0, threading.Lock()
     made._workers = SimpleNamespace(join=lambda timeout_s: None, over=False)  # type: ignore[assignment]
-    gone = {"cause": "drained", "error": "it goes", "metrics": {}, "leaves": True}
+    gone = worker._failure(DrainedError("it goes"))
     monkeypatch.setattr(Lane, "_receive", lambda lane: gone)
     told = made.step()
     assert not told["done"]
