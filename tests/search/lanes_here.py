@@ -49,7 +49,7 @@ def run_lanes_here(
         assert isinstance(asked, dict)  # no other trial runs, so that there is nothing to wait for
         order = asked["suggestion"]
         for report in _reports(workplace, order, values):
-            result = {"number": order["number"], "report": report}
+            result = {"number": order["number"], "report": report, "waited_s": 0.0}
             if report.get("final") or report.get("cause"):
                 run.end("one", result, error=False)
             elif not run.observe(result):
