@@ -173,6 +173,16 @@ def speech(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
+def one_cpu() -> Iterator[Any]:
+    """A Ray as a search starts it: without a dashboard."""
+    import ray
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
 def raysearch(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:

@@ -47,6 +47,7 @@ NEEDED = ("gcs_server", "raylet")
 STARTS = 3
 """Attempts to start Ray. It gives a node half a minute, and on a busy machine that may be too short more than once."""
 HOST_AND_PORT = re.compile(r"(ray://)?(?P<host>[^/:]+):(?P<port>\d{1,5})")
+"""An address at which something listens, or not. Others, such as `auto`, Ray makes sense of."""
 ANSWERS_S = 10.0
 """Seconds that a cluster has to take a connection."""
 SLOW = "timed out during startup"

@@ -1,22 +1,11 @@
 """Places of drivers that died: those that Ray forgets are removed, and no others."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from raysearch.cluster.orphans import remove_orphans
-
-
-@pytest.fixture
-def one_cpu() -> Iterator[Any]:
-    """A Ray as a search starts it: without a dashboard."""
-    import ray
-
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield ray
-    ray.shutdown()
 
 
 @pytest.mark.ray

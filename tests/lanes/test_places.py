@@ -1,21 +1,10 @@
 """What a lane that died had reserved is given back: a worker of the next lane finds room."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from raysearch.lanes.places import NAMESPACE, Places
-
-
-@pytest.fixture
-def one_cpu() -> Iterator[Any]:
-    """A Ray as a search starts it: without a dashboard."""
-    import ray
-
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield ray
-    ray.shutdown()
 
 
 @pytest.mark.ray
