@@ -1,12 +1,12 @@
-"""Power spectra of windows of speech, by two convolutions and a matrix product.
+"""Power spectra of windows of speech, by two convolutions and a matrix product, or by two matrix products.
 
 The Fourier transform of a window is taken in two steps, as Cooley and Tukey do: along the rows of 16 samples that a
-window consists of, then along the places in a row. Windows begin at whole rows. So the first step is a convolution over
-rows, which cuts out the windows and weights them as well, and the second is a matrix product. In onnxruntime this takes
-a fifth of the time of its own transform, and in torch no more than torch's.
+window consists of, then along the places in a row. Kaldi's windows begin at whole rows. So the first step is a
+convolution over rows, which cuts out the windows and weights them as well, and the second is a matrix product. In
+onnxruntime this takes a fifth of the time of its own transform, and in torch no more than torch's.
 
-Shapes: B batch, S samples, T frames at 100 Hz, R rows, P places in a row, I frequencies of the first step, J of the
-second, C real and imaginary part, F frequencies.
+Shapes: B batch, S samples, T frames at 100 Hz, W samples of a window, R rows, P places in a row, I frequencies of the
+first step, J of the second, C real and imaginary part, F frequencies.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES
 FFT_POINTS = 512
 PRE_EMPHASIS = 0.97
 PLACES = 16
-CYCLE = FFT_POINTS // PLACES
-"""Rows of the transform. A window fills the first 25 of them, and the others would hold zeros."""
-FREQUENCIES = CYCLE // 2 + 1
-"""Frequencies of the first step. Samples are real, so the others would mirror these."""
+FREQUENCIES = FFT_POINTS // PLACES // 2 + 1
+"""Frequencies of the first step of Kaldi's transform. Its windows fill 25 of 32 rows, and the others would be zero."""
 WINDOW_ROWS, HOP_ROWS = MEL_WINDOW_SAMPLES // PLACES, MEL_HOP_SAMPLES // PLACES
 
 
@@ -53,17 +51,12 @@ class PowerSpectrum(nn.Module):
             window_RP = (
                 torch.hann_window(MEL_WINDOW_SAMPLES, periodic=False).pow(0.85).double().view(WINDOW_ROWS, PLACES)
             )
-            i_I, j_J, place_P = torch.arange(FREQUENCIES), torch.arange(PLACES), torch.arange(PLACES)
-            first_PIR = window_RP.T[:, None] * _turned(i_I[:, None] * torch.arange(WINDOW_ROWS), CYCLE)
-            frequency_IJ = i_I[:, None] + CYCLE * j_J
-            second_IJP = _turned(frequency_IJ[..., None] * place_P, FFT_POINTS)
+            first_PIR, second_IJP = _two_steps(window_RP, FFT_POINTS)
             # What pre-emphasis leaves of a mean of 1.
             of_mean_IJ = (1 - PRE_EMPHASIS) * torch.einsum("ijp,pir->ij", second_IJP, first_PIR)
-            # A product with a complex number, as a matrix that takes and gives its real and its imaginary part.
-            second_IJPC = torch.stack([second_IJP, 1j * second_IJP], dim=-1)
         self._keep("rows", rows_XK[:, None])
         self._keep("first", torch.view_as_real(first_PIR).movedim(-1, 2).reshape(-1, 1, WINDOW_ROWS))
-        self._keep("second", torch.view_as_real(second_IJPC).movedim(-1, 1).flatten(3).flatten(1, 2))
+        self._keep("second", _as_real(second_IJP))
         self._keep("of_mean", torch.view_as_real(of_mean_IJ).movedim(-1, 1).flatten(1)[..., None])
 
     def _keep(self, name: str, values: Tensor) -> None:
@@ -84,17 +77,66 @@ class PowerSpectrum(nn.Module):
         return (power_BICJT[:, :, 0] + power_BICJT[:, :, 1]).flatten(1, 2)
 
 
-def in_spectrum(filters_KM: Tensor) -> Tensor:
-    """Filters (M, F) for what a `PowerSpectrum` gives, from filters (K, M) for the frequencies in their order.
+class ExactSpectrum(nn.Module):
+    """Squared magnitudes of weighted windows, of as many points as a window has samples, in double precision.
 
-    A `PowerSpectrum` has the frequencies in another order, and some of them twice, of which one is left out here.
+    A bin may lie far below the loudest one, where the rounding of a transform shows, and each runtime rounds in its own
+    way. onnxruntime's own transform of 400 points, which are no power of two, takes ten times as long.
     """
-    i_I, j_J = torch.arange(FREQUENCIES, device="cpu"), torch.arange(PLACES, device="cpu")
-    frequency_F = (i_I[:, None] + CYCLE * j_J).flatten()
-    mirrored_F = torch.minimum(frequency_F, FFT_POINTS - frequency_F)
-    # The first and the last frequency of the first step are real. So what they give is mirrored within itself.
-    twice_F = (frequency_F % (CYCLE // 2) == 0) & (frequency_F > FFT_POINTS // 2)
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, window_W: Tensor) -> None:
+        """`window_W` weights the samples of a window. They are a multiple of 16."""
+        super().__init__()
+        first_PIR, second_IJP = _two_steps(window_W.double().unflatten(0, (-1, PLACES)), len(window_W))
+        first_PRIC = torch.view_as_real(first_PIR).transpose(1, 2)
+        self.register_buffer("first", first_PRIC.flatten(2)[:, None].contiguous(), persistent=False)
+        self.register_buffer("second", _as_real(second_IJP).mT[:, None].contiguous(), persistent=False)
+
+    def forward(self, windows_BTW: Tensor) -> Tensor:
+        """Power (B, T, F) at the frequencies, in the order of `in_spectrum`."""
+        x_PBTR = windows_BTW.double().unflatten(2, (-1, PLACES)).permute(3, 0, 1, 2)
+        x_PBTIC = (x_PBTR @ self.first).unflatten(3, (-1, 2))
+        # From here on X are the real and the imaginary parts at all places, or at all frequencies of the second step.
+        x_IBTX = x_PBTIC.permute(3, 1, 2, 0, 4).flatten(3) @ self.second
+        power_IBTCJ = (x_IBTX * x_IBTX).unflatten(3, (2, PLACES))
+        return (power_IBTCJ[..., 0, :] + power_IBTCJ[..., 1, :]).permute(1, 2, 0, 3).flatten(2)
+
+
+def in_spectrum(filters_KM: Tensor, points: int = FFT_POINTS) -> Tensor:
+    """Filters (M, F) for what the spectra here give, from filters (K, M) for the frequencies in their order.
+
+    They have the frequencies in another order, and some of them twice, of which one is left out here.
+    """
+    frequency_F = _frequencies(points).flatten()
+    mirrored_F = torch.minimum(frequency_F, points - frequency_F)
+    # The first frequency of the first step is real, and so is the last if its points are even. So what they give is
+    # mirrored within itself.
+    twice_F = (2 * frequency_F % (points // PLACES) == 0) & (frequency_F > points // 2)
     return filters_KM[mirrored_F].masked_fill(twice_F[:, None], 0.0).T.contiguous()
+
+
+def _frequencies(points: int) -> Tensor:
+    """The frequencies (I, J) that the two steps give. Samples are real, so the first step's others mirror these."""
+    cycle = points // PLACES
+    i_I, j_J = (torch.arange(count, device="cpu") for count in (cycle // 2 + 1, PLACES))
+    return i_I[:, None] + cycle * j_J
+
+
+def _two_steps(window_RP: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """The transform of weighted windows as two steps (P, I, R) and (I, J, P), in complex numbers."""
+    frequency_IJ = _frequencies(points)
+    row_R, place_P = (torch.arange(count, device="cpu") for count in window_RP.shape)
+    first_PIR = window_RP.T[:, None] * _turned(frequency_IJ[:, :1] * row_R, points // PLACES)
+    return first_PIR, _turned(frequency_IJ[..., None] * place_P, points)
+
+
+def _as_real(step_IJP: Tensor) -> Tensor:
+    """The second step as matrices (I, 2 J, 2 P), which take and give real parts and imaginary parts."""
+    step_IJPC = torch.stack([step_IJP, 1j * step_IJP], dim=-1)
+    return torch.view_as_real(step_IJPC).movedim(-1, 1).flatten(3).flatten(1, 2)
 
 
 def _turned(steps: Tensor, whole: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Log-mel bins as Whisper defines them, batched, on any device.
 
-Shapes: B batch, S samples, T frames at 100 Hz, W samples of a window, F frequency bins, M mel bins.
+Shapes: B batch, S samples, T frames at 100 Hz, W samples of a window, F frequencies, M mel bins.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raysearch.encoder.config import SAMPLE_RATE_HZ
+from raysearch.encoder.filterbanks.power_spectrum import ExactSpectrum, in_spectrum
 from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES, valid_mask
 
 LEAST_POWER = 1e-10
@@ -30,25 +31,23 @@ class WhisperMel(nn.Module):
     Source: Radford et al., Whisper, 2022, section 2.2; scale and area of the filters as in librosa.
     """
 
-    window_W: Tensor
     filters_FM: Tensor
 
     def __init__(self, bins: int) -> None:
         super().__init__()
-        # Checkpoints do not hold these two. So they are computed on the CPU, even where all else is built on the meta
+        # Checkpoints do not hold these. So they are computed on the CPU, even where all else is built on the meta
         # device and filled from a checkpoint afterwards.
-        self.register_buffer("window_W", torch.hann_window(MEL_WINDOW_SAMPLES, device="cpu"), persistent=False)
-        self.register_buffer("filters_FM", slaney_filters(bins), persistent=False)
+        self.spectrum = ExactSpectrum(torch.hann_window(MEL_WINDOW_SAMPLES, dtype=torch.float64, device="cpu"))
+        filters_MF = in_spectrum(slaney_filters(bins), MEL_WINDOW_SAMPLES)
+        self.register_buffer("filters_FM", filters_MF.T.contiguous(), persistent=False)
 
     def forward(self, audio_BS: Tensor, samples_B: Tensor) -> Tensor:
         """Bins (B, T, M) of audio in [-1, 1]. The first `samples_B` // 160 frames of each row are valid."""
         # Squared magnitudes lose too much in half precision.
         with torch.autocast(audio_BS.device.type, enabled=False):
             windows_BTW = _reflected(audio_BS.float(), samples_B).unfold(1, MEL_WINDOW_SAMPLES, MEL_HOP_SAMPLES)
-            # In double precision: a bin may lie 80 dB below the loudest one, where the rounding of a transform of 400
-            # points shows, and each runtime rounds in its own way.
-            power_BTF = torch.fft.rfft((windows_BTW * self.window_W).double()).abs().square()
-            x_BTM = (power_BTF.to(self.filters_FM.dtype) @ self.filters_FM).clamp(min=LEAST_POWER).log10()
+            power_BTF = self.spectrum(windows_BTW).to(self.filters_FM.dtype)
+            x_BTM = (power_BTF @ self.filters_FM).clamp(min=LEAST_POWER).log10()
             past_BT1 = ~valid_mask(samples_B // MEL_HOP_SAMPLES, x_BTM.shape[1])[..., None]
             loudest_B11 = x_BTM.masked_fill(past_BT1, -torch.inf).amax((1, 2), keepdim=True)
             return (torch.maximum(x_BTM, loudest_B11 - RANGE) + 4) / 4

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from raysearch.encoder.filterbanks.power_spectrum import FFT_POINTS, PRE_EMPHASIS, PowerSpectrum, in_spectrum
+from raysearch.encoder.filterbanks.power_spectrum import (
+    FFT_POINTS,
+    PRE_EMPHASIS,
+    ExactSpectrum,
+    PowerSpectrum,
+    in_spectrum,
+)
 from raysearch.encoder.frames import MEL_HOP_SAMPLES, MEL_WINDOW_SAMPLES
 
 
@@ -37,3 +43,13 @@ def test_spectrum_is_whole_where_a_model_is_built_without_memory() -> None:
         spectrum = PowerSpectrum()
     audio_BS = torch.randn(1, 1_000)
     torch.testing.assert_close(spectrum(audio_BS), PowerSpectrum()(audio_BS))
+
+
+def test_exact_power_is_that_of_the_plain_transform_far_below_the_loudest_frequency_too() -> None:
+    windows_BTW = torch.sin(torch.arange(4_000, dtype=torch.float64)).unfold(0, MEL_WINDOW_SAMPLES, 160)[None]
+    window_W = torch.hann_window(MEL_WINDOW_SAMPLES, dtype=torch.float64)
+    every_FK = in_spectrum(torch.eye(MEL_WINDOW_SAMPLES // 2 + 1), MEL_WINDOW_SAMPLES).T.double()
+    power_BTK = ExactSpectrum(window_W)(windows_BTW) @ every_FK
+    expected_BTK = torch.fft.rfft(windows_BTW * window_W).abs().square()
+    assert expected_BTK.amin() < 1e-10 * expected_BTK.amax()
+    torch.testing.assert_close(power_BTK, expected_BTK, rtol=1e-7, atol=0)
