@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    configs = {path.stem: read_config(path) for path in asked.documents} or DEFAULT
+    configs = {str(path): read_config(path) for path in asked.documents} or DEFAULT
     if len(configs) < 2:
         parser.error("expected a teacher and at least one student")
     rows, profiles = compare(configs, asked.seconds)
