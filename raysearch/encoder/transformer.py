@@ -85,10 +85,12 @@ class Attention(nn.Module):
         v_BNTH = self._split(self.v(x_BTD))
         if map_BNTK is None and self.kind == "fused":
             q_BNTH, k_BNTH, bias_BNTK = self._asked(x_BTD, positions_NTK)
-            if bias_BNTK is not None and mask_B11K is not None:
-                bias_BNTK = bias_BNTK.masked_fill(~mask_B11K, -math.inf)
-            mask = mask_B11K if bias_BNTK is None else bias_BNTK
-            y_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNTH, v_BNTH, attn_mask=mask)
+            if mask_B11K is not None:
+                # The mask as numbers. As truths it would be exported with a search of every map for rows without keys.
+                least = torch.finfo(q_BNTH.dtype).min
+                past_B11K = torch.zeros_like(mask_B11K, dtype=q_BNTH.dtype).masked_fill(~mask_B11K, least)
+                bias_BNTK = past_B11K if bias_BNTK is None else bias_BNTK + past_B11K
+            y_BNTH = F.scaled_dot_product_attention(q_BNTH, k_BNTH, v_BNTH, attn_mask=bias_BNTK)
         else:
             if map_BNTK is None:
                 map_BNTK = self.map(x_BTD, mask_B11K, positions_NTK)

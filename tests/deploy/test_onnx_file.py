@@ -91,7 +91,9 @@ def test_whisper_as_a_file_then_it_gives_what_torch_gives_at_any_length(what: st
     head = CtcHead(encoder.config.depth + 1, encoder.config.width, 7)
     nn.init.normal_(head.weight_VD)
     recogniser = Recogniser(encoder, kept(head))
-    write_onnx(to_onnx(trace(recogniser)), layout(recogniser), "fp32", tmp_path / "model.onnx")
+    model = to_onnx(trace(recogniser))
+    assert {"DFT", "IsNaN"}.isdisjoint(node.op_type for node in model.graph.node), "onnxruntime is slow at them"
+    write_onnx(model, layout(recogniser), "fp32", tmp_path / "model.onnx")
     file, run = OnnxModel(tmp_path / "model.onnx"), run_checkpoint(recogniser)
     rng = np.random.default_rng(0)
     for lengths in ([400], [16_000], [23_457, 7_001]):
