@@ -110,15 +110,31 @@ def connected(address: str | None) -> Iterator[bool]:
         ray.shutdown()
 
 
+def check_address(address: str | None) -> None:
+    """Raises: InputError if nobody answers at the host and port of `address`, or else of `RAY_ADDRESS`.
+
+    Ray itself would try for a quarter of an hour.
+    """
+    found = HOST_AND_PORT.fullmatch(os.environ.get("RAY_ADDRESS", "") if address is None else address)
+    if found:
+        with _told(address):
+            socket.create_connection((found["host"], int(found["port"])), timeout=ANSWERS_S).close()
+
+
 def _join(address: str | None) -> None:
     """Connects to the cluster at `address` or in `RAY_ADDRESS`. Raises: InputError if none answers there."""
-    there = os.environ["RAY_ADDRESS"] if address is None else address
-    given = f"RAY_ADDRESS: {there}" if address is None else f"--address: {there}"
-    try:
-        if found := HOST_AND_PORT.fullmatch(there):  # Ray itself would try for a quarter of an hour
-            socket.create_connection((found["host"], int(found["port"])), timeout=ANSWERS_S).close()
+    check_address(address)
+    with _told(address):
         _init(address=address, log_to_driver=False, logging_level="ERROR")
+
+
+@contextmanager
+def _told(address: str | None) -> Iterator[None]:
+    """Tells in one line why nobody answers at the address."""
+    try:
+        yield
     except (OSError, OverflowError, ValueError) as err:
+        given = f"RAY_ADDRESS: {os.environ['RAY_ADDRESS']}" if address is None else f"--address: {address}"
         expected = "expected the address of a running cluster, such as 10.0.0.1:6379"
         raise InputError(f"{given}: {err}; {expected}") from err
 

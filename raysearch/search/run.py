@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from raysearch.cluster.connection import connected
+from raysearch.cluster.connection import check_address, connected
 from raysearch.cluster.resources import cpus as cluster_cpus
 from raysearch.cluster.resources import largest_node, uses_gpu
 from raysearch.corpora.corpus import Corpus
@@ -93,8 +93,9 @@ def start_search(
     # Of a study in a database the folder knows nothing: it may be that of a search in another folder.
     if study_url and _has_study(study_url, spec.name):
         raise taken(folder)
-    # Reading a corpus may take minutes.
+    # Reading a corpus may take minutes, and a search that could not begin should leave no folder.
     refuse_beforehand(spec)
+    check_address(address)
     memory = recall(spec, folder)
     corpus = checked_corpus(spec, folder, say)
     # Another driver may have taken the name while the corpus was read.

@@ -1,6 +1,7 @@
 """A used name: what the second search with it is told. The reference point of a space with impossible corners."""
 
 import json
+import socket
 from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
@@ -101,6 +102,15 @@ def test_name_that_a_search_of_another_folder_has_in_the_database_is_refused(tmp
             spec_with(), SearchFolder(tmp_path, "tiny"), study_url=database, tracking="", address=None, say=print
         )
     assert study.records() == []
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_search_whose_cluster_does_not_answer_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_file, "checked_corpus", lambda spec, folder, say: pytest.fail("it would take minutes"))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(InputError, match=f"^--address: {address}: .*refused"):
+        start_search(spec_with(), SearchFolder(tmp_path, "tiny"), study_url="", tracking="", address=address, say=print)
     assert not (tmp_path / "tiny").exists()
 
 
