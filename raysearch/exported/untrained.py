@@ -20,7 +20,7 @@ from raysearch.exported.speech_model import Recogniser
 from raysearch.files.digest import document_digest
 from raysearch.tasks.head import ChosenHead, HeadConfig
 
-WRITTEN = 2
+WRITTEN = 3
 """How files are written. It gets a new number when the same shape becomes a file of another size or speed."""
 
 
