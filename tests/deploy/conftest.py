@@ -61,7 +61,7 @@ def search(tmp_path_factory) -> SearchFolder:
             "name": "made-up",
             "corpus": {"kind": "manifest", "splits": splits},
             "teacher": {"source": str(root / "teacher")},
-            "task": {"kind": "phonemes", "updates": 20, "batch_s": 6},
+            "task": {"kind": "phonemes", "updates": 100, "batch_s": 6},
             "method": "dicehubert",
             "student": TINY,
             "targets": {"layer": -1, "clusters": 4},

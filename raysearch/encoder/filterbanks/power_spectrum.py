@@ -12,6 +12,7 @@ first step, J of the second, C real and imaginary part, F frequencies.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +95,11 @@ class ExactSpectrum(nn.Module):
         first_PRIC = torch.view_as_real(first_PIR).transpose(1, 2)
         self.register_buffer("first", first_PRIC.flatten(2)[:, None].contiguous(), persistent=False)
         self.register_buffer("second", _as_real(second_IJP).mT[:, None].contiguous(), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ExactSpectrum:
+        # Where an encoder is cast, as by `float`, this follows it to its device alone.
+        moved: ExactSpectrum = super()._apply(lambda step: step.to(fn(step).device), recurse)
+        return moved
 
     def forward(self, windows_BTW: Tensor) -> Tensor:
         """Power (B, T, F) at the frequencies, in the order of `in_spectrum`."""
