@@ -43,7 +43,7 @@ def tiny_run(folder: Path, *names: str) -> dict[str, Any]:
     path = os.pathsep.join([str(folder), str(ROOT)])
     ran = subprocess.run(
         [*command, "--methods", *TRAINED],
-        # On processors with tiles (AMX) oneDNN's bf16 drifts ten times as far, which is nothing that a GPU check looks for.
+        # With tiles (AMX) oneDNN drifts ten times as far in bf16, which is nothing that a check of GPUs looks for.
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
         capture_output=True,
         text=True,

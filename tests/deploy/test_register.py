@@ -142,14 +142,14 @@ def test_registered_model_needs_neither_torch_nor_our_package(search: SearchFold
 def test_several_budgets_get_aliases_of_their_own_and_stderr_is_ours(
     raysearch, search: SearchFolder, registered
 ) -> None:
-    words = ["--max-macs", 1.5, "--max-macs", 100, "--seconds", 0.5, "--precision", "fp32", "--precision", "fp16"]
+    words = ["--max-macs", 1.5, "--max-macs", 100, "--seconds", 0.5, "--precision", "fp32", "--precision", "int8"]
     code, out, err = raysearch("pick", search.name, *words, "--register", "asr", "--storage", search.root, "--json")
     assert code == 0, err
     aliases = [one["registered"]["alias"] for one in json.loads(out)["picks"]]
     assert aliases == ["candidate-1-5g", "candidate-100g"]
     assert all(line.startswith(("trial ", "model.", "writing ", "tracing ")) for line in err.splitlines()), err
-    # Tests that follow pick this trial in other formats.
-    shutil.rmtree(search.path / "exports" / "0001-phonemes")
+    # Tests that follow pick it in other formats. Which of two toys has fewer errors differs with the processor.
+    shutil.rmtree(search.path / "exports" / "0001-phonemes", ignore_errors=True)
 
 
 def test_export_that_differs_is_not_registered(search: SearchFolder, registered, tmp_path: Path) -> None:
