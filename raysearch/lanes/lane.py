@@ -165,7 +165,7 @@ class _Workers:
 
     def __init__(self, setup: LaneSetup) -> None:
         self._name = f"mailbox-{os.urandom(8).hex()}"
-        named = {"num_cpus": 0, "max_concurrency": Mailbox.THREADS, "name": self._name, "namespace": NAMESPACE}
+        named = {"num_cpus": 0, "name": self._name, "namespace": NAMESPACE}
         self._mailbox: Any = ray.remote(**named)(Mailbox).remote()
         self._places, self._placed = Places(setup.folder), False
         self.ended: BaseException | None = None

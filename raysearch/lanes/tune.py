@@ -99,8 +99,6 @@ class _Run:
         """Why lanes are about to end themselves, by the number of the trial that each has."""
         self._next: Suggestion | None = None
         """The trial that was suggested ahead and begins once there is room."""
-        self._ended: list[tuple[int, dict[str, Any]]] = []
-        """Last reports that are yet to be kept. A lane for which the next trial is ready does not wait for the disk."""
         self._stuck: WorkError | None = None
         """Why nothing more can be suggested. It is raised once nothing runs: what runs should end."""
         self.over = False
@@ -112,10 +110,7 @@ class _Run:
         return object, ()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        full = len(self._running) >= self._room() and not self.over
-        if full or self._next is None:
-            self._keep_ended()
-        if full:
+        if len(self._running) >= self._room() and not self.over:
             self._look_ahead()
             return None
         suggestion, self._next = (None if self.over else self._next or self._suggested()), None
@@ -149,7 +144,6 @@ class _Run:
     def observe(self, result: dict[str, Any]) -> bool:
         if self.over:
             return False
-        self._keep_ended()
         number, report = result["number"], _unflatten(result)
         if report.get("leaves"):  # the lane ends itself next, and Tune hears of that only as of an error
             self._leaving[number] = (report["cause"], report["error"])
@@ -176,17 +170,8 @@ class _Run:
             self._source.fail(number, cause, why)
             self._stuck = None  # it may be suggested again
         elif report.get("final"):
-            self._ended.append((number, report))
-            if self._next is None:
-                self._keep_ended()
-            return
-        self._heard(DRAINED if cause == DRAINED else "end", number)
-
-    def _keep_ended(self) -> None:
-        while self._ended and not self.over:
-            number, report = self._ended.pop(0)
             self._source.complete(number, report["step"], report["metrics"])
-            self._heard("end", number)
+        self._heard(DRAINED if cause == DRAINED else "end", number)
 
     def _broken(self) -> tuple[str, str]:
         """Why a trial's lane is lost, which could not say so itself."""

@@ -284,7 +284,6 @@ class Few:
     def __init__(self, trials: int) -> None:
         self.numbers = iter(range(trials))
         self.asked = 0
-        self.kept: list[int] = []
 
     def suggest(self) -> Suggestion:
         self.asked += 1
@@ -293,25 +292,8 @@ class Few:
             raise WorkError("nothing is left")
         return Suggestion(number, {"method": "fake"}, seed=0)
 
-    def complete(self, number: int, *told: Any) -> None:
-        self.kept.append(number)
-
-
-def test_lane_gets_the_trial_that_is_ready_before_the_end_of_the_last_one_is_kept(tmp_path: Path) -> None:
-    source, told = Few(3), []
-    run = _Run(source, _setup(tmp_path), lambda: 1, lambda *event: told.append(event))  # type: ignore[arg-type]
-    ended = {"report": {"final": True, "step": 1, "metrics": {}}}
-    run.suggest("a")
-    run.suggest("b")
-    run.end("a", ended, error=False)
-    assert source.kept == []
-    assert run.suggest("b") is not None
-    assert run.suggest("c") is None
-    assert (source.kept, source.asked) == ([0], 3), "kept before the next one is chosen"
-    assert told == [("start", 0), ("start", 1), ("end", 0)]
-    source.ahead, run._next = False, None
-    run.end("b", ended, error=False)
-    assert source.kept == [0, 1], "where no trial is ready, the result may decide which comes next"
+    def complete(self, *told: Any) -> None:
+        pass
 
 
 def test_next_trial_is_chosen_while_the_lane_is_busy_and_an_end_of_the_space_is_told_later(tmp_path: Path) -> None:
